@@ -1,0 +1,17 @@
+"""Ed-Fi ODS/API and Ed-Fi API: rosters and results out of them, success plans into them."""
+
+from connectors.edfi.client import open_source
+from connectors.edfi.resources import every_resource
+from connectors.edfi.server import EdfiSettings, auth
+from connectors.edfi.sink import open_sink
+from gateway.connector import Connector
+
+CONNECTOR = Connector(
+    name="edfi",
+    title="Ed-Fi ODS/API",
+    settings=EdfiSettings,
+    auth=auth,
+    open_source=open_source,
+    open_sink=open_sink,
+    resources=tuple(every_resource()),
+)

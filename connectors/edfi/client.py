@@ -1,0 +1,230 @@
+"""How an Ed-Fi API is read: pages by offset or by token, counts, and what the key is allowed to see."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from connectors.edfi import refusals
+from connectors.edfi.resources import resources, without_identity_numbers
+from connectors.edfi.server import EdfiSettings, Server, discover
+from connectors.edfi.sink import WRITTEN
+from gateway.connector import START, Finding, Page, Resource
+from gateway.errors import PlanbridgeError, Unavailable
+from gateway.http import Http, Reply
+
+_LARGEST_PAGE = 500  # Ed-Fi: DefaultPageSizeLimit; a host may set another
+_SMALLEST_PARTITION = 5  # Ed-Fi: a partition has at least that many pages
+
+
+async def open_source(settings: EdfiSettings, http: Http) -> "EdfiSource":
+    """The server behind `settings`, discovered. ConfigError as `discover` says."""
+    return EdfiSource(await discover(settings), settings, http)
+
+
+class EdfiSource:
+    """An Ed-Fi API, opened for reading.
+
+    Cursors say all that is needed to pull a page, so that any worker can go on:
+    `offset:<first>:<count>` exactly these rows; `tail:<first>:<count>` these and whatever comes after them;
+    `token:<page token>` the next page of a chain.
+    """
+
+    def __init__(self, server: Server, settings: EdfiSettings, http: Http) -> None:
+        self.resources: Sequence[Resource] = resources(server.standard)
+        self._server = server
+        self._settings = settings
+        self._http = http
+        self._limit = _LARGEST_PAGE
+
+    async def pull(self, resource: Resource, cursor: str) -> Page:
+        """One page. The first one tells the total and how to go on; it has no rows where partitions follow."""
+        if cursor == START and self._server.pages_by_token:
+            return await self._first_by_token(resource)
+        if cursor == START:
+            return await self._first_by_offset(resource)
+        kind, _, place = cursor.partition(":")
+        if kind == "token":
+            return await self._by_token(resource, place)
+        first, _, count = place.partition(":")
+        return await self._by_offset(resource, int(first), int(count), open_ended=kind == "tail")
+
+    async def check(self) -> Sequence[Finding]:
+        """Discovery, credentials, what the key may do, and each collection with its count."""
+        findings = [Finding(True, f"{self._server.title} answers.")]
+        try:
+            token = await self._http.token()
+        except PlanbridgeError as error:
+            return [*findings, Finding(False, error.message, error.fix)]
+        findings.append(Finding(True, "Key and secret are accepted."))
+        findings += await self._about_the_key(token.access_token)
+        findings += await asyncio.gather(*(self._reachable(resource) for resource in self.resources))
+        return findings
+
+    async def close(self) -> None:
+        """Nothing is held open: the transport belongs to the caller."""
+
+    async def _first_by_offset(self, resource: Resource) -> Page:
+        reply = await self._page(resource, {"offset": 0, "totalCount": "true"}, "limit")
+        if reason := _absence(reply):
+            return Page(absent=reason)
+        rows, total = _rows(resource, reply), _total(reply)
+        if not rows or (total is not None and total <= len(rows)):
+            return Page(rows, total=total)
+        # What came is what the server gives at once, whatever we asked for.
+        step = len(rows)
+        if total is None:
+            return Page(rows, next=(f"tail:{step}:{step}",))
+        *middle, end = range(step, total, step)
+        return Page(rows, next=(*(f"offset:{start}:{step}" for start in middle), f"tail:{end}:{step}"), total=total)
+
+    async def _by_offset(self, resource: Resource, first: int, count: int, *, open_ended: bool) -> Page:
+        reply = await self._get(resource, {"offset": first, "limit": count})
+        rows = _rows(resource, reply)
+        received, missing = len(rows), count - len(rows)
+        if open_ended and received == count:
+            return Page(rows, next=(f"tail:{first + received}:{count}",))
+        if not open_ended and received and missing:
+            return Page(rows, next=(f"offset:{first + received}:{missing}",))
+        return Page(rows)
+
+    async def _first_by_token(self, resource: Resource) -> Page:
+        reply = await self._count(resource)
+        if reason := _absence(reply):
+            return Page(absent=reason)
+        total = _total(reply)
+        chains = min((total or 0) // (_SMALLEST_PARTITION * self._limit), self._settings.in_flight)
+        if chains > 1 and (tokens := await self._partitions(resource, chains)):
+            return Page(next=tuple(f"token:{token}" for token in tokens), total=total)
+        reply = await self._page(resource, {}, "pageSize")
+        return Page(_rows(resource, reply), next=_after(reply), total=total)
+
+    async def _by_token(self, resource: Resource, token: str) -> Page:
+        reply = await self._page(resource, {"pageToken": token}, "pageSize")
+        return Page(_rows(resource, reply), next=_after(reply))
+
+    async def _partitions(self, resource: Resource, number: int) -> Sequence[str]:
+        """The first tokens of chains that together are the collection; none where this is not offered."""
+        url = f"{self._server.collection(resource.name)}/partitions"
+        reply = await self._http.get(url, {"number": number})
+        tokens: Sequence[str] = reply.json().get("pageTokens", ()) if reply.status == 200 else ()
+        return tokens
+
+    async def _count(self, resource: Resource) -> Reply:
+        return await self._get(resource, {"offset": 0, "limit": self._server.counting_limit, "totalCount": "true"})
+
+    async def _page(self, resource: Resource, params: Mapping[str, str | int], sized_by: str) -> Reply:
+        """A page as large as the server allows; what it allows is remembered."""
+        asked = self._limit
+        reply = await self._get(resource, {**params, sized_by: asked})
+        while asked > 1 and refusals.refuses_limit(reply):
+            asked = min(refusals.largest_limit(reply) or asked // 5, asked - 1)
+            reply = await self._get(resource, {**params, sized_by: asked})
+            self._limit = min(self._limit, asked)
+        return reply
+
+    async def _get(self, resource: Resource, params: Mapping[str, str | int]) -> Reply:
+        return await self._http.get(self._server.collection(resource.name), params)
+
+    async def _reachable(self, resource: Resource) -> Finding:
+        try:
+            reply = await self._count(resource)
+            if reason := _absence(reply):
+                return Finding(False, f"{resource.name}: {reason}.", _FIXES.get(reply.status, ""))
+            total = _total(refusals.granted(reply))
+        except PlanbridgeError as error:
+            return Finding(False, f"{resource.name}: {error.message}", error.fix)
+        return Finding(True, f"{resource.name}: {'not counted' if total is None else total}")
+
+    async def _about_the_key(self, token: str) -> Sequence[Finding]:
+        """What the server says of the key. # Ed-Fi: OAuth token introspection; hosts may switch it off."""
+        if not self._server.token_info_url:
+            return ()
+        body = msgspec.json.encode({"token": token})
+        try:
+            reply = await self._http.send("POST", self._server.token_info_url, json=body, repeatable=True)
+            key = msgspec.json.decode(reply.body, type=_TokenInfo)
+        except (PlanbridgeError, msgspec.DecodeError):
+            return ()
+        return _about(key, writes=self._settings.education_organization_id is not None)
+
+
+class _Organization(msgspec.Struct):
+    education_organization_id: int
+    name_of_institution: str = ""
+
+
+class _ClaimSet(msgspec.Struct):
+    name: str = ""
+
+
+class _ResourceClaim(msgspec.Struct):
+    resource: str
+    operations: list[str] = []
+
+
+class _TokenInfo(msgspec.Struct):
+    active: bool
+    education_organizations: list[_Organization] | None = None
+    assigned_profiles: list[str] | None = None
+    claim_set: _ClaimSet | None = None
+    resources: list[_ResourceClaim] | None = None
+
+
+def _about(key: _TokenInfo, *, writes: bool) -> Sequence[Finding]:
+    places = ", ".join(
+        f"{place.name_of_institution} ({place.education_organization_id})".strip()
+        for place in key.education_organizations or ()
+    )
+    claim_set = key.claim_set.name if key.claim_set else ""
+    findings = [Finding(key.active, f"The key belongs to {places or 'no organization'}, claim set {claim_set or '-'}.")]
+    if key.assigned_profiles:
+        findings.append(
+            Finding(
+                False,
+                f"The key is bound to API profiles: {', '.join(key.assigned_profiles)}.",
+                "Ask the API's administrator for a key without profiles; those cut fields off.",
+            )
+        )
+    if writes and key.resources is not None:
+        creatable = {claim.resource.rpartition("/")[2] for claim in key.resources if "Create" in claim.operations}
+        findings += [
+            Finding(
+                False,
+                f"{name}: the key may not create them, so plans cannot be written.",
+                "Ask the API's administrator to add them to the key's claim set.",
+            )
+            for name in WRITTEN
+            if name not in creatable
+        ]
+    return findings
+
+
+_ABSENCES = {403: "not granted to this key", 404: "not offered by this server"}
+_FIXES = {
+    403: "Ask the API's administrator to add Read on it to the key's claim set, if it is wanted.",
+    404: "If every collection says so, the address of the API is wrong.",
+}
+
+
+def _absence(reply: Reply) -> str:
+    return _ABSENCES.get(reply.status, "")
+
+
+def _after(reply: Reply) -> tuple[str, ...]:
+    # The last page with rows still names a next one; that one is empty and names none.
+    token = reply.headers.get("next-page-token", "")
+    return (f"token:{token}",) if token else ()
+
+
+def _rows(resource: Resource, reply: Reply) -> Sequence[msgspec.Raw]:
+    try:
+        rows = msgspec.json.decode(refusals.granted(reply).body, type=list[msgspec.Raw])
+    except msgspec.DecodeError:
+        raise Unavailable("edfi-not-a-list", f"{reply.name} answered 200 without a list of records.") from None
+    return without_identity_numbers(resource, rows)
+
+
+def _total(reply: Reply) -> int | None:
+    told = reply.headers.get("total-count", "")
+    return int(told) if told.isdecimal() else None

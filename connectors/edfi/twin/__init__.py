@@ -1,0 +1,64 @@
+"""A small server that behaves like an Ed-Fi ODS/API playing the invented district."""
+
+import os
+
+from starlette.applications import Starlette
+
+from connectors.edfi.twin.ods import Ods
+from connectors.edfi.twin.planted import planted as plant
+from connectors.edfi.twin.release import Release
+from connectors.edfi.twin.server import Server
+from connectors.edfi.twin.tokens import Tokens
+from synthetic import District, build
+
+__all__ = ["app", "twin"]
+
+
+def twin(
+    district: District,
+    *,
+    standard: str = "5.0",
+    key: str = "demo-key",
+    secret: str = "demo-secret",  # noqa: S107  a twin guards nothing
+    token_seconds: float = 1800,
+    page_limit: int = 500,
+    cursor: bool | None = None,
+    planted: str | None = None,
+    district_namespace: str = "uri://mapleridge.example.org",
+    allow_programs: bool = True,
+    control: bool = True,
+) -> Starlette:
+    """An ASGI application with discovery, OAuth and the resources of Data Standard 5.0 or 4.0.
+
+    5.0 is served as by ODS/API 7.3, with cursor paging unless `cursor` is False (then 7.2); 4.0 as by 6.2 in
+    Year Specific mode. No page is longer than `page_limit`. `planted` (2 to 17 characters) is put into every
+    field that planning never needs. The key may write programs (unless `allow_programs` is False), student
+    program associations, interventions and student intervention associations, and descriptors in
+    `district_namespace`. `control` opens the side door of `synthetic.faults`.
+    """
+    release = Release(standard, cursor=standard != "4.0" if cursor is None else cursor)
+    ods = Ods(
+        district,
+        release,
+        namespace=district_namespace,
+        planted=plant(planted, namespace=district_namespace, five=release.five),
+        programs=allow_programs,
+    )
+    tokens = Tokens(key, secret, token_seconds, limited=release.modern)
+    return Server(ods, tokens, release, page_limit=page_limit).application(control=control)
+
+
+def app() -> Starlette:
+    """The twin as `uvicorn --factory` wants it, sized and named by TWIN_* in the environment."""
+    take = os.environ.get
+    district = build(
+        schools=int(take("TWIN_SCHOOLS", "3")),
+        students=int(take("TWIN_STUDENTS", "600")),
+        seed=int(take("TWIN_SEED", "2026")),
+    )
+    return twin(
+        district,
+        standard=take("TWIN_STANDARD", "5.0"),
+        key=take("TWIN_KEY", "demo-key"),
+        secret=take("TWIN_SECRET", "demo-secret"),
+    )

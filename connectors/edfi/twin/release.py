@@ -1,0 +1,31 @@
+"""Which server is played: the release of ODS/API, and what came or went with it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release with one data standard: 7.3 pages by cursor, 7.2 does not, 6.2 says no in the old way."""
+
+    standard: str  # "4.0" | "5.0"
+    cursor: bool
+
+    def __post_init__(self) -> None:
+        if self.standard not in ("4.0", "5.0"):
+            raise ValueError("the twin plays Data Standard 4.0 or 5.0")
+
+    @property
+    def version(self) -> str:
+        if self.cursor:
+            return "7.3"
+        return "7.2" if self.five else "6.2"
+
+    @property
+    def five(self) -> bool:
+        """Contacts instead of parents, and other spellings of Data Standard 5."""
+        return self.standard == "5.0"
+
+    @property
+    def modern(self) -> bool:
+        """Problem details, a limit of tokens, a limit of 0, _lastModifiedDate, no school year in the path."""
+        return self.version != "6.2"

@@ -1,0 +1,258 @@
+"""What OneRoster records look like on the wire, and which of their fields are never kept.
+
+One Struct serves REST and CSV, 1.1 and 1.2: a row is read by what it holds, not by the address it came from
+(ClassLink serves users of the 1.2 shape under /v1p1). Types are as wide as what real servers send; what a value
+means is decided in the mapping, which can name the field that is wrong. Fields nobody maps are not listed: they are
+skipped here and stay in the stored payload.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from gateway.connector import Resource
+
+Text = str | None
+Texts = list[str] | str | None
+Flag = bool | str | None  # 1.2 has the texts "true" and "false", 1.1 servers send booleans
+Number = int | float | str | None  # text from a CSV cell
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A reference to another record. Its href and type add nothing to the collection it stands in."""
+
+    sourcedId: Text = None
+
+
+Ref = Link | str | None  # a text where servers write "" for none
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What every record has. # OneRoster 1.2 Base"""
+
+    sourcedId: Annotated[str, msgspec.Meta(min_length=1)]
+    status: Text = None
+
+
+class Org(Record, frozen=True, kw_only=True):
+    name: Text = None
+    type: Text = None
+    identifier: Text = None
+    parent: Ref = None
+
+
+class AcademicSession(Record, frozen=True, kw_only=True):
+    title: Text = None
+    type: Text = None
+    startDate: Text = None
+    endDate: Text = None
+    schoolYear: Number = None
+    parent: Ref = None
+
+
+class Course(Record, frozen=True, kw_only=True):
+    title: Text = None
+    courseCode: Text = None
+    schoolYear: Ref = None
+    org: Ref = None
+    grades: Texts = None
+    subjects: Texts = None
+    subjectCodes: Texts = None
+
+
+class Class(Record, frozen=True, kw_only=True):
+    title: Text = None
+    classCode: Text = None
+    classType: Text = None
+    location: Text = None
+    course: Ref = None
+    school: Ref = None
+    terms: list[Link] | None = None
+    grades: Texts = None
+    subjects: Texts = None
+    subjectCodes: Texts = None
+    periods: Texts = None
+
+
+class UserId(msgspec.Struct, frozen=True):
+    type: Text = None
+    identifier: Text = None
+
+
+class Role(msgspec.Struct, frozen=True):
+    roleType: Text = None
+    role: Text = None
+    org: Ref = None
+    beginDate: Text = None
+    endDate: Text = None
+
+
+class User(Record, frozen=True, kw_only=True):
+    """A person: with `roles` (1.2 REST), with `role` and `orgs` (1.1), or with neither (1.2 CSV: see UserRole)."""
+
+    enabledUser: Flag = None
+    username: Text = None
+    userMasterIdentifier: Text = None
+    identifier: Text = None
+    userIds: list[UserId] | str | None = None
+    givenName: Text = None
+    middleName: Text = None
+    familyName: Text = None
+    preferredFirstName: Text = None
+    preferredMiddleName: Text = None
+    preferredLastName: Text = None
+    pronouns: Text = None
+    email: Text = None
+    sms: Text = None
+    phone: Text = None
+    grades: Texts = None
+    agents: list[Link] | None = None
+    primaryOrg: Ref = None
+    roles: list[Role] | None = None
+    role: Text = None
+    orgs: list[Link] | None = None
+
+
+class UserRole(Record, frozen=True, kw_only=True):
+    """One line of roles.csv: what a user is at one org. # OneRoster 1.2 CSV"""
+
+    user: Ref = None
+    roleType: Text = None
+    role: Text = None
+    org: Ref = None
+    beginDate: Text = None
+    endDate: Text = None
+
+
+class Demographics(Record, frozen=True, kw_only=True):
+    """Its sourcedId is that of the user."""
+
+    birthDate: Text = None
+    sex: Text = None
+    americanIndianOrAlaskaNative: Flag = None
+    asian: Flag = None
+    blackOrAfricanAmerican: Flag = None
+    nativeHawaiianOrOtherPacificIslander: Flag = None
+    white: Flag = None
+    demographicRaceTwoOrMoreRaces: Flag = None
+    hispanicOrLatinoEthnicity: Flag = None
+
+
+class Enrollment(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
+    user: Ref = None
+    class_: Ref = None
+    school: Ref = None
+    role: Text = None
+    primary: Flag = None
+    beginDate: Text = None
+    endDate: Text = None
+
+
+class Category(Record, frozen=True, kw_only=True):
+    title: Text = None
+    weight: Number = None
+
+
+class LineItem(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
+    title: Text = None
+    description: Text = None
+    assignDate: Text = None
+    dueDate: Text = None
+    class_: Ref = None
+    school: Ref = None
+    category: Ref = None
+    gradingPeriod: Ref = None
+    academicSession: Ref = None
+    resultValueMin: Number = None
+    resultValueMax: Number = None
+
+
+class Result(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
+    lineItem: Ref = None
+    student: Ref = None
+    class_: Ref = None
+    scoreStatus: Text = None
+    score: Number = None
+    textScore: Text = None
+    scoreDate: Text = None
+    comment: Text = None
+    inProgress: Flag = None
+    incomplete: Flag = None
+    late: Flag = None
+    missing: Flag = None
+
+
+class AssessmentMetadata(msgspec.Struct, frozen=True):
+    """The standard has no field for what an assessment is for; servers that know put it here."""
+
+    purpose: Any = None
+
+
+class AssessmentLineItem(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
+    title: Text = None
+    description: Text = None
+    class_: Ref = None
+    parentAssessmentLineItem: Ref = None
+    resultValueMin: Number = None
+    resultValueMax: Number = None
+    metadata: AssessmentMetadata | str | None = None
+
+
+class AssessmentResult(Record, frozen=True, kw_only=True):
+    assessmentLineItem: Ref = None
+    student: Ref = None
+    scoreStatus: Text = None
+    score: Number = None
+    textScore: Text = None
+    scorePercentile: Number = None
+    scoreDate: Text = None
+    comment: Text = None
+    inProgress: Flag = None
+    incomplete: Flag = None
+    late: Flag = None
+    missing: Flag = None
+
+
+def _resource(name: str, wire: type[Record], *drop: str) -> Resource:
+    return Resource(
+        name,
+        wire,
+        key=lambda record: record.sourcedId,
+        drop=drop,
+        ignore=("dateLastModified",),  # some servers write the time of their own refresh into it
+        inactive=is_deleted,
+    )
+
+
+def is_deleted(record: Record) -> bool:
+    """Whether the record is a tombstone. # OneRoster 1.2: tobedeleted; 1.0's inactive means the same"""
+    return (record.status or "").strip().casefold() in ("tobedeleted", "inactive")
+
+
+# Metadata about a person may hold anything (a locker combination, a social security number), so none is kept.
+RESOURCES = {
+    resource.name: resource
+    for resource in (
+        _resource("orgs", Org),
+        _resource("academicSessions", AcademicSession),
+        _resource("courses", Course),
+        _resource("classes", Class),
+        _resource("users", User, "password", "userProfiles", "metadata"),
+        _resource("roles", UserRole, "metadata"),
+        _resource(
+            "demographics",
+            Demographics,
+            "countryOfBirthCode",
+            "stateOfBirthAbbreviation",
+            "cityOfBirth",
+            "metadata",
+        ),
+        _resource("enrollments", Enrollment, "metadata"),
+        _resource("categories", Category),
+        _resource("lineItems", LineItem),
+        _resource("results", Result, "metadata"),
+        _resource("assessmentLineItems", AssessmentLineItem),
+        _resource("assessmentResults", AssessmentResult, "metadata"),
+    )
+}
+"""Every collection by name, parents before children."""

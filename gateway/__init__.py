@@ -1,0 +1,3 @@
+"""Planbridge: rosters and results in, one common record, finished success plans out."""
+
+__version__ = "0.1.0"

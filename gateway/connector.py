@@ -1,0 +1,183 @@
+"""What a connector is: the collections it can pull, the documents it can push, the settings it asks for."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Protocol
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.http import ClientCredentials, Http, StaticBearer
+
+START = ""
+"""The cursor of a collection's first page."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One collection of a remote system.
+
+    `drop` names what planning never needs: it is removed before anything is stored. `ignore` names what is
+    stored but is not a change (a refresh time, an entity tag). Both are paths: `password`,
+    `userProfiles[].credentials`, or `**.link` for a name at any depth.
+    `wire` is decoded strictly; unknown fields are skipped but stay in the stored payload.
+    """
+
+    name: str
+    wire: type
+    key: Callable[[Any], str]
+    drop: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    inactive: Callable[[Any], bool] | None = None
+    beyond_roster: bool = False
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A row that could not even be split into fields."""
+
+    position: str
+    raw: bytes
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page as it came. `next` lists the cursors this page makes known: none at the end, many where the
+    server told the total, so that they can be pulled side by side. `total` is what the server claims.
+
+    `first_row` is the number of the first row in its file, for messages. `absent` is the reason why the
+    collection is not served at all (not granted, not in the standard, not in the manifest): it is then
+    reported and left as it is, never emptied.
+    """
+
+    rows: Sequence[msgspec.Raw | bytes] = ()
+    next: tuple[str, ...] = ()
+    total: int | None = None
+    first_row: int | None = None
+    unreadable: Sequence[Unreadable] = ()
+    absent: str = ""
+
+
+class Source(Protocol):
+    """A remote system, opened for reading. `pull` is dumb: no retry (the transport's work), no reshaping."""
+
+    resources: Sequence[Resource]
+    """Parents before children."""
+
+    async def pull(self, resource: Resource, cursor: str) -> Page: ...
+
+    async def check(self) -> Sequence["Finding"]:
+        """Look at the live system and say in plain words what is right and wrong; reads, never writes."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing `planbridge check` saw."""
+
+    ok: bool
+    text: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One object to be written. `key` is its natural key at the target; `body` is sent as JSON.
+
+    `create_only` documents are shared (a program): they are made where missing, never overwritten.
+    """
+
+    resource: str
+    key: dict[str, Any]
+    body: dict[str, Any]
+    create_only: bool = False
+
+    @property
+    def identity(self) -> str:
+        """The key as one line of text, the same for the same object for ever."""
+        return msgspec.json.encode(self.key, order="sorted").decode()
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Something of the plan that the target does not get, and why: it `cannot` hold it, or it is `withheld`."""
+
+    pointer: str
+    kind: Literal["cannot", "withheld"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the target answered to one document. Only a 2xx status counts as delivered."""
+
+    status: int
+    remote_id: str = ""
+    revision: str = ""
+    message: str = ""
+    unchanged: bool = False
+
+    @property
+    def delivered(self) -> bool:
+        return 200 <= self.status < 300
+
+
+class Sink(Protocol):
+    """A remote system, opened for writing."""
+
+    async def push(self, document: Document) -> Receipt:
+        """Create or update one object; safe to repeat. A refusal is a Receipt, never an exception."""
+
+    async def read_back(self, document: Document) -> dict[str, Any] | None:
+        """The object as the target now has it, or None."""
+
+    async def close(self) -> None: ...
+
+
+Advanced = {"advanced": True}
+
+
+class ConnectionSettings(BaseModel):
+    """What every connection asks for; a connector adds its own fields. Secrets are `SecretStr`."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    student_identifier: Annotated[
+        str,
+        Field(
+            title="Student identifier",
+            description="Which of this system's identifiers carries the number that other systems know too.",
+        ),
+    ]
+    staff_identifier: Annotated[str, Field(title="Staff identifier", description="The same for members of staff.")]
+    in_flight: Annotated[int, Field(default=16, ge=1, le=64, title="Requests side by side", json_schema_extra=Advanced)]
+    allow_private: Annotated[
+        bool,
+        Field(
+            default=False,
+            title="Allow a private address",
+            description="Only for a system inside your own network; otherwise such addresses are refused.",
+            json_schema_extra=Advanced,
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class Connector:
+    """A folder under connectors/ defines one of these as CONNECTOR; its folder name is its id.
+
+    `auth` says how requests authenticate (None where there are none, as for files). `open_source` and
+    `open_sink` may look at the remote system (discovery) and raise ConfigError, AuthError or Unavailable.
+    """
+
+    name: str
+    title: str
+    settings: type[ConnectionSettings]
+    auth: Callable[[Any], ClientCredentials | StaticBearer | None]
+    open_source: Callable[[Any, Http], Awaitable[Source]] | None = None
+    open_sink: Callable[[Any, Http], Awaitable[Sink]] | None = None
+    resources: Sequence[Resource] = field(default_factory=tuple)
+    """Every collection this connector may pull, for showing what would be kept before connecting."""

@@ -1,0 +1,72 @@
+"""How several claims become one entity: precedence, merge rules, what the losers said differently."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.schema import Kind
+
+Doc = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stated:
+    """One live claim. References in `values` are entity ids already; what could not be resolved is left out."""
+
+    connection: int
+    collection: str
+    record_key: str
+    rank: int
+    anchor: bool
+    values: Doc
+
+
+@dataclass
+class Folded:
+    """The entity, and where a source other than the winner's says something else: (connection, field)."""
+
+    doc: Doc
+    differences: set[tuple[int, str]] = field(default_factory=set)
+
+
+def in_order(claims: Sequence[Stated], precedence: Sequence[int]) -> list[Stated]:
+    """Sort claims: the connection's place in `precedence`, then rank, then the record, so that it is stable."""
+    place = {connection: n for n, connection in enumerate(precedence)}
+    return sorted(claims, key=lambda c: (place[c.connection], c.rank, c.collection, c.record_key))
+
+
+def fold(kind: Kind, claims: Sequence[Stated]) -> Folded:
+    """Merge claims that are in order of precedence. Fields nobody states are absent."""
+    folded = Folded({})
+    for name, merge in kind.merge.items():
+        stated = [claim for claim in claims if name in claim.values]
+        if not stated:
+            continue
+        if merge == "one":
+            folded.doc[name] = stated[0].values[name]
+            folded.differences.update(
+                (claim.connection, name)
+                for claim in stated[1:]
+                if claim.connection != stated[0].connection and claim.values[name] != stated[0].values[name]
+            )
+        else:
+            speakers = stated if merge == "union" else _same_connection(stated)
+            folded.doc[name] = _distinct(value for claim in speakers for value in claim.values[name])
+    return folded
+
+
+def winner(claims: Sequence[Stated], name: str) -> Stated | None:
+    """The claim whose word stands for a field: where its value comes from."""
+    return next((claim for claim in claims if name in claim.values), None)
+
+
+def _same_connection(stated: Sequence[Stated]) -> list[Stated]:
+    return [claim for claim in stated if claim.connection == stated[0].connection]
+
+
+def _distinct(values: Any) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found

@@ -1,0 +1,161 @@
+"""The queue and the worker: which job does what, what each error does to a job, who takes over from the dead."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import procrastinate
+from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.jobs import Status
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway import delivery, sync
+from gateway.errors import AuthError, PlanbridgeError
+from gateway.settings import Settings
+from gateway.store import deliveries, registers, retention, runs
+from gateway.store.database import APP_ROLE, Store, raw
+from gateway.store.registers import Actor
+
+log = logging.getLogger(__name__)
+
+FENCED_OUT = 75
+"""Exit code of a worker that found its work taken over: it ends at once, touching nothing more."""
+
+
+async def request_pull(store: Store, district: int, connection: int, actor: Actor) -> int | None:
+    """Queue a run of a connection; None while one is under way."""
+    async with store.transaction(district) as c:
+        run = await runs.request(store, c, district, connection, actor)
+        if run is not None:
+            await _defer(c, "run", f"connection/{connection}", district=district, run=run)
+    return run
+
+
+async def decide_hold(store: Store, district: int, run: int, verdict: str, actor: Actor, because: str) -> None:
+    """Approve or refuse a held run; an approved one is resolved again, and asks again if it would differ."""
+    async with store.transaction(district) as c:
+        connection = await runs.decide(store, c, run, verdict, actor, because)
+        if verdict == "approved":
+            await _defer(c, "run", f"connection/{connection}", district=district, run=run)
+
+
+async def request_push(store: Store, district: int, delivery_id: int, connection: int) -> None:
+    """Queue a delivery to a destination; one at a time goes to each."""
+    async with store.transaction(district) as c:
+        await _defer(c, "deliver", f"destination/{connection}", district=district, delivery=delivery_id)
+
+
+async def _defer(c: AsyncConnection, task: str, lock: str, **arguments: int) -> None:
+    """In the caller's transaction: the job exists exactly if what it is about exists."""
+    queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
+    await queue.configure_task(task, lock=lock, connection=await raw(c)).defer_async(**arguments)
+
+
+async def run_job(store: Store, district: int, run: int) -> None:
+    """Carry out one run. Errors of the tree are the run's outcome, written down; they are not the job's."""
+    try:
+        await sync.run(store, district, run)
+    except AuthError as error:
+        async with store.transaction(district) as c:
+            connection = await c.scalar(text("SELECT connection_id FROM run WHERE id = :run"), {"run": run})
+        await registers.pause(store, district, int(connection), str(error))
+    except PlanbridgeError as error:
+        log.warning("run %s ended: %s", run, error.code)
+
+
+async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
+    """Carry out one delivery; a refusal or an outage parks it with its reason."""
+    try:
+        await delivery.deliver(store, district, delivery_id)
+    except PlanbridgeError as error:
+        await deliveries.park(store, district, delivery_id, str(error))
+
+
+def queue(store: Store) -> procrastinate.App:
+    """The job engine over this database. Job arguments are ids only."""
+    url = store.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    app = procrastinate.App(
+        connector=procrastinate.PsycopgConnector(
+            conninfo=url, kwargs={"options": f"-c role={APP_ROLE}"}, min_size=1, max_size=4
+        )
+    )
+
+    @app.task(name="run")
+    async def run_task(district: int, run: int) -> None:
+        await _or_vanish(run_job, store, district, run)
+
+    @app.task(name="deliver")
+    async def deliver_task(district: int, delivery: int) -> None:
+        await _or_vanish(deliver_job, store, district, delivery)
+
+    return app
+
+
+async def _or_vanish(job: Callable[[Store, int, int], Awaitable[None]], store: Store, *ids: int) -> None:
+    try:
+        await job(store, *ids)
+    except runs.Fenced:
+        log.error("this worker was taken for dead and its work taken over; it ends now")
+        os._exit(FENCED_OUT)
+
+
+async def work(store: Store, settings: Settings, *, until_empty: bool = False, concurrency: int = 2) -> None:
+    """Work until cancelled, or until nothing is left to do."""
+    app = queue(store)
+    async with app.open_async():
+        side = [
+            asyncio.create_task(_repeat(settings.heartbeat_seconds, _take_over, app, settings)),
+            asyncio.create_task(_repeat(3600, retention.purge_payloads, store, settings.payload_days)),
+        ]
+        try:
+            await app.run_worker_async(
+                wait=not until_empty,
+                concurrency=concurrency,
+                install_signal_handlers=False,
+                listen_notify=not until_empty,
+                fetch_job_polling_interval=1.0,
+                update_heartbeat_interval=settings.heartbeat_seconds,
+                stalled_worker_timeout=settings.takeover_seconds,
+                delete_jobs="successful",
+            )
+        finally:
+            for task in side:
+                task.cancel()
+            await asyncio.gather(*side, return_exceptions=True)
+
+
+async def _repeat(seconds: float, act: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
+    while True:
+        try:
+            await act(*arguments)
+        except Exception as error:
+            log.warning("%s failed: %s", getattr(act, "__name__", "task"), type(error).__name__)
+        await asyncio.sleep(seconds)
+
+
+async def _take_over(app: procrastinate.App, settings: Settings) -> None:
+    """Jobs of workers that fell silent are tried again. One that cannot be (its successor waits) ends as failed."""
+    manager = app.job_manager
+    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=settings.takeover_seconds):
+        log.warning("taking over job %s (%s) of a silent worker", job.id, job.task_name)
+        try:
+            await manager.retry_job(job)
+        except AlreadyEnqueued:
+            await manager.finish_job(job, status=Status.FAILED, delete_job=False)
+
+
+async def worker_alive(store: Store, settings: Settings) -> bool:
+    """Whether some worker has shown life within the takeover time."""
+    async with store.transaction() as c:
+        return bool(
+            await c.scalar(
+                text(
+                    "SELECT EXISTS (SELECT FROM procrastinate_workers "
+                    "WHERE last_heartbeat > now() - make_interval(secs => :seconds))"
+                ),
+                {"seconds": settings.takeover_seconds},
+            )
+        )

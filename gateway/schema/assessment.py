@@ -1,0 +1,112 @@
+"""What was measured and what came out: assessments and their results, line items and theirs."""
+
+from datetime import date
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from gateway.schema.fields import Values, meta
+
+
+class Assessment(Values):
+    """An assessment, or (with a parent) one reported part of it. Source: Ed-Fi Assessment and
+    ObjectiveAssessment; OneRoster 1.2 AssessmentLineItem."""
+
+    title: Annotated[str | UnsetType, meta("Title.", required=True)] = UNSET
+    identifier: Annotated[str | UnsetType, meta("Identifier in the source.")] = UNSET
+    namespace: Annotated[str | UnsetType, meta("Namespace of the identifier.")] = UNSET
+    family: Annotated[str | UnsetType, meta("Family the assessment belongs to.")] = UNSET
+    description: Annotated[str | UnsetType, meta("Description.")] = UNSET
+    parent: Annotated[str | UnsetType, meta("Assessment this is part of.", ref="assessment")] = UNSET
+    class_: Annotated[str | UnsetType, meta("Class, if given to one class.", ref="class")] = msgspec.field(
+        name="class", default=UNSET
+    )
+    purpose: Annotated[
+        str | UnsetType,
+        meta("diagnostic, screening, progress_monitoring, formative, interim, summative_state ..."),
+    ] = UNSET
+    category: Annotated[str | UnsetType, meta("The source's own category code.")] = UNSET
+    subjects: Annotated[list[str] | UnsetType, meta("Subjects, in the source's words.")] = UNSET
+    grades: Annotated[list[str] | UnsetType, meta("Assessed grades, CEDS codes.")] = UNSET
+    minimum: Annotated[str | UnsetType, meta("Lowest possible value, as text.")] = UNSET
+    maximum: Annotated[str | UnsetType, meta("Highest possible value, as text.")] = UNSET
+
+
+class Score(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One reported value. It stays text; `datatype` (integer, decimal, percentile, percentage, level, range,
+    text) says how to read it."""
+
+    method: str
+    value: str
+    datatype: str = "text"
+
+
+class PerformanceLevel(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One reported level, in the source's own code."""
+
+    method: str
+    level: str
+
+
+class AssessmentResult(Values):
+    """One student's result in one assessment or one part of it. Source: Ed-Fi StudentAssessment;
+    OneRoster 1.2 AssessmentResult."""
+
+    assessment: Annotated[str | UnsetType, meta("Assessment.", ref="assessment", required=True)] = UNSET
+    student: Annotated[str | UnsetType, meta("Student.", ref="person", required=True)] = UNSET
+    on: Annotated[date | UnsetType, meta("Day of administration.")] = UNSET
+    status: Annotated[str | UnsetType, meta("Score status: fully_graded, exempt ...")] = UNSET
+    parent: Annotated[str | UnsetType, meta("Result this is part of.", ref="assessment_result")] = UNSET
+    school: Annotated[str | UnsetType, meta("Reported school.", ref="organization")] = UNSET
+    grade: Annotated[str | UnsetType, meta("Grade when assessed, CEDS code.")] = UNSET
+    scores: Annotated[list[Score] | UnsetType, meta("Scores.")] = UNSET
+    performance_levels: Annotated[list[PerformanceLevel] | UnsetType, meta("Performance levels.")] = UNSET
+    retest: Annotated[str | UnsetType, meta("Retest indicator, the source's code.")] = UNSET
+    reason_not_tested: Annotated[str | UnsetType, meta("Why there is no score, the source's code.")] = UNSET
+    comment: Annotated[str | UnsetType, meta("Comment.")] = UNSET
+    late: Annotated[bool | UnsetType, meta("Handed in late.")] = UNSET
+    missing: Annotated[bool | UnsetType, meta("Not handed in.")] = UNSET
+    incomplete: Annotated[bool | UnsetType, meta("Incomplete.")] = UNSET
+    in_progress: Annotated[bool | UnsetType, meta("Not finished yet.")] = UNSET
+
+
+class Category(Values):
+    """A group of line items. Source: OneRoster 1.2 Category."""
+
+    title: Annotated[str | UnsetType, meta("Title.", required=True)] = UNSET
+    weight: Annotated[float | UnsetType, meta("Weight in the grade.")] = UNSET
+
+
+class LineItem(Values):
+    """Something graded in a class. Source: OneRoster 1.2 LineItem."""
+
+    title: Annotated[str | UnsetType, meta("Title.", required=True)] = UNSET
+    description: Annotated[str | UnsetType, meta("Description.")] = UNSET
+    class_: Annotated[str | UnsetType, meta("Class.", ref="class", required=True)] = msgspec.field(
+        name="class", default=UNSET
+    )
+    school: Annotated[str | UnsetType, meta("School.", ref="organization")] = UNSET
+    category: Annotated[str | UnsetType, meta("Category.", ref="category")] = UNSET
+    session: Annotated[str | UnsetType, meta("Grading period or session.", ref="session")] = UNSET
+    assign_on: Annotated[date | UnsetType, meta("Day it was set.")] = UNSET
+    due_on: Annotated[date | UnsetType, meta("Day it is due.")] = UNSET
+    minimum: Annotated[str | UnsetType, meta("Lowest possible value, as text.")] = UNSET
+    maximum: Annotated[str | UnsetType, meta("Highest possible value, as text.")] = UNSET
+
+
+class Result(Values):
+    """One student's result for one line item. Source: OneRoster 1.2 Result."""
+
+    line_item: Annotated[str | UnsetType, meta("Line item.", ref="line_item", required=True)] = UNSET
+    student: Annotated[str | UnsetType, meta("Student.", ref="person", required=True)] = UNSET
+    class_: Annotated[str | UnsetType, meta("Class.", ref="class")] = msgspec.field(name="class", default=UNSET)
+    status: Annotated[str | UnsetType, meta("fully_graded, exempt, not_submitted ...")] = UNSET
+    on: Annotated[date | UnsetType, meta("Day of the score.")] = UNSET
+    score: Annotated[str | UnsetType, meta("Score, as text.")] = UNSET
+    text_score: Annotated[str | UnsetType, meta("Score in words.")] = UNSET
+    comment: Annotated[str | UnsetType, meta("Comment.")] = UNSET
+    late: Annotated[bool | UnsetType, meta("Handed in late.")] = UNSET
+    missing: Annotated[bool | UnsetType, meta("Not handed in.")] = UNSET
+    incomplete: Annotated[bool | UnsetType, meta("Incomplete.")] = UNSET
+    in_progress: Annotated[bool | UnsetType, meta("Not finished yet.")] = UNSET

@@ -1,0 +1,35 @@
+"""Settings of this process, read from PLANBRIDGE_* environment variables, and where its files lie."""
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """`home` holds the embedded database, the keys and the logs. Everything else has a default."""
+
+    model_config = SettingsConfigDict(env_prefix="PLANBRIDGE_", extra="ignore")
+
+    home: Path = Field(
+        default_factory=lambda: user_data_path("planbridge"), description="Folder for everything we keep."
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="Any PostgreSQL >= 15; without it the embedded server is used."
+    )
+    keys: SecretStr | None = Field(
+        default=None,
+        description="Fernet keys, comma separated, the first one encrypts; else the file `keys` in home.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    port: int = Field(default=8433, description="Port the API listens on.")
+    tls_certificate: Path | None = Field(default=None, description="PEM chain; needed beyond loopback.")
+    tls_key: Path | None = Field(default=None, description="PEM key of that certificate.")
+    trusted_proxy: str | None = Field(
+        default=None, description="Address of the proxy that ends TLS; may stand instead of a certificate."
+    )
+    payload_days: int = Field(default=14, ge=1, description="Days that source payloads are kept.")
+    heartbeat_seconds: float = Field(default=10.0, gt=0, description="How often a worker says it lives.")
+    takeover_seconds: float = Field(default=30.0, gt=0, description="Silence after which a worker's job is taken over.")
+    shared_buffers: str = Field(default="512MB", description="Memory of the embedded server's page cache.")

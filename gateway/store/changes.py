@@ -1,0 +1,603 @@
+"""From staged pages to published entities, as set-based SQL inside one transaction of one run.
+
+The working tables are temporary: changed (records of this run that differ), touched (claim keys to resolve
+again), batch (entities to fold), moved (what was published so far).
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.guard import CollectionCount, Hold
+from gateway.schema import KINDS, Kind
+from gateway.store.runs import Attempt
+
+CHUNK = 2_000
+RETRIED = ("unmatched", "ambiguous", "not-in-system-of-record")
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """One live claim about `key`, as the source stated it: references are source keys."""
+
+    entity: str | None
+    connection: int
+    key: str
+    collection: str
+    record_key: str
+    rank: int
+    anchor: bool
+    stated: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A claim key that cannot be published, or not wholly, and what it waits for."""
+
+    connection: int
+    key: str
+    code: str
+    reason: str
+    field: str = ""
+    target_kind: str = ""
+    target_key: str = ""
+
+
+async def lock_district(c: AsyncConnection, district: int) -> None:
+    """Resolve to publish is one at a time per district."""
+    await c.execute(
+        text("SELECT pg_advisory_xact_lock(hashtext('planbridge.publish'), :district)"), {"district": district}
+    )
+
+
+async def must_resolve_all(c: AsyncConnection, district: int) -> bool:
+    """Whether a choice that concerns every entity (a system of record) was made since the last publication."""
+    return bool(await c.scalar(text("SELECT resolve_all FROM district WHERE id = :district"), {"district": district}))
+
+
+async def entity_counts(c: AsyncConnection) -> dict[str, int]:
+    """Kind -> how many entities are published."""
+    rows = await c.execute(text("SELECT kind, count(*) FROM entity GROUP BY kind"))
+    return dict(rows.tuples().all())
+
+
+# The shape of a plan is said where estimates cannot be right: whole sets are compared by hash, small sets are
+# followed by index.
+_WHOLE_SETS = "SELECT set_config('enable_nestloop', 'off', true)"
+_BY_KEY = "SELECT set_config('enable_nestloop', 'on', true), set_config('enable_seqscan', 'off', true)"
+
+
+async def compare(c: AsyncConnection, attempt: Attempt) -> list[CollectionCount]:
+    """Find which records are added, changed or gone, and count. A key staged twice counts once, the last wins.
+
+    Nothing is gone from a collection that is absent, or in which a row's key could not be read.
+    """
+    values = {"run": attempt.run, "connection": attempt.connection}
+    await c.execute(text(_WHOLE_SETS))
+    await c.execute(
+        text(
+            "CREATE TEMP TABLE latest ON COMMIT DROP AS "
+            "SELECT DISTINCT ON (collection, key) collection, key, op, hash, page, place FROM staged "
+            "WHERE run_id = :run ORDER BY collection, key, page DESC, place DESC"
+        ),
+        values,
+    )
+    await c.execute(text("ANALYZE latest"))
+    await c.execute(
+        text(
+            "CREATE TEMP TABLE changed ON COMMIT DROP AS "
+            "SELECT l.collection, l.key, CASE WHEN r.key IS NULL THEN 'added' ELSE 'changed' END AS op, "
+            "  l.page, l.place "
+            "FROM latest l LEFT JOIN record r ON r.connection_id = :connection "
+            "  AND r.collection = l.collection AND r.key = l.key "
+            "WHERE l.op = 'put' AND r.hash IS DISTINCT FROM l.hash "
+            "UNION ALL "
+            "SELECT r.collection, r.key, 'gone', NULL, NULL FROM record r "
+            "LEFT JOIN latest l ON l.collection = r.collection AND l.key = r.key "
+            "WHERE r.connection_id = :connection AND (l.op = 'gone' OR (l.key IS NULL AND r.collection IN ("
+            "  SELECT collection FROM run_page WHERE run_id = :run GROUP BY collection "
+            "  HAVING max(absent) = '' AND sum(unkeyed) = 0)))"
+        ),
+        values,
+    )
+    await c.execute(text("ANALYZE changed"))
+    return await _counts(c, values)
+
+
+async def _counts(c: AsyncConnection, values: dict[str, Any]) -> list[CollectionCount]:
+    rows = await c.execute(
+        text(
+            "SELECT p.collection, p.received, p.total, p.absent, p.unkeyed, "
+            "  (SELECT count(*) FROM latest l WHERE l.collection = p.collection) AS distinct_keys, "
+            "  (SELECT count(*) FROM staged s WHERE s.run_id = :run AND s.collection = p.collection) AS staged, "
+            "  (SELECT count(*) FROM latest l WHERE l.collection = p.collection AND l.op = 'gone') AS inactive, "
+            "  (SELECT count(*) FROM reject j WHERE j.run_id = :run AND j.collection = p.collection) AS rejected, "
+            "  (SELECT count(*) FROM changed x WHERE x.collection = p.collection AND op = 'added') AS added, "
+            "  (SELECT count(*) FROM changed x WHERE x.collection = p.collection AND op = 'changed') AS changed, "
+            "  (SELECT count(*) FROM changed x WHERE x.collection = p.collection AND op = 'gone') AS gone, "
+            "  (SELECT count(*) FROM record r WHERE r.connection_id = :connection "
+            "     AND r.collection = p.collection) AS known "
+            "FROM (SELECT collection, min(id) AS first, sum(rows) AS received, max(total) AS total, "
+            "        max(absent) AS absent, sum(unkeyed) AS unkeyed FROM run_page WHERE run_id = :run "
+            "      GROUP BY collection) p ORDER BY p.first"
+        ),
+        values,
+    )
+    return [
+        CollectionCount(
+            collection=r.collection,
+            received=int(r.received),
+            distinct=r.distinct_keys,
+            duplicates=r.staged - r.distinct_keys,
+            inactive=r.inactive,
+            rejected=r.rejected,
+            added=r.added,
+            changed=r.changed,
+            same=r.distinct_keys - r.inactive - r.added - r.changed,
+            gone=r.gone,
+            known=r.known,
+            total=r.total,
+            absent=r.absent,
+            unkeyed=int(r.unkeyed),
+        )
+        for r in rows
+    ]
+
+
+async def digest(c: AsyncConnection) -> str:
+    """Names exactly this change set: what was approved is published, and nothing else."""
+    return str(
+        await c.scalar(
+            text(
+                "SELECT count(*) || ':' || coalesce(md5(string_agg(collection || '/' || key || '/' || op, ',' "
+                "ORDER BY collection, key)), '') FROM changed"
+            )
+        )
+    )
+
+
+async def approved_digest(c: AsyncConnection, run: int) -> str | None:
+    """The change set a person approved for this run, if any did."""
+    found: str | None = await c.scalar(
+        text("SELECT digest FROM hold WHERE run_id = :run AND state = 'approved' ORDER BY id DESC LIMIT 1"),
+        {"run": run},
+    )
+    return found
+
+
+async def apply_records(c: AsyncConnection, attempt: Attempt, *, everything: bool) -> None:
+    """Put the changed records and their claims in place and note every claim key they touch."""
+    values = {"run": attempt.run, "connection": attempt.connection, "district": attempt.district}
+    for statement in (*_WORKING_TABLES, *_APPLY):
+        await c.execute(text(statement), values)
+    if everything:
+        await c.execute(
+            text("INSERT INTO touched SELECT DISTINCT connection_id, kind, key FROM claim ON CONFLICT DO NOTHING")
+        )
+        await c.execute(text("UPDATE district SET resolve_all = false WHERE id = :district"), values)
+    await c.execute(text("ANALYZE touched"))
+    await c.execute(text("SELECT planbridge_grown((SELECT count(*) FROM changed), 'record', 'claim')"))
+    await c.execute(text(_BY_KEY))
+
+
+_WORKING_TABLES = (
+    'CREATE TEMP TABLE touched (connection_id int, kind text COLLATE "C", key text COLLATE "C", '
+    "done boolean NOT NULL DEFAULT false, PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP",
+    "CREATE TEMP TABLE batch (n bigint PRIMARY KEY, entity_id uuid) ON COMMIT DROP",
+    "CREATE TEMP TABLE moved (kind text, entity_id uuid, op text, seen boolean NOT NULL DEFAULT false) ON COMMIT DROP",
+    "CREATE INDEX ON moved (kind, entity_id)",
+)
+
+_OF_CHANGED = "c.connection_id = :connection AND c.collection = x.collection AND c.record_key = x.key"
+_TOUCH = (
+    "INSERT INTO touched SELECT DISTINCT c.connection_id, c.kind, c.key FROM claim c JOIN changed x "
+    f"ON {_OF_CHANGED} ON CONFLICT DO NOTHING"
+)
+_APPLY = (
+    _TOUCH,
+    f"DELETE FROM claim c USING changed x WHERE {_OF_CHANGED}",
+    "INSERT INTO record_history SELECT r.*, :run FROM record r JOIN changed x "
+    "ON r.connection_id = :connection AND r.collection = x.collection AND r.key = x.key",
+    "DELETE FROM record r USING changed x WHERE r.connection_id = :connection "
+    "AND r.collection = x.collection AND r.key = x.key",
+    "INSERT INTO record (district_id, connection_id, collection, key, hash, body, run_id) "
+    "SELECT :district, :connection, x.collection, x.key, s.hash, s.body, :run FROM changed x "
+    "JOIN staged s ON s.run_id = :run AND s.page = x.page AND s.place = x.place WHERE x.op <> 'gone'",
+    "INSERT INTO claim SELECT :district, :connection, x.collection, x.key, a.n, a.j->>0, a.j->>1, a.j->>2, "
+    "  CAST(a.j->>3 AS boolean), CAST(a.j->>4 AS smallint), a.j->5, :run "
+    "FROM changed x JOIN staged s ON s.run_id = :run AND s.page = x.page AND s.place = x.place, "
+    "  json_array_elements(s.claims) WITH ORDINALITY AS a(j, n) WHERE x.op <> 'gone'",
+    _TOUCH,
+)
+
+
+async def touch_retried(c: AsyncConnection, kind: str) -> None:
+    """What could not be matched before is tried again once something was published that may match it."""
+    await c.execute(
+        text(
+            "INSERT INTO touched SELECT DISTINCT connection_id, kind, key FROM waiting "
+            "WHERE kind = :kind AND code = ANY(:codes) AND EXISTS (SELECT FROM moved WHERE op <> 'removed') "
+            "ON CONFLICT (kind, connection_id, key) DO UPDATE SET done = false"
+        ),
+        {"kind": kind, "codes": list(RETRIED)},
+    )
+
+
+async def unlinked(c: AsyncConnection, kind: str) -> list[tuple[int, str]]:
+    """Touched keys with an anchor and without an entity yet: (connection, key), in a stable order."""
+    rows = await c.execute(
+        text(
+            "SELECT t.connection_id, t.key FROM touched t WHERE t.kind = :kind AND NOT t.done "
+            "AND NOT EXISTS (SELECT FROM link l WHERE l.connection_id = t.connection_id "
+            "  AND l.kind = t.kind AND l.key = t.key) "
+            "AND EXISTS (SELECT FROM claim c WHERE c.connection_id = t.connection_id AND c.kind = t.kind "
+            "  AND c.key = t.key AND c.anchor AND c.same_as IS NULL) ORDER BY 1, 2"
+        ),
+        {"kind": kind},
+    )
+    return [(row.connection_id, row.key) for row in rows]
+
+
+async def claims_of_keys(c: AsyncConnection, kind: str, keys: Sequence[tuple[int, str]]) -> list[ClaimRow]:
+    """Every live claim about these keys."""
+    rows = await c.execute(
+        text(
+            "SELECT NULL AS entity, c.connection_id, c.key, c.collection, c.record_key, c.rank, c.anchor, c.stated "
+            "FROM unnest(CAST(:connections AS int[]), CAST(:keys AS text[])) u(connection_id, key) "
+            "JOIN claim c ON c.connection_id = u.connection_id AND c.kind = :kind AND c.key = u.key "
+            "WHERE c.same_as IS NULL"
+        ),
+        {"kind": kind, "connections": [k[0] for k in keys], "keys": [k[1] for k in keys]},
+    )
+    return [ClaimRow(*row) for row in rows]
+
+
+async def add_links(
+    c: AsyncConnection, attempt: Attempt, kind: str, links: Iterable[tuple[int, str, str, str]]
+) -> None:
+    """Remember (connection, key, entity, method) for good."""
+    await c.execute(
+        text(
+            "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id) "
+            "SELECT :district, CAST(j->>0 AS int), :kind, j->>1, CAST(j->>2 AS uuid), j->>3, :run "
+            "FROM json_array_elements(CAST(:links AS json)) j ON CONFLICT DO NOTHING"
+        ),
+        {"district": attempt.district, "kind": kind, "run": attempt.run, "links": json.dumps(list(links))},
+    )
+
+
+async def link_aliases(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
+    """A key that denotes another shares its entity."""
+    await c.execute(
+        text(
+            "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id) "
+            "SELECT DISTINCT :district, c.connection_id, c.kind, c.key, l.entity_id, 'alias', CAST(:run AS bigint) "
+            "FROM touched t JOIN claim c ON c.connection_id = t.connection_id AND c.kind = t.kind "
+            "  AND (c.key = t.key OR c.same_as = t.key) AND c.same_as IS NOT NULL "
+            "JOIN link l ON l.connection_id = c.connection_id AND l.kind = c.kind AND l.key = c.same_as "
+            "WHERE t.kind = :kind AND NOT t.done "
+            "ON CONFLICT (connection_id, kind, key) DO UPDATE SET entity_id = excluded.entity_id "
+            "WHERE link.entity_id <> excluded.entity_id"
+        ),
+        {"district": attempt.district, "kind": kind, "run": attempt.run},
+    )
+
+
+async def by_match(c: AsyncConnection, kind: str, words: Sequence[str]) -> dict[str, list[str]]:
+    """Match word -> the entities that have it."""
+    rows = await c.execute(
+        text("SELECT match, CAST(id AS text) FROM entity WHERE kind = :kind AND match = ANY(:words)"),
+        {"kind": kind, "words": list(words)},
+    )
+    found: dict[str, list[str]] = {}
+    for word, entity in rows:
+        found.setdefault(word, []).append(entity)
+    return found
+
+
+async def linked_from(c: AsyncConnection, kind: str, connection: int, entities: Sequence[str]) -> set[str]:
+    """Of these entities, those that a living key of this connection denotes already."""
+    rows = await c.execute(
+        text(
+            "SELECT DISTINCT CAST(l.entity_id AS text) FROM link l JOIN claim c "
+            "  ON c.connection_id = l.connection_id AND c.kind = l.kind AND c.key = l.key AND c.anchor "
+            "WHERE l.kind = :kind AND l.connection_id = :connection AND l.method <> 'alias' "
+            "AND l.entity_id = ANY(CAST(:entities AS uuid[]))"
+        ),
+        {"kind": kind, "connection": connection, "entities": list(entities)},
+    )
+    return set(rows.scalars())
+
+
+async def fill_batch(c: AsyncConnection, kind: str) -> int:
+    """Collect the entities of the touched keys, numbered from 1; returns how many."""
+    await c.execute(text("TRUNCATE batch"))
+    await c.execute(text("ANALYZE touched"))
+    filled = await c.execute(
+        text(
+            "INSERT INTO batch SELECT row_number() OVER (ORDER BY entity_id), entity_id FROM ("
+            "  SELECT DISTINCT l.entity_id FROM touched t JOIN link l ON l.connection_id = t.connection_id "
+            "  AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done) e"
+        ),
+        {"kind": kind},
+    )
+    await c.execute(text("ANALYZE batch"))
+    await c.execute(text("SELECT planbridge_grown(:n, 'link')"), {"n": filled.rowcount})
+    return filled.rowcount
+
+
+async def batch_claims(c: AsyncConnection, kind: str, first: int) -> tuple[list[str], list[ClaimRow]]:
+    """One chunk of the batch: the entities, and every live claim of any connection about them."""
+    values = {"kind": kind, "first": first, "last": first + CHUNK - 1}
+    entities = await c.execute(
+        text("SELECT CAST(entity_id AS text) FROM batch WHERE n BETWEEN :first AND :last"), values
+    )
+    rows = await c.execute(
+        text(
+            "SELECT CAST(b.entity_id AS text), c.connection_id, c.key, c.collection, c.record_key, c.rank, c.anchor, "
+            "  c.stated FROM batch b JOIN link l ON l.kind = :kind AND l.entity_id = b.entity_id "
+            "  AND l.method <> 'alias' "
+            "JOIN claim c ON c.connection_id = l.connection_id AND c.kind = l.kind AND c.key = l.key "
+            "WHERE b.n BETWEEN :first AND :last AND c.same_as IS NULL"
+        ),
+        values,
+    )
+    return list(entities.scalars()), [ClaimRow(*row) for row in rows]
+
+
+async def lookup(
+    c: AsyncConnection, kind: str, references: set[tuple[int, str, str]]
+) -> dict[tuple[int, str, str], str]:
+    """(connection, kind, key) -> entity id, of those that denote a published entity (or one of `kind` itself)."""
+    wanted = sorted(references)
+    rows = await c.execute(
+        text(
+            "SELECT l.connection_id, l.kind, l.key, CAST(l.entity_id AS text) "
+            "FROM unnest(CAST(:connections AS int[]), CAST(:kinds AS text[]), CAST(:keys AS text[])) "
+            "  u(connection_id, kind, key) "
+            "JOIN link l ON l.connection_id = u.connection_id AND l.kind = u.kind AND l.key = u.key "
+            "WHERE EXISTS (SELECT FROM entity e WHERE e.district_id = l.district_id AND e.kind = l.kind "
+            "    AND e.id = l.entity_id) "
+            "  OR (l.kind = :kind AND EXISTS (SELECT FROM claim c WHERE c.connection_id = l.connection_id "
+            "    AND c.kind = l.kind AND c.key = l.key AND c.anchor))"
+        ),
+        {
+            "kind": kind,
+            "connections": [r[0] for r in wanted],
+            "kinds": [r[1] for r in wanted],
+            "keys": [r[2] for r in wanted],
+        },
+    )
+    return {(r[0], r[1], r[2]): r[3] for r in rows}
+
+
+_PUBLISH = text(
+    """
+    WITH next AS MATERIALIZED (
+        SELECT CAST(j->>0 AS uuid) AS id, j->>1 AS doc, j->>2 AS match
+        FROM json_array_elements(CAST(:rows AS json)) j
+    ), present AS MATERIALIZED (
+        SELECT id, doc, match FROM entity
+        WHERE id = ANY(ARRAY(SELECT id FROM next)) AND kind = :kind AND district_id = :district
+    ), differing AS MATERIALIZED (
+        SELECT n.id, n.doc, n.match, e.doc AS before, e.id IS NOT NULL AS known
+        FROM next n LEFT JOIN present e ON e.id = n.id
+        WHERE CAST(e.doc AS text) IS DISTINCT FROM n.doc OR e.match IS DISTINCT FROM n.match
+    ), logged AS (
+        INSERT INTO change (district_id, publication, kind, entity_id, op, before)
+        SELECT :district, :publication, :kind, id,
+               CASE WHEN doc IS NULL THEN 'removed' WHEN known THEN 'changed' ELSE 'added' END, before
+        FROM differing ORDER BY id
+        RETURNING entity_id, op
+    ), removed AS (
+        DELETE FROM entity WHERE district_id = :district AND kind = :kind
+        AND id = ANY(ARRAY(SELECT id FROM differing WHERE doc IS NULL))
+    ), put AS (
+        INSERT INTO entity (district_id, kind, id, doc, match, publication)
+        SELECT :district, :kind, id, CAST(doc AS json), match, :publication FROM differing WHERE doc IS NOT NULL
+        ON CONFLICT (district_id, kind, id)
+        DO UPDATE SET doc = excluded.doc, match = excluded.match, publication = excluded.publication
+    )
+    INSERT INTO moved SELECT :kind, entity_id, op FROM logged
+    """
+)
+
+
+async def put_entities(
+    c: AsyncConnection,
+    attempt: Attempt,
+    kind: str,
+    publication: int,
+    rows: Sequence[tuple[str, str | None, str | None]],
+) -> None:
+    """Publish (id, doc as JSON text or None when it lives no more, match word); only differences are written."""
+    await c.execute(
+        _PUBLISH,
+        {
+            "district": attempt.district,
+            "kind": kind,
+            "publication": publication,
+            "rows": json.dumps(rows),
+        },
+    )
+
+
+async def clear_waiting(c: AsyncConnection, kind: str) -> None:
+    """Forget what the touched keys waited for; it is stated anew."""
+    await c.execute(
+        text(
+            "DELETE FROM waiting w USING touched t WHERE t.kind = :kind AND NOT t.done "
+            "AND w.connection_id = t.connection_id AND w.kind = t.kind AND w.key = t.key"
+        ),
+        {"kind": kind},
+    )
+    await c.execute(
+        text(
+            "DELETE FROM difference d USING touched t JOIN link l ON l.connection_id = t.connection_id "
+            "AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done "
+            "AND d.kind = :kind AND d.entity_id = l.entity_id"
+        ),
+        {"kind": kind},
+    )
+
+
+async def add_waiting(c: AsyncConnection, attempt: Attempt, kind: str, waiting: Sequence[Waiting]) -> None:
+    """List what cannot be published yet, and why."""
+    if waiting:
+        await c.execute(
+            text(
+                "INSERT INTO waiting SELECT :district, CAST(j->>0 AS int), :kind, j->>1, j->>2, j->>3, j->>4, "
+                "j->>5, j->>6, :run FROM json_array_elements(CAST(:rows AS json)) j"
+            ),
+            {
+                "district": attempt.district,
+                "kind": kind,
+                "run": attempt.run,
+                "rows": json.dumps(
+                    [(w.connection, w.key, w.field, w.code, w.target_kind, w.target_key, w.reason) for w in waiting]
+                ),
+            },
+        )
+
+
+async def add_differences(
+    c: AsyncConnection, attempt: Attempt, kind: str, rows: Sequence[tuple[int, str, str]]
+) -> None:
+    """Note (connection, entity, field) where a source says something else than what is published."""
+    if rows:
+        await c.execute(
+            text(
+                "INSERT INTO difference SELECT :district, CAST(j->>0 AS int), :kind, CAST(j->>1 AS uuid), j->>2 "
+                "FROM json_array_elements(CAST(:rows AS json)) j"
+            ),
+            {"district": attempt.district, "kind": kind, "rows": json.dumps(rows)},
+        )
+
+
+async def list_unanchored(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
+    """Contributions about a key that no anchor speaks of are kept, and listed as waiting for one."""
+    await c.execute(
+        text(
+            "INSERT INTO waiting SELECT :district, t.connection_id, t.kind, t.key, '', 'no-anchor', '', '', "
+            "  'Other records speak of it, but its own record is not there.', :run "
+            "FROM touched t WHERE t.kind = :kind AND NOT t.done "
+            "AND EXISTS (SELECT FROM claim c WHERE c.connection_id = t.connection_id AND c.kind = t.kind "
+            "  AND c.key = t.key AND c.same_as IS NULL) "
+            "AND NOT EXISTS (SELECT FROM claim c WHERE c.connection_id = t.connection_id AND c.kind = t.kind "
+            "  AND c.key = t.key AND c.same_as IS NULL AND c.anchor)"
+        ),
+        {"district": attempt.district, "kind": kind, "run": attempt.run},
+    )
+
+
+async def left(c: AsyncConnection, kind: str) -> bool:
+    """Whether keys of this kind still have to be resolved."""
+    return bool(
+        await c.scalar(text("SELECT EXISTS (SELECT FROM touched WHERE kind = :kind AND NOT done)"), {"kind": kind})
+    )
+
+
+async def finish_kind(c: AsyncConnection, kind: str) -> None:
+    """Mark the touched keys of a kind as done, and touch what depends on what came or went."""
+    await c.execute(text("SELECT planbridge_grown((SELECT count(*) FROM batch), 'entity')"))
+    await c.execute(
+        text(
+            "INSERT INTO touched SELECT DISTINCT w.connection_id, w.kind, w.key FROM touched t "
+            "JOIN link l ON l.connection_id = t.connection_id AND l.kind = t.kind AND l.key = t.key "
+            "JOIN link same ON same.kind = l.kind AND same.entity_id = l.entity_id "
+            "JOIN entity e ON e.kind = same.kind AND e.id = same.entity_id "
+            "JOIN waiting w ON w.connection_id = same.connection_id AND w.target_kind = same.kind "
+            "  AND w.target_key = same.key WHERE t.kind = :kind AND NOT t.done ON CONFLICT DO NOTHING"
+        ),
+        {"kind": kind},
+    )
+    await c.execute(text("UPDATE touched SET done = true WHERE kind = :kind AND NOT done"), {"kind": kind})
+    removed = await c.scalar(
+        text("SELECT count(*) FROM moved WHERE kind = :kind AND op = 'removed' AND NOT seen"), {"kind": kind}
+    )
+    if removed:
+        for child in KINDS.values():
+            await _touch_children(c, kind, child)
+    await c.execute(text("UPDATE moved SET seen = true WHERE kind = :kind AND NOT seen"), {"kind": kind})
+
+
+async def _touch_children(c: AsyncConnection, kind: str, child: Kind) -> None:
+    """Whatever refers to a removed entity is resolved again: it then waits for its parent, visibly."""
+    for reference in child.references:
+        if reference.kind != kind:
+            continue
+        if not reference.many:
+            refers = "c.stated->>:field = l.key"
+        elif reference.part is None:
+            refers = "EXISTS (SELECT FROM json_array_elements_text(c.stated->:field) v WHERE v = l.key)"
+        else:
+            refers = "EXISTS (SELECT FROM json_array_elements(c.stated->:field) v WHERE v->>:part = l.key)"
+        await c.execute(
+            text(
+                "INSERT INTO touched SELECT DISTINCT c.connection_id, c.kind, c.key FROM moved m "
+                "JOIN link l ON l.kind = m.kind AND l.entity_id = m.entity_id "
+                f"JOIN claim c ON c.connection_id = l.connection_id AND c.kind = :child AND {refers} "
+                "WHERE m.kind = :kind AND m.op = 'removed' AND NOT m.seen "
+                "ON CONFLICT (kind, connection_id, key) DO UPDATE SET done = false"
+            ),
+            {"kind": kind, "child": child.name, "field": reference.field}
+            | ({"part": reference.part} if reference.part else {}),
+        )
+
+
+async def open_publication(c: AsyncConnection, attempt: Attempt) -> int:
+    """A new publication; its time is set by `close_publication`, at the very end."""
+    return int(
+        await c.scalar(
+            text("INSERT INTO publication (district_id, run_id) VALUES (:district, :run) RETURNING id"),
+            {"district": attempt.district, "run": attempt.run},
+        )
+    )
+
+
+async def published_counts(c: AsyncConnection) -> dict[str, dict[str, int]]:
+    """Kind -> {added, changed, removed} of this transaction."""
+    found: dict[str, dict[str, int]] = {}
+    for row in await c.execute(text("SELECT kind, op, count(*) AS n FROM moved GROUP BY kind, op")):
+        found.setdefault(row.kind, {})[row.op] = row.n
+    return found
+
+
+async def close_publication(c: AsyncConnection, publication: int | None) -> None:
+    """Stamp the publication: the last statement, so that its time is later than all it publishes."""
+    await c.execute(text("UPDATE publication SET at = clock_timestamp() WHERE id = :id"), {"id": publication})
+
+
+async def finish_run(
+    c: AsyncConnection, attempt: Attempt, state: str, counts: dict[str, Any], publication: int | None = None
+) -> None:
+    """Write a run's outcome and drop what was staged, unless it is held and may still be approved."""
+    await c.execute(
+        text(
+            "UPDATE run SET state = :state, counts = CAST(:counts AS json), publication = :publication, "
+            "  finished_at = CASE WHEN :state = 'held' THEN NULL ELSE now() END, unmapped = coalesce(("
+            "    SELECT json_agg(json_build_array(u.tbl, u.code, u.n) ORDER BY u.n DESC) FROM ("
+            "      SELECT j->>0 AS tbl, j->>1 AS code, sum(CAST(j->>2 AS int)) AS n "
+            "      FROM run_page p, json_array_elements(p.unmapped) j WHERE p.run_id = :run GROUP BY 1, 2) u), '[]') "
+            "WHERE id = :run"
+        ),
+        {"run": attempt.run, "state": state, "counts": json.dumps(counts), "publication": publication},
+    )
+    if state != "held":
+        await c.execute(text("DELETE FROM staged WHERE run_id = :run"), {"run": attempt.run})
+
+
+async def add_holds(c: AsyncConnection, attempt: Attempt, holds: Sequence[Hold], digest: str) -> None:
+    """Keep why the run waits and which change set it was."""
+    for hold in holds:
+        await c.execute(
+            text(
+                "INSERT INTO hold (district_id, run_id, code, collection, reason, affected, known, digest) "
+                "VALUES (:district, :run, :code, :collection, :reason, :affected, :known, :digest)"
+            ),
+            {"district": attempt.district, "run": attempt.run, "digest": digest} | vars(hold),
+        )

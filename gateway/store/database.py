@@ -1,0 +1,111 @@
+"""The database: who connects as whom, and the one transaction function that names the district."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from gateway.errors import ConfigError, Unavailable
+from gateway.settings import Settings
+from gateway.store.embedded import Embedded
+from gateway.store.secrets import Secrets
+
+APP_ROLE = "planbridge_app"
+IDLE_LIMIT_MS = 60_000
+"""A worker that was stopped inside a transaction loses it after this, so that a successor can go on."""
+
+
+class Store:
+    """The database, open. `engine` acts as planbridge_app (row-level security holds), `owner` as the owner."""
+
+    def __init__(self, url: URL, secrets: Secrets) -> None:
+        self.url = url
+        self.secrets = secrets
+        self.engine = _engine(url, as_app=True)
+        self.owner = _engine(url, as_app=False)
+
+    @classmethod
+    async def open(cls, settings: Settings) -> "Store":
+        """Start the embedded server unless a database is named; refuse a schema this program does not know."""
+        url = await asyncio.to_thread(database_url, settings)
+        keys = settings.keys.get_secret_value() if settings.keys else None
+        store = cls(url, Secrets.load(keys, settings.home))
+        await asyncio.to_thread(migrate, url)
+        return store
+
+    @asynccontextmanager
+    async def transaction(self, district: int | None = None) -> AsyncIterator[AsyncConnection]:
+        """One transaction that sees this district's rows only; without a district, none of any."""
+        async with self.engine.begin() as connection:
+            await connection.execute(
+                text("SELECT set_config('planbridge.district', :district, true)"),
+                {"district": "" if district is None else str(district)},
+            )
+            yield connection
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        await self.owner.dispose()
+
+
+def database_url(settings: Settings) -> URL:
+    """The URL to connect to; starts the embedded server where none is configured."""
+    if settings.database_url is not None:
+        url = make_url(settings.database_url.get_secret_value())
+        return url.set(drivername="postgresql+psycopg")
+    server = Embedded(settings.home / "postgres")
+    server.start(shared_buffers=settings.shared_buffers)
+    return make_url(server.url).set(drivername="postgresql+psycopg", password=server.password)
+
+
+async def raw(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
+    """The driver's own connection, for what must join this transaction (a job being deferred)."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, psycopg.AsyncConnection)
+    return driver
+
+
+def migrate(url: URL) -> None:
+    """Bring the schema up to this program's version; refuse one that is newer than the program."""
+    config = Config()
+    config.set_main_option("script_location", "gateway:migrations")
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.migrate'))"))
+            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+            present = MigrationContext.configure(connection).get_current_revision()
+            if present is not None and present not in known:
+                raise ConfigError(
+                    "schema-newer",
+                    f"The database has schema version {present}, which this program does not know.",
+                    "Start the newer version of Planbridge that made it.",
+                )
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except OperationalError as error:
+        raise Unavailable(
+            "database-unreachable",
+            f"The database at {url.host or 'the configured address'} cannot be reached.",
+            "Check PLANBRIDGE_DATABASE_URL and that the server runs.",
+        ) from error
+    finally:
+        engine.dispose()
+
+
+def _engine(url: URL, *, as_app: bool) -> AsyncEngine:
+    options = f"-c idle_in_transaction_session_timeout={IDLE_LIMIT_MS} -c timezone=UTC"
+    if as_app:
+        options += f" -c role={APP_ROLE}"
+    return create_async_engine(
+        url, pool_size=8, max_overflow=24, hide_parameters=True, connect_args={"options": options}
+    )

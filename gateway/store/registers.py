@@ -1,0 +1,201 @@
+"""Districts, their connections with sealed secrets, systems of record, and who did what."""
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.errors import ConfigError
+from gateway.store.database import Store
+
+RECORD_COLLECTIONS = (
+    "organization",
+    "session",
+    "course",
+    "class",
+    "enrollment",
+    "student",
+    "staff",
+    "contact",
+)
+"""What has one system of record each; people are told apart by population."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who does something, in which role: every act names one."""
+
+    name: str
+    role: str
+    person: str | None = None
+    client: str | None = None
+
+    def as_json(self) -> str:
+        return json.dumps({k: v for k, v in vars(self).items() if v is not None}, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A configured system. `settings` holds no secret; `secrets` are opened only to talk to it."""
+
+    id: int
+    district: int
+    name: str
+    connector: str
+    settings: dict[str, Any]
+    secrets: dict[str, str]
+    paused_because: str | None
+
+    def __repr__(self) -> str:
+        return f"Connection({self.name!r}, {self.connector!r})"
+
+
+async def district(store: Store, name: str) -> int:
+    """The district of that name, made on first use with a key of its own."""
+    async with store.owner.begin() as c:
+        found = await c.scalar(text("SELECT id FROM district WHERE name = :name"), {"name": name})
+        if found is None:
+            found = await c.scalar(
+                text(
+                    "INSERT INTO district (name, sealed_key) VALUES (:name, :key) "
+                    "ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id"
+                ),
+                {"name": name, "key": store.secrets.seal(secrets.token_bytes(32))},
+            )
+        return int(found)
+
+
+async def districts(store: Store) -> list[int]:
+    async with store.transaction() as c:
+        return list((await c.execute(text("SELECT id FROM district ORDER BY id"))).scalars())
+
+
+async def district_key(store: Store, c: AsyncConnection, district: int) -> bytes:
+    """The key under which this district's entity ids are made."""
+    sealed = await c.scalar(text("SELECT sealed_key FROM district WHERE id = :id"), {"id": district})
+    return store.secrets.open(sealed)
+
+
+async def add_connection(
+    store: Store,
+    district: int,
+    name: str,
+    connector: str,
+    settings: dict[str, Any],
+    hidden: dict[str, str],
+    actor: Actor,
+) -> int:
+    """Save a connection; its secrets rest encrypted. ConfigError when the name is taken."""
+    async with store.transaction(district) as c:
+        made = await c.scalar(
+            text(
+                "INSERT INTO connection (district_id, name, connector, settings, sealed_secrets) "
+                "VALUES (:district, :name, :connector, :settings, :sealed) "
+                "ON CONFLICT (district_id, name) DO NOTHING RETURNING id"
+            ),
+            {
+                "district": district,
+                "name": name,
+                "connector": connector,
+                "settings": json.dumps(settings),
+                "sealed": store.secrets.seal(json.dumps(hidden).encode()),
+            },
+        )
+        if made is None:
+            raise ConfigError(
+                "connection-exists", f"A connection named {name!r} exists already.", "Choose another name."
+            )
+        await log_act(c, district, actor, "connect", name, {"connector": connector})
+    return int(made)
+
+
+async def connection(store: Store, district: int, name: str | int) -> Connection:
+    """One connection by name or id. ConfigError when there is none."""
+    for found in await connections(store, district):
+        if name in (found.name, found.id):
+            return found
+    raise ConfigError("connection-unknown", f"There is no connection {name!r}.", "`planbridge connections` lists them.")
+
+
+async def connections(store: Store, district: int) -> list[Connection]:
+    """Every connection, the first connected first."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT id, district_id, name, connector, settings, sealed_secrets, paused_because "
+                "FROM connection ORDER BY id"
+            )
+        )
+        return [
+            Connection(
+                r.id, r.district_id, r.name, r.connector, r.settings,
+                json.loads(store.secrets.open(r.sealed_secrets)), r.paused_because,
+            )
+            for r in rows
+        ]  # fmt: skip
+
+
+async def pause(store: Store, district: int, connection: int, because: str | None) -> None:
+    """Stop a connection from being pulled until a person lifts it (because=None lifts)."""
+    async with store.transaction(district) as c:
+        await c.execute(
+            text("UPDATE connection SET paused_because = :because WHERE id = :id"),
+            {"because": because, "id": connection},
+        )
+
+
+async def set_system_of_record(store: Store, district: int, collection: str, connection: int, actor: Actor) -> None:
+    """Choose whose word counts for a collection; it takes effect with the next run of any connection."""
+    if collection not in RECORD_COLLECTIONS:
+        raise ConfigError(
+            "collection-unknown",
+            f"{collection!r} has no system of record.",
+            f"Choose one of {', '.join(RECORD_COLLECTIONS)}.",
+        )
+    async with store.transaction(district) as c:
+        await c.execute(
+            text(
+                "INSERT INTO system_of_record VALUES (:district, :collection, :connection) "
+                "ON CONFLICT (district_id, collection) DO UPDATE SET connection_id = excluded.connection_id"
+            ),
+            {"district": district, "collection": collection, "connection": connection},
+        )
+        await c.execute(text("UPDATE district SET resolve_all = true WHERE id = :id"), {"id": district})
+        await log_act(c, district, actor, "system-of-record", collection, {"connection": connection})
+
+
+async def owners(c: AsyncConnection, district: int, order: list[int]) -> dict[str, int]:
+    """Collection -> the connection whose word counts. Default: the first one connected; for family contacts
+    the first one that has any, which is then remembered."""
+    chosen = {r.collection: r.connection_id for r in await c.execute(text("SELECT * FROM system_of_record"))}
+    if "contact" not in chosen:
+        first = await c.scalar(text("SELECT min(connection_id) FROM claim WHERE kind = 'relationship'"))
+        if first is not None:
+            await c.execute(
+                text("INSERT INTO system_of_record VALUES (:district, 'contact', :connection)"),
+                {"district": district, "connection": first},
+            )
+            chosen["contact"] = first
+    return {collection: chosen.get(collection, order[0]) for collection in RECORD_COLLECTIONS}
+
+
+async def log_act(
+    c: AsyncConnection, district: int, actor: Actor, act: str, subject: str, detail: dict[str, Any]
+) -> None:
+    """Keep who did what, in the transaction that does it."""
+    await c.execute(
+        text(
+            "INSERT INTO act (district_id, actor, act, subject, detail) "
+            "VALUES (:district, :actor, :act, :subject, :detail)"
+        ),
+        {
+            "district": district,
+            "actor": actor.as_json(),
+            "act": act,
+            "subject": subject,
+            "detail": json.dumps(detail),
+        },
+    )

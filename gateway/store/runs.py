@@ -1,0 +1,308 @@
+"""The life of a run and its staged pages; every write demands the fencing number of the present attempt."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.errors import ConfigError, Refused
+from gateway.store.database import Store
+from gateway.store.registers import Actor, log_act
+
+
+class Fenced(Exception):
+    """This attempt has been superseded by a newer one: stop, nothing more may be written."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a run. `fence` is higher than that of every earlier attempt."""
+
+    run: int
+    district: int
+    connection: int
+    fence: int
+    approved: bool
+
+
+class StagedRow(msgspec.Struct, frozen=True):
+    """One row as it is staged. `claims` and `body` are JSON text, present only where the row is a change."""
+
+    key: str
+    op: str
+    hash: str | None = None
+    body: str | None = None
+    claims: str | None = None
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """A record set aside: where it stood, which field, why. `body` rests encrypted."""
+
+    code: str
+    reason: str
+    key: str | None = None
+    position: str = ""
+    field: str = ""
+    body: str | None = None
+
+
+class StagedPage(msgspec.Struct, frozen=True):
+    """A page ready to be written in one statement."""
+
+    collection: str
+    cursor: str
+    next: tuple[str, ...]
+    rows: Sequence[StagedRow]
+    received: int
+    rejects: Sequence[Reject] = ()
+    total: int | None = None
+    absent: str = ""
+    unkeyed: int = 0
+    """Rows set aside whose key could not be read: while there are any, nothing counts as gone."""
+    unmapped: Sequence[tuple[str, str, int]] = ()
+
+
+@dataclass(frozen=True)
+class PageDone:
+    """What is known of a page that is staged."""
+
+    collection: str
+    cursor: str
+    next: tuple[str, ...]
+    rows: int
+
+
+async def request(store: Store, c: AsyncConnection, district: int, connection: int, actor: Actor) -> int | None:
+    """A new queued run, or None while one is under way. A held run of the connection is superseded."""
+    run: int | None = await c.scalar(
+        text(
+            "INSERT INTO run (district_id, connection_id, state, actor) "
+            "VALUES (:district, :connection, 'queued', :actor) "
+            "ON CONFLICT (connection_id) WHERE state IN ('queued', 'pulling', 'resolving', 'approved') "
+            "DO NOTHING RETURNING id"
+        ),
+        {"district": district, "connection": connection, "actor": actor.as_json()},
+    )
+    if run is not None:
+        await _end_held(c, connection, "superseded")
+    return run
+
+
+async def _end_held(c: AsyncConnection, connection: int, state: str) -> None:
+    ended = (
+        await c.execute(
+            text(
+                "UPDATE run SET state = :state, finished_at = now() "
+                "WHERE connection_id = :connection AND state = 'held' RETURNING id"
+            ),
+            {"connection": connection, "state": state},
+        )
+    ).scalars()
+    for run in ended.all():
+        await c.execute(text("UPDATE hold SET state = :state WHERE run_id = :run AND state = 'open'"),
+                        {"run": run, "state": state})  # fmt: skip
+        await c.execute(text("DELETE FROM staged WHERE run_id = :run"), {"run": run})
+
+
+async def begin(store: Store, district: int, run: int) -> Attempt | None:
+    """Take the run: its fence rises, so that whoever held it before can write no more. None when it is over."""
+    async with store.transaction(district) as c:
+        taken = (
+            await c.execute(
+                text(
+                    "UPDATE run SET fence = fence + 1, started_at = coalesce(started_at, now()), "
+                    "  state = CASE WHEN state = 'queued' THEN 'pulling' ELSE state END "
+                    "WHERE id = :run AND state IN ('queued', 'pulling', 'resolving', 'approved') "
+                    "RETURNING connection_id, fence, state"
+                ),
+                {"run": run},
+            )
+        ).one_or_none()
+    if taken is None:
+        return None
+    return Attempt(run, district, taken.connection_id, taken.fence, taken.state == "approved")
+
+
+async def pages(store: Store, attempt: Attempt) -> list[PageDone]:
+    """Every page staged so far, by this attempt or an earlier one."""
+    async with store.transaction(attempt.district) as c:
+        rows = await c.execute(
+            text("SELECT collection, cursor, next, rows FROM run_page WHERE run_id = :run"),
+            {"run": attempt.run},
+        )
+        return [PageDone(r.collection, r.cursor, tuple(r.next), r.rows) for r in rows]
+
+
+async def known_hashes(store: Store, attempt: Attempt, collection: str, keys: Sequence[str]) -> dict[str, str]:
+    """Key -> hash of the record as it is published now."""
+    async with store.transaction(attempt.district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT key, hash FROM record WHERE connection_id = :connection AND collection = :collection "
+                "AND key = ANY(:keys)"
+            ),
+            {"connection": attempt.connection, "collection": collection, "keys": list(keys)},
+        )
+        return {row.key: row.hash for row in rows}
+
+
+STAGE = text(
+    """
+    WITH mine AS (
+        SELECT id FROM run WHERE id = :run AND fence = :fence AND state IN ('pulling', 'resolving') FOR SHARE
+    ), page AS (
+        INSERT INTO run_page (district_id, run_id, collection, cursor, next, rows, total, absent, unkeyed, unmapped)
+        SELECT :district, id, :collection, :cursor, CAST(:next AS json), :received, :total, :absent, :unkeyed,
+               CAST(:unmapped AS json)
+        FROM mine
+        ON CONFLICT DO NOTHING
+        RETURNING id
+    ), rows AS (
+        INSERT INTO staged (district_id, run_id, page, place, collection, key, op, hash, body, claims)
+        SELECT :district, :run, page.id, r.place, :collection, r.row->>'key', r.row->>'op', r.row->>'hash',
+               r.row->>'body', CAST(r.row->>'claims' AS json)
+        FROM page, json_array_elements(CAST(:rows AS json)) WITH ORDINALITY AS r(row, place)
+    ), rejects AS (
+        INSERT INTO reject (district_id, run_id, connection_id, collection, key, position, field, code, reason,
+                            sealed_body)
+        SELECT :district, :run, :connection, :collection, r->>'key', r->>'position', r->>'field', r->>'code',
+               r->>'reason', CAST(r->>'body' AS bytea)
+        FROM page, json_array_elements(CAST(:rejects AS json)) AS r
+    )
+    SELECT (SELECT count(*) FROM mine)
+    """
+)
+
+
+async def stage(store: Store, attempt: Attempt, page: StagedPage) -> None:
+    """Write a page and its progress in one statement. Raises Fenced when a newer attempt has the run."""
+    async with store.transaction(attempt.district) as c:
+        mine = await c.scalar(
+            STAGE,
+            {
+                "run": attempt.run,
+                "fence": attempt.fence,
+                "district": attempt.district,
+                "connection": attempt.connection,
+                "collection": page.collection,
+                "cursor": page.cursor,
+                "next": json.dumps(page.next),
+                "received": page.received,
+                "total": page.total,
+                "absent": page.absent,
+                "unkeyed": page.unkeyed,
+                "unmapped": json.dumps(page.unmapped),
+                "rows": msgspec.json.encode(page.rows).decode(),
+                "rejects": json.dumps([_sealed(store, reject) for reject in page.rejects]),
+            },
+        )
+    if not mine:
+        raise Fenced
+
+
+def _sealed(store: Store, reject: Reject) -> dict[str, Any]:
+    row = msgspec.to_builtins(reject)
+    if reject.body is not None:
+        row["body"] = store.secrets.seal(reject.body.encode()).decode()
+    return dict(row)
+
+
+async def hold_fence(c: AsyncConnection, attempt: Attempt) -> None:
+    """Lock the run for this transaction and make sure it is still ours."""
+    mine = await c.scalar(
+        text(
+            "UPDATE run SET state = 'resolving' WHERE id = :run AND fence = :fence "
+            "AND state IN ('pulling', 'resolving', 'approved') RETURNING id"
+        ),
+        {"run": attempt.run, "fence": attempt.fence},
+    )
+    if mine is None:
+        raise Fenced
+
+
+async def fail(store: Store, attempt: Attempt, code: str, message: str) -> None:
+    """End the run as failed; what was staged is dropped, what is published stays."""
+    async with store.transaction(attempt.district) as c:
+        ended = await c.scalar(
+            text(
+                "UPDATE run SET state = 'failed', finished_at = now(), error_code = :code, error = :message "
+                "WHERE id = :run AND fence = :fence RETURNING id"
+            ),
+            {"run": attempt.run, "fence": attempt.fence, "code": code, "message": message},
+        )
+        if ended is None:
+            raise Fenced
+        await c.execute(text("DELETE FROM staged WHERE run_id = :run"), {"run": attempt.run})
+
+
+async def set_mapping(store: Store, attempt: Attempt, mapping: str) -> None:
+    """Remember which mapping version this run maps with: part of every value's provenance."""
+    async with store.transaction(attempt.district) as c:
+        await c.execute(
+            text("UPDATE run SET mapping = :mapping WHERE id = :run AND fence = :fence"),
+            {"run": attempt.run, "fence": attempt.fence, "mapping": mapping},
+        )
+
+
+async def decide(store: Store, c: AsyncConnection, run: int, verdict: str, actor: Actor, because: str) -> int:
+    """Approve or refuse a held run; returns its connection. The person, the role and the reason are kept."""
+    if not because.strip():
+        raise Refused("reason-missing", "A decision about a held run needs a reason.", "Give --reason.")
+    connection: int | None = await c.scalar(
+        text(
+            "UPDATE run SET state = :verdict, "
+            "  finished_at = CASE WHEN :verdict = 'refused' THEN now() END "
+            "WHERE id = :run AND state = 'held' RETURNING connection_id"
+        ).bindparams(bindparam("verdict")),
+        {"run": run, "verdict": verdict},
+    )
+    if connection is None:
+        raise ConfigError("run-not-held", f"Run {run} is not held.", "`planbridge holds` lists what waits.")
+    await c.execute(
+        text(
+            "UPDATE hold SET state = :verdict, decided_by = :actor, decided_because = :because, "
+            "decided_at = now() WHERE run_id = :run AND state = 'open'"
+        ),
+        {"run": run, "verdict": verdict, "actor": actor.as_json(), "because": because},
+    )
+    if verdict == "refused":
+        await c.execute(text("DELETE FROM staged WHERE run_id = :run"), {"run": run})
+    district = await c.scalar(text("SELECT district_id FROM run WHERE id = :run"), {"run": run})
+    await log_act(c, int(district), actor, f"hold-{verdict}", str(run), {"because": because})
+    return connection
+
+
+async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20) -> list[dict[str, Any]]:
+    """Runs, newest first, with counts and open holds."""
+    rows = await c.execute(
+        text(
+            "SELECT r.id, n.name AS connection, r.state, r.actor, r.mapping, r.created_at, r.started_at, "
+            "  r.finished_at, r.publication, r.error_code, r.error, r.counts, r.unmapped, "
+            "  (SELECT count(*) FROM reject j WHERE j.run_id = r.id) AS rejects, "
+            "  (SELECT coalesce(sum(p.rows), 0) FROM run_page p WHERE p.run_id = r.id) AS received, "
+            "  (SELECT coalesce(json_agg(json_build_object('code', h.code, 'collection', h.collection, "
+            "     'reason', h.reason, 'affected', h.affected, 'known', h.known, 'state', h.state, "
+            "     'decided_by', h.decided_by, 'decided_because', h.decided_because)), '[]') "
+            "   FROM hold h WHERE h.run_id = r.id) AS holds "
+            "FROM run r JOIN connection n ON n.id = r.connection_id "
+            "WHERE r.id = coalesce(CAST(:run AS bigint), r.id) ORDER BY r.id DESC LIMIT :limit"
+        ),
+        {"run": run, "limit": limit},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+async def progress(c: AsyncConnection, run: int) -> dict[str, tuple[int, int | None]]:
+    """Collection -> rows received so far, and the total the server claims."""
+    rows = await c.execute(
+        text(
+            "SELECT collection, sum(rows) AS rows, max(total) AS total FROM run_page "
+            "WHERE run_id = :run GROUP BY collection"
+        ),
+        {"run": run},
+    )
+    return {row.collection: (int(row.rows), row.total) for row in rows}

@@ -1,0 +1,244 @@
+"""What Ed-Fi states about students, staff and family: who they are, where they belong, what they need."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from math import inf
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from connectors.edfi import models as wire
+from gateway.mapping import Claim, Crosswalks, Statement
+from gateway.schema.roster import Identifier, Person, ProgramStatus, Relationship, Role
+from mappings.edfi.values import code, given, several, text, translated
+
+
+def student(one: wire.Student, codes: Crosswalks) -> Iterator[Statement]:
+    yield Claim(
+        "person",
+        one.key,
+        Person(
+            population="student",
+            **_names(one),
+            birth_date=one.birthDate,
+            identifiers=[Identifier("studentUniqueId", one.studentUniqueId)],
+        ),
+    )
+
+
+def staff(one: wire.Staff, codes: Crosswalks) -> Iterator[Statement]:
+    numbers = [
+        Identifier(code(number.staffIdentificationSystemDescriptor), number.identificationCode)
+        for number in one.identificationCodes or ()
+    ]
+    yield Claim(
+        "person",
+        one.key,
+        Person(
+            population="staff",
+            **_names(one),
+            email=_email(one.electronicMails),
+            identifiers=[Identifier("staffUniqueId", one.staffUniqueId), *numbers],
+        ),
+    )
+
+
+def contact(one: wire.Parent | wire.Contact, codes: Crosswalks) -> Iterator[Statement]:
+    voice = _telephones(one.telephones, codes)
+    yield Claim(
+        "person",
+        one.key,
+        Person(
+            population="contact",
+            **_names(one),
+            email=_email(one.electronicMails),
+            phone=next((each.telephoneNumber for each in voice), UNSET),
+            sms=next((each.telephoneNumber for each in voice if each.textMessageCapabilityIndicator), UNSET),
+            languages=_home_languages(one.languages, codes),
+            identifiers=[Identifier(*_contact_number(one))],
+        ),
+    )
+
+
+def kinship(
+    tie: wire.StudentParentAssociation | wire.StudentContactAssociation, codes: Crosswalks
+) -> Iterator[Statement]:
+    yield Claim(
+        "relationship",
+        tie.key,
+        Relationship(
+            student=tie.studentReference.key,
+            contact=tie.contact,
+            relation=translated("relation", tie.relationDescriptor, codes),
+            legal_guardian=given(tie.legalGuardian),
+            education_rights="unknown",  # Ed-Fi has no field that says it
+            restrictions=text(tie.contactRestrictions),
+            lives_with=given(tie.livesWith),
+            emergency=given(tie.emergencyContactStatus),
+            primary=given(tie.primaryContactStatus),
+            priority=given(tie.contactPriority),
+        ),
+    )
+
+
+def student_organization(
+    record: wire.StudentEducationOrganizationAssociation, codes: Crosswalks
+) -> Iterator[Statement]:
+    """What an agency or a school knows of a student; where both speak, the agency has the word."""
+    races = several("race", (each.raceDescriptor for each in record.races or ()), codes)
+    numbers = [
+        Identifier(code(number.studentIdentificationSystemDescriptor), number.identificationCode)
+        for number in record.studentIdentificationCodes or ()
+    ]
+    link = record.educationOrganizationReference.link
+    yield Claim(
+        "person",
+        record.studentReference.key,
+        Person(
+            email=_email(record.electronicMails),
+            identifiers=numbers or UNSET,
+            sex=translated("sex", record.sexDescriptor, codes),
+            races=races or UNSET,
+            hispanic=_hispanic(record.hispanicLatinoEthnicity, races),
+            languages=_home_languages(record.languages, codes),
+        ),
+        anchor=False,
+        rank=1 if link and link.rel == "School" else 0,
+    )
+    yield from _program_statuses(record, codes)
+
+
+def student_school(record: wire.StudentSchoolAssociation, codes: Crosswalks) -> Iterator[Statement]:
+    place = str(record.schoolReference.schoolId)
+    grade = translated("grade", record.entryGradeLevelDescriptor, codes)
+    yield Claim(
+        "person",
+        record.studentReference.key,
+        Person(
+            roles=[
+                Role(
+                    "student",
+                    place,
+                    primary=given(record.primarySchool),
+                    begin_on=record.entryDate,
+                    end_on=given(record.exitWithdrawDate),
+                )
+            ],
+            grades=UNSET if grade is UNSET else [grade],
+            primary_organization=place if record.primarySchool else UNSET,
+        ),
+        anchor=False,
+        rank=_staleness(record),
+    )
+
+
+def staff_assignment(
+    record: wire.StaffEducationOrganizationAssignmentAssociation, codes: Crosswalks
+) -> Iterator[Statement]:
+    role = codes.translate("staff_classification", record.staffClassificationDescriptor)
+    if role is None:
+        return
+    place = record.educationOrganizationReference.key
+    yield Claim(
+        "person",
+        record.staffReference.key,
+        Person(roles=[Role(role, place, begin_on=record.beginDate, end_on=given(record.endDate))]),
+        anchor=False,
+    )
+
+
+def _names(one: wire.Student | wire.Staff | wire.Adult) -> dict[str, Any]:
+    return {
+        "given_name": text(one.firstName),
+        "middle_name": text(one.middleName),
+        "family_name": text(one.lastSurname),
+        "preferred_given_name": text(one.preferredFirstName),
+        "preferred_family_name": text(one.preferredLastSurname),
+    }
+
+
+def _contact_number(one: wire.Parent | wire.Contact) -> tuple[str, str]:
+    if isinstance(one, wire.Parent):
+        return "parentUniqueId", one.parentUniqueId
+    return "contactUniqueId", one.contactUniqueId
+
+
+def _email(mails: Sequence[wire.ElectronicMail] | None) -> str | UnsetType:
+    """The primary address, else the first; none of those that are not to be published."""
+    usable = [mail for mail in mails or () if not mail.doNotPublishIndicator]
+    usable.sort(key=lambda mail: not mail.primaryEmailAddressIndicator)
+    return text(usable[0].electronicMailAddress) if usable else UNSET
+
+
+def _telephones(numbers: Sequence[wire.Telephone] | None, codes: Crosswalks) -> Sequence[wire.Telephone]:
+    """Numbers that a person answers, in the order in which to call; none that are not to be published."""
+    usable = [
+        number
+        for number in numbers or ()
+        if not number.doNotPublishIndicator and codes.translate("telephone", number.telephoneNumberTypeDescriptor)
+    ]
+    return sorted(usable, key=lambda number: number.orderOfPriority or inf)
+
+
+def _home_languages(languages: Sequence[wire.Language] | None, codes: Crosswalks) -> list[str] | UnsetType:
+    spoken = [
+        code(language.languageDescriptor)
+        for language in languages or ()
+        if several("language_use", (use.languageUseDescriptor for use in language.uses or ()), codes)
+    ]
+    return spoken or UNSET
+
+
+def _hispanic(stated: bool | None, races: Sequence[str]) -> bool | UnsetType:
+    # From data standard 5.2 on the ethnicity is also one of the races.
+    if stated is None and "hispanic_or_latino" in races:
+        return True
+    return given(stated)
+
+
+def _staleness(record: wire.StudentSchoolAssociation) -> int:
+    """Orders the enrollments of one student: open before ended, primary before others, the latest entry first."""
+    ended = record.exitWithdrawDate is not None
+    age = date.max.toordinal() - record.entryDate.toordinal()
+    return (2 * ended + (record.primarySchool is not True)) * 10_000_000 + age
+
+
+def _program_statuses(record: wire.StudentEducationOrganizationAssociation, codes: Crosswalks) -> Iterator[Statement]:
+    """One claim per indicator. It is in force while it has no last day or that day has not passed."""
+    latest: dict[str, ProgramStatus] = {}
+    for status, values in _indicators(record, codes):
+        known = latest.get(status)
+        if known is None or _last_day(values) > _last_day(known):
+            latest[status] = values
+    student, place = record.studentReference.key, record.educationOrganizationReference.key
+    for status, values in latest.items():
+        yield Claim("program_status", f"{student}|{status}|{place}", values)
+
+
+def _indicators(
+    record: wire.StudentEducationOrganizationAssociation, codes: Crosswalks
+) -> Iterator[tuple[str, ProgramStatus]]:
+    """Every stated period of every indicator. # Ed-Fi: no period means at present."""
+
+    def stated(status: str, descriptor: str, period: wire.Period | None) -> tuple[str, ProgramStatus]:
+        return status, ProgramStatus(
+            student=record.studentReference.key,
+            status=status,
+            organization=record.educationOrganizationReference.key,
+            code=descriptor,
+            begin_on=period.beginDate if period else UNSET,
+            end_on=given(period.endDate) if period else UNSET,
+        )
+
+    proficiency = record.limitedEnglishProficiencyDescriptor
+    if proficiency and (status := codes.translate("english_proficiency", proficiency)):
+        yield stated(status, proficiency, None)
+    for each in record.studentCharacteristics or ():
+        characteristic = each.studentCharacteristicDescriptor
+        if status := codes.translate("student_characteristic", characteristic):
+            for period in each.periods or (None,):
+                yield stated(status, characteristic, period)
+
+
+def _last_day(status: ProgramStatus) -> date:
+    return date.max if status.end_on is UNSET else status.end_on

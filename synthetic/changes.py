@@ -1,0 +1,82 @@
+"""What can happen to the district between two days; a change leaves the old district as it was."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from random import Random
+
+from synthetic.model import District
+from synthetic.people import families
+from synthetic.timetable import attendance, attending, parallel
+
+_NEWCOMERS = date(2026, 10, 5)
+_MOVES = date(2026, 11, 2)
+
+
+def without_students(district: District, share: float, seed: int = 0) -> District:
+    """That share of the students is gone, with their enrollments, kinships, sittings and lone contacts."""
+    gone = {one.number for one in Random(seed).sample(district.students, _count(district, share))}
+    kinships = tuple(kin for kin in district.kinships if kin.student not in gone)
+    related = {kin.contact for kin in kinships}
+    return replace(
+        district,
+        students=tuple(student for student in district.students if student.number not in gone),
+        contacts=tuple(contact for contact in district.contacts if contact.number in related),
+        kinships=kinships,
+        enrollments=tuple(one for one in district.enrollments if one.person not in gone),
+        sittings=tuple(sitting for sitting in district.sittings if sitting.student not in gone),
+    )
+
+
+def with_new_students(district: District, count: int, seed: int = 0) -> District:
+    """`count` students with never used numbers come in October, into the existing sections, untested yet."""
+    rng = Random(seed)
+    students, contacts, kinships = families(rng, district.schools, count, after=district.issued, entry=_NEWCOMERS)
+    terms = {term.code: term for term in district.terms}
+    enrollments = attending(students, parallel(district.sections), terms)
+    return replace(
+        district,
+        students=district.students + tuple(students),
+        contacts=district.contacts + tuple(contacts),
+        kinships=district.kinships + tuple(sorted(kinships, key=lambda kin: (kin.student, kin.priority))),
+        enrollments=tuple(sorted([*district.enrollments, *enrollments], key=lambda one: one.key)),
+        issued=district.issued + count,
+    )
+
+
+def moved(district: District, share: float, seed: int = 0) -> District:
+    """That share of the students changes one of their fall classes for a parallel one in November.
+
+    The old enrollment ends the day before the new one begins. Who came after that, or has changed every
+    class before, stays.
+    """
+    rng = Random(seed)
+    movers = {one.number: one for one in rng.sample(district.students, _count(district, share))}
+    offered = parallel(district.sections)
+    terms = {term.code: term for term in district.terms}
+    enrollments = list(district.enrollments)
+    first = min(terms.values(), key=lambda term: term.begin)
+    attended: dict[str, list[int]] = {number: [] for number in movers}
+    for place, one in enumerate(enrollments):
+        if one.person in movers and one.begin < _MOVES and one.end == first.end:
+            attended[one.person].append(place)
+    for number, places in attended.items():
+        if not places:
+            continue
+        place = rng.choice(places)
+        old, student = enrollments[place], movers[number]
+        taken = {enrollments[other].section for other in places}
+        offers = next(
+            group
+            for group in offered[student.school, student.grade]
+            if any(section.code == old.section for section in group)
+        )
+        section = rng.choice([section for section in offers if section.code not in taken])
+        enrollments[place] = replace(old, end=_MOVES - timedelta(days=1))
+        enrollments.append(attendance(student, section, terms, _MOVES))
+    return replace(district, enrollments=tuple(sorted(enrollments, key=lambda one: one.key)))
+
+
+def _count(district: District, share: float) -> int:
+    if not 0 <= share <= 1:
+        raise ValueError("a share lies between 0 and 1")
+    return round(share * len(district.students))
