@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID

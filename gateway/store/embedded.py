@@ -523,7 +523,7 @@ def _as_list_item(path: str) -> str:
 
 
 def _last_lines(text: str) -> str:
-    return " | ".join(line.strip() for line in text.splitlines()[-6:] if line.strip())
+    return " | ".join(line.strip() for line in text.splitlines()[-8:] if line.strip())
 
 
 def _free_port() -> int:

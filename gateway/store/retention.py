@@ -10,7 +10,8 @@ async def purge_payloads(store: Store, days: int) -> int:
     async with store.owner.begin() as c:
         purged = 0
         for statement in (
-            "UPDATE record SET body = NULL WHERE body IS NOT NULL AND fetched_at < now() - make_interval(days => :days)",
+            "UPDATE record SET body = NULL WHERE body IS NOT NULL "
+            "AND fetched_at < now() - make_interval(days => :days)",
             "UPDATE record_history SET body = NULL WHERE body IS NOT NULL "
             "AND fetched_at < now() - make_interval(days => :days)",
             "UPDATE reject SET sealed_body = NULL WHERE sealed_body IS NOT NULL "

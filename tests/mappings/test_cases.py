@@ -56,7 +56,7 @@ def test_a_case_states_what_it_says(path: Path) -> None:
     wire = wires(mapping)[case["wire"]]
     stated: dict[str, Any] = {}
     try:
-        record = msgspec.json.decode(json.dumps(case["input"]), type=wire)
+        record: Any = msgspec.json.decode(json.dumps(case["input"]), type=wire)
         stated["claims"] = [shown(one) for one in mapping.inbound[wire](record, codes)]
     except RecordError as error:
         stated["error"] = {"code": error.code, "field": error.field}
@@ -70,7 +70,7 @@ def test_every_wire_type_has_a_case_and_every_collection_a_mapping(folder: str) 
     mapping, connector = registry.mapping(folder), registry.connector(folder)
     tried = {json.loads(path.read_text("utf-8"))["wire"] for path in CASES if path.parents[1].name == folder}
     assert tried == set(wires(mapping))
-    assert {resource.wire for resource in connector.resources} == set(mapping.inbound)
+    assert {resource.wire for resource in connector.resources} <= set(mapping.inbound)
 
 
 @pytest.mark.parametrize("folder", MAPPED)
@@ -97,7 +97,7 @@ def test_a_sample_decodes_and_maps_and_loses_what_must_not_be_kept(path: Path) -
 
 
 def statements(resource: Resource, mapping: Mapping, codes: Crosswalks, row: Any) -> list[Statement]:
-    record = msgspec.json.decode(json.dumps(row), type=resource.wire)
+    record: Any = msgspec.json.decode(json.dumps(row), type=resource.wire)
     assert resource.key(record)
     return list(mapping.inbound[resource.wire](record, codes))
 

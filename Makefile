@@ -1,0 +1,50 @@
+# A fresh machine needs make and Python >= 3.11 with venv and pip. Everything else goes into .venv, in the versions and
+# with the hashes of requirements.lock. Only that step uses the network, and only when the lock or pyproject.toml changed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+.PHONY: help install demo test proof lint fmt lock
+.DELETE_ON_ERROR:
+
+help:  ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+install: $(READY)
+
+demo: $(READY)  ## Show the whole way once, with an invented district and servers of its own
+	$(BIN)/planbridge demo
+
+test: lint  ## Everything that must hold before a change is accepted
+	$(BIN)/pytest -m "not proof"
+
+proof: $(READY)  ## The measured claims in full size, into docs/proofs (takes long)
+	$(BIN)/pytest -m proof tests/proofs
+
+lint: $(READY)  ## Format, style, types, layers
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+fmt: $(READY)  ## Bring the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock:  ## Write requirements.lock anew from pyproject.toml (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv (https://docs.astral.sh/uv); nothing else does." >&2; exit 1; }
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header --output-file requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Planbridge needs Python 3.11 or newer; $(PYTHON) says: $$($(PYTHON) --version 2>&1)" >&2; \
+	    echo "Name another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

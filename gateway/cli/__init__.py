@@ -1,0 +1,40 @@
+"""The command line: one entry, one way to show results, one way to fail."""
+
+import json
+import logging
+import sys
+
+import typer
+
+from gateway.cli import connections, demo, plans, runs, service
+from gateway.cli.output import STDERR, error_document
+from gateway.errors import PlanbridgeError
+
+app = typer.Typer(
+    name="planbridge",
+    help="Rosters and results in, one common record, finished success plans out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for part in (service, connections, runs, plans, demo):
+    part.register(app)
+
+
+def main() -> None:
+    """Run a command. Exit codes: 0 done, 2 to be changed by a person, 3 credentials refused, 4 try later,
+    5 a record, 6 refused by a rule, 7 held for a person, 1 our own fault."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except PlanbridgeError as error:
+        if "--json" in sys.argv:
+            print(json.dumps(error_document(error)))
+        else:
+            STDERR.print(f"[bold red]Error:[/] {error.message}", highlight=False, markup=True)
+            if error.fix:
+                STDERR.print(f"[bold]What to do:[/] {error.fix}", highlight=False)
+            STDERR.print(f"[dim]Code {error.code}, explained in docs/errors.md[/]", highlight=False)
+            for pointer in getattr(error, "missing", ()):
+                STDERR.print(f"  missing: {pointer}", highlight=False)
+        sys.exit(error.exit_code)

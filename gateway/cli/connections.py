@@ -1,0 +1,258 @@
+"""Commands about connected systems: connect, check, connections, system-of-record, client."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from gateway import registry, sync
+from gateway.cli.output import (
+    DEFAULT_DISTRICT,
+    STDERR,
+    STDOUT,
+    As,
+    District,
+    Json,
+    Role,
+    actor,
+    gateway,
+    run,
+    show,
+)
+from gateway.connector import Connector, Finding
+from gateway.errors import ConfigError
+from gateway.http import Http, MemoryTokens
+from gateway.store import clients, registers
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(connect)
+    app.command()(check)
+    app.command()(connections)
+    app.command("system-of-record")(system_of_record)
+    app.add_typer(client, name="client", help="Programs that may call the API.")
+
+
+def connect(
+    connector: Annotated[str, typer.Argument(help="Kind of system: a folder under connectors/.")],
+    name: Annotated[str, typer.Option("--name", help="What to call this connection.")],
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="field=value; a secret as field=env:NAME or field=file:PATH."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before saving.")] = False,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
+) -> None:
+    """Connect a system: ask for its settings, show what would be kept, try it, and only then save it."""
+    kind = registry.connector(connector)
+    plain, hidden = settings_of(kind, given or [], ask=STDERR.is_terminal and not as_json)
+    settings = validated(kind, plain | hidden)
+    if not as_json:
+        show(kept(kind), False, title="What would be kept of each record, and what is dropped on arrival")
+    findings = run(try_out(kind, settings))
+    wrong = [finding for finding in findings if not finding.ok]
+    if not as_json:
+        print_findings(findings)
+    if wrong and not yes and not (STDERR.is_terminal and typer.confirm("Save it all the same?", err=True)):
+        raise ConfigError(
+            "check-failed", f"The connection was not saved: {wrong[0].text}", wrong[0].fix or "Mend it and try again."
+        )
+
+    async def save() -> int:
+        async with gateway(district) as g:
+            dumped = {k: v for k, v in settings.model_dump(mode="json").items() if k not in hidden}
+            return await registers.add_connection(
+                g.store, g.district, name, connector, dumped, hidden, actor(as_, role)
+            )
+
+    made = run(save())
+    if as_json:
+        show({"connection": name, "id": made, "findings": [vars(f) for f in findings]}, True)
+    else:
+        STDOUT.print(f"Connected as [bold]{name}[/]. Next: planbridge pull {name}")
+
+
+def settings_of(kind: Connector, given: list[str], *, ask: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    """Settings from --set and, at a terminal, from questions: (plain ones, secret ones)."""
+    fields = kind.settings.model_fields
+    plain: dict[str, Any] = {}
+    hidden: dict[str, str] = {}
+    for pair in given:
+        field, equals, value = pair.partition("=")
+        if not equals or field not in fields:
+            raise ConfigError(
+                "setting-unknown",
+                f"{kind.title} has no setting {field!r}.",
+                f"Its settings are: {', '.join(fields)}.",
+            )
+        if is_secret(fields[field]):
+            hidden[field] = _secret(field, value)
+        else:
+            plain[field] = value
+    for field, info in fields.items():
+        missing = field not in plain and field not in hidden
+        if missing and ask and not _advanced(info) and (info.is_required() or is_secret(info)):
+            STDERR.print(f"[bold]{info.title or field}[/]: {info.description or ''}", highlight=False)
+            answer = typer.prompt(field, default="", hide_input=is_secret(info), show_default=False, err=True)
+            if answer:
+                (hidden if is_secret(info) else plain)[field] = answer
+    return plain, hidden
+
+
+def _secret(field: str, value: str) -> str:
+    source, _, name = value.partition(":")
+    if source == "env" and name:
+        if name not in os.environ:
+            raise ConfigError("secret-missing", f"The variable {name} for {field} is not set.", f"Export {name}.")
+        return os.environ[name]
+    if source == "file" and name:
+        try:
+            return Path(name).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError("secret-missing", f"The file for {field} cannot be read.", str(error.strerror)) from None
+    raise ConfigError(
+        "secret-on-command-line",
+        f"{field} is a secret; on the command line other users of this machine could read it.",
+        f"Give it as {field}=env:NAME or {field}=file:PATH.",
+    )
+
+
+def is_secret(info: FieldInfo) -> bool:
+    return "SecretStr" in str(info.annotation) or info.annotation is SecretStr
+
+
+def _advanced(info: FieldInfo) -> bool:
+    return bool(isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("advanced"))
+
+
+def validated(kind: Connector, values: dict[str, Any]) -> Any:
+    """The connector's settings. ConfigError names each wrong field and never repeats a value."""
+    try:
+        return kind.settings.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigError("settings-invalid", f"The settings do not fit: {problems}", "Correct them.") from None
+
+
+def kept(kind: Connector) -> list[dict[str, str]]:
+    """Per collection: which fields are read, which are dropped before anything is stored."""
+    return [
+        {
+            "collection": resource.name,
+            "read": ", ".join(field.encode_name for field in msgspec.structs.fields(resource.wire)),
+            "dropped": ", ".join(resource.drop),
+        }
+        for resource in kind.resources
+    ]
+
+
+async def try_out(kind: Connector, settings: Any) -> list[Finding]:
+    """Talk to the system as these settings say, and report."""
+    assert kind.open_source is not None
+    async with Http(
+        kind.auth(settings),
+        tokens=MemoryTokens(),
+        allow_private=settings.allow_private,
+        in_flight=settings.in_flight,
+    ) as http:
+        source = await kind.open_source(settings, http)
+        try:
+            return list(await source.check())
+        finally:
+            await source.close()
+
+
+def print_findings(findings: list[Finding]) -> None:
+    for finding in findings:
+        mark = "[green]ok   [/]" if finding.ok else "[red]wrong[/]"
+        STDOUT.print(f"{mark} {finding.text}" + (f" {finding.fix}" if finding.fix else ""), highlight=False)
+
+
+def check(name: str, district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
+    """Say in plain words what is right and what is wrong with a connection; lifts its pause when all is right."""
+
+    async def look() -> list[Finding]:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, name)
+            async with sync.opened(g.store, found) as (kind, settings, http):
+                assert kind.open_source is not None
+                source = await kind.open_source(settings, http)
+                try:
+                    findings = list(await source.check())
+                finally:
+                    await source.close()
+            if found.paused_because and all(finding.ok for finding in findings):
+                await registers.pause(g.store, g.district, found.id, None)
+                findings.append(Finding(True, "The pause is lifted."))
+            return findings
+
+    findings = run(look())
+    if as_json:
+        show([vars(finding) for finding in findings], True)
+    else:
+        print_findings(findings)
+    if any(not finding.ok for finding in findings):
+        raise typer.Exit(ConfigError.exit_code)
+
+
+def connections(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
+    """List the connected systems."""
+
+    async def look() -> list[dict[str, Any]]:
+        async with gateway(district) as g:
+            return [
+                {"name": c.name, "connector": c.connector, "paused_because": c.paused_because}
+                for c in await registers.connections(g.store, g.district)
+            ]
+
+    show(run(look()), as_json, empty="No system is connected. Begin with: planbridge connect")
+
+
+def system_of_record(
+    collection: Annotated[str, typer.Argument(help=", ".join(registers.RECORD_COLLECTIONS))],
+    connection: Annotated[str, typer.Argument(help="Whose word counts.")],
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+) -> None:
+    """Choose which connection is the system of record of a collection."""
+
+    async def choose() -> None:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, connection)
+            await registers.set_system_of_record(g.store, g.district, collection, found.id, actor(as_, role))
+
+    run(choose())
+    STDOUT.print(f"{connection} is now the system of record of {collection}; it takes effect with the next pull.")
+
+
+client = typer.Typer(no_args_is_help=True)
+
+
+@client.command("add")
+def client_add(
+    name: str,
+    scope: Annotated[list[str], typer.Option("--scope", help="What it may do; repeat for several.")],
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
+) -> None:
+    """Make credentials for a program that calls the API. The secret is shown once."""
+
+    async def add() -> dict[str, str]:
+        async with gateway(district) as g:
+            id, secret = await clients.add(g.store, g.district, name, scope, actor(as_, role))
+            return {"client_id": id, "client_secret": secret}
+
+    show(run(add()), as_json)

@@ -1,0 +1,6 @@
+"""Commands about plans."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None: ...

@@ -1,0 +1,294 @@
+"""Commands about runs: pull, runs, holds, rejects, students."""
+
+import asyncio
+import contextlib
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from gateway import jobs
+from gateway.cli.output import (
+    DEFAULT_DISTRICT,
+    HELD,
+    STDERR,
+    STDOUT,
+    As,
+    District,
+    Gateway,
+    Json,
+    Role,
+    actor,
+    gateway,
+    run,
+    show,
+)
+from gateway.errors import AuthError, ConfigError, PlanbridgeError, Unavailable
+from gateway.store import reading, registers
+from gateway.store import runs as stored
+
+OVER = ("held", "published", "failed", "refused", "superseded")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(pull)
+    app.command("runs")(list_runs)
+    app.add_typer(holds, name="holds")
+    app.command()(rejects)
+    app.command()(students)
+
+
+def pull(
+    name: Annotated[str, typer.Argument(help="Which connection.")],
+    wait: Annotated[bool, typer.Option(help="Wait for the end and show it.")] = True,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
+) -> None:
+    """Pull a connection: what it says is staged, judged as a whole, and published or held."""
+
+    async def work() -> dict[str, Any]:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, name)
+            if found.paused_because:
+                raise ConfigError(
+                    "connection-paused",
+                    f"{name} is paused: {found.paused_because}",
+                    f"Mend it, then lift the pause: planbridge check {name}",
+                )
+            number = await jobs.request_pull(g.store, g.district, found.id, actor(as_, role))
+            if number is None:
+                raise ConfigError("run-under-way", f"{name} is being pulled already.", "See `planbridge runs`.")
+            if not wait:
+                return {"id": number, "state": "queued", "connection": name}
+            return await follow(g, number, quiet=as_json)
+
+    outcome = run(work())
+    report(outcome, as_json)
+
+
+def report(outcome: dict[str, Any], as_json: bool) -> None:
+    """Show how a run ended; leave with the exit code that says so."""
+    if as_json:
+        show(outcome, True)
+    elif outcome["state"] == "queued":
+        STDOUT.print(f"Run {outcome['id']} is queued.")
+    else:
+        print_run(outcome)
+    if outcome["state"] == "held":
+        raise typer.Exit(HELD)
+    if outcome["state"] == "failed":
+        raise typer.Exit(exit_code_of(outcome["error_code"]))
+
+
+def exit_code_of(code: str) -> int:
+    """A failed run keeps its error's code only; its class tells what a script should do next."""
+    if code in ("token-refused", "unauthorized", "forbidden"):
+        return AuthError.exit_code
+    if code in ("unreachable", "unavailable", "database-unreachable"):
+        return Unavailable.exit_code
+    return ConfigError.exit_code
+
+
+async def follow(g: Gateway, number: int, *, quiet: bool = False) -> dict[str, Any]:
+    """Wait for a run's end with a progress bar; does the work itself where no worker is alive."""
+    own = None
+    if not await jobs.worker_alive(g.store, g.settings):
+        own = asyncio.create_task(jobs.work(g.store, g.settings))
+    try:
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} {task.fields[of]}"),
+            console=STDERR, transient=True, disable=quiet or not STDERR.is_terminal,
+        ) as bars:  # fmt: skip
+            shown: dict[str, TaskID] = {}
+            while True:
+                async with g.store.transaction(g.district) as c:
+                    [found] = await stored.summary(c, run=number)
+                    for collection, (rows, total) in (await stored.progress(c, number)).items():
+                        if collection not in shown:
+                            shown[collection] = bars.add_task(collection, total=total, of="")
+                        bars.update(shown[collection], completed=rows, of=f"of {total:,}" if total else "")
+                if found["state"] in OVER:
+                    return found
+                if own is not None and own.done():
+                    own.result()
+                await asyncio.sleep(0.2)
+    finally:
+        if own is not None:
+            own.cancel()
+            with contextlib.suppress(asyncio.CancelledError, PlanbridgeError):
+                await own
+
+
+def print_run(found: dict[str, Any]) -> None:
+    """A run's outcome for people: what came, what it did, why it waits."""
+    STDOUT.print(f"Run {found['id']} of [bold]{found['connection']}[/]: [bold]{found['state']}[/]")
+    if found["error"]:
+        STDOUT.print(found["error"], highlight=False, markup=False)
+    collections = found["counts"].get("collections", [])
+    if collections:
+        show(
+            collections,
+            False,
+            columns=(
+                "collection", "received", "added", "changed", "gone", "same", "inactive", "duplicates", "rejected",
+            ),
+        )  # fmt: skip
+    for count in collections:
+        if count["absent"]:
+            STDOUT.print(f"{count['collection']} was left as it is: {count['absent']}", highlight=False)
+    for hold in found["holds"]:
+        STDOUT.print(f"[yellow]Held:[/] {hold['reason']}", highlight=False)
+    for table, code, times in found["unmapped"][:10]:
+        STDOUT.print(f"Unmapped in {table}: {code!r}, {times} times", highlight=False, markup=False)
+    if found["state"] == "held":
+        STDOUT.print(
+            f"Nothing was published. Look, then: planbridge holds approve {found['id']} --because '...' "
+            f"or planbridge holds refuse {found['id']} --because '...'"
+        )
+
+
+def list_runs(
+    number: Annotated[int | None, typer.Argument(help="One run in full.")] = None,
+    limit: int = 20,
+    district: District = DEFAULT_DISTRICT,
+    as_json: Json = False,
+) -> None:
+    """Show the runs, newest first, or one of them."""
+
+    async def look() -> list[dict[str, Any]]:
+        async with gateway(district) as g, g.store.transaction(g.district) as c:
+            return await stored.summary(c, run=number, limit=limit)
+
+    found = run(look())
+    if number is not None and not found:
+        raise ConfigError("run-unknown", f"There is no run {number}.", "`planbridge runs` lists them.")
+    if as_json:
+        show(found[0] if number is not None else found, True)
+    elif number is not None:
+        print_run(found[0])
+    else:
+        show(
+            found,
+            False,
+            columns=("id", "connection", "state", "received", "rejects", "created_at", "error_code"),
+            empty="Nothing was pulled yet.",
+        )
+
+
+holds = typer.Typer(help="Runs that wait for a person: show, approve, refuse.", no_args_is_help=True)
+
+
+@holds.command("show")
+def holds_show(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
+    """Show what waits, and why."""
+
+    async def look() -> list[dict[str, Any]]:
+        async with gateway(district) as g, g.store.transaction(g.district) as c:
+            return [found for found in await stored.summary(c, limit=1000) if found["state"] == "held"]
+
+    found = run(look())
+    if as_json:
+        show(found, True)
+    elif not found:
+        STDOUT.print("Nothing is held.")
+    for held in found if not as_json else []:
+        print_run(held)
+
+
+Because = Annotated[str, typer.Option("--because", "--reason", help="Why; it is kept with the decision.")]
+
+
+@holds.command("approve")
+def holds_approve(
+    number: int,
+    because: Because = "",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
+) -> None:
+    """Publish a held run after all. It is resolved again and asks again if it would now do something else."""
+
+    async def work() -> dict[str, Any]:
+        async with gateway(district) as g:
+            await jobs.decide_hold(g.store, g.district, number, "approved", actor(as_, role), because)
+            return await follow(g, number, quiet=as_json)
+
+    report(run(work()), as_json)
+
+
+@holds.command("refuse")
+def holds_refuse(
+    number: int,
+    because: Because = "",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+) -> None:
+    """Drop a held run; what is published stays."""
+
+    async def work() -> None:
+        async with gateway(district) as g:
+            await jobs.decide_hold(g.store, g.district, number, "refused", actor(as_, role), because)
+
+    run(work())
+    STDOUT.print(f"Run {number} is refused; what is published stays as it is.")
+
+
+def rejects(
+    number: Annotated[int | None, typer.Option("--run", help="Of one run; else of each newest run.")] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="Each record, not only the causes.")] = False,
+    district: District = DEFAULT_DISTRICT,
+    as_json: Json = False,
+) -> None:
+    """Show what could not be read, mapped, matched or resolved, by cause."""
+
+    async def look() -> dict[str, Any]:
+        async with gateway(district) as g:
+            return {
+                "set_aside": await reading.rejects(g.store, g.district, number, 10_000)
+                if rows or number is not None
+                else await reading.reject_causes(g.store, g.district),
+                "waiting": await reading.waiting(g.store, g.district),
+                "differences": await reading.differences(g.store, g.district),
+            }
+
+    found = run(look())
+    if as_json:
+        show(found, True)
+        return
+    show(found["set_aside"], False, title="Set aside", empty="No record was set aside.")
+    show(found["waiting"], False, title="\nWaiting", empty="No record waits for another.")
+    show(found["differences"], False, title="\nSaid differently by a second source", empty="No source disagrees.")
+
+
+def students(
+    number: Annotated[str | None, typer.Option("--number", help="Exactly this identifier.")] = None,
+    limit: int = 20,
+    district: District = DEFAULT_DISTRICT,
+    as_json: Json = False,
+) -> None:
+    """Show students with name, grade and id."""
+
+    async def look() -> list[dict[str, Any]]:
+        async with gateway(district) as g:
+            found = await reading.find_students(g.store, g.district, number)
+            return [
+                {
+                    "id": s["id"],
+                    "given_name": s["given_name"],
+                    "family_name": s["family_name"],
+                    "grade": ", ".join(s.get("grades", [])),
+                    "numbers": ", ".join(sorted({i["value"] for i in s.get("identifiers", [])})),
+                }
+                for s in found
+            ]
+
+    found = run(look())
+    if number is not None and not found:
+        raise ConfigError("student-unknown", "No student has this identifier.", "Give it exactly, with leading zeros.")
+    show(found[:limit] if not as_json else found, as_json, empty="No students are published yet.")
+    if len(found) > limit and not as_json:
+        STDOUT.print(f"... and {len(found) - limit} more; --limit shows more, --number finds one.")

@@ -1,0 +1,227 @@
+"""Commands about the service itself: up, down, worker, api."""
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import typer
+import uvicorn
+
+from gateway import jobs
+from gateway.cli.output import STDERR, STDOUT
+from gateway.errors import ConfigError
+from gateway.settings import Settings
+from gateway.store.database import Store
+from gateway.store.embedded import Embedded
+
+SUPERVISED = "PLANBRIDGE_SUPERVISOR"
+PARTS = ("worker", "api")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(up)
+    app.command()(down)
+    app.command()(worker)
+    app.command(hidden=True)(api)
+
+
+def up(
+    port: Annotated[int | None, typer.Option(help="Port of the API.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address; beyond loopback only with TLS or a proxy.")] = None,
+) -> None:
+    """Start the gateway: the database, the API and a worker, and keep them running until stopped."""
+    settings = with_address(Settings(), host, port)
+    refuse_open_address(settings)
+    asyncio.run(_prepare(settings))
+    signal.signal(signal.SIGTERM, _interrupt)
+    with _listed(settings) as pids:
+        children = {part: _start(part, settings) for part in PARTS}
+        try:
+            STDOUT.print(f"Planbridge is up: {_scheme(settings)}://{settings.host}:{settings.port} (stop: Ctrl-C)")
+            while True:
+                _write(pids, children)
+                time.sleep(0.5)
+                for part, child in children.items():
+                    if child.poll() is not None:
+                        STDERR.print(f"The {part} ended with {child.returncode}; it is started again.")
+                        time.sleep(1)
+                        children[part] = _start(part, settings)
+        except KeyboardInterrupt:
+            STDOUT.print("Stopping.")
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            _stop([psutil.Process(child.pid) for child in children.values() if child.poll() is None])
+            if settings.database_url is None:
+                Embedded(settings.home / "postgres").stop()
+
+
+def down() -> None:
+    """Stop everything of this home, also what a killed `up` left behind, and the embedded database."""
+    settings = Settings()
+    stopped = []
+    for _ in range(2):  # the supervisor first: it ends its children itself
+        found = _left(settings)
+        stopped += found
+        _stop(found[:1])
+    _stop(_left(settings))
+    (settings.home / "processes.json").unlink(missing_ok=True)
+    server = settings.database_url is None and Embedded(settings.home / "postgres").stop()
+    STDOUT.print("Planbridge is down." if stopped or server else "Nothing was running.")
+
+
+def worker(
+    until_empty: Annotated[bool, typer.Option(help="End when nothing is left to do.")] = False,
+) -> None:
+    """Work on queued runs and deliveries; start as many as you like, on any machine with the same database."""
+    asyncio.run(_work(Settings(), until_empty))
+
+
+def api() -> None:
+    """Serve the API (started by `up`)."""
+    settings = Settings()
+    refuse_open_address(settings)
+    config = uvicorn.Config(
+        "gateway.api:app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        proxy_headers=settings.trusted_proxy is not None,
+        forwarded_allow_ips=settings.trusted_proxy,
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+    )
+
+    async def serve() -> None:
+        server = uvicorn.Server(config)
+        orphaned = asyncio.create_task(_when_orphaned())
+        orphaned.add_done_callback(lambda _: setattr(server, "should_exit", True))
+        await server.serve()
+        orphaned.cancel()
+
+    asyncio.run(serve())
+
+
+def with_address(settings: Settings, host: str | None, port: int | None) -> Settings:
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    return settings.model_copy(update=given)
+
+
+def refuse_open_address(settings: Settings) -> None:
+    """Children's records do not cross a network in the clear."""
+    try:
+        loopback = ipaddress.ip_address(socket.gethostbyname(settings.host)).is_loopback
+    except (OSError, ValueError):
+        raise ConfigError("address-unknown", f"{settings.host} is no address of this machine.", "Correct it.") from None
+    if not loopback and settings.tls_certificate is None and settings.trusted_proxy is None:
+        raise ConfigError(
+            "address-without-tls",
+            f"{settings.host} can be reached from the network, and neither TLS nor a proxy is configured.",
+            "Set PLANBRIDGE_TLS_CERTIFICATE and PLANBRIDGE_TLS_KEY, or name the proxy in PLANBRIDGE_TRUSTED_PROXY.",
+        )
+
+
+async def _prepare(settings: Settings) -> None:
+    """Have the database started and migrated once, before anybody works on it."""
+    await (await Store.open(settings)).close()
+
+
+async def _work(settings: Settings, until_empty: bool) -> None:
+    store = await Store.open(settings)
+    work = asyncio.create_task(jobs.work(store, settings, until_empty=until_empty))
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, work.cancel)
+    orphaned = asyncio.create_task(_when_orphaned())
+    orphaned.add_done_callback(lambda _: work.cancel())
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+    orphaned.cancel()
+    await store.close()
+
+
+async def _when_orphaned() -> None:
+    """Returns when the supervisor that started this process is gone."""
+    supervisor = os.environ.get(SUPERVISED)
+    while supervisor is None or os.getppid() == int(supervisor):
+        await asyncio.sleep(1)
+
+
+def _start(part: str, settings: Settings) -> "subprocess.Popen[bytes]":
+    environment = os.environ | {
+        SUPERVISED: str(os.getpid()),
+        "PLANBRIDGE_HOST": settings.host,
+        "PLANBRIDGE_PORT": str(settings.port),
+        "PLANBRIDGE_HOME": str(settings.home),
+    }
+    return subprocess.Popen([sys.executable, "-m", "gateway.cli", part], env=environment)  # noqa: S603 ourselves
+
+
+def _scheme(settings: Settings) -> str:
+    return "https" if settings.tls_certificate else "http"
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _listed(settings: Settings) -> Iterator[Path]:
+    """Our processes stand in a file, so that `down` finds them after the worst."""
+    pids = settings.home / "processes.json"
+    if _left(settings):
+        raise ConfigError("already-up", "Planbridge is up already in this home.", "`planbridge down` stops it.")
+    try:
+        yield pids
+    finally:
+        pids.unlink(missing_ok=True)
+
+
+def _write(pids: Path, children: "dict[str, subprocess.Popen[bytes]]") -> None:
+    listed = []
+    for pid in (os.getpid(), *(child.pid for child in children.values())):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            listed.append([pid, psutil.Process(pid).create_time()])
+    draft = pids.with_suffix(".new")
+    draft.write_text(json.dumps(listed), encoding="ascii")
+    draft.replace(pids)
+
+
+def _left(settings: Settings) -> list[psutil.Process]:
+    """Listed processes that still live, the supervisor first; a number that was given away again is not ours."""
+    try:
+        listed = json.loads((settings.home / "processes.json").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return []
+    found = []
+    for pid, created in listed:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            if abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def _stop(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)

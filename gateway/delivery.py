@@ -1,0 +1,4 @@
+"""stub"""
+
+
+async def deliver(store, district, id): ...

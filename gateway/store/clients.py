@@ -1,0 +1,166 @@
+"""The programs that may call our API: their secrets and tokens, kept as hashes only, and what each may do."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from gateway.errors import ConfigError
+from gateway.store.database import Store
+from gateway.store.registers import Actor, log_act
+
+SCOPES = {
+    "connections.read": "See which systems are connected and whether they are paused.",
+    "runs.read": "See runs, their counts and why they are held.",
+    "runs.write": "Start a pull.",
+    "holds.decide": "Approve or refuse a held run.",
+    "rejects.read": "See what was set aside and why, without the records themselves.",
+    "students.read": "See which students there are: ids, schools and grades.",
+    "plans.write": "Write drafts of plans and move plans through their steps.",
+    "deliveries.read": "See what became of a delivery.",
+    "deliveries.write": "Send a finalized plan to a destination.",
+}
+"""Every scope there is, with what it allows. None opens names, demographics, needs or the text of a plan."""
+
+TOKEN_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Client:
+    """A program that may call, which district it belongs to, and what it, or this token of it, may do."""
+
+    id: str
+    district: int
+    name: str
+    scopes: frozenset[str]
+
+
+async def add(store: Store, district: int, name: str, scopes: Iterable[str], actor: Actor) -> tuple[str, str]:
+    """A new client: its id and its secret. The secret is not kept and cannot be shown again."""
+    wanted = sorted(set(scopes))
+    unknown = [scope for scope in wanted if scope not in SCOPES]
+    if unknown or not wanted:
+        what = f"There is no scope {unknown[0]!r}." if unknown else "A client needs at least one scope."
+        raise ConfigError("scope-unknown" if unknown else "scope-missing", what, f"Choose from: {', '.join(SCOPES)}.")
+    client_id, secret = f"client-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
+    hashed = await asyncio.to_thread(_hashed, secret)
+    async with store.transaction(district) as c:
+        await c.execute(
+            text(
+                "INSERT INTO client (id, district_id, name, secret_hash, scopes) "
+                "VALUES (:id, :district, :name, :hash, CAST(:scopes AS json))"
+            ),
+            {"id": client_id, "district": district, "name": name, "hash": hashed, "scopes": json.dumps(wanted)},
+        )
+        await log_act(c, district, actor, "client-add", client_id, {"name": name, "scopes": wanted})
+    return client_id, secret
+
+
+async def listed(store: Store, district: int) -> list[dict[str, Any]]:
+    """The district's clients, the oldest first: id, name, scopes, created_at, revoked_at."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT id, name, scopes, created_at, revoked_at FROM client WHERE district_id = :district "
+                "ORDER BY created_at, id"
+            ),
+            {"district": district},
+        )
+        return [dict(row._mapping) for row in rows]
+
+
+async def revoke(store: Store, district: int, client_id: str, actor: Actor) -> None:
+    """Shut a client out at once and for good. ConfigError when the district has no such client at work."""
+    async with store.transaction(district) as c:
+        revoked = await c.scalar(
+            text(
+                "UPDATE client SET revoked_at = now() "
+                "WHERE id = :id AND district_id = :district AND revoked_at IS NULL RETURNING id"
+            ),
+            {"id": client_id, "district": district},
+        )
+        if revoked is None:
+            raise ConfigError(
+                "client-unknown", f"There is no client {client_id!r} at work.", "`planbridge client list` shows them."
+            )
+        await c.execute(text("DELETE FROM client_token WHERE client_id = :id"), {"id": client_id})
+        await log_act(c, district, actor, "client-revoke", client_id, {})
+
+
+async def authenticate(store: Store, client_id: str, secret: str) -> Client | None:
+    """The client that has this id and secret; None when there is none, which takes as long to find out."""
+    async with store.transaction() as c:
+        row = (
+            await c.execute(
+                text("SELECT district_id, name, secret_hash, scopes FROM client WHERE id = :id AND revoked_at IS NULL"),
+                {"id": client_id},
+            )
+        ).one_or_none()
+    right = await asyncio.to_thread(_is_secret, secret, row.secret_hash if row else _NOBODY)
+    return Client(client_id, row.district_id, row.name, frozenset(row.scopes)) if row and right else None
+
+
+async def issue_token(store: Store, client: Client, scopes: Iterable[str]) -> str:
+    """An opaque token for these scopes, good for TOKEN_SECONDS; the client's expired ones are dropped."""
+    token = secrets.token_urlsafe(32)
+    async with store.transaction() as c:
+        await c.execute(
+            text("DELETE FROM client_token WHERE client_id = :id AND expires_at < now()"), {"id": client.id}
+        )
+        await c.execute(
+            text(
+                "INSERT INTO client_token (token_hash, client_id, scopes, expires_at) "
+                "VALUES (:hash, :id, CAST(:scopes AS json), now() + make_interval(secs => :seconds))"
+            ),
+            {
+                "hash": _fingerprint(token),
+                "id": client.id,
+                "scopes": json.dumps(sorted(scopes)),
+                "seconds": TOKEN_SECONDS,
+            },
+        )
+    return token
+
+
+async def token_client(store: Store, token: str) -> Client | None:
+    """The client that holds this token, with the scopes of the token; None once it has expired or was revoked."""
+    async with store.transaction() as c:
+        row = (
+            await c.execute(
+                text(
+                    "SELECT n.id, n.district_id, n.name, t.scopes FROM client_token t "
+                    "JOIN client n ON n.id = t.client_id "
+                    "WHERE t.token_hash = :hash AND t.expires_at > now() AND n.revoked_at IS NULL"
+                ),
+                {"hash": _fingerprint(token)},
+            )
+        ).one_or_none()
+    return None if row is None else Client(row.id, row.district_id, row.name, frozenset(row.scopes))
+
+
+def _fingerprint(token: str) -> str:
+    # A token has 256 random bits: it cannot be guessed from a fast hash, and is looked up by it.
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _hashed(secret: str) -> str:
+    return _with_salt(secret, secrets.token_hex(16))
+
+
+def _is_secret(secret: str, hashed: str) -> bool:
+    return hmac.compare_digest(_with_salt(secret, hashed.split("$")[1]), hashed)
+
+
+def _with_salt(secret: str, salt: str) -> str:
+    # 16 MB and about 50 ms a try (RFC 7914)
+    digest = hashlib.scrypt(secret.encode(), salt=bytes.fromhex(salt), n=2**14, r=8, p=1)
+    return f"scrypt-14-8-1${salt}${digest.hex()}"
+
+
+_NOBODY = f"scrypt-14-8-1${'00' * 16}$"

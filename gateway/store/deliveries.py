@@ -1,0 +1,204 @@
+"""The ledger: which object went where, with which content, and what the other side said to it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.connector import Document, Loss, Receipt
+from gateway.errors import ConfigError
+from gateway.store.database import Store
+from gateway.store.registers import Actor
+from gateway.store.runs import Fenced
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One plan version on its way to one destination; `fence` is this attempt's number."""
+
+    id: int
+    district: int
+    plan: str
+    version: int
+    connection: int
+    fence: int
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """What is known of one object at the destination. `delivered_sha256` is set by a 2xx answer only."""
+
+    delivered_sha256: str | None
+    remote_id: str
+
+
+async def queue(c: AsyncConnection, district: int, plan: str, version: int, connection: int, actor: Actor) -> int:
+    """A new delivery, waiting for the worker."""
+    return int(
+        await c.scalar(
+            text(
+                "INSERT INTO delivery (district_id, plan_id, version, connection_id, state, actor) "
+                "VALUES (:district, CAST(:plan AS uuid), :version, :connection, 'queued', CAST(:actor AS json)) "
+                "RETURNING id"
+            ),
+            {
+                "district": district,
+                "plan": plan,
+                "version": version,
+                "connection": connection,
+                "actor": actor.as_json(),
+            },
+        )
+    )
+
+
+async def begin(store: Store, district: int, delivery: int) -> Delivery | None:
+    """Take a delivery; None when it is over. An earlier attempt that still runs can write no more."""
+    async with store.transaction(district) as c:
+        row = (
+            await c.execute(
+                text(
+                    "UPDATE delivery SET state = 'sending', fence = fence + 1 "
+                    "WHERE id = :id AND state IN ('queued', 'sending') "
+                    "RETURNING id, district_id, CAST(plan_id AS text), version, connection_id, fence"
+                ),
+                {"id": delivery},
+            )
+        ).one_or_none()
+    return None if row is None else Delivery(*row)
+
+
+async def _hold_fence(c: AsyncConnection, delivery: Delivery) -> None:
+    mine = await c.scalar(
+        text("SELECT id FROM delivery WHERE id = :id AND fence = :fence AND state = 'sending' FOR SHARE"),
+        {"id": delivery.id, "fence": delivery.fence},
+    )
+    if mine is None:
+        raise Fenced
+
+
+async def claim(store: Store, delivery: Delivery, document: Document, sha256: str) -> LedgerRow:
+    """Say that this object is about to be sent; returns what was known of it before."""
+    async with store.transaction(delivery.district) as c:
+        await _hold_fence(c, delivery)
+        row = (
+            await c.execute(
+                text(
+                    "INSERT INTO ledger (district_id, connection_id, resource, identity, delivery_id, sent_sha256) "
+                    "VALUES (:district, :connection, :resource, :identity, :delivery, :sha256) "
+                    "ON CONFLICT (connection_id, resource, identity) DO UPDATE SET "
+                    "  delivery_id = excluded.delivery_id, sent_sha256 = excluded.sent_sha256 "
+                    "RETURNING delivered_sha256, remote_id"
+                ),
+                {
+                    "district": delivery.district,
+                    "connection": delivery.connection,
+                    "resource": document.resource,
+                    "identity": document.identity,
+                    "delivery": delivery.id,
+                    "sha256": sha256,
+                },
+            )
+        ).one()
+    return LedgerRow(*row)
+
+
+async def record(store: Store, delivery: Delivery, document: Document, sha256: str, receipt: Receipt) -> None:
+    """Write down what the destination answered. Only a 2xx makes the content delivered."""
+    async with store.transaction(delivery.district) as c:
+        await _hold_fence(c, delivery)
+        await c.execute(
+            text(
+                "UPDATE ledger SET status = :status, message = :message, attempts = attempts + 1, at = now(), "
+                "  delivered_sha256 = CASE WHEN :delivered THEN :sha256 ELSE delivered_sha256 END, "
+                "  remote_id = CASE WHEN :delivered THEN :remote_id ELSE remote_id END, "
+                "  revision = CASE WHEN :delivered THEN :revision ELSE revision END "
+                "WHERE connection_id = :connection AND resource = :resource AND identity = :identity"
+            ),
+            {
+                "status": receipt.status,
+                "message": receipt.message,
+                "delivered": receipt.delivered,
+                "sha256": sha256,
+                "remote_id": receipt.remote_id,
+                "revision": receipt.revision,
+                "connection": delivery.connection,
+                "resource": document.resource,
+                "identity": document.identity,
+            },
+        )
+
+
+async def finish(
+    store: Store, delivery: Delivery, state: str, losses: Sequence[Loss], reason: str | None = None
+) -> None:
+    """End a delivery: delivered, or parked with its reason."""
+    async with store.transaction(delivery.district) as c:
+        await _hold_fence(c, delivery)
+        await c.execute(
+            text(
+                "UPDATE delivery SET state = :state, losses = CAST(:losses AS json), reason = :reason, "
+                "finished_at = now() WHERE id = :id"
+            ),
+            {
+                "id": delivery.id,
+                "state": state,
+                "losses": json.dumps([vars(loss) for loss in losses]),
+                "reason": reason,
+            },
+        )
+
+
+async def park(store: Store, district: int, delivery: int, reason: str) -> None:
+    """Set a delivery aside with a reason; it can be sent again."""
+    async with store.transaction(district) as c:
+        await c.execute(
+            text(
+                "UPDATE delivery SET state = 'parked', reason = :reason, finished_at = now() "
+                "WHERE id = :id AND state IN ('queued', 'sending')"
+            ),
+            {"id": delivery, "reason": reason},
+        )
+
+
+async def status(c: AsyncConnection, delivery: int) -> dict[str, Any]:
+    """A delivery with its receipts and losses. ConfigError when there is none."""
+    row = (
+        await c.execute(
+            text(
+                "SELECT d.id, CAST(d.plan_id AS text) AS plan, d.version, n.name AS destination, d.state, d.reason, "
+                "  d.losses, d.created_at, d.finished_at, coalesce((SELECT json_agg(json_build_object("
+                "    'resource', l.resource, 'status', l.status, 'attempts', l.attempts, 'message', l.message, "
+                "    'delivered', l.delivered_sha256 IS NOT NULL AND l.delivered_sha256 = l.sent_sha256) "
+                "    ORDER BY l.at, l.resource) FROM ledger l WHERE l.delivery_id = d.id), '[]') AS receipts "
+                "FROM delivery d JOIN connection n ON n.id = d.connection_id WHERE d.id = :id"
+            ),
+            {"id": delivery},
+        )
+    ).one_or_none()
+    if row is None:
+        raise ConfigError("delivery-unknown", f"There is no delivery {delivery}.", "`planbridge push --list`.")
+    return dict(row._mapping)
+
+
+async def profile(c: AsyncConnection, connection: int) -> dict[str, Any] | None:
+    """The delivery profile of a destination, or None when the connection is not one."""
+    found: dict[str, Any] | None = await c.scalar(
+        text("SELECT profile FROM destination WHERE connection_id = :id"), {"id": connection}
+    )
+    return found
+
+
+async def set_profile(c: AsyncConnection, district: int, connection: int, profile: dict[str, Any]) -> None:
+    """Make a connection a destination with this delivery profile."""
+    await c.execute(
+        text(
+            "INSERT INTO destination (connection_id, district_id, profile) "
+            "VALUES (:connection, :district, CAST(:profile AS json)) "
+            "ON CONFLICT (connection_id) DO UPDATE SET profile = excluded.profile"
+        ),
+        {"connection": connection, "district": district, "profile": json.dumps(profile)},
+    )

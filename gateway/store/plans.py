@@ -1,0 +1,151 @@
+"""Plans at rest: drafts with a revision, finalized versions that nobody can change, and every act upon them."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.errors import ConfigError, Refused
+from gateway.store.registers import Actor
+
+
+@dataclass(frozen=True)
+class StoredPlan:
+    """A plan as it stands: its working content, its state, and the revision an edit must name."""
+
+    id: str
+    student: str
+    state: str
+    content: dict[str, Any]
+    revision: int
+    version: int | None
+
+
+@dataclass(frozen=True)
+class StoredVersion:
+    """A finalized version. `content` is the text its sha256 is of; the database refuses to change it."""
+
+    plan: str
+    version: int
+    content: str
+    sha256: str
+    finalized_at: str
+    finalized_by: dict[str, Any]
+    guard_report: list[dict[str, Any]]
+
+
+async def create(c: AsyncConnection, district: int, id: str, student: str, content: str, actor: Actor) -> None:
+    """Keep a new draft."""
+    await c.execute(
+        text(
+            "INSERT INTO plan (id, district_id, student_id, state, content) "
+            "VALUES (CAST(:id AS uuid), :district, CAST(:student AS uuid), 'draft', CAST(:content AS json))"
+        ),
+        {"id": id, "district": district, "student": student, "content": content},
+    )
+    await note(c, district, id, "created", actor, {})
+
+
+async def load(c: AsyncConnection, id: str) -> StoredPlan:
+    """One plan, locked until the transaction ends. ConfigError when there is none."""
+    row = (
+        await c.execute(
+            text(
+                "SELECT CAST(p.id AS text), CAST(p.student_id AS text), p.state, p.content, p.revision, "
+                "  (SELECT max(version) FROM plan_version v WHERE v.plan_id = p.id) "
+                "FROM plan p WHERE CAST(p.id AS text) = :id FOR UPDATE OF p"
+            ),
+            {"id": id.lower()},
+        )
+    ).one_or_none()
+    if row is None:
+        raise ConfigError("plan-unknown", f"There is no plan {id}.", "`planbridge plan list` shows the plans.")
+    return StoredPlan(*row)
+
+
+async def save(
+    c: AsyncConnection, district: int, plan: StoredPlan, state: str, content: str, act: str, actor: Actor
+) -> int:
+    """Write a plan back; returns the new revision. The caller holds it locked since `load`."""
+    revision: int = await c.scalar(
+        text(
+            "UPDATE plan SET state = :state, content = CAST(:content AS json), revision = revision + 1, "
+            "updated_at = now() WHERE id = CAST(:id AS uuid) RETURNING revision"
+        ),
+        {"id": plan.id, "state": state, "content": content},
+    )
+    await note(c, district, plan.id, act, actor, {"from": plan.state, "to": state, "revision": revision})
+    return revision
+
+
+async def add_version(c: AsyncConnection, district: int, version: StoredVersion, amends: int | None) -> None:
+    """Keep a finalized version for good."""
+    await c.execute(
+        text(
+            "INSERT INTO plan_version (plan_id, version, district_id, content, sha256, finalized_at, finalized_by, "
+            "  guard_report, amends) VALUES (CAST(:plan AS uuid), :version, :district, :content, :sha256, "
+            "  CAST(:finalized_at AS timestamptz), CAST(:finalized_by AS json), CAST(:guard_report AS json), :amends)"
+        ),
+        {
+            "plan": version.plan,
+            "version": version.version,
+            "district": district,
+            "content": version.content,
+            "sha256": version.sha256,
+            "finalized_at": version.finalized_at,
+            "finalized_by": json.dumps(version.finalized_by),
+            "guard_report": json.dumps(version.guard_report),
+            "amends": amends,
+        },
+    )
+
+
+async def version(c: AsyncConnection, plan: str, number: int | None = None) -> StoredVersion:
+    """A finalized version, the newest unless a number is given. Refused when nothing is finalized."""
+    row = (
+        await c.execute(
+            text(
+                "SELECT CAST(plan_id AS text), version, content, sha256, CAST(finalized_at AS text), finalized_by, "
+                "  guard_report FROM plan_version WHERE CAST(plan_id AS text) = :plan "
+                "AND version = coalesce(CAST(:number AS int), version) ORDER BY version DESC LIMIT 1"
+            ),
+            {"plan": plan, "number": number},
+        )
+    ).one_or_none()
+    if row is None:
+        raise Refused("plan-not-finalized", "This plan has no finalized version.", "Finalize it first.")
+    return StoredVersion(*row)
+
+
+async def note(c: AsyncConnection, district: int, plan: str, act: str, actor: Actor, detail: dict[str, Any]) -> None:
+    """Keep who did what to a plan."""
+    await c.execute(
+        text(
+            "INSERT INTO plan_event (district_id, plan_id, act, actor, detail) "
+            "VALUES (:district, CAST(:plan AS uuid), :act, CAST(:actor AS json), CAST(:detail AS json))"
+        ),
+        {"district": district, "plan": plan, "act": act, "actor": actor.as_json(), "detail": json.dumps(detail)},
+    )
+
+
+async def listed(c: AsyncConnection) -> list[dict[str, Any]]:
+    """Every plan: id, student, state, revision, newest version."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(p.id AS text) AS id, CAST(p.student_id AS text) AS student, p.state, p.revision, "
+            "  (SELECT max(version) FROM plan_version v WHERE v.plan_id = p.id) AS version, p.updated_at "
+            "FROM plan p ORDER BY p.created_at"
+        )
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+async def events(c: AsyncConnection, plan: str) -> list[dict[str, Any]]:
+    """What was done to a plan, oldest first."""
+    rows = await c.execute(
+        text("SELECT act, actor, detail, at FROM plan_event WHERE CAST(plan_id AS text) = :plan ORDER BY seq"),
+        {"plan": plan},
+    )
+    return [dict(row._mapping) for row in rows]

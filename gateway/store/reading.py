@@ -1,0 +1,181 @@
+"""What people look at: published entities, what was set aside or waits, where a value comes from."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.store.database import Store
+
+
+async def entity(store: Store, district: int, kind: str, id: str) -> dict[str, Any] | None:
+    """One published entity as it stands, with its id."""
+    found = await entities(store, district, kind, ids=[id])
+    return found[0] if found else None
+
+
+async def entities(store: Store, district: int, kind: str, *, ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Published entities of a kind, all of them or those with the given ids, in the order of their ids."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = :kind "
+                "AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(CAST(:ids AS uuid[]))) ORDER BY entity.id"
+            ),
+            {"kind": kind, "ids": list(ids) if ids is not None else None},
+        )
+        return [{"id": row.id, **row.doc} for row in rows]
+
+
+async def referring(store: Store, district: int, kind: str, field: str, id: str) -> list[dict[str, Any]]:
+    """Published entities of a kind whose field names the given entity."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = :kind AND doc->>:field = :id "
+                "ORDER BY entity.id"
+            ),
+            {"kind": kind, "field": field, "id": id},
+        )
+        return [{"id": row.id, **row.doc} for row in rows]
+
+
+async def find_students(store: Store, district: int, number: str | None = None) -> list[dict[str, Any]]:
+    """Students, or those who have exactly this identifier in some system."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = 'person' "
+                "AND doc->>'population' = 'student' AND (CAST(:number AS text) IS NULL OR EXISTS ("
+                "  SELECT FROM json_array_elements(doc->'identifiers') i WHERE i->>'value' = :number)) "
+                "ORDER BY entity.id"
+            ),
+            {"number": number},
+        )
+        return [{"id": row.id, **row.doc} for row in rows]
+
+
+async def entity_counts(store: Store, district: int) -> dict[str, int]:
+    """Kind -> how many entities are published; people by population."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT CASE kind WHEN 'person' THEN doc->>'population' ELSE kind END, count(*) "
+                "FROM entity GROUP BY 1 ORDER BY 1"
+            )
+        )
+        return dict(rows.tuples().all())
+
+
+async def rejects(store: Store, district: int, run: int | None = None, limit: int = 200) -> list[dict[str, Any]]:
+    """Records set aside: of one run, or of each connection's newest run. Payloads stay sealed."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT j.run_id, n.name AS connection, j.collection, j.key, j.position, j.field, j.code, j.reason "
+                "FROM reject j JOIN connection n ON n.id = j.connection_id WHERE j.run_id = ANY("
+                "  SELECT coalesce(CAST(:run AS bigint), max(id)) FROM run GROUP BY connection_id) "
+                "ORDER BY j.id LIMIT :limit"
+            ),
+            {"run": run, "limit": limit},
+        )
+        return [dict(row._mapping) for row in rows]
+
+
+async def reject_causes(store: Store, district: int) -> list[dict[str, Any]]:
+    """What was set aside, grouped by cause: five thousand errors of one cause are one line."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT n.name AS connection, j.collection, j.code, j.field, count(*) AS records, "
+                "  min(j.reason) AS example FROM reject j JOIN connection n ON n.id = j.connection_id "
+                "WHERE j.run_id IN (SELECT max(id) FROM run GROUP BY connection_id) "
+                "GROUP BY 1, 2, 3, 4 ORDER BY records DESC"
+            )
+        )
+        return [dict(row._mapping) for row in rows]
+
+
+async def waiting(store: Store, district: int) -> list[dict[str, Any]]:
+    """What cannot be published yet, grouped: by connection, kind, cause and field."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT n.name AS connection, w.kind, w.code, w.field, count(*) AS records, min(w.reason) AS reason "
+                "FROM waiting w JOIN connection n ON n.id = w.connection_id "
+                "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, records DESC"
+            )
+        )
+        return [dict(row._mapping) for row in rows]
+
+
+async def waiting_keys(store: Store, district: int, code: str, limit: int = 200) -> list[dict[str, Any]]:
+    """The source keys that wait for one cause."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT n.name AS connection, w.kind, w.key, w.field, w.reason FROM waiting w "
+                "JOIN connection n ON n.id = w.connection_id WHERE w.code = :code ORDER BY 1, 2, 3 LIMIT :limit"
+            ),
+            {"code": code, "limit": limit},
+        )
+        return [dict(row._mapping) for row in rows]
+
+
+async def matched(store: Store, district: int) -> list[dict[str, Any]]:
+    """Per connection and population: people who are one with somebody of the system of record."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT n.name AS connection, e.doc->>'population' AS population, count(*) AS people "
+                "FROM link l JOIN entity e ON e.kind = l.kind AND e.id = l.entity_id "
+                "JOIN connection n ON n.id = l.connection_id "
+                "WHERE l.kind = 'person' AND l.method = 'matched' GROUP BY 1, 2 ORDER BY 1, 2"
+            )
+        )
+        return [dict(row._mapping) for row in rows]
+
+
+async def differences(store: Store, district: int) -> list[dict[str, Any]]:
+    """Where a second source says something else than what is published: counts by kind and field."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT n.name AS connection, d.kind, d.field, count(*) AS entities FROM difference d "
+                "JOIN connection n ON n.id = d.connection_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            )
+        )
+        return [dict(row._mapping) for row in rows]
+
+
+async def provenance(c: AsyncConnection, kind: str, id: str) -> list[dict[str, Any]]:
+    """Every live claim about an entity: connection, collection, source key, run and mapping version."""
+    rows = await c.execute(
+        text(
+            "SELECT n.name AS connection, c.connection_id, c.collection, c.record_key, c.rank, c.anchor, "
+            "  c.stated, c.run_id AS run, r.mapping, l.method, r.finished_at "
+            "FROM link l JOIN claim c ON c.connection_id = l.connection_id AND c.kind = l.kind AND c.key = l.key "
+            "JOIN connection n ON n.id = c.connection_id JOIN run r ON r.id = c.run_id "
+            "WHERE l.kind = :kind AND l.entity_id = CAST(:id AS uuid) AND l.method <> 'alias' "
+            "AND c.same_as IS NULL ORDER BY c.connection_id, c.rank, c.collection, c.record_key"
+        ),
+        {"kind": kind, "id": id},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+async def source_keys(store: Store, district: int, kind: str, id: str) -> dict[int, list[str]]:
+    """Connection -> the keys by which that system knows an entity."""
+    async with store.transaction(district) as c:
+        found: dict[int, list[str]] = {}
+        rows = await c.execute(
+            text(
+                "SELECT connection_id, key FROM link WHERE kind = :kind AND entity_id = CAST(:id AS uuid) "
+                "AND method <> 'alias' ORDER BY 1, 2"
+            ),
+            {"kind": kind, "id": id},
+        )
+        for row in rows:
+            found.setdefault(row.connection_id, []).append(row.key)
+        return found

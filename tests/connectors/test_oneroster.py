@@ -1,0 +1,366 @@
+"""OneRoster services with every oddity that real servers show, and the twin, over real sockets."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from connectors.oneroster import CONNECTOR
+from connectors.oneroster.client import RestSource
+from connectors.oneroster.settings import SCOPE, OneRosterSettings
+from connectors.oneroster.twin import twin
+from gateway.connector import START, Page, Resource
+from gateway.errors import AuthError, ConfigError, RecordError, Unavailable
+from gateway.http import ClientCredentials, Http, MemoryTokens
+from gateway.payload import edge
+from mappings.oneroster import MAPPING
+from synthetic import build
+from tests.serving import serve
+
+RESOURCES = {resource.name: resource for resource in CONNECTOR.resources}
+USERS = RESOURCES["users"]
+GIVEN = {"token_url": "https://sis.example.org/token", "client_id": "us", "client_secret": "kept-quiet"}
+
+
+@dataclass
+class Service:
+    """A provider of users u0000, u0001 ... that does not keep the contract in the ways its fields say.
+
+    `short` tells how many rows are left out at the end of the page at an offset; `status` what is answered at an
+    offset; `behind` what is answered behind the last row.
+    """
+
+    rows: int = 0
+    cap: int = 10_000
+    total: int | None = None
+    short: dict[int, int] = field(default_factory=dict)
+    status: dict[int, int] = field(default_factory=dict)
+    behind: int = 200
+    ignores_limit: bool = False
+    ignores_offset: bool = False
+    sorts: bool = True
+    envelope: str = '{"users": %s}'
+    collection_status: dict[str, int] = field(default_factory=dict)
+    html: bool = False
+    granted: str | None = None
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/token", self.token, methods=["POST"]),
+                Route("/ims/oneroster/{service}/v1p2/{collection}", self.page),
+            ]
+        )
+
+    async def token(self, request: Request) -> Response:
+        scope = (await request.form()).get("scope", "") if self.granted is None else self.granted
+        return JSONResponse({"access_token": "t", "token_type": "bearer", "expires_in": 3600, "scope": scope})
+
+    async def page(self, request: Request) -> Response:
+        query = dict(request.query_params)
+        self.asked.append(query)
+        limit, offset = int(query["limit"]), int(query["offset"])
+        status = self.collection_status.get(request.path_params["collection"]) or self.status.get(offset, 200)
+        if "sort" in query and not self.sorts:
+            status = 400
+        if offset >= max(self.rows, 1) and status == 200:
+            status = self.behind
+        if self.html:
+            return HTMLResponse("<html>Please sign in</html>")
+        if status != 200:
+            return JSONResponse({"imsx_codeMajor": "failure"}, status_code=status)
+        first = 0 if self.ignores_offset else offset
+        count = self.rows if self.ignores_limit else min(limit, self.cap) - self.short.get(offset, 0)
+        rows = [{"sourcedId": f"u{n:04}"} for n in range(first, min(first + count, self.rows))]
+        headers = {} if self.total is None else {"X-Total-Count": str(self.total)}
+        return Response(self.envelope % json.dumps(rows), headers=headers, media_type="application/json")
+
+
+def configured(**given: Any) -> OneRosterSettings:
+    return OneRosterSettings.model_validate(given)
+
+
+@asynccontextmanager
+async def opened(app: ASGIApp, **given: Any) -> AsyncIterator[RestSource]:
+    """A source that talks to `app` over a socket."""
+    with serve(app) as base:
+        needed = {"base_url": base, "token_url": f"{base}/token", "client_id": "demo-client"}
+        settings = configured(**needed | {"client_secret": "demo-secret", "allow_private": True} | given)
+        auth = CONNECTOR.auth(settings)
+        async with Http(auth, tokens=MemoryTokens(), allow_private=True, attempts=2, timeout=5) as http:
+            assert CONNECTOR.open_source is not None
+            source = await CONNECTOR.open_source(settings, http)
+            assert isinstance(source, RestSource)
+            yield source
+            await source.close()
+
+
+async def every_page(source: RestSource, resource: Resource = USERS) -> dict[str, Page]:
+    """All pages by cursor, pulled side by side as far as cursors are known."""
+    pages: dict[str, Page] = {}
+    waiting = [START]
+    while waiting:
+        answers = await asyncio.gather(*(source.pull(resource, cursor) for cursor in waiting), return_exceptions=True)
+        pulled = [answer for answer in answers if isinstance(answer, Page)]
+        for error in (answer for answer in answers if isinstance(answer, BaseException)):
+            raise error
+        pages |= dict(zip(waiting, pulled, strict=True))
+        waiting = [cursor for page in pulled for cursor in page.next]
+    return pages
+
+
+def keys(pages: dict[str, Page]) -> list[str]:
+    return [msgspec.json.decode(row)["sourcedId"] for page in pages.values() for row in page.rows]
+
+
+def all_users(count: int) -> list[str]:
+    return [f"u{n:04}" for n in range(count)]
+
+
+async def test_with_a_total_the_first_page_makes_all_stretches_known() -> None:
+    service = Service(rows=1230, cap=500, total=1230)
+    async with opened(service.app()) as source:
+        first = await source.pull(USERS, START)
+        assert (first.next, first.total) == (("500-1000", "1000"), 1230)
+        assert keys(await every_page(source)) == all_users(1230)
+    assert service.asked[0] == {"limit": "1000", "offset": "0", "sort": "sourcedId", "orderBy": "asc"}
+    # A stretch asks for what it is short of, not for more.
+    assert {(one["offset"], one["limit"]) for one in service.asked} >= {("500", "500"), ("1000", "1000")}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 70, 140, 257])
+async def test_without_a_total_pages_follow_until_one_is_empty(rows: int) -> None:
+    async with opened(Service(rows=rows, cap=70).app()) as source:
+        pages = await every_page(source)
+    assert keys(pages) == all_users(rows)
+    assert all(len(page.next) <= 1 and page.total is None for page in pages.values())
+
+
+async def test_a_page_that_comes_short_goes_on_where_it_stopped() -> None:
+    service = Service(rows=400, cap=100, total=400, short={100: 30, 170: 29, 300: 1})
+    async with opened(service.app()) as source:
+        pages = await every_page(source)
+    assert sorted(keys(pages)) == all_users(400)
+    assert {"170-200", "171-200", "399"} <= set(pages)
+
+
+async def test_a_short_first_page_is_not_the_end() -> None:
+    async with opened(Service(rows=250, cap=100, short={0: 60}).app()) as source:
+        assert keys(await every_page(source)) == all_users(250)
+
+
+@pytest.mark.parametrize("total", [0, 99, 150, 249, 400])
+async def test_a_wrong_total_neither_ends_nor_prolongs_a_pull(total: int) -> None:
+    async with opened(Service(rows=250, cap=100, total=total).app()) as source:
+        pages = await every_page(source)
+    assert sorted(keys(pages)) == all_users(250)
+    assert pages[START].total == total
+
+
+async def test_a_pull_goes_on_in_a_new_source_from_any_cursor() -> None:
+    service = Service(rows=950, cap=200, total=950)
+    async with opened(service.app()) as source:
+        pages = await every_page(source)
+    for cursor, page in pages.items():
+        async with opened(service.app()) as source:
+            again = await source.pull(USERS, cursor)
+        assert keys({cursor: again}) == keys({cursor: page})
+        assert again.next == page.next
+
+
+@pytest.mark.parametrize("behind", [400, 404, 422])
+async def test_a_refusal_behind_the_last_row_is_the_end(behind: int) -> None:
+    async with opened(Service(rows=250, cap=100, behind=behind).app()) as source:
+        assert keys(await every_page(source)) == all_users(250)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_refusal_in_the_middle_is_not_the_end(status: int) -> None:
+    async with opened(Service(rows=250, cap=100, total=250, status={100: status}).app()) as source:
+        with pytest.raises(Unavailable) as caught:
+            await every_page(source)
+    assert caught.value.code == "oneroster-page-refused"
+
+
+async def test_a_server_that_cannot_sort_is_asked_without() -> None:
+    service = Service(rows=250, cap=100, sorts=False)
+    async with opened(service.app()) as source:
+        assert keys(await every_page(source)) == all_users(250)
+    assert [("sort" in one) for one in service.asked] == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize("total", [None, 30])
+async def test_a_server_that_gives_everything_at_once_is_read_once(total: int | None) -> None:
+    service = Service(rows=30, total=total, ignores_limit=True, ignores_offset=True)
+    async with opened(service.app(), page_size=20) as source:
+        assert keys(await every_page(source)) == all_users(30)
+
+
+@pytest.mark.parametrize("total", [None, 300])
+async def test_a_server_that_ignores_the_offset_is_refused(total: int | None) -> None:
+    async with opened(Service(rows=300, total=total, ignores_offset=True).app(), page_size=100) as source:
+        with pytest.raises(ConfigError) as caught:
+            await every_page(source)
+    assert caught.value.code == "oneroster-offset-ignored"
+
+
+@pytest.mark.parametrize("envelope", ['{"users": %s}', '{"Users": %s}', '{"user": %s}', '{"page": 1, "data": %s}'])
+async def test_envelopes_of_any_spelling_are_read(envelope: str) -> None:
+    async with opened(Service(rows=3, envelope=envelope).app()) as source:
+        assert keys(await every_page(source)) == all_users(3)
+
+
+async def test_a_null_collection_is_an_empty_one() -> None:
+    async with opened(Service(rows=3, envelope='{"users": null, "was": %s}').app()) as source:
+        assert keys({START: await source.pull(USERS, START)}) == []
+
+
+@pytest.mark.parametrize("envelope", ['{"message": "hello", "was": {"x": %s}}', "%s", '{"a": %s, "b": []}'])
+async def test_an_answer_without_the_collection_is_a_wrong_address(envelope: str) -> None:
+    async with opened(Service(rows=3, envelope=envelope).app()) as source:
+        with pytest.raises(ConfigError) as caught:
+            await source.pull(USERS, START)
+    assert caught.value.code == "oneroster-envelope"
+
+
+@pytest.mark.parametrize(
+    ("collection", "status", "absent"),
+    [
+        ("demographics", 403, "not granted: scope roster-demographics.readonly"),
+        ("assessmentResults", 403, "not granted: scope assessment.readonly"),
+        ("assessmentResults", 404, "not offered by this server"),
+    ],
+)
+async def test_a_refused_collection_is_absent_with_its_reason(collection: str, status: int, absent: str) -> None:
+    async with opened(Service(collection_status={collection: status}).app()) as source:
+        page = await source.pull(RESOURCES[collection], START)
+    assert (page.absent, list(page.rows), page.next) == (absent, [], ())
+
+
+async def test_no_orgs_means_a_wrong_address() -> None:
+    async with opened(Service(collection_status={"orgs": 404}).app()) as source:
+        with pytest.raises(ConfigError) as caught:
+            await source.pull(RESOURCES["orgs"], START)
+    assert caught.value.code == "oneroster-refused"
+
+
+async def test_a_web_page_and_a_refused_token_are_named() -> None:
+    async with opened(Service(html=True).app()) as source:
+        with pytest.raises(ConfigError) as wrong:
+            await source.pull(USERS, START)
+    assert wrong.value.code == "http-html-instead-of-json"
+    async with opened(Service(collection_status={"users": 401}).app()) as source:
+        with pytest.raises(AuthError):
+            await source.pull(USERS, START)
+
+
+async def test_check_tells_scopes_totals_and_page_cap() -> None:
+    service = Service(rows=700, cap=500, total=700, envelope='{"rows": %s}', granted=f"{SCOPE}roster-core.readonly")
+    service.collection_status = {"demographics": 403}
+    async with opened(service.app()) as source:
+        findings = await source.check()
+    said = {finding.text: finding.ok for finding in findings}
+    assert said[f"The token lacks the scope {SCOPE}assessment.readonly."] is False
+    assert said["users: 700, 500 a page instead of 1000."] is True
+    assert said["demographics: not granted: scope roster-demographics.readonly."] is False
+    assert all(finding.ok or finding.fix for finding in findings)
+    async with opened(Service(rows=5, envelope='{"rows": %s}').app()) as source:
+        said = {finding.text: finding.ok for finding in await source.check()}
+    assert "users: 5 on the first page; no X-Total-Count, so pages come one by one." in said
+
+
+async def test_check_says_that_a_secret_is_refused() -> None:
+    async with opened(twin(build(students=20)), client_secret="no-longer-this") as source:
+        [finding] = await source.check()
+    assert not finding.ok
+    assert "no-longer-this" not in finding.text + finding.fix
+
+
+@pytest.mark.parametrize("totals", [True, False])
+async def test_the_twin_is_read_whole(totals: bool) -> None:
+    district = build(students=150)
+    planted = "planted-9d41"
+    async with opened(twin(district, page_cap=70, totals=totals, planted=planted), page_size=100) as source:
+        pulled = {resource.name: await every_page(source, resource) for resource in source.resources}
+    for name in ("users", "demographics"):
+        assert all(planted.encode() in bytes(row) for row in pulled[name][START].rows[-9:])
+    codes = MAPPING.codes()
+    for name, pages in pulled.items():
+        resource = RESOURCES[name]
+        assert len(keys(pages)) == len(set(keys(pages))) > 0
+        assert pages[START].total == (len(keys(pages)) if totals else None)
+        for row in (row for page in pages.values() for row in page.rows):
+            assert list(MAPPING.inbound[resource.wire](msgspec.json.decode(row, type=resource.wire), codes))
+            kept, _ = edge(resource, "")(row)
+            assert planted not in kept
+    assert not codes.unmapped
+    assert len(keys(pulled["demographics"])) == 150
+
+
+def test_settings_want_a_service_or_a_package() -> None:
+    with pytest.raises(ValidationError, match=r"address of a service .* or the path"):
+        configured()
+    with pytest.raises(ValidationError, match="not both"):
+        configured(base_url="https://sis.example.org", path="roster.zip", **GIVEN)
+    with pytest.raises(ValidationError, match="also needs the token address, the client id") as caught:
+        configured(base_url="https://sis.example.org", client_secret="kept-quiet")
+    assert "kept-quiet" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://sis.example.org/district",
+        "https://sis.example.org/district/",
+        "https://sis.example.org/district/ims/oneroster",
+        "https://sis.example.org/district/ims/oneroster/rostering/v1p2/",
+        "https://sis.example.org/district/ims/oneroster/gradebook/v1p2",
+    ],
+)
+def test_an_address_is_taken_with_and_without_its_path(address: str) -> None:
+    assert configured(base_url=address, **GIVEN).base_url == "https://sis.example.org/district"
+
+
+@pytest.mark.parametrize("address", ["sis.example.org", "https://x.example.org/ims/oneroster/v1p1", "https://x?y=1"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(ValidationError, match=r"OneRoster 1\.2 service"):
+        configured(base_url=address, **GIVEN)
+
+
+def test_scopes_may_be_left_out() -> None:
+    asked = configured(base_url="https://sis.example.org", **GIVEN)
+    assert asked.scopes.split() == [
+        SCOPE + name for name in ("roster-core.readonly", "roster-demographics.readonly", "assessment.readonly")
+    ]
+    none = configured(base_url="https://sis.example.org", scopes="", **GIVEN)
+    auth = CONNECTOR.auth(none)
+    assert isinstance(auth, ClientCredentials)
+    assert auth.scope is None
+    assert CONNECTOR.auth(configured(path="roster.zip")) is None
+
+
+def test_a_record_without_an_id_is_no_record() -> None:
+    for row in ('{"sourcedId": ""}', '{"sourcedId": null}', '{"status": "active"}'):
+        with pytest.raises((msgspec.ValidationError, RecordError)):
+            USERS.key(msgspec.json.decode(row, type=USERS.wire))
+
+
+@pytest.mark.parametrize(
+    ("status", "gone"), [("tobedeleted", True), ("Inactive", True), ("active", False), ("", False)]
+)
+def test_tombstones_are_recognised(status: str, gone: bool) -> None:
+    row = json.dumps({"sourcedId": "u1", "status": status})
+    assert USERS.inactive is not None
+    assert USERS.inactive(msgspec.json.decode(row, type=USERS.wire)) is gone

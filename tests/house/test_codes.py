@@ -1,0 +1,69 @@
+"""Every code that a person may meet is explained in docs/errors.md, and no other."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from tests.house.tree import ROOT, Module, modules
+
+PLACES = {
+    "ConfigError": 0,
+    "AuthError": 0,
+    "Unavailable": 0,
+    "RecordError": 0,
+    "Refused": 0,
+    "_Failure": 0,
+    "Reject": 0,
+    "Hold": 0,
+    "Waiting": 2,
+    "Unreadable": 2,
+}
+"""What carries a code, and as which of its arguments."""
+
+
+def test_every_code_is_explained_and_every_explanation_has_its_code() -> None:
+    raised = {code for module in modules() for code in _codes(module)}
+    explained = re.findall(r"^### `(.+)`$", (ROOT / "docs/errors.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(raised) > 50
+    assert raised - set(explained) == set()
+    assert set(explained) - raised == set()
+    assert len(explained) == len(set(explained))
+
+
+def test_codes_are_spelt_alike() -> None:
+    assert [
+        code for module in modules() for code in _codes(module) if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", code)
+    ] == []
+
+
+def _codes(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            if name in PLACES:
+                yield from _literals(module, node, _argument(node, PLACES[name]))
+
+
+def _argument(call: ast.Call, place: int) -> ast.expr:
+    if place < len(call.args):
+        return call.args[place]
+    return next(keyword.value for keyword in call.keywords if keyword.arg == "code")
+
+
+def _literals(module: Module, call: ast.Call, code: ast.expr) -> Iterator[str]:
+    """The texts that an argument may be. A code must stand where it is used, to be found by whoever reads it."""
+    match code:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from _literals(module, call, body)
+            yield from _literals(module, call, orelse)
+        case ast.Starred(value=ast.Name(id=name)):
+            for node in ast.walk(module.tree):
+                match node:
+                    case ast.Assign(targets=[ast.Name(id=target)], value=ast.Tuple(elts=[first, *_])) if target == name:
+                        yield from _literals(module, call, first)
+        case ast.Attribute(attr="code"):
+            return  # passed on from something that has one
+        case _:
+            raise AssertionError(f"{module.path}:{call.lineno}: write the code out, {ast.unparse(code)} hides it")
