@@ -1,4 +1,162 @@
-"""stub"""
+"""A finalized plan on its way to a destination: what would be sent, sent once, and what the other side has."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gateway import registry, sync
+from gateway.connector import Document, Loss, Receipt
+from gateway.errors import ConfigError, Refused
+from gateway.mapping import Parties
+from gateway.schema.plan import Plan
+from gateway.store import deliveries, reading, registers
+from gateway.store import plans as stored
+from gateway.store.database import Store
+from gateway.store.deliveries import Delivery
+from gateway.store.plans import StoredVersion
+from gateway.store.registers import Actor, Connection
 
 
-async def deliver(store, district, id): ...
+@dataclass(frozen=True)
+class Preview:
+    """Exactly what a push would send, in order, and what the destination will not get."""
+
+    version: int
+    sha256: str
+    documents: Sequence[Document]
+    losses: Sequence[Loss]
+
+
+async def preview(store: Store, district: int, plan: str, destination: str, number: int | None = None) -> Preview:
+    """What pushing a plan's version would send. Refused while nothing is finalized."""
+    connection = await registers.connection(store, district, destination)
+    async with store.transaction(district) as c:
+        version = await stored.version(c, plan, number)
+        profile = await deliveries.profile(c, connection.id)
+    return await _compose(store, connection, version, profile)
+
+
+async def request(store: Store, district: int, plan: str, destination: str, actor: Actor) -> tuple[int, int]:
+    """Note a delivery of the plan's newest version; returns (delivery, connection). Composes it first, so that
+    what cannot be sent is refused now and not at night."""
+    made = await preview(store, district, plan, destination)
+    connection = await registers.connection(store, district, destination)
+    async with store.transaction(district) as c:
+        delivery = await deliveries.queue(c, district, plan, made.version, connection.id, actor)
+        await stored.note(c, district, plan, "push", actor, {"destination": destination, "version": made.version})
+    return delivery, connection.id
+
+
+async def deliver(store: Store, district: int, delivery_id: int) -> None:
+    """Send what differs from what was delivered, in order; a refusal stops what depends on it.
+
+    Safe to repeat: each object has a natural key, the ledger says what was delivered, and only a 2xx counts.
+    """
+    delivery = await deliveries.begin(store, district, delivery_id)
+    if delivery is None:
+        return
+    connection = await registers.connection(store, district, delivery.connection)
+    async with store.transaction(district) as c:
+        version = await stored.version(c, delivery.plan, delivery.version)
+        profile = await deliveries.profile(c, connection.id)
+    made = await _compose(store, connection, version, profile)
+    async with sync.opened(store, connection) as (connector, settings, http):
+        assert connector.open_sink is not None
+        sink = await connector.open_sink(settings, http)
+        try:
+            for document in made.documents:
+                receipt = await _send(store, delivery, sink.push, document)
+                if not receipt.delivered:
+                    reason = f"{document.resource} was refused with {receipt.status}: {receipt.message}"
+                    await deliveries.finish(store, delivery, "parked", made.losses, reason)
+                    return
+        finally:
+            await sink.close()
+    await deliveries.finish(store, delivery, "delivered", made.losses)
+
+
+async def read_back(
+    store: Store, district: int, plan: str, destination: str
+) -> list[tuple[Document, dict[str, Any] | None]]:
+    """Each object of the plan's newest version as the destination has it now, or None."""
+    connection = await registers.connection(store, district, destination)
+    made = await preview(store, district, plan, destination)
+    async with sync.opened(store, connection) as (connector, settings, http):
+        assert connector.open_sink is not None
+        sink = await connector.open_sink(settings, http)
+        try:
+            return [(document, await sink.read_back(document)) for document in made.documents]
+        finally:
+            await sink.close()
+
+
+async def _send(store: Store, delivery: Delivery, push: Any, document: Document) -> Receipt:
+    content = fingerprint(document)
+    known = await deliveries.claim(store, delivery, document, content)
+    if known.delivered_sha256 == content:
+        return Receipt(200, known.remote_id, unchanged=True)
+    receipt: Receipt = await push(document)
+    await deliveries.record(store, delivery, document, content, receipt)
+    return receipt
+
+
+def fingerprint(document: Document) -> str:
+    """Of the body as it is sent: the same body is never sent twice."""
+    return hashlib.sha256(msgspec.json.encode(document.body, order="sorted")).hexdigest()
+
+
+async def _compose(
+    store: Store, connection: Connection, version: StoredVersion, profile: dict[str, Any] | None
+) -> Preview:
+    mapping = registry.mapping(connection.connector)
+    if mapping.outbound is None or mapping.profile is None:
+        raise ConfigError(
+            "not-a-destination",
+            f"Plans cannot be pushed to {connection.name}: {connection.connector} only reads.",
+            "Choose another connection.",
+        )
+    plan = Plan.model_validate(json.loads(version.content))
+    parties = await _parties(store, connection, version.plan, plan)
+    documents, losses = mapping.outbound(plan, parties, mapping.profile.model_validate(profile or {}), mapping.codes())
+    return Preview(version.version, version.sha256, documents, losses)
+
+
+async def _parties(store: Store, connection: Connection, id: str, plan: Plan) -> Parties:
+    """Everybody the plan names, by the ids this destination knows; the student must be known there."""
+    student = await _known_as(store, connection, plan.student, connection.settings["student_identifier"])
+    if student is None:
+        raise Refused(
+            "student-not-there",
+            f"{connection.name} does not know this student.",
+            f"Pull {connection.name} first; `planbridge rejects` shows who could not be matched.",
+        )
+    staff = {}
+    for who in {plan.coordinator, *(support.owner for support in plan.supports)}:
+        if isinstance(who, str):
+            number = await _known_as(store, connection, who, connection.settings["staff_identifier"])
+            if number is not None:
+                staff[who] = number
+    organization = connection.settings.get("education_organization_id")
+    if organization is None:
+        raise ConfigError(
+            "destination-no-organization",
+            f"{connection.name} does not say in whose name plans are written.",
+            "Connect it again with the education organization id of the district.",
+        )
+    return Parties(id, student, str(organization), staff, connection.settings.get("standard") or "5.0")
+
+
+async def _known_as(store: Store, connection: Connection, person: str, system: str) -> str | None:
+    """The identifier of that system which this connection's own records state about a person."""
+    async with store.transaction(connection.district) as c:
+        claims = await reading.provenance(c, "person", person)
+    for claim in claims:
+        if claim["connection_id"] == connection.id:
+            for identifier in claim["stated"].get("identifiers", ()):
+                if identifier["system"] == system:
+                    return str(identifier["value"])
+    return None

@@ -189,7 +189,6 @@ class Http:
     ) -> None:
         self._auth = auth
         self._tokens = tokens
-        self._allow_private = allow_private
         self._slots = asyncio.Semaphore(in_flight)
         self._timeout = timeout
         self._attempts = attempts
@@ -227,7 +226,7 @@ class Http:
     ) -> Reply:
         """The answer to a GET; `params` are added to the query. What only the caller can judge (400, 403,
         404, 409, 412, 422 ...) is returned."""
-        target = self._admitted(url)
+        target = _admitted(url)
         if params:
             target = target.copy_merge_params(params)
         return await self._exchange(_Call("GET", target, _headers(headers)))
@@ -243,7 +242,7 @@ class Http:
     ) -> Reply:
         """The answer to a write. One that is not `repeatable` is repeated only where the server certainly
         did nothing; otherwise it ends in Unavailable `outcome-unknown`."""
-        target = self._admitted(url)
+        target = _admitted(url)
         call = _Call(method, target, _headers(headers, json), json, repeatable=repeatable, reads=False)
         return await self._exchange(call)
 
@@ -259,17 +258,6 @@ class Http:
                 return Token(fixed, math.inf)
             case None:
                 raise ConfigError("no-credentials", "This connection has no credentials to get a token with.")
-
-    def _admitted(self, url: str) -> httpx.URL:
-        # The parsed form is what httpx then asks, so both read a trick the same way.
-        parsed = _parsed(url)
-        if parsed.scheme == "http" and not (self._allow_private and _is_loopback(parsed.host)):
-            raise ConfigError(
-                "url-not-https",
-                f"{_origin(parsed)} is not an https address.",
-                "Give the address that begins with https.",
-            )
-        return parsed
 
     async def _exchange(self, call: "_Call") -> Reply:
         # The slot is kept while waiting to repeat: a busy server gets fewer requests, not other ones.
@@ -367,7 +355,7 @@ class Http:
             return granted
 
     async def _grant(self, auth: ClientCredentials) -> "Token | _Failure":
-        url = self._admitted(auth.token_url)
+        url = _admitted(auth.token_url)
         asked_at = time.time()
         style = self._style
         reply = await self._attempt(_token_call(auth, url, style), None)
@@ -615,6 +603,19 @@ def _is_header_safe(token: str) -> bool:
     return re.fullmatch(r"[\x21-\x7e]+", token) is not None
 
 
+def _admitted(url: str) -> httpx.URL:
+    # The parsed form is what httpx then asks, so both read a trick the same way. Whether loopback and private
+    # addresses are allowed is decided where the connection is opened.
+    parsed = _parsed(url)
+    if parsed.scheme == "http" and not _is_loopback(parsed.host):
+        raise ConfigError(
+            "url-not-https",
+            f"{_origin(parsed)} is not an https address.",
+            "Give the address that begins with https.",
+        )
+    return parsed
+
+
 def _parsed(url: str) -> httpx.URL:
     """`url` as httpx reads it. ConfigError if nobody could ask it; it may hold secrets and is not quoted."""
     try:
@@ -713,7 +714,7 @@ def _is_permitted(text: str, allow_private: bool) -> bool:
         return False  # no SIS lives there, in nobody's network
     if allow_private:
         return True
-    return address.is_global and not address.is_reserved and (address.version == 4 or address in _V6_GLOBAL)
+    return address.is_global and (address.version == 4 or address in _V6_GLOBAL)
 
 
 def _embedded(

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from pydantic import BaseModel
 
+from gateway.connector import Document, Loss
 from gateway.errors import ConfigError
 from gateway.schema.fields import Values
+from gateway.schema.plan import Plan
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -100,6 +103,21 @@ Inbound = Callable[[Any, Crosswalks], Iterable[Statement]]
 
 
 @dataclass(frozen=True)
+class Parties:
+    """Whom a plan is about, by the ids the destination knows them by: `student`, `organization` (where plans are
+    written) and staff by entity id. `plan` is the plan's own id; `standard` the destination's data standard."""
+
+    plan: str
+    student: str
+    organization: str
+    staff: Table[str, str]
+    standard: str
+
+
+Outbound = Callable[[Plan, Parties, Any, Crosswalks], tuple[list[Document], list[Loss]]]
+
+
+@dataclass(frozen=True)
 class Mapping:
     """A connector's mapping: `inbound` by wire type; `outbound` turns a finalized plan into documents.
 
@@ -110,7 +128,9 @@ class Mapping:
     version: str
     inbound: Table[type, Inbound]
     crosswalks: Path
-    outbound: Callable[..., Any] | None = None
+    outbound: "Outbound | None" = None
+    profile: type[BaseModel] | None = None
+    """The delivery profile: what a destination gets to see. Its defaults send as little as possible."""
 
     def codes(self) -> Crosswalks:
         """A fresh set of this mapping's crosswalks, with nothing counted yet."""

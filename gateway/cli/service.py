@@ -157,7 +157,7 @@ async def _work(settings: Settings, until_empty: bool) -> None:
 async def _when_orphaned() -> None:
     """Returns when the supervisor that started this process is gone."""
     supervisor = os.environ.get(SUPERVISED)
-    while supervisor is None or os.getppid() == int(supervisor):
+    while supervisor is None or os.getppid() == int(supervisor):  # noqa: ASYNC110 no event tells of it
         await asyncio.sleep(1)
 
 

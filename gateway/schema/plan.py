@@ -6,7 +6,7 @@ from datetime import date
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.schema import codes
 
@@ -31,6 +31,17 @@ RECORD_OF_FAMILY = ("consultations", "attempts", "waiver")
 def shown(plan: "Plan") -> bytes:
     """The canonical bytes of what is put before the family: the plan without the record of the consultation."""
     return _bytes(plan.model_dump(mode="json", by_alias=True, exclude={*RECORD_OF_FAMILY, "numbered"}))
+
+
+def shown_items(plan: "Plan") -> dict[str, str]:
+    """Fingerprint of each piece that is put before the family: items by id, the rest by JSON pointer."""
+    found: dict[str, str] = {}
+    for name, value in json.loads(shown(plan)).items():
+        if name in PREFIX:
+            found |= {item["id"]: sha256(_bytes(item)) for item in value}
+        else:
+            found[f"/{name}"] = sha256(json.dumps(value, sort_keys=True).encode())
+    return found
 
 
 def _bytes(document: dict[str, Any]) -> bytes:
@@ -65,7 +76,7 @@ Value = Annotated[int | float | str, Field(description="A number, or a level in 
 def _id(prefix: str) -> Any:
     # Only a number, so that nobody's words get into a key or an address at another system.
     note = f"Stable name of the item in this plan, {prefix}-1 and so on; given when it is left out."
-    return Field(default=None, pattern=rf"^{prefix}-[1-9][0-9]{{0,5}}$", description=note)
+    return Field(pattern=rf"^{prefix}-[1-9][0-9]{{0,5}}$", description=note)
 
 
 class Named(Part):
@@ -182,7 +193,7 @@ class Support(Part):
     delivery_method: Annotated[codes.DeliveryMethod, Field(description="To how many at once.")] = "individual"
     intensity: Annotated[codes.Intensity | None, Field(description="Intensity.")] = None
     frequency: Annotated[int | None, Field(description="How many times in an interval.", ge=1, le=1000)] = None
-    frequency_interval: Annotated[codes.Interval, Field(description="The interval.")] = "week"
+    frequency_interval: Annotated[codes.Interval | None, Field(description="The interval.")] = None
     duration_minutes: Annotated[int | None, Field(description="Minutes each time.", ge=1, le=100_000)] = None
     begin_on: Annotated[date | None, Field(description="First day; else the plan's.")] = None
     end_on: Annotated[date | None, Field(description="Last day.")] = None
@@ -190,8 +201,12 @@ class Support(Part):
     status: Annotated[codes.SupportStatus, Field(description="Status.")] = "not_started"
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        return _ordered(self, "begin_on", "end_on")
+    def _consistent(self) -> Self:
+        if (self.frequency is None) != (self.frequency_interval is None):
+            raise ValueError("give frequency and frequency_interval together")
+        if self.begin_on and self.end_on and self.end_on < self.begin_on:
+            raise ValueError("end_on is before begin_on")
+        return self
 
 
 class TeamMember(Part):
@@ -286,12 +301,18 @@ class Plan(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _number(cls, given: Any, info: ValidationInfo) -> Any:
+    def _number(cls, given: Any) -> Any:
         return _with_ids(given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        return _ordered(self, "period_start", "period_end")
+    def _consistent(self) -> Self:
+        if self.period_end and self.period_end < self.period_start:
+            raise ValueError("period_end is before period_start")
+        for section in PREFIX:
+            ids = [item.id for item in getattr(self, section)]
+            if len(set(ids)) < len(ids):
+                raise ValueError(f"two {section} have the same id")
+        return self
 
 
 PREFIX = {
@@ -304,3 +325,36 @@ PREFIX = {
     "consultations": "consultation",
     "attempts": "attempt",
 }
+"""What the ids of a section's items begin with."""
+
+
+def _with_ids(given: dict[str, Any]) -> dict[str, Any]:
+    """The same plan with an id on every item; what is malformed stays as it is, for the schema to name."""
+    plan = dict(given)
+    numbered = plan.get("numbered") or {}
+    if not isinstance(numbered, dict):
+        return plan
+    plan["numbered"] = numbered = dict(numbered)
+    for section, prefix in PREFIX.items():
+        if not isinstance(items := plan.get(section), list):
+            continue
+        known = [_number_in(_id_of(item), prefix) for item in items]
+        highest = max([*known, *(n for n in [numbered.get(prefix)] if isinstance(n, int))], default=0)
+        plan[section] = items = list(items)
+        for place, item in enumerate(items):
+            if isinstance(item, dict | Part) and _id_of(item) is None:
+                highest += 1
+                name = {"id": f"{prefix}-{highest}"}
+                items[place] = item.model_copy(update=name) if isinstance(item, Part) else {**item, **name}
+        if highest:
+            numbered[prefix] = highest
+    return plan
+
+
+def _id_of(item: Any) -> Any:
+    return item.get("id") if isinstance(item, dict) else getattr(item, "id", None)
+
+
+def _number_in(name: Any, prefix: str) -> int:
+    digits = name.removeprefix(f"{prefix}-") if isinstance(name, str) else ""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 6 else 0

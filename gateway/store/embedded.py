@@ -154,12 +154,13 @@ class Embedded:
 
     @property
     def socket_dir(self) -> Path:
-        """Inside the cluster; under /tmp where that path is too long for a socket.
+        """Inside the cluster; under /tmp where that path is too long for a socket, or unusable to a client.
 
-        XDG_RUNTIME_DIR would go away with the login session, which the server outlives.
+        To libpq a comma ends one host and begins the next. XDG_RUNTIME_DIR is no place for it: it goes away
+        with the login session, which the server outlives.
         """
         within = self._cluster / "socket"
-        if len(os.fsencode(within / ".s.PGSQL.5432")) <= SOCKET_LIMIT:
+        if "," not in str(within) and len(os.fsencode(within / ".s.PGSQL.5432")) <= SOCKET_LIMIT:
             return within
         return Path("/tmp", self._name)  # noqa: S108 its owner and mode are verified before use
 

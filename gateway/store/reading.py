@@ -179,3 +179,21 @@ async def source_keys(store: Store, district: int, kind: str, id: str) -> dict[i
         for row in rows:
             found.setdefault(row.connection_id, []).append(row.key)
         return found
+
+
+async def identity_is_open(store: Store, district: int, person: str) -> bool:
+    """Whether somebody in another source has one of this person's numbers and could not be told apart."""
+    async with store.transaction(district) as c:
+        return bool(
+            await c.scalar(
+                text(
+                    "SELECT EXISTS (SELECT FROM waiting w JOIN claim c ON c.connection_id = w.connection_id "
+                    "  AND c.kind = w.kind AND c.key = w.key, "
+                    "  json_array_elements(c.stated->'identifiers') theirs, entity e, "
+                    "  json_array_elements(e.doc->'identifiers') ours "
+                    "WHERE w.kind = 'person' AND w.code = 'ambiguous' AND e.kind = 'person' "
+                    "AND e.id = CAST(:person AS uuid) AND theirs->>'value' = ours->>'value')"
+                ),
+                {"person": person},
+            )
+        )

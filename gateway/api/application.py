@@ -1,0 +1,60 @@
+"""How the application is put together: its routes, and what holds for every answer."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+import gateway
+from gateway.api import health, oauth, planning, problems, pulling
+from gateway.api.envelope import Envelope
+from gateway.settings import Settings
+from gateway.store.database import Store
+
+MOST_BYTES = 1 << 20
+"""Of a request's body. The longest plan people have written by hand is a tenth of it."""
+
+# FastAPI would send traces and logs wherever OTEL_* variables of the machine point; nothing of ours leaves it.
+NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+
+
+def app() -> FastAPI:
+    """For uvicorn (`--factory`): settings from the environment, the store open for as long as it serves."""
+    settings = Settings()
+
+    @asynccontextmanager
+    async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+        application.state.store = await Store.open(settings)
+        yield
+        await application.state.store.close()
+
+    return _assembled(settings, lifespan)
+
+
+def create_app(store: Store, settings: Settings) -> FastAPI:
+    """The application over a store that is open already, and that the caller closes."""
+    application = _assembled(settings)
+    application.state.store = store
+    return application
+
+
+def _assembled(
+    settings: Settings, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
+) -> FastAPI:
+    # The interactive pages load scripts from a foreign server: only the OpenAPI document itself is served.
+    application = FastAPI(
+        title="Planbridge",
+        version=gateway.__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        max_body_size=MOST_BYTES,
+        telemetry=NO_TELEMETRY,
+    )
+    application.state.settings = settings
+    for part in (health, oauth, pulling, planning):
+        application.include_router(part.router)
+    problems.install(application)
+    application.add_middleware(Envelope)
+    return application

@@ -1,0 +1,239 @@
+"""Connections, runs, rejects and students, as far as a client may see them: counts, codes and ids, no person."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway import jobs
+from gateway.api.oauth import Call, may
+from gateway.errors import ConfigError, Refused
+from gateway.store import reading, registers, runs
+
+router = APIRouter(prefix="/v1", tags=["pull"])
+
+Number = Annotated[int, Path(ge=1, lt=1 << 63)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+class Connection(BaseModel):
+    """A configured system. Its settings and secrets are shown to nobody."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    connector: str
+    paused_because: str | None
+
+
+class Hold(BaseModel):
+    """Why a run waits, and what was decided about it."""
+
+    code: str
+    collection: str
+    reason: str
+    affected: int
+    known: int
+    state: str
+
+
+class Collection(BaseModel):
+    """What a run did, or would do, to one collection of the source, in records."""
+
+    collection: str
+    received: int
+    distinct: int
+    duplicates: int
+    inactive: int
+    rejected: int
+    added: int
+    changed: int
+    same: int
+    gone: int
+    absent: str = Field(description="Why the source does not serve it, if it does not.")
+
+
+class Run(BaseModel):
+    """One pull of one connection. A code that could not be mapped is counted, not shown: it is a person's value."""
+
+    id: int
+    connection: str
+    state: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    received: int
+    rejects: int
+    unmapped: dict[str, int] = Field(description="Crosswalk -> values it has no line for.")
+    collections: list[Collection]
+    holds: list[Hold]
+    error_code: str | None
+
+
+class Started(BaseModel):
+    """A run that waits for the worker."""
+
+    run: int
+
+
+class Decision(BaseModel):
+    """Why a held run is approved or refused; it is kept with the decision."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    reason: str = Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")
+
+
+class Reject(BaseModel):
+    """Where a record stood that was set aside, and why. Neither the record nor its key is shown."""
+
+    run: int = Field(validation_alias="run_id")
+    connection: str
+    collection: str
+    position: str
+    field: str
+    code: str
+
+
+class Cause(BaseModel):
+    """How many records of the newest runs were set aside for the same reason."""
+
+    connection: str
+    collection: str
+    code: str
+    field: str
+    records: int
+
+
+class Waiting(BaseModel):
+    """How many records cannot be published yet for the same reason."""
+
+    connection: str
+    kind: str
+    code: str
+    field: str
+    records: int
+
+
+class Rejects(BaseModel):
+    causes: list[Cause]
+    waiting: list[Waiting]
+    rejects: list[Reject] = Field(description="One by one: of the run asked for, else of each newest run.")
+
+
+class Student(BaseModel):
+    """A student without name and demographics: those need access rules."""
+
+    id: str
+    schools: list[str] = Field(description="Entity ids of the schools the student is at today.")
+    grades: list[str]
+
+
+class Students(BaseModel):
+    students: list[Student]
+    total: int
+    next: str | None = Field(description="Give it as `after` for the students that follow; null at the end.")
+
+
+@router.get("/connections")
+async def connections(call: Annotated[Call, may("connections.read")]) -> list[Connection]:
+    """Every connected system, the first connected first."""
+    return [Connection.model_validate(one) for one in await registers.connections(call.store, call.district)]
+
+
+@router.post("/connections/{name}/pull", status_code=202)
+async def pull(name: str, response: Response, call: Annotated[Call, may("runs.write")]) -> Started:
+    """Have a connection pulled; the run waits for the worker."""
+    found = await registers.connection(call.store, call.district, name)
+    if found.paused_because:
+        raise Refused("connection-paused", "The connection is paused.", "Mend it, then lift the pause.")
+    run = await jobs.request_pull(call.store, call.district, found.id, call.actor)
+    if run is None:
+        raise Refused("run-under-way", "The connection is being pulled already.", "Wait for the run to end.")
+    response.headers["Location"] = f"/v1/runs/{run}"
+    return Started(run=run)
+
+
+@router.get("/runs")
+async def list_runs(call: Annotated[Call, may("runs.read")], limit: Limit = 20) -> list[Run]:
+    """The newest runs, the latest first."""
+    async with call.store.transaction(call.district) as c:
+        return [_run(one) for one in await runs.summary(c, limit=limit)]
+
+
+@router.get("/runs/{run}")
+async def one_run(run: Number, call: Annotated[Call, may("runs.read")]) -> Run:
+    """One run with its counts and its holds."""
+    async with call.store.transaction(call.district) as c:
+        found = await runs.summary(c, run=run)
+    if not found:
+        raise ConfigError("run-unknown", f"There is no run {run}.", "GET /v1/runs lists them.")
+    return _run(found[0])
+
+
+def _run(found: Mapping[str, Any]) -> Run:
+    unmapped: dict[str, int] = {}
+    for table, _, records in found["unmapped"]:
+        unmapped[table] = unmapped.get(table, 0) + records
+    collections = found["counts"].get("collections", [])
+    return Run.model_validate({**found, "unmapped": unmapped, "collections": collections})
+
+
+@router.post("/runs/{run}/approve")
+async def approve(run: Number, decision: Decision, call: Annotated[Call, may("holds.decide")]) -> Run:
+    """Publish a held run after all. It is resolved again, and held again if its changes differ by then."""
+    return await _decided(call, run, "approved", decision.reason)
+
+
+@router.post("/runs/{run}/refuse")
+async def refuse(run: Number, decision: Decision, call: Annotated[Call, may("holds.decide")]) -> Run:
+    """Drop a held run; what is published stays."""
+    return await _decided(call, run, "refused", decision.reason)
+
+
+async def _decided(call: Call, run: int, verdict: str, reason: str) -> Run:
+    held = await one_run(run, call)
+    if held.state != "held":
+        raise Refused("run-not-held", f"Run {run} is {held.state}, not held.", "Only a held run can be decided.")
+    await jobs.decide_hold(call.store, call.district, run, verdict, call.actor, reason)
+    return await one_run(run, call)
+
+
+@router.get("/rejects")
+async def rejects(
+    call: Annotated[Call, may("rejects.read")],
+    run: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None,
+    limit: Limit = 200,
+) -> Rejects:
+    """What was set aside and what waits, by cause, and one by one where it stood."""
+    return Rejects.model_validate(
+        {
+            "causes": await reading.reject_causes(call.store, call.district),
+            "waiting": await reading.waiting(call.store, call.district),
+            "rejects": await reading.rejects(call.store, call.district, run, limit),
+        }
+    )
+
+
+@router.get("/students")
+async def students(
+    call: Annotated[Call, may("students.read")],
+    after: Annotated[str, Query(description="The `next` of the page before.", max_length=36)] = "",
+    limit: Limit = 200,
+) -> Students:
+    """The published students in the order of their ids."""
+    found = await reading.find_students(call.store, call.district)
+    rest = [student for student in found if student["id"] > after]
+    page = [_student(student, date.today()) for student in rest[:limit]]
+    return Students(students=page, total=len(found), next=page[-1].id if len(rest) > limit else None)
+
+
+def _student(person: Mapping[str, Any], today: date) -> Student:
+    schools = {role["organization"] for role in person.get("roles", ()) if _is_on(role, today)}
+    return Student(id=person["id"], schools=sorted(schools), grades=person.get("grades", []))
+
+
+def _is_on(role: Mapping[str, Any], today: date) -> bool:
+    return role.get("begin_on", "") <= today.isoformat() <= role.get("end_on", "9999")
