@@ -37,7 +37,6 @@ class Unreadable:
     """A row that could not even be split into fields."""
 
     position: str
-    raw: bytes
     code: str
     reason: str
 
@@ -143,7 +142,7 @@ Advanced = {"advanced": True}
 class ConnectionSettings(BaseModel):
     """What every connection asks for; a connector adds its own fields. Secrets are `SecretStr`."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
 
     student_identifier: Annotated[
         str,

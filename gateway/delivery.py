@@ -147,7 +147,7 @@ async def _parties(store: Store, connection: Connection, id: str, plan: Plan) ->
             f"{connection.name} does not say in whose name plans are written.",
             "Connect it again with the education organization id of the district.",
         )
-    return Parties(id, student, str(organization), staff, connection.settings.get("standard") or "5.0")
+    return Parties(id, student, str(organization), staff)
 
 
 async def _known_as(store: Store, connection: Connection, person: str, system: str) -> str | None:

@@ -3,13 +3,16 @@
 import asyncio
 import logging
 import os
+import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import delivery, sync
@@ -21,6 +24,7 @@ from gateway.store.registers import Actor
 
 log = logging.getLogger(__name__)
 
+OUR_FAULT = "This is a fault of Planbridge; please report it."
 FENCED_OUT = 75
 """Exit code of a worker that found its work taken over: it ends at once, touching nothing more."""
 
@@ -64,6 +68,11 @@ async def run_job(store: Store, district: int, run: int) -> None:
         await registers.pause(store, district, int(connection), str(error))
     except PlanbridgeError as error:
         log.warning("run %s ended: %s", run, error.code)
+    except (runs.Fenced, DBAPIError):
+        raise
+    except Exception as error:
+        log.error("run %s met a fault of ours: %s", run, _where(error))
+        await runs.fail_for_our_fault(store, district, run, _where(error))
 
 
 async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
@@ -72,6 +81,18 @@ async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
         await delivery.deliver(store, district, delivery_id)
     except PlanbridgeError as error:
         await deliveries.park(store, district, delivery_id, str(error))
+    except (runs.Fenced, DBAPIError):
+        raise
+    except Exception as error:
+        log.error("delivery %s met a fault of ours: %s", delivery_id, _where(error))
+        await deliveries.park(store, district, delivery_id, f"{OUR_FAULT} ({_where(error)})")
+
+
+def _where(error: BaseException) -> str:
+    """The kind of an unexpected error and the places it passed: never its message, which may quote a record."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames if "site-packages" not in frame.filename]
+    return f"{type(error).__name__} at {' > '.join(ours[-4:])}"
 
 
 def queue(store: Store) -> procrastinate.App:
@@ -94,12 +115,23 @@ def queue(store: Store) -> procrastinate.App:
     return app
 
 
-async def _or_vanish(job: Callable[[Store, int, int], Awaitable[None]], store: Store, *ids: int) -> None:
+async def _or_vanish(
+    job: Callable[[Store, int, int], Awaitable[None]], store: Store, district: int, number: int
+) -> None:
+    """A worker whose work was taken over, or which lost its database, ends at once: whoever takes over goes on
+    from what is staged. A statement the database refuses is our fault, and the job's end."""
     try:
-        await job(store, *ids)
+        await job(store, district, number)
     except runs.Fenced:
         log.error("this worker was taken for dead and its work taken over; it ends now")
         os._exit(FENCED_OUT)
+    except DBAPIError as error:
+        if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+            log.error("the database was lost; this worker ends now")
+            os._exit(FENCED_OUT)
+        log.error("%s %s met a fault of ours: %s", job.__name__, number, _where(error))
+        end = runs.fail_for_our_fault if job is run_job else deliveries.park
+        await end(store, district, number, _where(error))
 
 
 async def work(store: Store, settings: Settings, *, until_empty: bool = False, concurrency: int = 2) -> None:

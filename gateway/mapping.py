@@ -105,13 +105,12 @@ Inbound = Callable[[Any, Crosswalks], Iterable[Statement]]
 @dataclass(frozen=True)
 class Parties:
     """Whom a plan is about, by the ids the destination knows them by: `student`, `organization` (where plans are
-    written) and staff by entity id. `plan` is the plan's own id; `standard` the destination's data standard."""
+    written) and staff by entity id. `plan` is the plan's own id."""
 
     plan: str
     student: str
     organization: str
     staff: Table[str, str]
-    standard: str
 
 
 Outbound = Callable[[Plan, Parties, Any, Crosswalks], tuple[list[Document], list[Loss]]]

@@ -6,12 +6,14 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from gateway.errors import Refused
+from gateway.schema.codes import OUT_OF_SCHOOL
 from gateway.schema.plan import (
     CitedResult,
     Consultation,
     Named,
     Participant,
     Plan,
+    Waiver,
     canonical,
     sha256,
     shown_items,
@@ -65,7 +67,9 @@ class Facts:
     relationships: Sequence[RelationshipFacts]
     results: frozenset[str]
     shown: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """What was put before the family, by its sha256: the fingerprint of each item. The latest comes last."""
+    """What was put before the family, by its sha256: the fingerprint of each item."""
+    authors: frozenset[str] = frozenset()
+    """Persons who wrote the plan; none of them may waive the consultation."""
 
 
 @dataclass(frozen=True)
@@ -132,13 +136,14 @@ def _whole_child(plan: Plan, facts: Facts) -> Iterator[str]:
     """G1: not a list of deficits, and every piece rests on another."""
     if not plan.strengths:
         yield "/strengths"
-    if not plan.needs and not plan.interests:
+    needs = [(n, need) for n, need in enumerate(plan.needs) if need.status != "entered_in_error"]
+    if not needs and not plan.interests:
         yield "/needs"
-    known = {need.id for need in plan.needs} | {interest.id for interest in plan.interests}
+    known = {need.id for _, need in needs} | {interest.id for interest in plan.interests}
     for n, goal in enumerate(plan.goals):
         if not known.intersection(goal.addresses) or not known.issuperset(goal.addresses):
             yield f"/goals/{n}/addresses"
-    for n, need in enumerate(plan.needs):
+    for n, need in needs:
         if not need.evidence:
             yield f"/needs/{n}/evidence"
         for m, evidence in enumerate(need.evidence):
@@ -162,13 +167,13 @@ def _complete(plan: Plan, facts: Facts) -> Iterator[str]:
 
 def _consulted(plan: Plan, facts: Facts) -> Iterator[str]:
     """G2a: the family or the eligible student was consulted on what was shown, or a waiver stands."""
-    if plan.waiver is not None and not any(_wrong_with_waiver(plan, facts)):
-        return
     if any(not any(_wrong_with(consultation, plan, facts)) for consultation in plan.consultations):
         return
-    if plan.waiver is not None:
-        yield from _wrong_with_waiver(plan, facts)
-    elif not plan.consultations:
+    waiver = [] if plan.waiver is None else list(_wrong_with_waiver(plan.waiver, plan, facts))
+    if plan.waiver is not None and not waiver:
+        return
+    yield from waiver
+    if plan.waiver is None and not plan.consultations:
         yield "/consultations"
     for n, consultation in enumerate(plan.consultations):
         yield from (f"/consultations/{n}/{part}" for part in _wrong_with(consultation, plan, facts))
@@ -177,74 +182,77 @@ def _consulted(plan: Plan, facts: Facts) -> Iterator[str]:
 def _wrong_with(consultation: Consultation, plan: Plan, facts: Facts) -> Iterator[str]:
     if consultation.held_on > facts.today:
         yield "held_on"
-    if _refuses(consultation, facts) or not any(
-        _may_be_consulted(participant, plan, facts) for participant in consultation.participants
+    if consultation.outcome == "declined_to_participate":  # then nothing was held: attempts and a waiver remain
+        yield "outcome"
+    with_whom = consultation.participants
+    if any(_barred(participant, facts) for participant in with_whom) or not any(
+        _may_be_consulted(participant, consultation.held_on, plan, facts) for participant in with_whom
     ):
         yield "participants"
-    if not _on_what_was_shown(consultation, plan, facts):
-        yield "changes"
+    yield from _not_on_what_was_shown(consultation, plan, facts)
 
 
-def _refuses(consultation: Consultation, facts: Facts) -> bool:
-    """Somebody without education rights took part as if they had them."""
-    return any(
-        participant.education_rights == "no" or _rights(participant, facts) == "no"
-        for participant in consultation.participants
-        if participant.role in (None, "parent", "guardian")
-    )
+def _barred(participant: Participant, facts: Facts) -> bool:
+    """Somebody whose rights are `no`; for those who come by profession the word means only that they have none."""
+    by_profession = participant.role in ("educator", "interpreter", "partner")
+    tied = any(r.contact == participant.who for r in facts.relationships)
+    return _rights(participant, facts) == "no" and (tied or not by_profession)
 
 
-def _rights(participant: Participant, facts: Facts) -> str | None:
-    """`no` from any source wins; then `yes` from any; None for somebody who is in no source."""
+def _rights(participant: Participant, facts: Facts) -> str:
+    """`no` from any source or in the district's own entry wins; then `yes` from any."""
     stated = {r.education_rights for r in facts.relationships if r.contact == participant.who}
-    return next((word for word in ("no", "yes", "unknown") if word in stated), None)
+    stated.add(participant.education_rights)
+    return next(word for word in ("no", "yes", "unknown") if word in stated)
 
 
-def _may_be_consulted(participant: Participant, plan: Plan, facts: Facts) -> bool:
+def _may_be_consulted(participant: Participant, held_on: date, plan: Plan, facts: Facts) -> bool:
     if participant.who == plan.student:
         person = facts.people.get(plan.student)
-        return person is not None and person.born is not None and _age(person.born, facts.today) >= ADULT
-    rights = _rights(participant, facts)
-    if rights is None:  # in no feed: the record says who it was and as what
-        return (
-            isinstance(participant.who, Named)
-            and participant.who.side == "family"
-            and participant.role in ("parent", "guardian")
-        )
-    guardian = participant.role in ("parent", "guardian") or any(
-        r.contact == participant.who and r.parent_or_guardian for r in facts.relationships
-    )
-    return "yes" in (rights, participant.education_rights) or guardian
+        return person is not None and person.born is not None and _age(person.born, held_on) >= ADULT
+    ties = [r for r in facts.relationships if r.contact == participant.who]
+    # Somebody named is in no feed: the record says who it was and as what.
+    family = participant.who.side == "family" if isinstance(participant.who, Named) else bool(ties)
+    recorded = participant.role in ("parent", "guardian") or any(r.parent_or_guardian for r in ties)
+    return family and (_rights(participant, facts) == "yes" or recorded)
 
 
 def _age(born: date, today: date) -> int:
     return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
 
 
-def _on_what_was_shown(consultation: Consultation, plan: Plan, facts: Facts) -> bool:
+def _not_on_what_was_shown(consultation: Consultation, plan: Plan, facts: Facts) -> Iterator[str]:
     """The plan is what was shown, or whatever differs is on the list of changes that was named to the family."""
-    latest = list(facts.shown)[-1:]
-    before = facts.shown.get(consultation.shown_sha256 or "".join(latest))
+    only = "".join(facts.shown) if len(facts.shown) == 1 else ""
+    before = facts.shown.get(consultation.shown_sha256 or only)
     if before is None:
-        return False
+        yield "shown_sha256"
+        return
     now = shown_items(plan)
     different = {item for item in before.keys() | now.keys() if before.get(item) != now.get(item)}
-    return different <= {change.item for change in consultation.changes}
+    if not different <= {change.item for change in consultation.changes}:
+        yield "changes"
 
 
-def _wrong_with_waiver(plan: Plan, facts: Facts) -> Iterator[str]:
-    assert plan.waiver is not None
-    days = [attempt.on for attempt in plan.attempts if attempt.on <= facts.today]
-    if len(days) < ATTEMPTS:
+def _wrong_with_waiver(waiver: Waiver, plan: Plan, facts: Facts) -> Iterator[str]:
+    made = [attempt for attempt in plan.attempts if attempt.on <= facts.today]
+    days = [attempt.on for attempt in made]
+    if (
+        len(made) < ATTEMPTS
+        or len({attempt.channel for attempt in made}) < CHANNELS
+        or (max(days) - min(days)).days < ATTEMPT_DAYS
+    ):
         yield "/attempts"
-    elif len({attempt.channel for attempt in plan.attempts}) < CHANNELS:
-        yield "/attempts/channel"
-    elif (max(days) - min(days)).days < ATTEMPT_DAYS:
-        yield "/attempts/on"
-    approver = facts.people.get(plan.waiver.approved_by)
-    if approver is None or not approver.administrator or plan.waiver.approved_by == plan.coordinator:
+    approver = facts.people.get(waiver.approved_by)
+    if (
+        approver is None
+        or not (approver.active and approver.administrator)
+        or waiver.approved_by in facts.authors | {plan.coordinator}
+    ):
         yield "/waiver/approved_by"
-    if not plan.waiver.approved_on <= facts.today <= plan.waiver.expires_on:
+    if waiver.approved_on > facts.today:
+        yield "/waiver/approved_on"
+    if waiver.expires_on < facts.today:
         yield "/waiver/expires_on"
 
 
@@ -258,6 +266,8 @@ def _owned(plan: Plan, facts: Facts) -> Iterator[str]:
         else:
             person = facts.people.get(support.owner or "")
             known = person is not None and person.active
+            if person is not None and support.setting in OUT_OF_SCHOOL and person.population != "contact":
+                known = False  # E9: outside school somebody who is there answers for it
         if not known:
             yield f"/supports/{n}/owner"
 
@@ -270,7 +280,7 @@ def _reviewed(plan: Plan, facts: Facts) -> Iterator[str]:
 
 
 def _coordinated(plan: Plan, facts: Facts) -> Iterator[str]:
-    """G2d: an educator who is here keeps it together; nobody on the team is kept from the student."""
+    """G2d: an educator who is here keeps it together; nobody who works on it is kept from the student."""
     coordinator = facts.people.get(plan.coordinator or "")
     if coordinator is None or not coordinator.active or not coordinator.educator:
         yield "/coordinator"
@@ -278,6 +288,9 @@ def _coordinated(plan: Plan, facts: Facts) -> Iterator[str]:
     for n, member in enumerate(plan.team):
         if member.who in barred:
             yield f"/team/{n}/who"
+    for n, support in enumerate(plan.supports):
+        if support.owner in barred:
+            yield f"/supports/{n}/owner"
 
 
 def _certain(plan: Plan, facts: Facts) -> Iterator[str]:
@@ -308,12 +321,21 @@ GUARDS: dict[Step, tuple[tuple[str, Guard, str], ...]] = {
         (
             "G2a",
             _consulted,
-            "The family, or the student of age, was consulted on what was shown; or an administrator other than the "
-            "coordinator waived it after three attempts on two channels over ten days.",
+            "The family, or the student of age, was consulted on what was shown; or an administrator other than its "
+            "authors waived it after three attempts on two channels over ten days.",
         ),
-        ("G2b", _owned, "Each support that is not over has exactly one owner who is here today."),
+        (
+            "G2b",
+            _owned,
+            "Each support that is not over has exactly one owner who is here today; outside school that is the family "
+            "or a partner with an agreement.",
+        ),
         ("G2c", _reviewed, "The next review is in the future, at most 366 days from today."),
-        ("G2d", _coordinated, "An active educator coordinates, and nobody on the team is kept from the student."),
+        (
+            "G2d",
+            _coordinated,
+            "An active educator coordinates; nobody on the team and no owner is kept from the student.",
+        ),
         ("G2e", _certain, "It is certain who the student is, and the student is enrolled at the plan's school."),
     ),
 }

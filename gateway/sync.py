@@ -153,7 +153,8 @@ def decode(resource: Resource, page: Page, at_the_edge: Edge) -> Decoded:
     """Each row by itself, so that a bad one is set aside with its bytes and costs no other."""
     rows: list[Row] = []
     rejects = [
-        Reject(bad.code, bad.reason, position=bad.position, body=bad.raw.decode("utf-8", "replace"))
+        # No fields, no drop list: such a row's bytes may hold anything, so only its place is kept.
+        Reject(bad.code, bad.reason, position=bad.position)
         for bad in page.unreadable
     ]
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(resource.wire)
@@ -164,16 +165,23 @@ def decode(resource: Resource, page: Page, at_the_edge: Edge) -> Decoded:
             key = resource.key(wire)
             rows.append(Row(wire, key, position, *at_the_edge(raw)))
         except (msgspec.DecodeError, RecordError) as error:
-            rejects.append(_unreadable(error, position, bytes(raw)))
+            rejects.append(_unreadable(error, position, _kept(raw, at_the_edge)))
     return Decoded(rows, rejects)
 
 
-def _unreadable(error: Exception, position: str, raw: bytes) -> Reject:
-    body = raw.decode("utf-8", "replace")
+def _kept(raw: msgspec.Raw | bytes, at_the_edge: Edge) -> str | None:
+    """What may be kept of a row that is set aside: what the edge lets through; nothing where it cannot tell."""
+    try:
+        return at_the_edge(raw)[0]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _unreadable(error: Exception, position: str, kept: str | None) -> Reject:
     if isinstance(error, RecordError):
-        return Reject(error.code, error.message, position=position, field=error.field, body=body)
+        return Reject(error.code, error.message, position=position, field=error.field, body=kept)
     reason, _, path = str(error).partition(" - at `$.")
-    return Reject("unreadable-record", reason, position=position, field=path.rstrip("`"), body=body)
+    return Reject("unreadable-record", reason, position=position, field=path.rstrip("`"), body=kept)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ class Table:
                 problem = "csv-wrong-field-count", counts
             self._give_back(lines[1:])
             # Without its bytes: what must not be kept cannot be taken out of a row whose fields are unknown.
-            return Unreadable(f"row {number}", b"", *problem)
+            return Unreadable(f"row {number}", *problem)
 
     def _take(self) -> bytes:
         """The next line, empty at the end."""

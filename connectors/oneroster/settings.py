@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.connector import Advanced, ConnectionSettings
 from gateway.http import ClientCredentials
@@ -22,8 +22,6 @@ _NEEDED = {
 
 class OneRosterSettings(ConnectionSettings):
     """Either a service (address, token address, client id and secret) or a package (path), never both."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)  # the input holds the secret
 
     base_url: Annotated[
         str,

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 import gateway
-from gateway.api import health, oauth, planning, problems, pulling
+from gateway.api import oauth, plans, problems, runs, service
 from gateway.api.envelope import Envelope
 from gateway.settings import Settings
 from gateway.store.database import Store
@@ -15,7 +16,13 @@ MOST_BYTES = 1 << 20
 """Of a request's body. The longest plan people have written by hand is a tenth of it."""
 
 # FastAPI would send traces and logs wherever OTEL_* variables of the machine point; nothing of ours leaves it.
-NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 
 
 def app() -> FastAPI:
@@ -53,7 +60,7 @@ def _assembled(
         telemetry=NO_TELEMETRY,
     )
     application.state.settings = settings
-    for part in (health, oauth, pulling, planning):
+    for part in (service, oauth, runs, plans):
         application.include_router(part.router)
     problems.install(application)
     application.add_middleware(Envelope)

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from authlib.oauth2 import OAuth2Error
-from authlib.oauth2.rfc6749 import (
+from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
     InvalidClientError,
     InvalidRequestError,
     InvalidScopeError,
+    OAuth2Error,
     UnsupportedGrantTypeError,
     scope_to_list,
 )
-from authlib.oauth2.rfc6749.util import extract_basic_authorization
+from authlib.oauth2.rfc6749.util import extract_basic_authorization  # type: ignore[import-untyped]
 from fastapi import APIRouter, Form, HTTPException, Request, Security
 from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
 from fastapi.responses import JSONResponse
@@ -85,9 +85,9 @@ def _credentials(headers: Headers, client_id: str, client_secret: str) -> tuple[
 
 async def _authenticated(store: Store, client_id: str, secret: str) -> Client:
     # RFC 6749 appendix A: only visible characters. PostgreSQL would not take every other one.
-    if client_id.isascii() and client_id.isprintable():
-        if client := await clients.authenticate(store, client_id, secret):
-            return client
+    visible = client_id.isascii() and client_id.isprintable()
+    if visible and (client := await clients.authenticate(store, client_id, secret)):
+        return client
     raise InvalidClientError("The client or its secret is not known.", status_code=401)
 
 

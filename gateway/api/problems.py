@@ -39,7 +39,7 @@ class Problem(BaseModel):
     code: str = Field(description="Stable; the manual explains it.")
     fix: str = Field(default="", description="What to do, in one sentence.")
     missing: list[str] = Field(default=[], description="What would have to be there, as JSON pointers.")
-    wrong: list[Wrong] = []
+    wrong: list[Wrong] = Field(default=[], description="What cannot be read, place by place.")
 
 
 def install(application: FastAPI) -> None:
@@ -55,6 +55,8 @@ async def _planned(request: Request, error: Exception) -> JSONResponse:
     headers = {}
     if isinstance(error, ConfigError) and error.code.endswith("-unknown"):
         status = 404
+    if error.code == "plan-changed":
+        status = 412  # RFC 9110 13.1.1: what If-Match asked for is not so
     if isinstance(error, Unavailable) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     missing = error.missing if isinstance(error, Refused) else ()
@@ -85,10 +87,8 @@ def _pointer(location: Sequence[int | str]) -> str:
 
 
 def _reason(error: Mapping[str, Any]) -> str:
-    """Why, without the value: pydantic says what it expects; the sentences of our own validators may say more."""
-    if error["type"] == "value_error":
-        return "It contradicts another part of the document, or a rule of the schema."
-    return str(error["msg"])
+    """Why: what is expected, in pydantic's words or in those of the schema, which repeat no value."""
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _answer(

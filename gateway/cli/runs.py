@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import typer
@@ -23,7 +25,7 @@ from gateway.cli.output import (
     run,
     show,
 )
-from gateway.errors import AuthError, ConfigError, PlanbridgeError, Unavailable
+from gateway.errors import AuthError, ConfigError, Unavailable
 from gateway.store import reading, registers
 from gateway.store import runs as stored
 
@@ -92,16 +94,18 @@ def exit_code_of(code: str) -> int:
 
 
 async def follow(g: Gateway, number: int, *, quiet: bool = False) -> dict[str, Any]:
-    """Wait for a run's end with a progress bar; does the work itself where no worker is alive."""
-    own = None
-    if not await jobs.worker_alive(g.store, g.settings):
-        own = asyncio.create_task(jobs.work(g.store, g.settings))
-    try:
-        with Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} {task.fields[of]}"),
-            console=STDERR, transient=True, disable=quiet or not STDERR.is_terminal,
-        ) as bars:  # fmt: skip
-            shown: dict[str, TaskID] = {}
+    """Wait for a run's end with a progress bar."""
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} {task.fields[of]}"),
+        console=STDERR,
+        transient=True,
+        disable=quiet or not STDERR.is_terminal,
+    )
+    shown: dict[str, TaskID] = {}
+    async with working(g) as pause:
+        with bars:
             while True:
                 async with g.store.transaction(g.district) as c:
                     [found] = await stored.summary(c, run=number)
@@ -111,13 +115,27 @@ async def follow(g: Gateway, number: int, *, quiet: bool = False) -> dict[str, A
                         bars.update(shown[collection], completed=rows, of=f"of {total:,}" if total else "")
                 if found["state"] in OVER:
                     return found
-                if own is not None and own.done():
-                    own.result()
-                await asyncio.sleep(0.2)
+                await pause()
+
+
+@asynccontextmanager
+async def working(g: Gateway) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Somebody works on the queue: a worker that lives, else this process while it waits. Gives a short pause."""
+    own = None
+    if not await jobs.worker_alive(g.store, g.settings):
+        own = asyncio.create_task(jobs.work(g.store, g.settings))
+
+    async def pause() -> None:
+        if own is not None and own.done():
+            own.result()
+        await asyncio.sleep(0.2)
+
+    try:
+        yield pause
     finally:
         if own is not None:
             own.cancel()
-            with contextlib.suppress(asyncio.CancelledError, PlanbridgeError):
+            with contextlib.suppress(asyncio.CancelledError):
                 await own
 
 

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from gateway.schema import codes
 
@@ -70,6 +70,7 @@ EntityId = Annotated[
 """The id of an entity of the common schema."""
 
 Text = Annotated[str, Field(min_length=1, max_length=20_000)]
+Verbatim = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=20_000)]
 Value = Annotated[int | float | str, Field(description="A number, or a level in words.")]
 
 
@@ -244,7 +245,7 @@ class Consultation(Part):
     language: Annotated[Text | None, Field(description="Language, ISO 639-3.")] = None
     interpreter_used: Annotated[bool | None, Field(description="An interpreter took part.")] = None
     summary: Annotated[Text | None, Field(description="What was said.")] = None
-    family_statement: Annotated[Text | None, Field(description="The family's own words, verbatim.")] = None
+    family_statement: Annotated[Verbatim | None, Field(description="The family's own words, verbatim.")] = None
     outcome: Annotated[codes.Outcome, Field(description="Outcome.")]
     shown_sha256: Annotated[
         str | None, Field(description="Fingerprint of what was shown.", pattern=r"^[0-9a-f]{64}$")

@@ -208,7 +208,7 @@ _APPLY = (
     "SELECT :district, :connection, x.collection, x.key, s.hash, s.body, :run FROM changed x "
     "JOIN staged s ON s.run_id = :run AND s.page = x.page AND s.place = x.place WHERE x.op <> 'gone'",
     "INSERT INTO claim SELECT :district, :connection, x.collection, x.key, a.n, a.j->>0, a.j->>1, a.j->>2, "
-    "  CAST(a.j->>3 AS boolean), CAST(a.j->>4 AS smallint), a.j->5, :run "
+    "  CAST(a.j->>3 AS boolean), CAST(a.j->>4 AS int), a.j->5, :run "
     "FROM changed x JOIN staged s ON s.run_id = :run AND s.page = x.page AND s.place = x.place, "
     "  json_array_elements(s.claims) WITH ORDINALITY AS a(j, n) WHERE x.op <> 'gone'",
     _TOUCH,

@@ -239,6 +239,19 @@ async def fail(store: Store, attempt: Attempt, code: str, message: str) -> None:
         await c.execute(text("DELETE FROM staged WHERE run_id = :run"), {"run": attempt.run})
 
 
+async def fail_for_our_fault(store: Store, district: int, run: int, where: str) -> None:
+    """End a run that met an error nobody foresaw; what is published stays."""
+    async with store.transaction(district) as c:
+        await c.execute(
+            text(
+                "UPDATE run SET state = 'failed', finished_at = now(), error_code = 'internal-error', error = :error "
+                "WHERE id = :run AND state IN ('queued', 'pulling', 'resolving', 'approved')"
+            ),
+            {"run": run, "error": f"This is a fault of Planbridge; please report it: {where}"},
+        )
+        await c.execute(text("DELETE FROM staged WHERE run_id = :run"), {"run": run})
+
+
 async def set_mapping(store: Store, attempt: Attempt, mapping: str) -> None:
     """Remember which mapping version this run maps with: part of every value's provenance."""
     async with store.transaction(attempt.district) as c:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 from gateway.mapping import Mapping
 from mappings.edfi.inbound import INBOUND
+from mappings.edfi.outbound import EdfiProfile, outbound
 
 MAPPING = Mapping(
     name="edfi",
     version="1",
     inbound=INBOUND,
+    outbound=outbound,
+    profile=EdfiProfile,
     crosswalks=Path(__file__).parent / "crosswalks",
 )

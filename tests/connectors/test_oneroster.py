@@ -5,10 +5,12 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -55,6 +57,7 @@ class Service:
     html: bool = False
     granted: str | None = None
     asked: list[dict[str, str]] = field(default_factory=list)
+    paths: set[str] = field(default_factory=set)
 
     def app(self) -> Starlette:
         return Starlette(
@@ -71,6 +74,7 @@ class Service:
     async def page(self, request: Request) -> Response:
         query = dict(request.query_params)
         self.asked.append(query)
+        self.paths.add(request.url.path)
         limit, offset = int(query["limit"]), int(query["offset"])
         status = self.collection_status.get(request.path_params["collection"]) or self.status.get(offset, 200)
         if "sort" in query and not self.sorts:
@@ -138,6 +142,22 @@ async def test_with_a_total_the_first_page_makes_all_stretches_known() -> None:
     assert service.asked[0] == {"limit": "1000", "offset": "0", "sort": "sourcedId", "orderBy": "asc"}
     # A stretch asks for what it is short of, not for more.
     assert {(one["offset"], one["limit"]) for one in service.asked} >= {("500", "500"), ("1000", "1000")}
+
+
+async def test_what_is_asked_is_in_the_published_contract(contracts: Path) -> None:
+    service = Service(rows=3, envelope='{"rows": %s}')
+    async with opened(service.app()) as source:
+        for resource in source.resources:
+            await source.pull(resource, START)
+    published: dict[str, set[str]] = {}
+    for name, root in (("rosters", "rostering"), ("gradebook", "gradebook")):
+        file = contracts / "oneroster" / "openapi" / "v1p2" / f"onerosterv1p2{name}service_openapi3_v1p0.yaml"
+        for path, item in yaml.safe_load(file.read_text(encoding="utf-8"))["paths"].items():
+            queries = {one["name"] for one in item.get("get", {}).get("parameters", ()) if one["in"] == "query"}
+            published[f"/ims/oneroster/{root}/v1p2{path}"] = queries
+    assert len(service.paths) == len(source.resources)
+    for path in service.paths:
+        assert {name for query in service.asked for name in query} <= published[path]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 70, 140, 257])
@@ -216,7 +236,10 @@ async def test_a_server_that_ignores_the_offset_is_refused(total: int | None) ->
     assert caught.value.code == "oneroster-offset-ignored"
 
 
-@pytest.mark.parametrize("envelope", ['{"users": %s}', '{"Users": %s}', '{"user": %s}', '{"page": 1, "data": %s}'])
+@pytest.mark.parametrize(
+    "envelope",
+    ['{"users": %s}', '{"Users": %s}', '{"user": %s}', '{"page": 1, "data": %s}', '{"USERS": %s, "warnings": []}'],
+)
 async def test_envelopes_of_any_spelling_are_read(envelope: str) -> None:
     async with opened(Service(rows=3, envelope=envelope).app()) as source:
         assert keys(await every_page(source)) == all_users(3)

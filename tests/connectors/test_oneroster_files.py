@@ -258,6 +258,10 @@ async def test_a_pull_goes_on_from_any_cursor_in_a_new_source(tmp_path: Path) ->
             again = await source.pull(RESOURCES["enrollments"], before.next[0])
         assert (list(map(bytes, again.rows)), again.next) == (list(map(bytes, page.rows)), page.next)
         assert (again.first_row, unreadable([again])) == (page.first_row, unreadable([page]))
+    async with opened(path) as source:
+        for _ in range(2):
+            again = await source.pull(RESOURCES["enrollments"], START)
+            assert list(numbered([again])) == rows[:2000]
 
 
 async def test_collections_out_of_the_package_are_absent_with_a_reason(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_twin_can_disagree_with_our_client(twin: Module) -> None:
     assert [name for name in strangers if f"{name}.twin" != own] == []
 
 
-def test_nothing_but_twins_and_the_demo_knows_the_invented_district() -> None:
+def test_nothing_but_twins_knows_the_invented_district() -> None:
     knowing = {
         module.name
         for module in modules()
@@ -54,7 +54,7 @@ def test_nothing_but_twins_and_the_demo_knows_the_invented_district() -> None:
         and not module.name.startswith("synthetic")
         and any(name.split(".")[0] == "synthetic" or ".twin" in name for name in module.imports())
     }
-    assert knowing - {"gateway.cli.demo"} == set()
+    assert knowing == set()
 
 
 def test_the_invented_district_knows_nobody() -> None:

@@ -165,7 +165,7 @@ CREATE TABLE claim (
     key text COLLATE "C" NOT NULL,
     same_as text COLLATE "C",
     anchor boolean NOT NULL,
-    rank smallint NOT NULL,
+    rank int NOT NULL,
     stated json,
     run_id bigint NOT NULL,
     PRIMARY KEY (record_key, collection, connection_id, n)

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway import jobs
 from gateway.api.oauth import Call, may
 from gateway.errors import ConfigError, Refused
-from gateway.store import reading, registers, runs
+from gateway.store import reading, registers
+from gateway.store import runs as stored
 
 router = APIRouter(prefix="/v1", tags=["pull"])
 
@@ -160,14 +161,14 @@ async def pull(name: str, response: Response, call: Annotated[Call, may("runs.wr
 async def list_runs(call: Annotated[Call, may("runs.read")], limit: Limit = 20) -> list[Run]:
     """The newest runs, the latest first."""
     async with call.store.transaction(call.district) as c:
-        return [_run(one) for one in await runs.summary(c, limit=limit)]
+        return [_run(one) for one in await stored.summary(c, limit=limit)]
 
 
 @router.get("/runs/{run}")
 async def one_run(run: Number, call: Annotated[Call, may("runs.read")]) -> Run:
     """One run with its counts and its holds."""
     async with call.store.transaction(call.district) as c:
-        found = await runs.summary(c, run=run)
+        found = await stored.summary(c, run=run)
     if not found:
         raise ConfigError("run-unknown", f"There is no run {run}.", "GET /v1/runs lists them.")
     return _run(found[0])
@@ -236,4 +237,4 @@ def _student(person: Mapping[str, Any], today: date) -> Student:
 
 
 def _is_on(role: Mapping[str, Any], today: date) -> bool:
-    return role.get("begin_on", "") <= today.isoformat() <= role.get("end_on", "9999")
+    return bool((role.get("begin_on") or "") <= today.isoformat() <= (role.get("end_on") or "9999"))

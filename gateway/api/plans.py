@@ -1,0 +1,174 @@
+"""Plans and deliveries, as far as a client may act on them: told ids, states and guards, never what a plan says."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, HTTPException, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway import delivery, jobs, planning
+from gateway.api.oauth import Call, may
+from gateway.plans import GUARDS, Step
+from gateway.schema.plan import Plan
+from gateway.store import deliveries
+from gateway.store import plans as stored
+from gateway.store.plans import StoredPlan, StoredVersion
+
+router = APIRouter(prefix="/v1", tags=["plans"])
+
+Writing = Annotated[Call, may("plans.write")]
+
+
+class PlanState(BaseModel):
+    """Where a plan stands. Its content is not shown until access rules say who may see what of it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    state: str
+    revision: int = Field(description="An edit names it in If-Match.")
+    version: int | None = Field(description="The newest finalized version.")
+
+
+class Guard(BaseModel):
+    """A guard that was asked and had no objection."""
+
+    code: str
+    rule: str
+
+
+class Taken(PlanState):
+    """A step that was taken. One that is refused answers 409 with what is missing, as pointers into the plan."""
+
+    sha256: str | None = Field(description="Fingerprint of the version that was finalized by this step.")
+    guards: list[Guard]
+
+
+class Wanted(BaseModel):
+    """The step to take."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: Step
+
+
+class Destination(BaseModel):
+    """Where to send a plan's newest version."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    destination: str = Field(description="Name of the connection.", max_length=200, pattern=r"^[^\x00]*$")
+
+
+class Receipt(BaseModel):
+    """What the destination said to one object. Its own words stay here: they may name a person."""
+
+    resource: str
+    status: int | None
+    attempts: int
+    delivered: bool
+
+
+class Loss(BaseModel):
+    """Something of the plan that the destination did not get: it cannot hold it, or it is withheld."""
+
+    pointer: str
+    kind: str
+
+
+class Delivery(BaseModel):
+    """What became of a delivery."""
+
+    id: int
+    plan: str
+    version: int
+    destination: str
+    state: str
+    created_at: datetime
+    finished_at: datetime | None
+    delivered: int = Field(description="Objects the destination has.")
+    refused: int = Field(description="Objects it does not have.")
+    receipts: list[Receipt]
+    losses: list[Loss]
+
+
+class Queued(BaseModel):
+    """A delivery that waits for the worker."""
+
+    delivery: int
+
+
+@router.post("/plans", status_code=201)
+async def create(plan: Plan, response: Response, call: Writing) -> PlanState:
+    """Keep a plan as a draft. A draft need not be complete: the guards ask for that when a step is taken."""
+    id = await planning.create(call.store, call.district, _content(plan), call.actor)
+    async with call.store.transaction(call.district) as c:
+        made = await stored.load(c, id)
+    response.headers["Location"] = f"/v1/plans/{id}"
+    return _state(made, response)
+
+
+@router.put("/plans/{id}")
+async def edit(
+    id: UUID, plan: Plan, response: Response, call: Writing, if_match: Annotated[str | None, Header()] = None
+) -> PlanState:
+    """Replace a plan's content. If-Match names the revision it replaces, so that nobody's edit is lost unseen."""
+    if if_match is None:
+        raise HTTPException(428, "An edit needs the header If-Match with the plan's revision.")
+    quoted = if_match.strip().removeprefix("W/").strip('"')
+    if not (quoted.isascii() and quoted.isdigit() and len(quoted) < 10):
+        raise HTTPException(412, "If-Match is not a revision of this plan.")
+    edited = await planning.edit(call.store, call.district, str(id), _content(plan), call.actor, int(quoted))
+    return _state(edited, response)
+
+
+def _content(plan: Plan) -> dict[str, Any]:
+    return plan.model_dump(mode="json", by_alias=True)
+
+
+def _state(plan: StoredPlan, response: Response) -> PlanState:
+    response.headers["ETag"] = f'"{plan.revision}"'
+    return PlanState.model_validate(plan)
+
+
+@router.post("/plans/{id}/steps")
+async def take_step(id: UUID, wanted: Wanted, response: Response, call: Writing) -> Taken:
+    """Take a step of the plan's life; all its guards are asked."""
+    taken = await planning.take(call.store, call.district, str(id), wanted.step, call.actor)
+    async with call.store.transaction(call.district) as c:
+        state = _state(await stored.load(c, str(id)), response)
+    return Taken(
+        **state.model_dump(),
+        sha256=taken.sha256 if isinstance(taken, StoredVersion) else None,
+        guards=[Guard(code=code, rule=rule) for code, _, rule in GUARDS[wanted.step]],
+    )
+
+
+@router.post("/plans/{id}/deliveries", status_code=202)
+async def deliver(
+    id: UUID, to: Destination, response: Response, call: Annotated[Call, may("deliveries.write")]
+) -> Queued:
+    """Send a plan's newest finalized version to a destination; it waits for the worker."""
+    async with call.store.transaction(call.district) as c:
+        await stored.load(c, str(id))
+    number, connection = await delivery.request(call.store, call.district, str(id), to.destination, call.actor)
+    await jobs.request_push(call.store, call.district, number, connection)
+    response.headers["Location"] = f"/v1/deliveries/{number}"
+    return Queued(delivery=number)
+
+
+@router.get("/deliveries/{id}")
+async def one_delivery(
+    id: Annotated[int, Path(ge=1, lt=1 << 63)], call: Annotated[Call, may("deliveries.read")]
+) -> Delivery:
+    """What became of a delivery, object by object, without what was in them."""
+    async with call.store.transaction(call.district) as c:
+        return _delivery(await deliveries.status(c, id))
+
+
+def _delivery(found: Mapping[str, Any]) -> Delivery:
+    counted = Counter(receipt["delivered"] for receipt in found["receipts"])
+    return Delivery.model_validate({**found, "delivered": counted[True], "refused": counted[False]})

@@ -1,0 +1,295 @@
+"""How a finalized plan reads in Ed-Fi: participation in a program, one intervention per in-school support."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.connector import Document, Loss
+from gateway.mapping import Crosswalks, Parties
+from gateway.schema.codes import OUT_OF_SCHOOL
+from gateway.schema.plan import Plan, Support
+
+CORE = "uri://ed-fi.org"
+KEPT_ELSEWHERE = ("special_education_service_ref", "section_504_accommodation_ref")
+STATEMENT_LIMIT = 1024
+"""Ed-Fi studentInterventionAssociation.diagnosticStatement."""
+
+
+Descriptor = Annotated[str, Field(pattern=r"^uri://[^\s#]+#[^#]+$", max_length=306)]
+"""A descriptor as Ed-Fi writes it: namespace, # and code value."""
+
+
+class EdfiProfile(BaseModel):
+    """What an Ed-Fi destination gets to see. By default only participation, support type, dates and minutes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    program_name: str = Field(
+        default="Student Success Plan", min_length=1, max_length=60, title="Program", description="Name of the program."
+    )
+    program_type: Descriptor = Field(
+        default=f"{CORE}/ProgramTypeDescriptor#Other", title="Program type", description="Descriptor, whole URI."
+    )
+    create_program: bool = Field(
+        default=True, title="Create the program", description="Make the program where it is missing."
+    )
+    participation_status: Descriptor | None = Field(
+        default=None,
+        title="Participation status",
+        description="Descriptor for taking part, such as #Active in Program in Data Standard 4; 5 ships none, so a "
+        "district names its own. Left out, the participation is sent without a status.",
+    )
+    intervention_class: Descriptor = Field(
+        default=f"{CORE}/InterventionClassDescriptor#Practice",
+        title="Intervention class",
+        description="Descriptor, whole URI.",
+    )
+    include_staff: bool = Field(
+        default=False, title="Send owners", description="Name the owner as staff of the intervention."
+    )
+    include_need_statements: bool = Field(
+        default=False,
+        title="Send need statements",
+        description="The needs a support answers, word for word, as its diagnostic statement.",
+    )
+    include_diagnoses: bool = Field(
+        default=False,
+        title="Send diagnoses",
+        description="The domains of the needs a support answers, as diagnosis descriptors of the crosswalk.",
+    )
+
+
+def outbound(
+    plan: Plan, parties: Parties, profile: EdfiProfile, codes: Crosswalks
+) -> tuple[list[Document], list[Loss]]:
+    """Documents in the order they must be sent, and everything of the plan that does not leave, and why."""
+    sent = [support for support in plan.supports if not _stays(support)]
+    documents = [_program(parties, profile)] if profile.create_program else []
+    documents.append(_participation(plan, sent, parties, profile, codes))
+    for support in sent:
+        documents.append(_intervention(plan, support, parties, profile, codes))
+        documents.append(_assignment(plan, support, parties, profile))
+    return documents, list(_losses(plan, parties, profile, codes))
+
+
+def _stays(support: Support) -> str:
+    """Why a support is not sent at all; empty when it is."""
+    if support.kind in KEPT_ELSEWHERE:
+        return "It belongs to an IEP or a 504 plan, which is kept elsewhere."
+    if support.setting in OUT_OF_SCHOOL:
+        return "It is given outside school; only in-school supports are sent."
+    if support.status == "entered_in_error":
+        return "It was an error."
+    if support.status == "cancelled" and support.end_on is None:
+        return "It is cancelled; give it a last day to end it where it was sent before."
+    return ""
+
+
+def _organization(parties: Parties) -> dict[str, Any]:
+    return {"educationOrganizationId": int(parties.organization)}
+
+
+def _program_key(parties: Parties, profile: EdfiProfile) -> dict[str, Any]:
+    return _organization(parties) | {
+        "programName": profile.program_name,
+        "programTypeDescriptor": profile.program_type,
+    }
+
+
+def _program(parties: Parties, profile: EdfiProfile) -> Document:
+    body = {
+        "educationOrganizationReference": _organization(parties),
+        "programName": profile.program_name,
+        "programTypeDescriptor": profile.program_type,
+    }
+    return Document("programs", _program_key(parties, profile), body, create_only=True)
+
+
+def _participation(
+    plan: Plan, sent: list[Support], parties: Parties, profile: EdfiProfile, codes: Crosswalks
+) -> Document:
+    # Ed-Fi: beginDate is part of the key and cannot change; one association per plan.
+    begin = plan.period_start.isoformat()
+    body: dict[str, Any] = {
+        "studentReference": {"studentUniqueId": parties.student},
+        "educationOrganizationReference": _organization(parties),
+        "programReference": _program_key(parties, profile),
+        "beginDate": begin,
+    }
+    if plan.period_end:
+        body["endDate"] = plan.period_end.isoformat()
+    if profile.participation_status:
+        body["programParticipationStatuses"] = [
+            {
+                "participationStatusDescriptor": profile.participation_status,
+                "statusBeginDate": begin,
+                "designatedBy": "Planbridge",
+            }
+        ]
+    services: dict[str, dict[str, Any]] = {}
+    for support in sorted(sent, key=lambda support: _begin(plan, support)):
+        if service := codes.translate("out_service", support.kind):
+            services.setdefault(service, {"serviceDescriptor": service, "serviceBeginDate": _begin(plan, support)})
+    if services:
+        body["services"] = list(services.values())
+    key = {
+        "beginDate": begin,
+        **_organization(parties),
+        "programEducationOrganizationId": int(parties.organization),
+        "programName": profile.program_name,
+        "programTypeDescriptor": profile.program_type,
+        "studentUniqueId": parties.student,
+    }
+    return Document("studentProgramAssociations", key, body)
+
+
+def _intervention(plan: Plan, support: Support, parties: Parties, profile: EdfiProfile, codes: Crosswalks) -> Document:
+    key = _organization(parties) | {"interventionIdentificationCode": _code(support, parties)}
+    body: dict[str, Any] = {
+        "interventionIdentificationCode": key["interventionIdentificationCode"],
+        "educationOrganizationReference": _organization(parties),
+        "beginDate": _begin(plan, support),
+        "deliveryMethodDescriptor": codes.translate("out_delivery_method", support.delivery_method),
+        "interventionClassDescriptor": profile.intervention_class,
+    }
+    end = support.end_on or plan.period_end
+    if end:
+        body["endDate"] = end.isoformat()
+    if support.duration_minutes:
+        body |= {"minDosage": support.duration_minutes, "maxDosage": support.duration_minutes}
+    if profile.include_staff and isinstance(support.owner, str) and support.owner in parties.staff:
+        body["staffs"] = [{"staffReference": {"staffUniqueId": parties.staff[support.owner]}}]
+    if profile.include_diagnoses and (found := _diagnoses(plan, support, codes)):
+        body["diagnoses"] = [{"diagnosisDescriptor": descriptor} for descriptor in found]
+    return Document("interventions", key, body)
+
+
+def _assignment(plan: Plan, support: Support, parties: Parties, profile: EdfiProfile) -> Document:
+    intervention = _organization(parties) | {"interventionIdentificationCode": _code(support, parties)}
+    body: dict[str, Any] = {
+        "interventionReference": intervention,
+        "studentReference": {"studentUniqueId": parties.student},
+    }
+    if support.duration_minutes:
+        body["dosage"] = support.duration_minutes
+    statement = _statement(plan, support)
+    if profile.include_need_statements and statement and not _too_long(plan, support):
+        body["diagnosticStatement"] = statement
+    return Document("studentInterventionAssociations", intervention | {"studentUniqueId": parties.student}, body)
+
+
+def _begin(plan: Plan, support: Support) -> str:
+    return (support.begin_on or plan.period_start).isoformat()
+
+
+def _code(support: Support, parties: Parties) -> str:
+    """The same for the same support for ever, and nothing of the plan can be read in it."""
+    number = (support.id or "").removeprefix("support-")
+    return f"SSP-{hashlib.sha256(parties.plan.encode()).hexdigest()[:24]}-{number}"
+
+
+def _needs_of(plan: Plan, support: Support) -> list[int]:
+    """Places of the needs that a support answers, through its goals; not of those that were an error."""
+    answered = {id for goal in plan.goals if goal.id in support.goals for id in goal.addresses}
+    return [n for n, need in enumerate(plan.needs) if need.id in answered and need.status != "entered_in_error"]
+
+
+def _diagnoses(plan: Plan, support: Support, codes: Crosswalks) -> list[str]:
+    found = (codes.translate("out_diagnosis", plan.needs[n].domain) for n in _needs_of(plan, support))
+    return list(dict.fromkeys(descriptor for descriptor in found if descriptor))
+
+
+def _statement(plan: Plan, support: Support) -> str:
+    return " ".join(plan.needs[n].statement for n in _needs_of(plan, support))
+
+
+NO_PLACE = {
+    "title": "Ed-Fi core has no title of a student's plan.",
+    "coordinator": "Ed-Fi core has no case manager of a program participation.",
+    "next_review_on": "Ed-Fi core has no review date.",
+    "tier": "Ed-Fi core has no tier.",
+    "strengths": "Ed-Fi core has no strengths.",
+    "interests": "Ed-Fi core has no interests.",
+    "goals": "Ed-Fi core has no goals outside an IEP.",
+    "team": "Ed-Fi core has no plan team with roles.",
+    "consultations": "Ed-Fi core has no record of a consultation.",
+    "attempts": "Ed-Fi core has no record of attempts to reach a family.",
+    "waiver": "Ed-Fi core has no record of a waiver.",
+}
+NEED_CANNOT = {
+    "severity": "Ed-Fi core has no severity of a need.",
+    "status": "Ed-Fi core has no status of a need.",
+    "evidence": "Ed-Fi core has no link from a need to its evidence.",
+}
+SUPPORT_CANNOT = {
+    "goals": "Ed-Fi core has no goals to which a support could belong.",
+    "intensity": "Ed-Fi core has no intensity of an intervention.",
+    "frequency": "Ed-Fi core has no frequency of an intervention.",
+    "frequency_interval": "Ed-Fi core has no frequency of an intervention.",
+    "setting": "Ed-Fi core has no setting of an intervention.",
+    "status": "Ed-Fi core has no status of an intervention; its dates say when it runs.",
+}
+
+
+def _losses(plan: Plan, parties: Parties, profile: EdfiProfile, codes: Crosswalks) -> Iterator[Loss]:
+    """Every stated part of the plan that is in no document. `student` and the dates are, item ids are in keys;
+    `numbered` is the plan's own bookkeeping."""
+    stated = plan.model_dump(exclude_none=True)
+    yield Loss("/school", "cannot", "The participation is stated for the district, not for the school.")
+    for name, reason in NO_PLACE.items():
+        value = stated.get(name)
+        if isinstance(value, list):
+            yield from (Loss(f"/{name}/{n}", "cannot", reason) for n in range(len(value)))
+        elif value:
+            yield Loss(f"/{name}", "cannot", reason)
+    yield from _need_losses(plan, profile, codes)
+    for n, support in enumerate(plan.supports):
+        if why := _stays(support):
+            yield Loss(f"/supports/{n}", "withheld", why)
+        else:
+            yield from _support_losses(f"/supports/{n}", support, parties, profile, codes)
+
+
+def _need_losses(plan: Plan, profile: EdfiProfile, codes: Crosswalks) -> Iterator[Loss]:
+    sent = [support for support in plan.supports if not _stays(support)]
+    answered = {n for support in sent for n in _needs_of(plan, support)}
+    too_long = {n for support in sent if _too_long(plan, support) for n in _needs_of(plan, support)}
+    for n, need in enumerate(plan.needs):
+        pointer = f"/needs/{n}"
+        if not profile.include_need_statements:
+            yield Loss(f"{pointer}/statement", "withheld", "Need statements are switched off for this destination.")
+        elif n not in answered:
+            yield Loss(f"{pointer}/statement", "cannot", "No support that is sent answers this need.")
+        elif n in too_long:
+            why = f"The needs that a support answers are together longer than {STATEMENT_LIMIT} characters."
+            yield Loss(f"{pointer}/statement", "cannot", why)
+        if not profile.include_diagnoses:
+            yield Loss(f"{pointer}/domain", "withheld", "Diagnoses are switched off for this destination.")
+        elif n not in answered:
+            yield Loss(f"{pointer}/domain", "cannot", "No support that is sent answers this need.")
+        elif not codes.translate("out_diagnosis", need.domain):
+            yield Loss(f"{pointer}/domain", "cannot", f"The crosswalk has no diagnosis for {need.domain}.")
+        for part, reason in NEED_CANNOT.items():
+            if getattr(need, part):
+                yield Loss(f"{pointer}/{part}", "cannot", reason)
+
+
+def _too_long(plan: Plan, support: Support) -> bool:
+    return len(_statement(plan, support)) > STATEMENT_LIMIT
+
+
+def _support_losses(
+    pointer: str, support: Support, parties: Parties, profile: EdfiProfile, codes: Crosswalks
+) -> Iterator[Loss]:
+    yield Loss(f"{pointer}/name", "withheld", "Names of supports are free text and stay here.")
+    for part, reason in SUPPORT_CANNOT.items():
+        if getattr(support, part) not in (None, []):
+            yield Loss(f"{pointer}/{part}", "cannot", reason)
+    if not codes.translate("out_service", support.kind):
+        yield Loss(f"{pointer}/kind", "cannot", f"Ed-Fi core has no service for {support.kind}.")
+    if support.owner is not None and not profile.include_staff:
+        yield Loss(f"{pointer}/owner", "withheld", "Owners are switched off for this destination.")
+    elif support.owner is not None and support.owner not in parties.staff:
+        yield Loss(f"{pointer}/owner", "cannot", "The owner is not on the staff the destination knows.")

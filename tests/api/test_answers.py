@@ -1,0 +1,346 @@
+"""What the acts do, who is named as the one who did them, and what each error answers."""
+
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
+
+from gateway import api, errors
+from gateway.api.application import MOST_BYTES
+from gateway.settings import Settings
+from gateway.store import registers
+from gateway.store.database import Store
+from tests.api.conftest import Bearer, serving
+from tests.api.world import STUDENTS, World, consulted, content
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+async def mine(http: httpx.AsyncClient, world: World, bearer: Bearer) -> httpx.AsyncClient:
+    """A caller with every scope in the populated district."""
+    http.headers.update(await bearer(world.district))
+    return http
+
+
+@pytest.fixture
+async def empty(http: httpx.AsyncClient, district: int, bearer: Bearer) -> httpx.AsyncClient:
+    """A caller with every scope in a district that has nothing."""
+    http.headers.update(await bearer(district))
+    return http
+
+
+async def fetch(store: Store, world: World, statement: str) -> Any:
+    async with store.transaction(world.district) as c:
+        return (await c.execute(text(statement))).all()
+
+
+# --- the acts ------------------------------------------------------------------------------------------------
+
+
+async def test_connections_and_runs_are_shown_with_counts(mine: httpx.AsyncClient, world: World) -> None:
+    shown = (await mine.get("/v1/connections")).json()
+    assert shown[0] == {"name": "sis", "connector": "oneroster", "paused_because": None}
+    held, published = (await mine.get("/v1/runs")).json()
+    assert (held["id"], held["state"], published["state"]) == (world.held, "held", "published")
+    assert held == (await mine.get(f"/v1/runs/{world.held}")).json()
+    users = next(one for one in held["collections"] if one["collection"] == "users")
+    assert (users["gone"], held["holds"][0]["state"]) == (STUDENTS // 2, "open")
+    assert published["unmapped"] == {"grade": 1, "sex": 1}
+    assert published["rejects"] == 1
+
+
+async def test_a_pull_waits_for_the_worker_and_names_the_client(
+    mine: httpx.AsyncClient, store: Store, world: World
+) -> None:
+    answer = await mine.post("/v1/connections/sis/pull")
+    run = answer.json()["run"]
+    assert (answer.status_code, answer.headers["location"]) == (202, f"/v1/runs/{run}")
+    [[actor]] = await fetch(store, world, f"SELECT actor FROM run WHERE id = {run}")
+    assert {**json.loads(actor), "client": ""} == {"name": "planner", "role": "client", "client": ""}
+    assert json.loads(actor)["client"].startswith("client-")
+    again = await mine.post("/v1/connections/sis/pull")
+    assert (again.status_code, again.json()["code"]) == (409, "run-under-way")
+
+
+async def test_a_paused_connection_is_not_pulled(mine: httpx.AsyncClient, store: Store, world: World) -> None:
+    sis = await registers.connection(store, world.district, "sis")
+    await registers.pause(store, world.district, sis.id, "The secret is not accepted.")
+    answer = await mine.post("/v1/connections/sis/pull")
+    assert (answer.status_code, answer.json()["code"]) == (409, "connection-paused")
+
+
+@pytest.mark.parametrize(("verdict", "state"), [("approve", "approved"), ("refuse", "refused")])
+async def test_a_held_run_is_decided_once_with_a_reason(
+    mine: httpx.AsyncClient, store: Store, world: World, verdict: str, state: str
+) -> None:
+    path = f"/v1/runs/{world.held}/{verdict}"
+    for reason in ("", "  ", "a\0b", None):
+        assert (await mine.post(path, json={"reason": reason})).status_code == 422
+    decided = await mine.post(path, json={"reason": "The upper school closed."})
+    assert (decided.status_code, decided.json()["state"]) == (200, state)
+    rows = await fetch(store, world, "SELECT decided_because, decided_by FROM hold")
+    assert {row[0] for row in rows} == {"The upper school closed."}
+    assert {json.loads(row[1])["role"] for row in rows} == {"client"}
+    again = await mine.post(path, json={"reason": "Again."})
+    assert (again.status_code, again.json()["code"]) == (409, "run-not-held")
+
+
+async def test_rejects_are_shown_by_cause_and_by_place(mine: httpx.AsyncClient, world: World) -> None:
+    found = (await mine.get("/v1/rejects")).json()
+    [cause] = found["causes"]
+    assert (cause["collection"], cause["field"], cause["records"]) == ("users", "familyName", 1)
+    [reject] = found["rejects"]
+    assert reject.keys() == {"run", "connection", "collection", "position", "field", "code"}
+    assert reject["position"].startswith("row ")
+    assert found["waiting"]
+    assert (await mine.get("/v1/rejects", params={"run": 1 << 62})).json()["rejects"] == []
+
+
+async def test_students_come_in_pages(mine: httpx.AsyncClient, world: World) -> None:
+    seen: list[dict[str, Any]] = []
+    after = ""
+    while after is not None:
+        page = (await mine.get("/v1/students", params={"limit": 7, "after": after})).json()
+        assert page["total"] == STUDENTS
+        seen += page["students"]
+        after = page["next"]
+    assert len({student["id"] for student in seen}) == STUDENTS
+    assert {"id": world.student, "schools": [world.school], "grades": ["05"]} in seen
+
+
+async def test_a_plan_goes_from_draft_to_finalized(mine: httpx.AsyncClient, store: Store, world: World) -> None:
+    made = await mine.post("/v1/plans", json=content(world))
+    plan = made.json()["id"]
+    assert made.status_code == 201
+    assert made.json() == {"id": plan, "state": "draft", "revision": 1, "version": None}
+    assert (made.headers["location"], made.headers["etag"]) == (f"/v1/plans/{plan}", '"1"')
+
+    shown = await mine.post(f"/v1/plans/{plan}/steps", json={"step": "consult"})
+    assert (shown.json()["state"], shown.json()["revision"], shown.json()["sha256"]) == ("consultation", 2, None)
+    assert [guard["code"] for guard in shown.json()["guards"]] == ["G1"]
+
+    refused = await mine.post(f"/v1/plans/{plan}/steps", json={"step": "finalize"})
+    problem = refused.json()
+    assert (refused.status_code, problem["code"], problem["missing"]) == (409, "G2a", ["/consultations"])
+    assert problem["detail"].startswith("G2a: The family")
+
+    edited = await mine.put(f"/v1/plans/{plan}", json=consulted(world), headers={"If-Match": shown.headers["etag"]})
+    assert (edited.status_code, edited.json()["revision"]) == (200, 3)
+
+    done = (await mine.post(f"/v1/plans/{plan}/steps", json={"step": "finalize"})).json()
+    assert (done["state"], done["version"], done["revision"]) == ("finalized", 1, 4)
+    assert [guard["code"] for guard in done["guards"]] == ["G1", "G2a", "G2b", "G2c", "G2d", "G2e"]
+    [[kept]] = await fetch(store, world, f"SELECT content FROM plan_version WHERE plan_id = '{plan}'")
+    assert done["sha256"] == hashlib.sha256(kept.encode()).hexdigest()
+    acts = await fetch(store, world, f"SELECT actor FROM plan_event WHERE plan_id = '{plan}'")
+    assert {(actor["name"], actor["role"]) for (actor,) in acts} == {("planner", "client")}
+    assert all(actor["client"].startswith("client-") for (actor,) in acts)
+
+
+async def test_an_edit_names_the_revision_it_replaces(mine: httpx.AsyncClient, world: World) -> None:
+    path = f"/v1/plans/{world.plan}"
+    for given, status in (
+        (None, 428),
+        ("*", 412),
+        ('"x"', 412),
+        ('"7"', 412),
+        ('"²"', 412),
+        ('"1"', 200),
+        ('"1"', 412),
+    ):
+        headers = {} if given is None else {"If-Match": given.encode()}
+        answer = await mine.put(path, json=content(world), headers=headers)
+        assert answer.status_code == status, given
+
+
+async def test_a_delivery_is_queued_and_followed(mine: httpx.AsyncClient, store: Store, world: World) -> None:
+    sent = await mine.post(f"/v1/plans/{world.final}/deliveries", json={"destination": "ods"})
+    number = sent.json()["delivery"]
+    assert (sent.status_code, sent.headers["location"]) == (202, f"/v1/deliveries/{number}")
+    assert (await mine.get(f"/v1/deliveries/{number}")).json()["state"] == "queued"
+    [[jobs]] = await fetch(
+        store, world, f"SELECT count(*) FROM procrastinate_jobs WHERE args->>'delivery' = '{number}'"
+    )
+    assert jobs == 1
+    parked = (await mine.get(f"/v1/deliveries/{world.delivery}")).json()
+    assert (parked["state"], parked["delivered"], parked["refused"]) == ("parked", 0, 1)
+    assert parked["receipts"] == [{"resource": "interventions", "status": 400, "attempts": 1, "delivered": False}]
+    assert parked["losses"] == [{"pointer": "/needs/0/statement", "kind": "withheld"}]
+
+
+@pytest.mark.parametrize(
+    ("plan", "destination", "status", "code"),
+    [
+        ("plan", "ods", 409, "plan-not-finalized"),
+        ("final", "sis", 400, "not-a-destination"),
+        ("final", "nowhere", 404, "connection-unknown"),
+    ],
+)
+async def test_what_cannot_be_sent_is_refused_at_once(
+    mine: httpx.AsyncClient, world: World, plan: str, destination: str, status: int, code: str
+) -> None:
+    path = f"/v1/plans/{getattr(world, plan)}/deliveries"
+    answer = await mine.post(path, json={"destination": destination})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+# --- errors --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1/nothing", 404, "not-found"),
+        ("GET", "/docs", 404, "not-found"),
+        ("GET", "/v1/runs/", 404, "not-found"),
+        ("DELETE", "/v1/runs", 405, "method-not-allowed"),
+        ("GET", "/v1/runs/5", 404, "run-unknown"),
+        ("GET", "/v1/runs/0", 422, "request-invalid"),
+        ("GET", f"/v1/runs/{10**30}", 422, "request-invalid"),
+        ("GET", "/v1/runs?limit=100000", 422, "request-invalid"),
+        ("POST", "/v1/connections/%00/pull", 404, "connection-unknown"),
+        ("GET", "/v1/deliveries/5", 404, "delivery-unknown"),
+        ("POST", f"/v1/plans/{UNKNOWN}/steps", 404, "plan-unknown"),
+        ("POST", f"/v1/plans/{UNKNOWN}/deliveries", 404, "plan-unknown"),
+        ("POST", "/v1/plans/5/steps", 422, "request-invalid"),
+    ],
+)
+async def test_what_is_not_there(empty: httpx.AsyncClient, method: str, path: str, status: int, code: str) -> None:
+    bodies = {"steps": {"step": "consult"}, "deliveries": {"destination": "ods"}}
+    body = bodies.get(path.rpartition("/")[2]) if method == "POST" else None
+    answer = await empty.request(method, path, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry"),
+    [
+        (errors.ConfigError("name-taken", "It is taken.", "Choose another."), 400, None),
+        (errors.ConfigError("thing-unknown", "There is no thing."), 404, None),
+        (errors.Refused("G9", "A guard says no.", "Complete it.", missing=["/needs/0"]), 409, None),
+        (errors.Refused("plan-changed", "Somebody was faster."), 412, None),
+        (errors.AuthError("token-refused", "The other side says no."), 502, None),
+        (errors.Unavailable("unreachable", "Nobody there."), 503, None),
+        (errors.Unavailable("busy", "Too much.", retry_after=12.4), 503, "12"),
+        (errors.RecordError("record", "It cannot be read.", field="grade"), 422, None),
+    ],
+)
+async def test_an_error_answers_by_what_happens_next(
+    application: FastAPI, error: errors.PlanbridgeError, status: int, retry: str | None
+) -> None:
+    async def fail() -> None:
+        raise error
+
+    application.add_api_route("/fail", fail)
+    async with serving(application) as http:
+        answer = await http.get("/fail")
+    assert answer.status_code == status
+    assert answer.headers.get("retry-after") == retry
+    assert answer.json() == {
+        "type": f"urn:planbridge:problem:{error.code}",
+        "title": answer.json()["title"],
+        "status": status,
+        "detail": error.message,
+        "code": error.code,
+        "fix": error.fix,
+        "missing": list(getattr(error, "missing", ())),
+        "wrong": [],
+    }
+
+
+async def test_a_bug_of_ours_shows_a_number_and_nothing_else(
+    application: FastAPI, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise RuntimeError("Quillfeather")
+
+    application.add_api_route("/fail", fail)
+    async with serving(application) as http:
+        answer = await http.get("/fail")
+    correlation = answer.headers["correlation-id"]
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "correlation_id": correlation,
+    }
+    assert correlation in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert "in fail" in caplog.text
+    assert "Quillfeather" not in caplog.text.replace('raise RuntimeError("Quillfeather")', "")
+
+
+async def test_what_cannot_be_read_is_named_and_not_repeated(
+    empty: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "gateway")
+    wrong = {
+        "student": "Quillfeather",
+        "school": UNKNOWN,
+        "period_start": "Quillfeather",
+        "needs": [{"domain": "Quillfeather", "statement": ["Quillfeather"], "Quillfeather is here": 1}],
+        "supports": [{"name": "x", "kind": "tutoring", "owner": {"name": "Quillfeather", "side": "Quillfeather"}}],
+    }
+    answer = await empty.post("/v1/plans", json=wrong)
+    assert answer.status_code == 422
+    pointers = {one["pointer"] for one in answer.json()["wrong"]}
+    assert pointers >= {"/body/student", "/body/period_start", "/body/needs/0/domain", "/body/needs/0/statement"}
+    assert "Quillfeather" not in answer.text + caplog.text
+    for body in (b'{"title": "Quillfeather', b'"Quillfeather"', b"[" * 100_000):
+        answer = await empty.post("/v1/plans", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (400, 422)
+        assert "Quillfeather" not in answer.text + caplog.text
+
+
+async def chunks() -> AsyncIterator[bytes]:
+    for _ in range(MOST_BYTES // 65536 + 1):
+        yield b" " * 65536
+
+
+@pytest.mark.parametrize("path", ["/v1/plans", "/oauth/token"])
+async def test_too_large_a_body_is_not_read(empty: httpx.AsyncClient, path: str) -> None:
+    kind = {"/v1/plans": "application/json", "/oauth/token": "application/x-www-form-urlencoded"}[path]
+    for body in (b" " * (MOST_BYTES + 1), chunks()):
+        answer = await empty.post(path, content=body, headers={"Content-Type": kind})
+        assert answer.status_code == 413
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_every_answer_can_be_found_again_and_is_kept_nowhere(empty: httpx.AsyncClient) -> None:
+    answers = [await empty.get(path) for path in ("/health", "/v1/runs", "/v1/runs/5", "/nothing", "/openapi.json")]
+    answers.append(await empty.get("/v1/runs", headers={"Authorization": ""}))
+    answers.append(await empty.post("/oauth/token"))
+    assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
+    assert len({answer.headers["correlation-id"] for answer in answers}) == len(answers)
+
+
+# --- the service ---------------------------------------------------------------------------------------------
+
+
+async def test_health_says_whether_a_worker_is_alive(empty: httpx.AsyncClient, store: Store) -> None:
+    assert (await empty.get("/health")).json() == {"database": True, "worker": False}
+    async with store.owner.begin() as c:
+        await c.execute(text("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now())"))
+    assert (await empty.get("/health")).json() == {"database": True, "worker": True}
+    async with store.owner.begin() as c:
+        await c.execute(text("DELETE FROM procrastinate_workers"))
+
+
+async def test_the_factory_opens_the_store_that_the_environment_names(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLANBRIDGE_DATABASE_URL", store.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("PLANBRIDGE_HOME", str(settings.home))
+    application = api.app()
+    async with application.router.lifespan_context(application):
+        async with serving(application) as http:
+            assert (await http.get("/health")).json()["database"] is True

@@ -1,0 +1,595 @@
+"""Plans: what a document may say, which step its guards allow, and that no path leads round them."""
+
+import copy
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from pydantic import ValidationError
+
+from gateway import plans
+from gateway.errors import Refused
+from gateway.plans import Facts, PersonFacts, RelationshipFacts, State
+from gateway.schema.plan import Plan, canonical, sha256, shown, shown_items
+
+TODAY = date(2026, 3, 2)
+
+
+def entity(n: int) -> str:
+    return f"00000000-0000-4000-8000-{n:012d}"
+
+
+STUDENT, SCHOOL, TEACHER, PRINCIPAL, GONE, MOTHER, FATHER, AUNT, STRANGER, RESULT = map(entity, range(1, 11))
+
+
+def whole() -> dict[str, Any]:
+    """A plan that may be finalized, as JSON; the consultation says nothing of fingerprints or changes."""
+    return {
+        "student": STUDENT,
+        "school": SCHOOL,
+        "coordinator": TEACHER,
+        "period_start": "2026-03-09",
+        "next_review_on": "2026-04-27",
+        "strengths": [{"statement": "Explains mazes to others."}],
+        "needs": [
+            {"domain": "academic", "statement": "Reads slowly.", "evidence": [{"assessment_result": RESULT}]},
+            {"domain": "enrichment", "statement": "Wants a stage.", "evidence": [{"observation": "Sings."}]},
+        ],
+        "goals": [
+            {
+                "domain": "academic",
+                "statement": "Reads 90 words a minute.",
+                "addresses": ["need-1"],
+                "baseline": {"measure": "words a minute", "value": 61, "on": "2026-02-20"},
+                "targets": [{"measure": "words a minute", "value": 90, "due_on": "2026-06-01"}],
+            }
+        ],
+        "supports": [{"name": "Reading hour", "kind": "tutoring", "goals": ["goal-1"], "owner": TEACHER}],
+        "team": [{"who": TEACHER, "role": "teacher"}, {"who": MOTHER, "role": "guardian"}],
+        "consultations": [{"held_on": "2026-02-27", "participants": [{"who": MOTHER}], "outcome": "agreed"}],
+    }
+
+
+def known(plan: Plan, **other: Any) -> Facts:
+    """What the roster says, and that the plan as it is was put before the family."""
+    facts = Facts(
+        today=TODAY,
+        enrolled_at=frozenset({SCHOOL}),
+        open_identity=False,
+        people={
+            STUDENT: PersonFacts("student", True, False, False, date(2014, 5, 1)),
+            TEACHER: PersonFacts("staff", True, True, False),
+            PRINCIPAL: PersonFacts("staff", True, True, True),
+            GONE: PersonFacts("staff", False, True, True),
+            MOTHER: PersonFacts("contact", True, False, False),
+            AUNT: PersonFacts("contact", True, False, False),
+            STRANGER: PersonFacts("contact", True, False, False),
+        },
+        relationships=[
+            RelationshipFacts(MOTHER, "yes", True, False),
+            RelationshipFacts(FATHER, "no", True, True),
+            RelationshipFacts(FATHER, "yes", True, False),  # another source says otherwise
+            RelationshipFacts(AUNT, "unknown", False, False),
+        ],
+        results=frozenset({RESULT}),
+        shown={sha256(shown(plan)): shown_items(plan)},
+    )
+    return replace(facts, **other)
+
+
+def put(content: dict[str, Any], pointer: str, value: Any) -> None:
+    """Set what a JSON pointer names; a list takes a new item at `-`."""
+    *way, last = pointer.strip("/").split("/")
+    place: Any = content
+    for name in way:
+        place = place[int(name)] if isinstance(place, list) else place[name]
+    if isinstance(place, list):
+        place.append(value) if last == "-" else place.__setitem__(int(last), value)
+    else:
+        place[last] = value
+
+
+def missing(content: dict[str, Any], wanted: plans.Step = "finalize", **other: Any) -> dict[str, tuple[str, ...]]:
+    """The guards that fail, and where."""
+    plan = Plan.model_validate(content)
+    return {r.code: r.missing for r in plans.check(plan, wanted, known(plan, **other)) if not r.ok}
+
+
+def test_a_whole_plan_passes_every_guard() -> None:
+    assert missing(whole(), "consult") == {}
+    assert missing(whole()) == {}
+    plan = Plan.model_validate(whole())
+    assert [r.code for r in plans.check(plan, "finalize", known(plan))] == ["G1", "G2a", "G2b", "G2c", "G2d", "G2e"]
+
+
+PARTNER = {"name": "Odalys Fernweh", "side": "partner", "organization": "Lantern Club", "agreement": "2026/14"}
+RED: list[tuple[str, Any, str, tuple[str, ...]]] = [
+    ("/strengths", [], "G1", ("/strengths",)),
+    ("/needs/0/evidence", [], "G1", ("/needs/0/evidence",)),
+    ("/needs/0/evidence/0/assessment_result", entity(99), "G1", ("/needs/0/evidence/0",)),
+    ("/needs/0/status", "entered_in_error", "G1", ("/goals/0/addresses",)),
+    ("/goals/0/addresses", [], "G1", ("/goals/0/addresses",)),
+    ("/goals/0/addresses", ["need-1", "need-9"], "G1", ("/goals/0/addresses",)),
+    ("/goals/0/baseline", None, "G1", ("/goals/0/baseline",)),
+    ("/goals/0/targets", [], "G1", ("/goals/0/targets",)),
+    ("/supports/0/goals", [], "G1", ("/supports/0/goals",)),
+    ("/supports/0/goals", ["goal-2"], "G1", ("/supports/0/goals",)),
+    ("/consultations", [], "G2a", ("/consultations",)),
+    ("/supports/0/owner", None, "G2b", ("/supports/0/owner",)),
+    ("/supports/0/owner", GONE, "G2b", ("/supports/0/owner",)),
+    ("/supports/0/owner", entity(99), "G2b", ("/supports/0/owner",)),
+    ("/supports/0/owner", PARTNER | {"agreement": None}, "G2b", ("/supports/0/owner",)),
+    ("/supports/0/setting", "community", "G2b", ("/supports/0/owner",)),
+    ("/next_review_on", None, "G2c", ("/next_review_on",)),
+    ("/next_review_on", "2026-03-02", "G2c", ("/next_review_on",)),
+    ("/next_review_on", "2027-03-04", "G2c", ("/next_review_on",)),
+    ("/coordinator", None, "G2d", ("/coordinator",)),
+    ("/coordinator", GONE, "G2d", ("/coordinator",)),
+    ("/coordinator", MOTHER, "G2d", ("/coordinator",)),
+    ("/team/-", {"who": FATHER, "role": "guardian"}, "G2d", ("/team/2/who",)),
+    ("/school", entity(99), "G2e", ("/school",)),
+]
+
+
+@pytest.mark.parametrize(("pointer", "value", "code", "where"), RED, ids=[f"{c}{p}={v}"[:60] for p, v, c, _ in RED])
+def test_a_guard_names_what_is_missing(pointer: str, value: Any, code: str, where: tuple[str, ...]) -> None:
+    content = whole()
+    put(content, pointer, value)
+    assert missing(content) == {code: where}
+
+
+GREEN: list[tuple[str, Any]] = [
+    ("/supports/0/owner", PARTNER),
+    ("/supports/0/owner", {"name": "Nana Quill", "side": "family"}),
+    ("/supports/0/owner", MOTHER),
+    ("/supports/-", {"name": "Old", "kind": "tutoring", "goals": ["goal-1"], "status": "cancelled"}),
+    ("/next_review_on", "2026-03-03"),
+    ("/next_review_on", "2027-03-03"),
+    ("/needs/1/status", "entered_in_error"),
+    ("/goals/0", {"domain": "academic", "statement": "Reads.", "addresses": ["need-1"], "baseline_unknown_until":
+                  "2026-04-01", "targets": [{"measure": "level", "value": "fluent", "due_on": "2026-06-01"}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pointer", "value"), GREEN)
+def test_a_guard_asks_no_more_than_its_rule(pointer: str, value: Any) -> None:
+    content = whole()
+    put(content, pointer, value)
+    assert missing(content) == {}
+
+
+def test_a_plan_of_deficits_does_not_leave_draft_and_an_interest_will_do() -> None:
+    content = whole() | {"strengths": [], "needs": [], "goals": [], "supports": []}
+    assert missing(content, "consult") == {"G1": ("/strengths", "/needs")}
+    content |= {"strengths": [{"statement": "Sings."}], "interests": [{"statement": "Boats."}]}
+    assert missing(content, "consult") == {}
+
+
+def test_outside_school_the_family_or_a_bound_partner_answers() -> None:
+    for owner, ok in ((TEACHER, False), (MOTHER, True), (PARTNER, True), ({"name": "Nana", "side": "family"}, True)):
+        content = whole()
+        put(content, "/supports/0/setting", "home")
+        put(content, "/supports/0/owner", owner)
+        assert (missing(content) == {}) is ok, owner
+
+
+def test_who_is_kept_from_the_student_owns_no_support() -> None:
+    content = whole()
+    put(content, "/supports/0/owner", FATHER)
+    people = known(Plan.model_validate(content)).people
+    father = {FATHER: PersonFacts("contact", True, False, False)}
+    assert missing(content, people={**people, **father}) == {"G2d": ("/supports/0/owner",)}
+
+
+def test_the_student_must_be_certain() -> None:
+    assert missing(whole(), open_identity=True) == {"G2e": ("/student",)}
+    assert missing(whole(), enrolled_at=frozenset()) == {"G2e": ("/school",)}
+    assert "/student" in missing(whole(), people={})["G2e"]
+
+
+# --- G2a: with whom, on what ------------------------------------------------------------------------------------
+
+NAMED = {"name": "Imre Halloway", "side": "family"}
+WITH: list[tuple[list[dict[str, Any]], bool]] = [
+    ([{"who": MOTHER}], True),
+    ([{"who": MOTHER, "education_rights": "no"}], False),  # the district's own entry
+    ([{"who": FATHER, "role": "parent"}], False),
+    ([{"who": FATHER, "role": "relative"}], False),
+    ([{"who": FATHER, "role": "relative", "education_rights": "yes"}], False),
+    ([{"who": FATHER, "role": "partner"}], False),
+    ([{"who": MOTHER}, {"who": FATHER}], False),
+    ([{"who": AUNT}], False),
+    ([{"who": AUNT, "role": "guardian"}], True),
+    ([{"who": AUNT, "education_rights": "yes"}], True),
+    ([{"who": STRANGER, "role": "parent", "education_rights": "yes"}], False),  # no contact of this student
+    ([{"who": TEACHER, "role": "parent"}], False),
+    ([{"who": NAMED}], False),
+    ([{"who": NAMED, "role": "parent"}], True),
+    ([{"who": NAMED, "role": "guardian", "education_rights": "no"}], False),
+    ([{"who": NAMED, "role": "relative", "education_rights": "yes"}], True),
+    ([{"who": PARTNER, "role": "guardian", "education_rights": "yes"}], False),
+    ([{"who": STUDENT}], False),
+    ([{"who": MOTHER}, {"who": TEACHER, "role": "educator", "education_rights": "no"}], True),
+    ([{"who": TEACHER, "role": "educator"}], False),
+    ([], False),
+]
+
+
+@pytest.mark.parametrize(("participants", "counts"), WITH)
+def test_with_whom_a_consultation_counts(participants: list[dict[str, Any]], counts: bool) -> None:
+    content = whole()
+    put(content, "/consultations/0/participants", participants)
+    assert missing(content) == ({} if counts else {"G2a": ("/consultations/0/participants",)})
+
+
+def test_an_eligible_student_is_eighteen_on_the_day_of_the_meeting() -> None:
+    content = whole()
+    put(content, "/consultations/0/participants", [{"who": STUDENT}])
+    people = known(Plan.model_validate(content)).people
+    for born, ok in ((date(2008, 2, 27), True), (date(2008, 2, 28), False), (None, False)):
+        student = PersonFacts("student", True, False, False, born)
+        assert (missing(content, people={**people, STUDENT: student}) == {}) is ok
+
+
+def test_a_consultation_is_held_and_not_declined_or_to_come() -> None:
+    for field, value in (("held_on", "2026-03-03"), ("outcome", "declined_to_participate")):
+        content = whole()
+        put(content, f"/consultations/0/{field}", value)
+        assert missing(content) == {"G2a": (f"/consultations/0/{field}",)}
+    for outcome in ("disagreed", "agreed_with_changes"):
+        content = whole()
+        put(content, "/consultations/0/outcome", outcome)
+        assert missing(content) == {}
+
+
+def changed_since(content: dict[str, Any], change: Callable[[dict[str, Any]], Any], named: list[str]) -> Any:
+    """The guard's word on a plan that was shown, then changed, the family being told of `named`."""
+    before = Plan.model_validate(content)
+    put(content, "/consultations/0/changes", [{"item": item} for item in named])
+    change(content)
+    return missing(content, shown={sha256(shown(before)): shown_items(before)})
+
+
+@pytest.mark.parametrize(
+    ("change", "item"),
+    [
+        (lambda c: put(c, "/supports/0/duration_minutes", 30), "support-1"),
+        (lambda c: put(c, "/next_review_on", "2026-05-04"), "/next_review_on"),
+        (lambda c: c["needs"].pop(), "need-2"),
+        (lambda c: put(c, "/strengths/-", {"statement": "Kind."}), "strength-2"),
+        (lambda c: put(c, "/title", "Another title"), "/title"),
+        (lambda c: put(c, "/team/-", {"who": PRINCIPAL, "role": "administrator"}), "member-3"),
+    ],
+)
+def test_what_changed_after_showing_must_be_named(change: Callable[[dict[str, Any]], Any], item: str) -> None:
+    assert changed_since(whole(), change, []) == {"G2a": ("/consultations/0/changes",)}
+    assert changed_since(whole(), change, ["goal-1"]) == {"G2a": ("/consultations/0/changes",)}
+    assert changed_since(whole(), change, [item]) == {}
+
+
+def test_the_record_of_the_consultation_is_not_what_was_shown() -> None:
+    def record(content: dict[str, Any]) -> None:
+        put(content, "/consultations/0/family_statement", "We want more reading.")
+        content["attempts"] = [{"contact": MOTHER, "channel": "phone", "on": "2026-02-20", "result": "reached"}]
+
+    assert changed_since(whole(), record, []) == {}
+
+
+def test_a_meeting_does_not_count_for_what_was_shown_later() -> None:
+    first = Plan.model_validate(whole())
+    content = whole()
+    put(content, "/goals/0/statement", "Reads 200 words a minute.")
+    second = Plan.model_validate(content)
+    both = {sha256(shown(plan)): shown_items(plan) for plan in (first, second)}
+    assert missing(content, shown=both) == {"G2a": ("/consultations/0/shown_sha256",)}
+    put(content, "/consultations/0/shown_sha256", sha256(shown(first)))
+    assert missing(content, shown=both) == {"G2a": ("/consultations/0/changes",)}
+    put(content, "/consultations/0/shown_sha256", sha256(shown(second)))
+    assert missing(content, shown=both) == {}
+    assert missing(content, shown={}) == {"G2a": ("/consultations/0/shown_sha256",)}
+
+
+def waived(**other: Any) -> dict[str, Any]:
+    content = whole()
+    content["consultations"] = []
+    days, channels = ("2026-02-10", "2026-02-12", "2026-02-20"), ("phone", "letter", "phone")
+    content["attempts"] = [
+        {"contact": MOTHER, "channel": channel, "on": day, "result": "no_answer"}
+        for day, channel in zip(days, channels, strict=True)
+    ]
+    content["waiver"] = {
+        "reason": "Nobody answers.", "approved_by": PRINCIPAL, "approved_on": "2026-03-01", "expires_on": "2026-03-02"
+    }  # fmt: skip
+    for pointer, value in other.items():
+        put(content, pointer, value)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("pointer", "value", "where"),
+    [
+        ("/attempts", [], "/attempts"),
+        ("/attempts/1/channel", "phone", "/attempts"),
+        ("/attempts/2/on", "2026-02-19", "/attempts"),
+        ("/attempts/2/on", "2026-03-03", "/attempts"),
+        ("/waiver/approved_by", TEACHER, "/waiver/approved_by"),
+        ("/waiver/approved_by", GONE, "/waiver/approved_by"),
+        ("/waiver/approved_by", entity(99), "/waiver/approved_by"),
+        ("/waiver/approved_on", "2026-03-03", "/waiver/approved_on"),
+        ("/waiver/expires_on", "2026-03-01", "/waiver/expires_on"),
+    ],
+)
+def test_a_waiver_rests_on_attempts_and_on_an_administrator(pointer: str, value: Any, where: str) -> None:
+    assert missing(waived()) == {}
+    assert missing(waived(**{pointer: value})) == {"G2a": (where,)}
+
+
+def test_nobody_waives_for_a_plan_of_their_own() -> None:
+    assert missing(waived(), authors=frozenset({PRINCIPAL})) == {"G2a": ("/waiver/approved_by",)}
+    content = waived()
+    content["coordinator"] = PRINCIPAL
+    assert missing(content) == {"G2a": ("/waiver/approved_by",)}
+
+
+# --- steps and versions -----------------------------------------------------------------------------------------
+
+
+def test_a_step_is_taken_from_its_state_only() -> None:
+    plan = Plan.model_validate(whole())
+    assert plans.step("draft", plan, "consult", known(plan))[0] == "consultation"
+    assert plans.step("consultation", plan, "reopen", known(plan))[0] == "draft"
+    assert plans.step("consultation", plan, "finalize", known(plan))[0] == "finalized"
+    wrong: list[tuple[State, plans.Step]] = [("draft", "finalize"), ("finalized", "consult"), ("finalized", "reopen")]
+    for state, wanted in wrong:
+        with pytest.raises(Refused) as refused:
+            plans.step(state, plan, wanted, known(plan))
+        assert refused.value.code == "plan-wrong-state"
+
+
+def test_a_refusal_names_every_guard_and_everything_missing() -> None:
+    content = whole() | {"consultations": [], "coordinator": None, "next_review_on": None}
+    plan = Plan.model_validate(content)
+    with pytest.raises(Refused) as refused:
+        plans.step("consultation", plan, "finalize", known(plan))
+    assert refused.value.code == "G2a"
+    assert refused.value.missing == ("/consultations", "/next_review_on", "/coordinator")
+    assert all(f"{code}:" in refused.value.message for code in ("G2a", "G2c", "G2d"))
+    assert "Reads slowly" not in str(refused.value)
+
+
+def test_a_version_is_the_bytes_its_hash_is_of() -> None:
+    plan = Plan.model_validate(whole())
+    report = plans.check(plan, "finalize", known(plan))
+    version = plans.finalized(plan, datetime(2026, 3, 2, tzinfo=UTC), {"name": "t", "role": "teacher"}, report)
+    assert version.sha256 == sha256(version.content)
+    assert Plan.model_validate_json(version.content) == plan
+    assert [entry["code"] for entry in version.guard_report] == ["G1", "G2a", "G2b", "G2c", "G2d", "G2e"]
+
+
+# --- the document -----------------------------------------------------------------------------------------------
+
+
+def test_canonical_bytes_say_only_what_is_stated() -> None:
+    plan = Plan.model_validate({"student": STUDENT, "school": SCHOOL, "period_start": "2026-03-09", "title": "Zoë"})
+    assert canonical(plan).decode() == (
+        f'{{"period_start":"2026-03-09","school":"{SCHOOL}","student":"{STUDENT}","title":"Zoë"}}'
+    )
+    assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@given(st.integers(0, 2**32))
+def test_the_hash_does_not_depend_on_how_the_json_was_written(seed: int) -> None:
+    order = random.Random(seed)
+
+    def shuffled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [shuffled(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        names = list(value)
+        order.shuffle(names)
+        return {name: shuffled(value[name]) for name in names}
+
+    plan = Plan.model_validate(whole())
+    written = json.dumps(shuffled(json.loads(canonical(plan))), indent=order.choice((None, 2)))
+    assert canonical(Plan.model_validate_json(written)) == canonical(plan)
+    assert canonical(Plan.model_validate(shuffled(whole()))) == canonical(plan)
+
+
+def test_ids_are_given_once_and_never_again() -> None:
+    plan = Plan.model_validate(whole())
+    assert [need.id for need in plan.needs] == ["need-1", "need-2"]
+    content = json.loads(canonical(plan))
+    content["needs"] = [content["needs"][0], {"domain": "language", "statement": "New."}]
+    assert [need.id for need in Plan.model_validate(content).needs] == ["need-1", "need-3"]
+    content["needs"][1]["id"] = "need-1"
+    with pytest.raises(ValidationError, match="same id"):
+        Plan.model_validate(content)
+    content["needs"][1]["id"] = "need-of-a-child"
+    with pytest.raises(ValidationError, match="pattern"):
+        Plan.model_validate(content)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "value"),
+    [
+        ("/nickname", "x"),
+        ("/needs/0/domian", "x"),
+        ("/needs/0/domain", "mood"),
+        ("/period_end", "2026-03-08"),
+        ("/supports/0/owner", [TEACHER, PRINCIPAL]),
+        ("/supports/0/owner", {"name": "Nana"}),
+        ("/supports/0/frequency", 2),
+        ("/supports/0/duration_minutes", 30.5),
+        ("/goals/0/baseline_unknown_until", "2026-05-01"),
+        ("/goals/0/baseline/value", float("nan")),
+        ("/student", "Mateo"),
+        ("/title", "  "),
+    ],
+)
+def test_a_document_that_makes_no_sense_is_no_plan(pointer: str, value: Any) -> None:
+    content = whole()
+    put(content, pointer, value)
+    with pytest.raises(ValidationError):
+        Plan.model_validate(content)
+
+
+def test_the_familys_words_are_kept_to_the_letter() -> None:
+    content = whole()
+    put(content, "/consultations/0/family_statement", "  We disagree.\n")
+    plan = Plan.model_validate(json.loads(canonical(Plan.model_validate(content))))
+    assert plan.consultations[0].family_statement == "  We disagree.\n"
+
+
+def test_every_field_is_described() -> None:
+    schema = Plan.model_json_schema()
+    parts = {"Plan": schema, **schema["$defs"]}
+    assert len(parts) > 15
+    assert [
+        (name, field)
+        for name, part in parts.items()
+        for field, described in part.get("properties", {}).items()
+        if not described.get("description")
+    ] == []
+
+
+def test_a_small_plan_takes_few_typed_values() -> None:
+    """E17: at most 12. What the roster knows is filled in; a link to another item is a choice, not typing."""
+    typed = {
+        "strengths": [{"statement": "Explains mazes."}],
+        "needs": [{"domain": "academic", "statement": "Reads slowly.", "evidence": [{"observation": "61 a minute"}]}],
+        "supports": [],
+        "goals": [],
+        "consultations": [{"held_on": "2026-02-27", "participants": [{"who": MOTHER}], "outcome": "agreed"}],
+    }
+    assert json.dumps(typed).count(":") - len(typed) <= 12
+    prefilled = {name: whole()[name] for name in ("student", "school", "coordinator", "period_start", "next_review_on")}
+    assert missing(prefilled | typed) == {}
+
+
+# --- no way round -----------------------------------------------------------------------------------------------
+
+FAULTS = [(pointer, value) for pointer, value, _, _ in RED] + [
+    ("/consultations/0/participants", [{"who": FATHER, "role": "relative"}]),
+    ("/consultations/0/held_on", "2026-03-09"),
+    ("/consultations/0/outcome", "declined_to_participate"),
+    ("/title", "Another title"),
+]
+
+
+class Life(RuleBasedStateMachine):
+    """Anybody may edit and try any step at any time; a version never lacks what the rules ask for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.content = whole()
+        self.state: State = "draft"
+        self.shown: dict[str, dict[str, str]] = {}
+        self.versions: list[tuple[plans.Version, dict[str, dict[str, str]]]] = []
+
+    @rule(fault=st.sampled_from(FAULTS))
+    def spoil(self, fault: tuple[str, Any]) -> None:
+        edited = copy.deepcopy(self.content)
+        try:
+            put(edited, *fault)
+            Plan.model_validate(edited)
+        except (IndexError, KeyError, TypeError, ValidationError):
+            return
+        self.save(edited)
+
+    @rule(part=st.sampled_from(sorted(whole())))
+    def mend(self, part: str) -> None:
+        self.save({**self.content, part: whole()[part]})
+
+    @rule(item=st.sampled_from(["goal-1", "need-1", "/title", "support-1", "strength-1", "/next_review_on"]))
+    def tell(self, item: str) -> None:
+        edited = copy.deepcopy(self.content)
+        for meeting in edited["consultations"]:
+            meeting.setdefault("changes", []).append({"item": item})
+        self.save(edited)
+
+    def save(self, content: dict[str, Any]) -> None:
+        self.content = content
+        self.state = "draft" if self.state == "finalized" else self.state
+
+    @rule(wanted=st.sampled_from(sorted(plans.STEPS)))
+    def take(self, wanted: plans.Step) -> None:
+        plan = Plan.model_validate(self.content)
+        facts = known(plan, shown=dict(self.shown))
+        try:
+            self.state, report = plans.step(self.state, plan, wanted, facts)
+        except Refused as refused:
+            assert refused.missing or refused.code == "plan-wrong-state"
+            return
+        if wanted == "consult":
+            self.shown[sha256(shown(plan))] = shown_items(plan)
+        if wanted == "finalize":
+            at = datetime(2026, 3, 2, tzinfo=UTC)
+            self.versions.append((plans.finalized(plan, at, {}, report), dict(self.shown)))
+
+    @precondition(lambda self: self.versions)
+    @invariant()
+    def versions_hold(self) -> None:
+        version, shown_then = self.versions[-1]
+        assert version.sha256 == sha256(version.content)
+        lawful(json.loads(version.content), shown_then)
+
+
+def lawful(plan: dict[str, Any], shown_then: dict[str, dict[str, str]]) -> None:
+    """The rules once more, written down apart from the guards."""
+    assert plan["strengths"]
+    live = {need["id"] for need in plan["needs"] if need["status"] != "entered_in_error"}
+    assert all(need.get("evidence") for need in plan["needs"] if need["id"] in live)
+    assert all(goal["addresses"] and set(goal["addresses"]) <= live for goal in plan["goals"])
+    assert all(goal["targets"] and goal["baseline"] for goal in plan["goals"])
+    for support in plan["supports"]:
+        assert support["owner"] == TEACHER or support["owner"] == PARTNER
+        assert support["setting"] == "in_school" or support["owner"] == PARTNER
+    assert date(2026, 3, 2) < date.fromisoformat(plan["next_review_on"]) <= date(2026, 3, 2) + timedelta(366)
+    assert plan["coordinator"] == TEACHER
+    assert FATHER not in [member["who"] for member in plan["team"]]
+    assert plan["school"] == SCHOOL
+    now = shown_items(Plan.model_validate(plan))
+    for meeting in plan["consultations"]:
+        before = shown_then[meeting.get("shown_sha256") or next(iter(shown_then))]
+        told = {change["item"] for change in meeting.get("changes", [])}
+        assert meeting["held_on"] <= "2026-03-02" and meeting["outcome"] == "agreed"
+        assert [one["who"] for one in meeting["participants"]] == [MOTHER]
+        assert {item for item in before.keys() | now.keys() if before.get(item) != now.get(item)} <= told
+    assert plan["consultations"]
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+@settings(deadline=None)
+@given(st.sets(st.sampled_from(sorted({pointer for pointer, _, _, _ in RED if pointer != "/team/-"})), min_size=1))
+def test_mending_one_thing_breaks_no_other(broken: set[str]) -> None:
+    """Guards are monotone: each repair leaves a subset of what was missing."""
+    faults = {pointer: value for pointer, value, _, _ in RED}
+    sound = json.loads(canonical(Plan.model_validate(whole())))
+    content = copy.deepcopy(sound)
+    for pointer in sorted(broken, reverse=True):  # an item before the list it stands in
+        put(content, pointer, faults[pointer])
+    lacking = {where for places in missing(content).values() for where in places}
+    assert lacking
+    for pointer in sorted(broken):
+        put(content, pointer, copy.deepcopy(at(sound, pointer)))
+        now = {where for places in missing(content).values() for where in places}
+        assert now <= lacking
+        lacking = now
+    assert lacking == set()
+
+
+def at(content: Any, pointer: str) -> Any:
+    for name in pointer.strip("/").split("/"):
+        content = content[int(name)] if isinstance(content, list) else content[name]
+    return content
