@@ -78,10 +78,6 @@ class Crosswalks:
             return None
         return row.target or None
 
-    def known(self, table: str, code: str) -> bool:
-        """Whether the table has a line for this code (without counting)."""
-        return code in self.tables[table]
-
     def fingerprint(self) -> str:
         """Changes whenever any line changes, so that records are mapped again."""
         lines = msgspec.json.encode({name: sorted(map(repr, rows.values())) for name, rows in self.tables.items()})

@@ -223,7 +223,8 @@ def _age(born: date, today: date) -> int:
 
 def _not_on_what_was_shown(consultation: Consultation, plan: Plan, facts: Facts) -> Iterator[str]:
     """The plan is what was shown, or whatever differs is on the list of changes that was named to the family."""
-    only = "".join(facts.shown) if len(facts.shown) == 1 else ""
+    # Left out, it can only mean the one thing that was ever shown.
+    only = next(iter(facts.shown)) if len(facts.shown) == 1 else ""
     before = facts.shown.get(consultation.shown_sha256 or only)
     if before is None:
         yield "shown_sha256"

@@ -113,13 +113,13 @@ async def discover(settings: EdfiSettings) -> Server:
     """Read the discovery document, without credentials. ConfigError where it is none, where the standard is not
     known here, or where it would send the credentials or the token to another place than the settings say."""
     async with Http(None, tokens=MemoryTokens(), allow_private=settings.allow_private) as anonymous:
-        reply = await anonymous.get(f"{_base(settings)}/")
+        reply = await anonymous.get(f"{_address(settings)}/")
     try:
         found = msgspec.json.decode(reply.body, type=_Discovery)
     except msgspec.DecodeError:
         raise ConfigError(
             "edfi-no-discovery",
-            f"{_base(settings)} answered {reply.status}, and not with the description of an Ed-Fi API.",
+            f"{_address(settings)} answered {reply.status}, and not with the description of an Ed-Fi API.",
             "Give the address that shows the API's version and urls in a browser, without /data/v3.",
         ) from None
     _same_token_url(settings, found.urls.oauth)
@@ -132,7 +132,7 @@ async def discover(settings: EdfiSettings) -> Server:
             f"known here are {' and '.join(map(str, STANDARDS))}.",
             "Ask the API's administrator for a server with one of these.",
         )
-    data_url = same_origin(_base(settings), found.urls.dataManagementApi).rstrip("/")
+    data_url = same_origin(_address(settings), found.urls.dataManagementApi).rstrip("/")
     return Server(
         data_url=data_url,
         token_info_url=_token_info_url(settings, found.urls),
@@ -163,12 +163,12 @@ class _Discovery(msgspec.Struct):
     applicationName: str = ""
 
 
-def _base(settings: EdfiSettings) -> str:
+def _address(settings: EdfiSettings) -> str:
     return settings.base_url.rstrip("/")
 
 
 def _token_url(settings: EdfiSettings) -> str:
-    return settings.token_url or f"{_base(settings)}/oauth/token"
+    return settings.token_url or f"{_address(settings)}/oauth/token"
 
 
 def _same_token_url(settings: EdfiSettings, discovered: str) -> None:
@@ -186,7 +186,7 @@ def _token_info_url(settings: EdfiSettings, urls: _Urls) -> str:
     """Empty where it is not below the address of the API: the token is shown to nobody else."""
     offered = urls.tokenInfo or f"{_token_url(settings)}_info"
     try:
-        return same_origin(_base(settings), offered)
+        return same_origin(_address(settings), offered)
     except ConfigError:
         return ""
 

@@ -272,7 +272,7 @@ class _Service:
         async def one(request: Request) -> Response:
             self._tokens.demand(request, view.scopes)
             fields = _fields(request, view)
-            row = self._shelves.row(view, request.path_params["sourcedId"], _base(request))
+            row = self._shelves.row(view, request.path_params["sourcedId"], _address(request))
             return JSONResponse({view.singular: fields(row)})
 
         address = f"{view.root}/{view.name}"
@@ -289,7 +289,7 @@ class _Service:
             request.query_params.get("filter", ""), request.query_params.get("sort", ""), order == "desc"
         )
         found = self._shelves.find(view, selection)
-        base = _base(request)
+        base = _address(request)
         rows = [fields(self._shelves.row(view, one, base)) for one in found[offset : offset + limit]]
         headers = {}
         if self._totals:
@@ -324,14 +324,14 @@ def _links(request: Request, limit: int, offset: int, total: int) -> str:
     if offset > 0:
         places["prev"] = max(0, offset - limit)
     kept = [pair for pair in request.query_params.multi_items() if pair[0] not in ("limit", "offset")]
-    address = f"{_base(request)}{request.url.path}"
+    address = f"{_address(request)}{request.url.path}"
     return ", ".join(
         f'<{address}?{urlencode([*kept, ("limit", limit), ("offset", place)])}>; rel="{rel}"'
         for rel, place in places.items()
     )
 
 
-def _base(request: Request) -> str:
+def _address(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 

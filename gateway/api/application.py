@@ -12,9 +12,6 @@ from gateway.api.envelope import Envelope
 from gateway.settings import Settings
 from gateway.store.database import Store
 
-MOST_BYTES = 1 << 20
-"""Of a request's body. The longest plan people have written by hand is a tenth of it."""
-
 # FastAPI would send traces and logs wherever OTEL_* variables of the machine point; nothing of ours leaves it.
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
@@ -56,7 +53,6 @@ def _assembled(
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
-        max_body_size=MOST_BYTES,
         telemetry=NO_TELEMETRY,
     )
     application.state.settings = settings

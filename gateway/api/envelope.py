@@ -1,18 +1,22 @@
-"""What every answer carries, whatever it says: an id to find it by, no caching; and what a bug of ours shows."""
+"""What holds for every request and answer: how much may be sent, an id to find it by, what a bug of ours shows."""
 
 import json
 import logging
 import traceback
 from uuid import uuid4
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
+MOST_BYTES = 1 << 20
+"""Of a request's body. The longest plan that somebody writes by hand is a tenth of it."""
+
 
 class Envelope:
-    """Stands around the whole application.
+    """Stands around every route. (FastAPI's own limit answers from outside of it, without what we promise.)
 
     An exception that nobody caught is our bug. Its text may hold what a request held, so neither the caller nor
     the log gets it: the caller gets a correlation id, the log that id, the kind of error and the lines of code.
@@ -39,12 +43,29 @@ class Envelope:
             await send(message)
 
         try:
-            await self.app(scope, receive, send_marked)
+            await self.app(scope, _limited(scope, receive), send_marked)
         except Exception as error:
             where = "".join(traceback.format_tb(error.__traceback__))
             log.error("request %s: %s\n%s", correlation, type(error).__name__, where)
             if not started:
                 await _send_bug(send_marked, correlation)
+
+
+def _limited(scope: Scope, receive: Receive) -> Receive:
+    """Reading the body raises 413 as soon as it is, or says it will be, larger than MOST_BYTES."""
+    declared = Headers(scope=scope).get("content-length", "")
+    too_large = declared.isdigit() and int(declared) > MOST_BYTES
+    read = 0
+
+    async def receive_limited() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if too_large or read > MOST_BYTES:
+            raise HTTPException(413, f"A body has at most {MOST_BYTES} bytes.")
+        return message
+
+    return receive_limited
 
 
 async def _send_bug(send: Send, correlation: str) -> None:

@@ -65,9 +65,12 @@ async def _planned(request: Request, error: Exception) -> JSONResponse:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    title = HTTPStatus(error.status_code).phrase
+    title = _PHRASES.get(error.status_code) or HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "-")
     return _answer(error.status_code, title, str(error.detail), code, headers=error.headers)
+
+
+_PHRASES = {413: "Content Too Large"}  # RFC 9110; Python says so only from 3.13 on
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

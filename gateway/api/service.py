@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import jobs
 
@@ -20,6 +19,6 @@ async def health(request: Request, response: Response) -> Health:
     try:
         worker = await jobs.worker_alive(request.app.state.store, request.app.state.settings)
         return Health(database=True, worker=worker)
-    except SQLAlchemyError:
+    except Exception:  # whatever it is: nothing can be served
         response.status_code = 503
         return Health(database=False, worker=False)

@@ -256,3 +256,31 @@ def client_add(
             return {"client_id": id, "client_secret": secret}
 
     show(run(add()), as_json)
+
+
+@client.command("list")
+def client_list(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
+    """List the programs that may call the API."""
+
+    async def look() -> list[dict[str, Any]]:
+        async with gateway(district) as g:
+            return await clients.listed(g.store, g.district)
+
+    show(run(look()), as_json, empty="No program may call the API yet.")
+
+
+@client.command("revoke")
+def client_revoke(
+    client_id: str,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+) -> None:
+    """End a program's credentials and every token it holds."""
+
+    async def revoke() -> None:
+        async with gateway(district) as g:
+            await clients.revoke(g.store, g.district, client_id, actor(as_, role))
+
+    run(revoke())
+    STDOUT.print(f"{client_id} may call the API no more.")

@@ -181,7 +181,8 @@ async def _refused(g: Gateway) -> Story:
         "supports": [
             {
                 "name": "Reading group", "kind": "tutoring", "goals": ["goal-1"], "setting": "in_school",
-                "delivery_method": "small_group", "frequency": 3, "frequency_interval": "week", "duration_minutes": 30, "owner": teacher,
+                "delivery_method": "small_group", "frequency": 3, "frequency_interval": "week",
+                "duration_minutes": 30, "owner": teacher,
             },
             {
                 "name": "Library science club", "kind": "mentoring", "goals": ["goal-1"], "setting": "community",

@@ -274,7 +274,7 @@ async def decide(store: Store, c: AsyncConnection, run: int, verdict: str, actor
         {"run": run, "verdict": verdict},
     )
     if connection is None:
-        raise ConfigError("run-not-held", f"Run {run} is not held.", "`planbridge holds` lists what waits.")
+        raise ConfigError("run-not-held", f"Run {run} is not held.", "`planbridge holds show` lists what waits.")
     await c.execute(
         text(
             "UPDATE hold SET state = :verdict, decided_by = :actor, decided_because = :because, "

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from gateway import api, errors
-from gateway.api.application import MOST_BYTES
+from gateway.api.envelope import MOST_BYTES
 from gateway.settings import Settings
 from gateway.store import registers
 from gateway.store.database import Store
@@ -311,7 +311,7 @@ async def test_too_large_a_body_is_not_read(empty: httpx.AsyncClient, path: str)
     kind = {"/v1/plans": "application/json", "/oauth/token": "application/x-www-form-urlencoded"}[path]
     for body in (b" " * (MOST_BYTES + 1), chunks()):
         answer = await empty.post(path, content=body, headers={"Content-Type": kind})
-        assert answer.status_code == 413
+        assert (answer.status_code, answer.json()["code"]) == (413, "content-too-large")
         assert answer.headers["cache-control"] == "no-store"
 
 
@@ -344,3 +344,11 @@ async def test_the_factory_opens_the_store_that_the_environment_names(
     async with application.router.lifespan_context(application):
         async with serving(application) as http:
             assert (await http.get("/health")).json()["database"] is True
+
+
+async def test_without_its_database_the_service_says_that_it_is_ill(store: Store, settings: Settings) -> None:
+    nowhere = Store(make_url("postgresql+psycopg://nobody@127.0.0.1:9/nothing"), store.secrets)
+    async with serving(api.create_app(nowhere, settings)) as http:
+        answer = await http.get("/health")
+    await nowhere.close()
+    assert (answer.status_code, answer.json()) == (503, {"database": False, "worker": False})

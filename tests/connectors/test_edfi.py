@@ -881,10 +881,10 @@ TABLES = {
 def test_crosswalks_know_every_code_that_the_standard_ships(version: str) -> None:
     shipped = json.loads((CONTRACTS / "edfi" / "derived" / f"descriptors-{version}.json").read_text())
     codes = MAPPING.codes()
-    assert set(codes.tables) == set(TABLES)
+    assert {table for table in codes.tables if not table.startswith("out_")} == set(TABLES)
     for table, kind in TABLES.items():
         for each in shipped[f"{kind}Descriptor"]:
-            assert codes.known(table, f"{each['namespace']}#{each['codeValue']}"), (table, each["codeValue"])
+            assert f"{each['namespace']}#{each['codeValue']}" in codes.tables[table], (table, each["codeValue"])
 
 
 @contract

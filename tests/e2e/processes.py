@@ -23,6 +23,7 @@ from psycopg.rows import tuple_row
 
 from gateway.store.embedded import Embedded
 
+
 @dataclass
 class Home:
     """One installation: its folder, its environment, every process that was started in it.
@@ -66,9 +67,7 @@ class Home:
             "PLANBRIDGE_TAKEOVER_SECONDS": "2",
         }
 
-    def run(
-        self, *arguments: str, district: str = "default", **variables: str
-    ) -> "subprocess.CompletedProcess[str]":
+    def run(self, *arguments: str, district: str = "default", **variables: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end, as at a prompt without a terminal."""
         return subprocess.run(
             [*PLANBRIDGE, *arguments],
@@ -184,7 +183,9 @@ def published(home: Home, district: str) -> dict[str, tuple[int, str]]:
             )
         }
         return {
-            table: _hashed(_UUID.sub(lambda found: names.get(found[0], found[0]), repr(row)) for row in c.execute(query, [id]))
+            table: _hashed(
+                _UUID.sub(lambda found: names.get(found[0], found[0]), repr(row)) for row in c.execute(query, [id])
+            )
             for table, query in _PUBLISHED.items()
         }
 
@@ -212,7 +213,10 @@ def tables(home: Home) -> dict[str, tuple[int, str]]:
                 "AND relname NOT LIKE 'procrastinate%' ORDER BY 1"
             )
         ]
-        return {name: _hashed(row for (row,) in c.execute(f"SELECT CAST(t AS text) FROM {name} t".encode())) for name in names}
+        return {
+            name: _hashed(row for (row,) in c.execute(f"SELECT CAST(t AS text) FROM {name} t".encode()))
+            for name in names
+        }
 
 
 def _hashed(rows: Iterator[str]) -> tuple[int, str]:

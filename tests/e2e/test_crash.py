@@ -30,18 +30,24 @@ def home() -> Iterator[Home]:
         yield made
 
 
-@pytest.mark.parametrize("kind", ["oneroster", "edfi"])
-def test_a_killed_worker_costs_no_page_and_changes_nothing(home: Home, kind: str) -> None:
-    with a_system(kind, SMALL) as system:
-        whole = undisturbed(home, system)
-        killed = interrupted(home, system, whole, f"{kind} killed", Random(SEED), pulling=1, resolving=1)
-        assert killed["pulling"]
+@pytest.fixture(scope="module")
+def pulled(request: pytest.FixtureRequest, home: Home) -> Iterator[tuple["System", "Whole"]]:
+    """A system, and what an undisturbed run makes of it."""
+    with a_system(request.param, SMALL) as system:
+        yield system, undisturbed(home, system)
 
 
-def test_a_worker_that_wakes_up_after_its_takeover_writes_nothing_and_ends(home: Home) -> None:
-    with a_system("oneroster", SMALL) as system:
-        whole = undisturbed(home, system)
-        stopped_and_woken(home, system, whole, "stopped", Random(SEED))
+@pytest.mark.parametrize("pulled", ["oneroster", "edfi"], indirect=True)
+def test_a_killed_worker_costs_no_page_and_changes_nothing(home: Home, pulled: tuple["System", "Whole"]) -> None:
+    killed = interrupted(home, *pulled, f"{pulled[0].kind} killed", Random(SEED), pulling=1, resolving=1)
+    assert killed["pulling"] == 1
+
+
+@pytest.mark.parametrize("pulled", ["oneroster"], indirect=True)
+def test_a_worker_that_wakes_up_after_its_takeover_writes_nothing_and_ends(
+    home: Home, pulled: tuple["System", "Whole"]
+) -> None:
+    stopped_and_woken(home, *pulled, "stopped", Random(SEED))
 
 
 # --- what the proof of fifty kills does too ---------------------------------------------------------------

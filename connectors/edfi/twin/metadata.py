@@ -57,10 +57,10 @@ class Metadata:
         ]
 
     def data_url(self, request: Request) -> str:
-        return _base(request) + self.data_path
+        return _address(request) + self.data_path
 
     async def _discovery(self, request: Request) -> Response:
-        base, release = _base(request), self._release
+        base, release = _address(request), self._release
         # Ed-Fi: whether the addresses end with a slash changed with the releases.
         end = "/" if release.modern else ""
         return JSONResponse(
@@ -102,7 +102,7 @@ class Metadata:
         )
 
     async def _specifications(self, request: Request) -> Response:
-        address = f"{_base(request)}/metadata{self.data_path}/resources/swagger.json"
+        address = f"{_address(request)}/metadata{self.data_path}/resources/swagger.json"
         return JSONResponse([{"name": "Resources", "endpointUri": address, "prefix": ""}])
 
     async def _specification(self, request: Request) -> Response:
@@ -119,5 +119,5 @@ class Metadata:
         return JSONResponse({"swagger": "2.0", **document, "parameters": {"limit": {**parameter, **limit}}})
 
 
-def _base(request: Request) -> str:
+def _address(request: Request) -> str:
     return str(request.base_url).rstrip("/")

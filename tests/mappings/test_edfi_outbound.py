@@ -1,0 +1,515 @@
+"""What an Ed-Fi destination gets of a plan: bodies the standard describes, no word too many, every loss told."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator, FormatChecker
+
+from gateway.connector import Document, Loss
+from gateway.mapping import Parties
+from gateway.schema.plan import Part, Plan, canonical
+from mappings.edfi import MAPPING
+from mappings.edfi.outbound import CORE, STATEMENT_LIMIT, EdfiProfile, outbound
+
+STANDARDS = {"4.0": "3.3", "5.0": "5.2"}
+"""Data standard of the API -> the descriptor set it ships with."""
+COMPONENTS = {
+    "programs": "edFi_program",
+    "studentProgramAssociations": "edFi_studentProgramAssociation",
+    "interventions": "edFi_intervention",
+    "studentInterventionAssociations": "edFi_studentInterventionAssociation",
+}
+
+
+def entity(n: int) -> str:
+    return f"00000000-0000-4000-8000-{n:012d}"
+
+
+STUDENT, SCHOOL, TEACHER, MOTHER, PRINCIPAL, RESULT = map(entity, range(1, 7))
+PARTIES = Parties(plan=entity(77), student="0012001", organization="990100", staff={TEACHER: "T-4471"})
+DEFAULT = EdfiProfile()
+OPTIONS = ("include_staff", "include_need_statements", "include_diagnoses")
+WIDEST = EdfiProfile(
+    participation_status=f"{CORE}/ParticipationStatusDescriptor#Active in Program",
+    **dict.fromkeys(OPTIONS, True),
+)
+FRIEND = {"name": "planted: Odalys", "side": "partner", "organization": "planted: club", "agreement": "planted: 7"}
+
+
+def full() -> dict[str, Any]:
+    """A plan in which every field is stated somewhere, and every free text begins with `planted`."""
+    return {
+        "title": "planted: title",
+        "student": STUDENT,
+        "school": SCHOOL,
+        "coordinator": TEACHER,
+        "period_start": "2026-09-01",
+        "period_end": "2027-05-28",
+        "next_review_on": "2026-10-27",
+        "tier": "targeted",
+        "strengths": [
+            {
+                "domain": "enrichment",
+                "statement": "planted: strength",
+                "said_by": "family",
+                "as_of": "2026-08-20",
+                "evidence": [{"observation": "planted: seen", "on": "2026-08-21", "by": FRIEND}],
+            }
+        ],
+        "interests": [{"statement": "planted: boats", "said_by": "student", "as_of": "2026-08-20"}],
+        "needs": [
+            {
+                "domain": "attendance_engagement",
+                "statement": "planted: first need",
+                "severity": "high",
+                "status": "addressed",
+                "evidence": [{"assessment_result": RESULT}],
+            },
+            {"domain": "mental_health", "statement": "planted: unanswered need"},
+            {"domain": "behavior", "statement": "planted: mistaken need", "status": "entered_in_error"},
+            {"domain": "physical_health", "statement": "planted: need met at home"},
+        ],
+        "goals": [
+            {
+                "domain": "academic",
+                "statement": "planted: goal",
+                "addresses": ["need-1", "need-3", "interest-1"],
+                "baseline": {"measure": "planted: words", "value": "planted: level", "on": "2026-08-20"},
+                "targets": [
+                    {
+                        "measure": "planted: words",
+                        "comparator": "more_than",
+                        "value": 90,
+                        "unit": "planted: a minute",
+                        "due_on": "2027-02-01",
+                    },
+                    {"measure": "planted: level", "value": "planted: fluent", "due_on": "2027-05-01"},
+                ],
+                "lifecycle": "active",
+                "achievement": "improving",
+            },
+            {
+                "domain": "academic",
+                "statement": "planted: goal at home",
+                "addresses": ["need-4"],
+                "baseline_unknown_until": "2026-10-01",
+            },
+        ],
+        "supports": [
+            {
+                "name": "planted: group",
+                "kind": "counseling",
+                "goals": ["goal-1"],
+                "setting": "in_school",
+                "delivery_method": "small_group",
+                "intensity": "intensive",
+                "frequency": 3,
+                "frequency_interval": "week",
+                "duration_minutes": 30,
+                "begin_on": "2026-09-07",
+                "end_on": "2027-01-29",
+                "owner": TEACHER,
+                "status": "in_progress",
+            },
+            {"name": "planted: hour", "kind": "tutoring", "goals": ["goal-1"], "setting": "virtual", "owner": FRIEND},
+            {"name": "planted: home", "kind": "mentoring", "goals": ["goal-2"], "setting": "home", "owner": FRIEND},
+            {"name": "planted: 504", "kind": "section_504_accommodation_ref", "goals": ["goal-1"]},
+            {"name": "planted: slip", "kind": "tutoring", "goals": ["goal-1"], "status": "entered_in_error"},
+            {"name": "planted: off", "kind": "tutoring", "goals": ["goal-1"], "status": "cancelled"},
+        ],
+        "team": [{"who": FRIEND, "role": "trusted_adult"}],
+        "consultations": [
+            {
+                "held_on": "2026-08-28",
+                "mode": "video",
+                "participants": [{"who": MOTHER, "role": "parent", "education_rights": "yes"}],
+                "language": "planted: language",
+                "interpreter_used": True,
+                "summary": "planted: summary",
+                "family_statement": "planted: their words",
+                "outcome": "agreed_with_changes",
+                "shown_sha256": "a" * 64,
+                "changes": [{"item": "planted: item", "told": "planted: told"}],
+                "copy_provided_on": "2026-08-30",
+            }
+        ],
+        "attempts": [
+            {
+                "contact": MOTHER,
+                "channel": "letter",
+                "on": "2026-08-01",
+                "result": "left_message",
+                "by": TEACHER,
+                "language": "planted: language",
+            }
+        ],
+        "waiver": {
+            "reason": "planted: reason",
+            "approved_by": PRINCIPAL,
+            "approved_on": "2026-08-29",
+            "expires_on": "2026-09-29",
+        },
+    }
+
+
+SENT = ("planted: group", "planted: hour")
+"""The supports that leave; the second has neither begin, end nor minutes of its own."""
+
+
+def sent(content: dict[str, Any], profile: EdfiProfile = DEFAULT) -> tuple[list[Document], list[Loss]]:
+    return outbound(Plan.model_validate(content), PARTIES, profile, MAPPING.codes())
+
+
+def leaves(value: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
+    """Every stated scalar, by JSON pointer."""
+    if isinstance(value, dict | list):
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(part, f"{pointer}/{name}")
+    elif value is not None:
+        yield pointer, value
+
+
+def planted(value: Any) -> set[str]:
+    """The free text in there, with what stands around it."""
+    return {leaf for _, leaf in leaves(value) if isinstance(leaf, str) and "planted" in leaf}
+
+
+def changed(content: dict[str, Any], pointer: str, value: Any) -> dict[str, Any]:
+    """A copy in which one leaf is another."""
+    other: dict[str, Any] = json.loads(json.dumps(content))
+    *way, last = pointer.strip("/").split("/")
+    place: Any = other
+    for name in way:
+        place = place[int(name)] if isinstance(place, list) else place[name]
+    place[last] = value
+    return other
+
+
+def bodies(documents: list[Document], resource: str) -> list[dict[str, Any]]:
+    return [document.body for document in documents if document.resource == resource]
+
+
+# --- the sample is what it says ------------------------------------------------------------------------------
+
+
+def parts(value: Any) -> Iterator[Part]:
+    if isinstance(value, Part):
+        yield value
+        for name in type(value).model_fields:
+            yield from parts(getattr(value, name))
+    for item in value if isinstance(value, list) else ():
+        yield from parts(item)
+
+
+def test_the_sample_states_every_field_and_plants_every_text() -> None:
+    stated = {
+        (type(part).__name__, name)
+        for part in parts(Plan.model_validate(full()))
+        for name in type(part).model_fields
+        if getattr(part, name) not in (None, [], {})
+    }
+    schema = Plan.model_json_schema()
+    described = {"Plan": schema, **schema["$defs"]}
+    assert stated == {(part, name) for part in described for name in described[part]["properties"]}
+    free = {
+        (part, name)
+        for part in described
+        for name, property in described[part]["properties"].items()
+        for way in [property, *property.get("anyOf", ())]
+        if way.get("type") == "string" and not way.keys() & {"enum", "format", "pattern", "const"}
+    }
+    assert len(free) >= 20
+    assert free == {
+        (type(part).__name__, name)
+        for part in parts(Plan.model_validate(full()))
+        for name in type(part).model_fields
+        if str(getattr(part, name)).startswith("planted")
+    }
+
+
+# --- the published contract ----------------------------------------------------------------------------------
+
+
+@cache
+def contract(path: Path) -> dict[str, Any]:
+    """One OpenAPI document in which no component takes a property that it does not name."""
+    document: dict[str, Any] = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+    for component in document["components"]["schemas"].values():
+        component["additionalProperties"] = False
+    return document
+
+
+@cache
+def core_values(path: Path) -> frozenset[str]:
+    sets = json.loads(path.read_text())
+    return frozenset(f"{one['namespace']}#{one['codeValue']}" for codes in sets.values() for one in codes)
+
+
+@pytest.mark.parametrize("standard", STANDARDS)
+@pytest.mark.parametrize("profile", [DEFAULT, WIDEST], ids=["default", "widest"])
+def test_every_body_is_one_the_standard_describes(contracts: Path, standard: str, profile: EdfiProfile) -> None:
+    document = contract(contracts / "edfi-openapi" / f"resources-ds-{standard}.yaml")
+    documents, _ = sent(full(), profile)
+    assert {one.resource for one in documents} == set(COMPONENTS)
+    for one in documents:
+        schema = {"$ref": f"#/components/schemas/{COMPONENTS[one.resource]}", "components": document["components"]}
+        Draft202012Validator(schema, format_checker=FormatChecker()).validate(one.body)
+
+
+@pytest.mark.parametrize("standard", STANDARDS)
+def test_every_code_that_is_sent_by_default_ships_with_the_standard(contracts: Path, standard: str) -> None:
+    core = core_values(contracts / "edfi" / "derived" / f"descriptors-{STANDARDS[standard]}.json")
+    targets = {
+        row.target
+        for name, table in MAPPING.codes().tables.items()
+        if name.startswith("out_")
+        for row in table.values()
+        if row.target
+    }
+    chosen = {value for value in DEFAULT.model_dump().values() if str(value).startswith("uri://")}
+    used = {value for one in sent(full())[0] for at, value in leaves(one.body) if at.endswith("Descriptor")}
+    assert len(targets) >= 6 and len(chosen) == 2 and used <= targets | chosen
+    assert targets | chosen <= core
+
+
+# --- nothing lost in silence ---------------------------------------------------------------------------------
+
+ANOTHER = {
+    "period_start": "2026-09-02",
+    "period_end": "2027-05-27",
+    "kind": "other",
+    "delivery_method": "whole_class",
+    "duration_minutes": 31,
+    "begin_on": "2026-09-08",
+    "end_on": "2027-01-30",
+    "owner": None,
+    "statement": "planted: another need",
+    "domain": "academic",
+}
+"""What is sent, when it is: another value of it must make another document."""
+
+
+def is_bookkeeping(pointer: str) -> bool:
+    """Names of items and their counters, and the student, whom the destination knows by a number of its own."""
+    return pointer == "/student" or pointer.endswith("/id") or pointer.startswith("/numbered/")
+
+
+@pytest.mark.parametrize("on", list(product([False, True], repeat=len(OPTIONS))), ids=str)
+def test_what_is_stated_is_sent_or_reported(on: tuple[bool, ...]) -> None:
+    profile = EdfiProfile(**dict(zip(OPTIONS, on, strict=True)))
+    content = json.loads(Plan.model_validate(full()).model_dump_json())
+    documents, losses = sent(content, profile)
+    lost = [loss.pointer for loss in losses]
+    assert len(set(lost)) == len(lost)
+    here = {pointer for pointer, _ in leaves(content) if not is_bookkeeping(pointer)}
+    for pointer in lost:
+        assert any(leaf == pointer or leaf.startswith(f"{pointer}/") for leaf in here), f"{pointer} is not stated"
+    reported = {leaf for leaf in here for pointer in lost if leaf == pointer or leaf.startswith(f"{pointer}/")}
+    assert {leaf.rpartition("/")[2] for leaf in here - reported} <= ANOTHER.keys()
+    for leaf in here - reported:
+        other, _ = sent(changed(content, leaf, ANOTHER[leaf.rpartition("/")[2]]), profile)
+        assert other != documents, f"{leaf} is neither sent nor reported"
+
+
+def test_a_loss_says_whether_it_could_have_been_sent() -> None:
+    kinds = {loss.pointer: loss.kind for loss in sent(full())[1]}
+    withheld = {pointer for pointer, kind in kinds.items() if kind == "withheld"}
+    assert withheld == {
+        *(f"/needs/{n}/{part}" for n in range(4) for part in ("statement", "domain")),
+        *(f"/supports/{n}/{part}" for n in range(2) for part in ("name", "owner")),
+        *(f"/supports/{n}" for n in range(2, 6)),
+    }
+    widest = {loss.pointer: loss.kind for loss in sent(full(), WIDEST)[1]}
+    assert "/needs/0/statement" not in widest and "/supports/0/owner" not in widest
+    assert widest["/needs/1/statement"] == widest["/supports/1/owner"] == widest["/goals/0"] == "cannot"
+
+
+def test_a_reason_quotes_nothing_of_the_plan() -> None:
+    for profile in (DEFAULT, WIDEST):
+        for loss in sent(full(), profile)[1]:
+            assert loss.reason and "planted" not in loss.reason
+
+
+# --- no word too many ----------------------------------------------------------------------------------------
+
+PLAIN = {
+    "programs": {"educationOrganizationReference", "programName", "programTypeDescriptor"},
+    "studentProgramAssociations": {
+        "studentReference",
+        "educationOrganizationReference",
+        "programReference",
+        "beginDate",
+        "endDate",
+        "services",
+    },
+    "interventions": {
+        "interventionIdentificationCode",
+        "educationOrganizationReference",
+        "beginDate",
+        "endDate",
+        "deliveryMethodDescriptor",
+        "interventionClassDescriptor",
+        "minDosage",
+        "maxDosage",
+    },
+    "studentInterventionAssociations": {"interventionReference", "studentReference", "dosage"},
+}
+"""Participation, type of support, dates and minutes: what leaves when nobody chose more."""
+
+
+def test_by_default_no_free_text_leaves_and_each_is_reported() -> None:
+    content = full()
+    documents, losses = sent(content)
+    assert planted(content) and not planted([[one.key, one.body] for one in documents])
+    for resource, names in PLAIN.items():
+        assert {name for body in bodies(documents, resource) for name in body} == names
+    lost = tuple(loss.pointer for loss in losses)
+    for pointer, value in leaves(content):
+        if isinstance(value, str) and value in planted(content):
+            assert any(pointer == one or pointer.startswith(f"{one}/") for one in lost), pointer
+    assert MOTHER not in str(documents) and TEACHER not in str(documents) and "T-4471" not in str(documents)
+
+
+def added(profile: EdfiProfile) -> dict[str, Any]:
+    """What a profile adds to the documents of the default one, by resource, place and property."""
+    before, after = sent(full())[0], sent(full(), profile)[0]
+    assert [(one.resource, one.key) for one in before] == [(one.resource, one.key) for one in after]
+    found = {}
+    for n, (one, other) in enumerate(zip(before, after, strict=True)):
+        assert one.body.items() <= other.body.items()
+        found |= {f"{one.resource}/{n}/{name}": other.body[name] for name in other.body.keys() - one.body.keys()}
+    return found
+
+
+def test_an_option_adds_what_it_names_and_nothing_else() -> None:
+    # 0 the program, 1 the participation, then each support's intervention and the student's part in it
+    status, low = WIDEST.participation_status, f"{CORE}/DiagnosisDescriptor#Low Attendance"
+    staff = {"interventions/2/staffs": [{"staffReference": {"staffUniqueId": "T-4471"}}]}
+    diagnoses = {f"interventions/{n}/diagnoses": [{"diagnosisDescriptor": low}] for n in (2, 4)}
+    words = "planted: first need"
+    statements = {f"studentInterventionAssociations/{n}/diagnosticStatement": words for n in (3, 5)}
+    begun = {
+        "participationStatusDescriptor": status,
+        "statusBeginDate": "2026-09-01",
+        "designatedBy": "Planbridge",
+    }
+    taking_part = {"studentProgramAssociations/1/programParticipationStatuses": [begun]}
+    assert added(EdfiProfile(include_staff=True)) == staff
+    assert added(EdfiProfile(include_diagnoses=True)) == diagnoses
+    assert added(EdfiProfile(include_need_statements=True)) == statements
+    assert added(EdfiProfile(participation_status=status)) == taking_part
+    assert added(WIDEST) == staff | diagnoses | statements | taking_part
+    assert planted([one.body for one in sent(full(), WIDEST)[0]]) == {words}
+
+
+def test_the_program_is_made_where_missing_only_if_that_is_wanted() -> None:
+    first, *others = sent(full())[0]
+    assert (first.resource, first.create_only) == ("programs", True)
+    assert sent(full(), EdfiProfile(create_program=False))[0] == others
+    assert not any(one.create_only for one in others)
+
+
+def test_a_text_over_the_limit_is_a_loss_and_never_cut() -> None:
+    profile = EdfiProfile(include_need_statements=True)
+    for length, fits in ((STATEMENT_LIMIT, True), (STATEMENT_LIMIT + 1, False)):
+        content = changed(full(), "/needs/0/statement", "n" * length)
+        documents, losses = sent(content, profile)
+        there = [body.get("diagnosticStatement") for body in bodies(documents, "studentInterventionAssociations")]
+        assert there == (["n" * length] * 2 if fits else [None, None])
+        assert ("/needs/0/statement" in {loss.pointer for loss in losses}) is not fits
+
+
+def test_needs_that_fit_one_by_one_but_not_together_are_a_loss_too() -> None:
+    content = changed(full(), "/goals/0/addresses", ["need-1", "need-2"])
+    for n in (0, 1):
+        content = changed(content, f"/needs/{n}/statement", "n" * (STATEMENT_LIMIT // 2))
+    documents, losses = sent(content, EdfiProfile(include_need_statements=True))
+    assert not [one for one in documents if "diagnosticStatement" in one.body]
+    assert {"/needs/0/statement", "/needs/1/statement"} <= {loss.pointer for loss in losses}
+
+
+# --- the same object for ever --------------------------------------------------------------------------------
+
+
+def names(documents: list[Document]) -> list[tuple[str, str]]:
+    return [(one.resource, one.identity) for one in documents]
+
+
+@pytest.mark.parametrize("profile", [DEFAULT, WIDEST], ids=["default", "widest"])
+def test_the_same_plan_gives_the_same_documents(profile: EdfiProfile) -> None:
+    plan = Plan.model_validate(full())
+    again = json.loads(canonical(plan))
+    backwards = {name: again[name] for name in reversed(list(again))}
+    assert sent(full(), profile) == sent(again, profile) == sent(backwards, profile)
+
+
+def test_keys_hold_nothing_of_what_the_plan_says() -> None:
+    documents = sent(full(), WIDEST)[0]
+    assert not planted([one.key for one in documents])
+    reworded = json.loads(json.dumps(full()).replace("planted: ", "quite another "))
+    assert names(sent(reworded, WIDEST)[0]) == names(documents)
+    codes = [body["interventionIdentificationCode"] for body in bodies(documents, "interventions")]
+    assert len(set(codes)) == len(SENT) and all(len(code) <= 60 for code in codes)
+    assert not any(known in code for code in codes for known in (PARTIES.plan, PARTIES.student, STUDENT))
+
+
+def test_a_support_keeps_its_key_whatever_happens_to_the_others() -> None:
+    content = json.loads(Plan.model_validate(full()).model_dump_json())
+    first, second = bodies(sent(content)[0], "interventions")
+    content["supports"] = [content["supports"][1]]
+    assert bodies(sent(content)[0], "interventions") == [second]
+    content["supports"].append({"name": "planted: new", "kind": "tutoring", "goals": ["goal-1"]})
+    _, new = (body["interventionIdentificationCode"] for body in bodies(sent(content)[0], "interventions"))
+    assert new not in (first["interventionIdentificationCode"], second["interventionIdentificationCode"])
+
+
+def test_another_plan_has_other_keys() -> None:
+    other = Parties(entity(78), PARTIES.student, PARTIES.organization, PARTIES.staff)
+    documents, _ = outbound(Plan.model_validate(full()), other, DEFAULT, MAPPING.codes())
+    codes = [{body["interventionIdentificationCode"] for body in bodies(one, "interventions")}
+             for one in (documents, sent(full())[0])]  # fmt: skip
+    assert codes[0].isdisjoint(codes[1])
+
+
+# --- what a support says -------------------------------------------------------------------------------------
+
+
+def test_dates_minutes_and_method_are_the_supports_own_or_the_plans() -> None:
+    first, second = bodies(sent(full())[0], "interventions")
+    assert (first["beginDate"], first["endDate"]) == ("2026-09-07", "2027-01-29")
+    assert (second["beginDate"], second["endDate"]) == ("2026-09-01", "2027-05-28")
+    assert (first["minDosage"], first["maxDosage"]) == (30, 30) and "minDosage" not in second
+    methods = [body["deliveryMethodDescriptor"].rpartition("#")[2] for body in (first, second)]
+    assert methods == ["Small Group", "Individual"]
+
+
+def test_each_service_is_named_once_from_its_first_day() -> None:
+    content = full()
+    content["supports"].append({"name": "planted: more", "kind": "counseling", "begin_on": "2026-09-03"})
+    [participation] = bodies(sent(content)[0], "studentProgramAssociations")
+    service = f"{CORE}/ServiceDescriptor#Counseling services"
+    assert participation["services"] == [{"serviceDescriptor": service, "serviceBeginDate": "2026-09-03"}]
+
+
+@pytest.mark.parametrize("setting", ["in_school", "virtual", "hospital_homebound"])
+def test_what_the_school_gives_is_sent_wherever_it_is_given(setting: str) -> None:
+    assert len(bodies(sent(changed(full(), "/supports/0/setting", setting))[0], "interventions")) == 2
+
+
+@pytest.mark.parametrize("setting", ["out_of_school_program", "home", "community"])
+def test_what_others_give_outside_school_stays_here(setting: str) -> None:
+    documents, losses = sent(changed(full(), "/supports/0/setting", setting))
+    assert len(bodies(documents, "interventions")) == 1
+    assert ("/supports/0", "withheld") in {(loss.pointer, loss.kind) for loss in losses}
+
+
+def test_a_cancelled_support_with_a_last_day_is_ended_at_the_destination() -> None:
+    content = changed(full(), "/supports/5/end_on", "2026-10-01")
+    *_, last = bodies(sent(content)[0], "interventions")
+    assert last["endDate"] == "2026-10-01"
