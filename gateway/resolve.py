@@ -148,13 +148,13 @@ async def _resolve_kind(c: AsyncConnection, attempt: Attempt, kind: Kind, source
 
 async def _link(c: AsyncConnection, attempt: Attempt, kind: Kind, sources: Sources) -> None:
     """Give each new key an entity: its own where its connection may publish, else the one it matches."""
-    keys = await changes.unlinked(c, kind.name)
-    for start in range(0, len(keys), CHUNK):
-        chunk = keys[start : start + CHUNK]
+    last = (0, "")
+    while keys := await changes.unlinked(c, kind.name, last):
+        last = keys[-1]
         if kind.system_of_record or kind.name == "person":
-            await _link_recognised(c, attempt, kind, sources, chunk)
+            await _link_recognised(c, attempt, kind, sources, keys)
         else:
-            await changes.add_links(c, attempt, kind.name, _first_sight(kind, sources, chunk))
+            await changes.add_links(c, attempt, kind.name, _first_sight(kind, sources, keys))
 
 
 def _first_sight(kind: Kind, sources: Sources, keys: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str, str, str]]:

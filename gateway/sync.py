@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -20,6 +20,9 @@ from gateway.store import registers, runs
 from gateway.store.database import Store
 from gateway.store.runs import Attempt, Reject, StagedPage, StagedRow
 from gateway.store.tokens import DistrictTokens
+
+STAGED_AT_ONCE = 2
+"""Pages being decoded and written at a time: many may be on their way, but decoded ones cost ten times the memory."""
 
 
 async def run(store: Store, district: int, run_id: int) -> Outcome | None:
@@ -87,6 +90,7 @@ class Collection:
     mapping: Mapping
     edge: Edge
     in_flight: int
+    staging: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STAGED_AT_ONCE))
 
     async def all_pages(self, staged: dict[str, tuple[str, ...]]) -> None:
         """Pull every page that is not staged yet. `staged` tells which are, and what each made known."""
@@ -110,9 +114,15 @@ class Collection:
     async def one_page(self, cursor: str) -> tuple[str, ...]:
         """Pull, decode, map and stage one page; returns the cursors it makes known."""
         page = await self.source.pull(self.resource, cursor)
+        async with self.staging:
+            await self.stage(cursor, page)
+        return page.next
+
+    async def stage(self, cursor: str, page: Page) -> None:
+        """Decode, map and write one page; what was published already is not mapped again."""
         decoded = decode(self.resource, page, self.edge)
         known = await runs.known_hashes(self.store, self.attempt, self.resource.name, [row.key for row in decoded.rows])
-        staged = map_rows(self.resource, self.mapping, decoded, known)
+        mapped = map_rows(self.resource, self.mapping, decoded, known)
         await runs.stage(
             self.store,
             self.attempt,
@@ -120,16 +130,15 @@ class Collection:
                 collection=self.resource.name,
                 cursor=cursor,
                 next=page.next,
-                rows=staged.rows,
+                rows=mapped.rows,
                 received=len(page.rows) + len(page.unreadable),
-                rejects=[*decoded.rejects, *staged.rejects],
+                rejects=[*decoded.rejects, *mapped.rejects],
                 total=page.total,
                 absent=page.absent,
                 unkeyed=len(decoded.rejects),
-                unmapped=[(table, code, n) for (table, code), n in staged.unmapped.items()],
+                unmapped=[(table, code, n) for (table, code), n in mapped.unmapped.items()],
             ),
         )
-        return page.next
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ class PlanState(BaseModel):
     id: str
     state: str
     revision: int = Field(description="An edit names it in If-Match.")
-    content: dict = {}
     version: int | None = Field(description="The newest finalized version.")
 
 

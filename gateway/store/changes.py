@@ -62,7 +62,7 @@ async def must_resolve_all(c: AsyncConnection, district: int) -> bool:
 async def entity_counts(c: AsyncConnection) -> dict[str, int]:
     """Kind -> how many entities are published."""
     rows = await c.execute(text("SELECT kind, count(*) FROM entity GROUP BY kind"))
-    return dict(rows.tuples().all())
+    return {kind: count for kind, count in rows}
 
 
 # The shape of a plan is said where estimates cannot be right: whole sets are compared by hash, small sets are
@@ -227,17 +227,18 @@ async def touch_retried(c: AsyncConnection, kind: str) -> None:
     )
 
 
-async def unlinked(c: AsyncConnection, kind: str) -> list[tuple[int, str]]:
-    """Touched keys with an anchor and without an entity yet: (connection, key), in a stable order."""
+async def unlinked(c: AsyncConnection, kind: str, after: tuple[int, str]) -> list[tuple[int, str]]:
+    """The next chunk of touched keys with an anchor and without an entity yet: (connection, key), in order."""
     rows = await c.execute(
         text(
             "SELECT t.connection_id, t.key FROM touched t WHERE t.kind = :kind AND NOT t.done "
+            "AND (t.connection_id, t.key) > (:connection, :key) "
             "AND NOT EXISTS (SELECT FROM link l WHERE l.connection_id = t.connection_id "
             "  AND l.kind = t.kind AND l.key = t.key) "
             "AND EXISTS (SELECT FROM claim c WHERE c.connection_id = t.connection_id AND c.kind = t.kind "
-            "  AND c.key = t.key AND c.anchor AND c.same_as IS NULL) ORDER BY 1, 2"
+            "  AND c.key = t.key AND c.anchor AND c.same_as IS NULL) ORDER BY 1, 2 LIMIT :chunk"
         ),
-        {"kind": kind},
+        {"kind": kind, "connection": after[0], "key": after[1], "chunk": CHUNK},
     )
     return [(row.connection_id, row.key) for row in rows]
 

@@ -1,0 +1,549 @@
+"""A finalized plan on its way into Ed-Fi: real PostgreSQL here, the twin over a socket there, and what goes wrong."""
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from connectors.edfi.server import EdfiSettings
+from connectors.edfi.twin import refusals, twin
+from gateway import delivery, jobs, planning, sync
+from gateway.errors import ConfigError, Refused, Unavailable
+from gateway.store import deliveries, reading, registers
+from gateway.store import plans as stored
+from gateway.store.database import Store
+from gateway.store.plans import StoredVersion
+from gateway.store.registers import Actor
+from synthetic import build
+from tests.serving import serve
+
+STANDARDS = ("4.0", "5.0")
+DISTRICT = build(schools=1, students=24, seed=11)
+COUNSELOR = Actor("Ottoline Farrow", "educator")
+WRITTEN = ("programs", "studentProgramAssociations", "interventions", "studentInterventionAssociations")
+NEED = "Loses the thread of long texts."
+
+
+class Gate:
+    """What stands before the twin: while told so, it refuses the writes of a resource as the server would, or does
+    them and never says so."""
+
+    def __init__(self, app: ASGIApp, *, modern: bool) -> None:
+        self._app = app
+        self._modern = modern
+        self.closed = ""
+        self.silent = ""
+        self.swallowed = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = str(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else ""
+        if self.closed and path.endswith(f"/{self.closed}"):
+            refusal = refusals.denied_action("Read Only", "create", self.closed)
+            await refusals.render(refusal, modern=self._modern, correlation=None)(scope, receive, send)
+        elif self.silent and path.endswith(f"/{self.silent}"):
+            await self._app(scope, receive, self._swallow)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        else:
+            await self._app(scope, receive, send)
+
+    async def _swallow(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            assert message["status"] in (200, 201)
+            self.swallowed += 1
+
+
+@dataclass
+class There:
+    """The twin, looked at by somebody who is not the gateway."""
+
+    url: str
+    gate: Gate
+    http: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        # There is nothing to encrypt on loopback, and reading the system's certificates takes long.
+        urls = httpx.get(self.url, verify=False).json()["urls"]
+        grant = {"grant_type": "client_credentials"}
+        token = httpx.post(urls["oauth"], data=grant, auth=("demo-key", "demo-secret"), verify=False).json()
+        self.http = httpx.Client(
+            base_url=urls["dataManagementApi"].rstrip("/") + "/ed-fi",
+            headers={"Authorization": f"Bearer {token['access_token']}"},
+            verify=False,
+        )
+
+    def all(self, resource: str) -> list[dict[str, Any]]:
+        found = [without_bookkeeping(row) for row in self.http.get(resource, params={"limit": 500}).json()]
+        return sorted(found, key=lambda row: json.dumps(row, sort_keys=True))
+
+    def held(self) -> dict[str, list[dict[str, Any]]]:
+        return {resource: self.all(resource) for resource in WRITTEN}
+
+    def faults(self, *faults: dict[str, Any]) -> None:
+        assert httpx.put(f"{self.url}/_twin/faults", json=faults, verify=False).status_code == 204
+
+    def forget(self) -> None:
+        """Begin a new log."""
+        assert httpx.delete(f"{self.url}/_twin/log", verify=False).status_code == 204
+
+    def asked(self) -> list[tuple[str, str, int | None]]:
+        """Every request for data since, as (method, resource, status)."""
+        log = httpx.get(f"{self.url}/_twin/log", verify=False).json()
+        return [
+            (entry["method"], entry["path"].rpartition("/ed-fi/")[2], entry["status"])
+            for entry in log
+            if "/ed-fi/" in entry["path"]
+        ]
+
+
+def without_bookkeeping(value: Any) -> Any:
+    """A record as it was written: without what a server adds."""
+    if isinstance(value, dict):
+        added = ("id", "link", "_etag", "_lastModifiedDate")
+        return {name: without_bookkeeping(part) for name, part in value.items() if name not in added}
+    return [without_bookkeeping(part) for part in value] if isinstance(value, list) else value
+
+
+@contextmanager
+def an_ods(standard: str) -> Iterator[There]:
+    gate = Gate(twin(DISTRICT, standard=standard), modern=standard == "5.0")
+    with serve(gate) as url:
+        there = There(url, gate)
+        with there.http:
+            yield there
+
+
+@dataclass
+class Here:
+    """One district of the gateway that has pulled its Ed-Fi system, and one plan in it."""
+
+    store: Store
+    district: int
+    there: There
+    student: str
+    teacher: str
+    plan: str = ""
+
+    async def edit(self, change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """Change the plan as it stands."""
+        async with self.store.transaction(self.district) as c:
+            content = (await stored.load(c, self.plan)).content
+        change(content)
+        await planning.edit(self.store, self.district, self.plan, content, COUNSELOR)
+        return content
+
+    async def finalize(self) -> StoredVersion:
+        """Put it before the family, hold the consultation today, finalize."""
+        await planning.take(self.store, self.district, self.plan, "consult", COUNSELOR)
+        async with self.store.transaction(self.district) as c:
+            [*_, seen] = [e for e in await stored.events(c, self.plan) if e["act"] == "shown"]
+        meeting = {
+            "held_on": date.today().isoformat(),
+            "participants": [{"who": {"name": "Imre Halloway", "side": "family"}, "role": "guardian"}],
+            "outcome": "agreed",
+            "shown_sha256": seen["detail"]["shown_sha256"],
+        }
+        await self.edit(lambda content: content.update(consultations=[meeting]))
+        version = await planning.take(self.store, self.district, self.plan, "finalize", COUNSELOR)
+        assert isinstance(version, StoredVersion)
+        return version
+
+    async def begin_delivery(self) -> int:
+        number, _ = await delivery.request(self.store, self.district, self.plan, "ods", COUNSELOR)
+        return number
+
+    async def push(self) -> dict[str, Any]:
+        """Deliver the newest version as the worker does; what became of it."""
+        number = await self.begin_delivery()
+        await jobs.deliver_job(self.store, self.district, number)
+        return await self.outcome(number)
+
+    async def outcome(self, number: int) -> dict[str, Any]:
+        async with self.store.transaction(self.district) as c:
+            return await deliveries.status(c, number)
+
+    async def profile(self, **choices: Any) -> None:
+        found = await registers.connection(self.store, self.district, "ods")
+        async with self.store.transaction(self.district) as c:
+            await deliveries.set_profile(c, self.district, found.id, choices)
+
+    async def intended(self) -> dict[str, list[dict[str, Any]]]:
+        """What the preview says the newest version would send."""
+        made = await delivery.preview(self.store, self.district, self.plan, "ods")
+        found = {resource: [d.body for d in made.documents if d.resource == resource] for resource in WRITTEN}
+        return {name: sorted(rows, key=lambda row: json.dumps(row, sort_keys=True)) for name, rows in found.items()}
+
+
+@pytest.fixture
+def standard() -> str:
+    return "5.0"
+
+
+@pytest.fixture
+async def here(store: Store, district: int, standard: str) -> AsyncIterator[Here]:
+    """A district that has pulled its Ed-Fi system, with a draft that may be finalized after a consultation."""
+    with an_ods(standard) as there:
+        settings = EdfiSettings(
+            base_url=there.url,
+            key="demo-key",
+            secret="demo-secret",
+            education_organization_id=DISTRICT.number,
+            allow_private=True,
+        )
+        plain = settings.model_dump(mode="json", exclude={"secret"})
+        number = await registers.add_connection(
+            store, district, "ods", "edfi", plain, {"secret": "demo-secret"}, COUNSELOR
+        )
+        run = await jobs.request_pull(store, district, number, COUNSELOR)
+        assert run is not None and await sync.run(store, district, run) is not None
+        people = await reading.entities(store, district, "person")
+        students = [one for one in people if one.get("population") == "student"]
+        staff = [one for one in people if one.get("population") == "staff" and one.get("roles")]
+        assert len(students) == len(DISTRICT.students)
+        made = Here(store, district, there, students[0]["id"], staff[0]["id"])
+        made.plan = await planning.begin(store, district, made.student, COUNSELOR)
+        await made.edit(lambda content: content.update(body(made)))
+        yield made
+
+
+def body(here: Here) -> dict[str, Any]:
+    today = date.today()
+    later = (today + timedelta(days=90)).isoformat()
+    return {
+        "coordinator": here.teacher,
+        "strengths": [{"statement": "Draws maps of everything."}],
+        "needs": [{"domain": "academic", "statement": NEED, "evidence": [{"observation": "Read aloud in class."}]}],
+        "goals": [
+            {
+                "domain": "academic",
+                "statement": "Retells a chapter.",
+                "addresses": ["need-1"],
+                "baseline": {"measure": "retelling", "value": 1, "on": today.isoformat()},
+                "targets": [{"measure": "retelling", "value": 4, "due_on": later}],
+            }
+        ],
+        "supports": [
+            {"name": "Reading group", "kind": "counseling", "duration_minutes": 30, **owned(here.teacher)},
+            {"name": "Map club", "kind": "tutoring", "delivery_method": "small_group", **owned(here.teacher)},
+            {"name": "Library evening", "kind": "mentoring", "setting": "community", **owned(LIBRARY)},
+        ],
+    }
+
+
+LIBRARY = {"name": "Town library", "side": "partner", "agreement": "volunteers 2026"}
+
+
+def owned(owner: Any) -> dict[str, Any]:
+    return {"owner": owner, "goals": ["goal-1"]}
+
+
+def minutes(support: int, value: int) -> Callable[[dict[str, Any]], Any]:
+    return lambda content: content["supports"][support].update(duration_minutes=value)
+
+
+# --- there and back ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("standard", STANDARDS)
+async def test_a_finalized_plan_is_what_the_destination_holds(here: Here) -> None:
+    version = await here.finalize()
+    intended = await here.intended()
+    assert [len(intended[resource]) for resource in WRITTEN] == [1, 1, 2, 2]
+    found = await here.push()
+    assert (found["state"], found["version"], found["reason"]) == ("delivered", version.version, None)
+    assert Counter(receipt["resource"] for receipt in found["receipts"]) == Counter(
+        {resource: len(rows) for resource, rows in intended.items()}
+    )
+    assert all(receipt["delivered"] for receipt in found["receipts"])
+    assert here.there.held() == intended
+    for document, there in await delivery.read_back(here.store, here.district, here.plan, "ods"):
+        assert there == document.body
+    [student] = {row["studentReference"]["studentUniqueId"] for row in intended["studentProgramAssociations"]}
+    assert student in {one.number for one in DISTRICT.students}
+    assert {loss["pointer"] for loss in found["losses"]} >= {"/strengths/0", "/needs/0/statement", "/supports/2"}
+    assert NEED not in json.dumps(here.there.held())
+
+
+@pytest.mark.parametrize("standard", STANDARDS)
+async def test_pushing_again_asks_nothing_of_the_destination(here: Here) -> None:
+    await here.finalize()
+    await here.push()
+    here.there.forget()
+    again = await here.push()
+    assert here.there.asked() == []
+    assert (again["state"], again["receipts"]) == ("delivered", [])
+
+
+async def test_a_new_version_sends_only_what_changed(here: Here) -> None:
+    first = await here.finalize()
+    await here.push()
+    await here.edit(minutes(0, 45))
+    second = await here.finalize()
+    assert (first.version, second.version) == (1, 2) and first.sha256 != second.sha256
+    here.there.forget()
+    found = await here.push()
+    assert here.there.asked() == [("POST", "interventions", 200), ("POST", "studentInterventionAssociations", 200)]
+    assert [receipt["resource"] for receipt in found["receipts"]] == [
+        "interventions",
+        "studentInterventionAssociations",
+    ]
+    assert here.there.held() == await here.intended()
+    assert {row.get("minDosage") for row in here.there.all("interventions")} == {45, None}
+
+
+async def test_what_a_destination_chose_leaves_with_the_next_push(here: Here) -> None:
+    await here.finalize()
+    await here.push()
+    await here.profile(include_need_statements=True)
+    here.there.forget()
+    await here.push()
+    assert [resource for _, resource, _ in here.there.asked()] == ["studentInterventionAssociations"] * 2
+    assert {row["diagnosticStatement"] for row in here.there.all("studentInterventionAssociations")} == {NEED}
+
+
+async def test_a_support_that_takes_anothers_place_is_another_object(here: Here) -> None:
+    await here.finalize()
+    await here.push()
+    new = {"name": "Choir", "kind": "enrichment_arts", **owned(here.teacher)}
+
+    def replaced(content: dict[str, Any]) -> None:
+        content["supports"][1:] = [new]
+        content.pop("numbered")  # as somebody sends it who keeps the plan in a file of their own
+
+    await here.edit(replaced)
+    await here.finalize()
+    before = {row["interventionIdentificationCode"] for row in here.there.all("interventions")}
+    intended = {row["interventionIdentificationCode"] for row in (await here.intended())["interventions"]}
+    assert len(intended) == 2 and len(intended & before) == 1
+
+
+# --- what goes wrong -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_an_outage_delivers_nothing_and_the_next_attempt_goes_on(here: Here, status: int) -> None:
+    await here.finalize()
+    number = await here.begin_delivery()
+    here.there.faults({"kind": "status", "path": "/interventions", "status": status, "retry_after": 3600, "times": 99})
+    with pytest.raises(Unavailable):
+        await delivery.deliver(here.store, here.district, number)
+    waiting = await here.outcome(number)
+    assert waiting["state"] == "sending"
+    told = {receipt["resource"]: receipt["delivered"] for receipt in waiting["receipts"]}
+    assert told == {"programs": True, "studentProgramAssociations": True, "interventions": False}
+    here.there.faults()
+    here.there.forget()
+    await delivery.deliver(here.store, here.district, number)
+    assert (await here.outcome(number))["state"] == "delivered"
+    assert [resource for _, resource, _ in here.there.asked()] == [*WRITTEN[2:], *WRITTEN[2:]]
+    assert here.there.held() == await here.intended()
+
+
+async def test_a_short_outage_is_waited_out(here: Here) -> None:
+    await here.finalize()
+    here.there.faults({"kind": "status", "path": "/ed-fi/", "status": 503, "retry_after": 0, "times": 2})
+    assert (await here.push())["state"] == "delivered"
+    assert here.there.held() == await here.intended()
+
+
+@pytest.mark.parametrize("standard", STANDARDS)
+async def test_a_refusal_parks_the_delivery_and_a_later_push_ends_it(here: Here) -> None:
+    await here.finalize()
+    here.there.gate.closed = "interventions"
+    parked = await here.push()
+    assert parked["state"] == "parked"
+    assert parked["reason"].startswith("interventions was refused with 403: The key")
+    assert says_nothing_of(here, parked["reason"])
+    told = {receipt["resource"]: (receipt["delivered"], receipt["status"]) for receipt in parked["receipts"]}
+    assert told["interventions"] == (False, 403) and "studentInterventionAssociations" not in told
+    assert here.there.all("interventions") == []
+    here.there.gate.closed = ""
+    here.there.forget()
+    assert (await here.push())["state"] == "delivered"
+    assert {resource for _, resource, _ in here.there.asked()} == set(WRITTEN[2:])
+    assert here.there.held() == await here.intended()
+
+
+@pytest.mark.parametrize("standard", STANDARDS)
+async def test_what_refers_to_something_missing_waits_for_it(here: Here) -> None:
+    await here.finalize()
+    await here.profile(create_program=False)
+    parked = await here.push()
+    assert parked["state"] == "parked"
+    assert "refused with 409" in parked["reason"] and "program is not known to the server" in parked["reason"]
+    assert says_nothing_of(here, parked["reason"])
+    assert not any(here.there.held().values())
+    [wanted] = (await here.intended())["studentProgramAssociations"]
+    key = wanted["programReference"]
+    program = {
+        "educationOrganizationReference": {"educationOrganizationId": key["educationOrganizationId"]},
+        "programName": key["programName"],
+        "programTypeDescriptor": key["programTypeDescriptor"],
+    }
+    assert here.there.http.post("programs", json=program).status_code == 201
+    assert (await here.push())["state"] == "delivered"
+    assert here.there.held() == await here.intended() | {"programs": [program]}
+
+
+def says_nothing_of(here: Here, reason: str) -> bool:
+    student = next(one for one in DISTRICT.students if one.number in json.dumps(DISTRICT_NUMBERS))
+    return not any(word in reason for word in (NEED, here.student, student.number))
+
+
+DISTRICT_NUMBERS = [student.number for student in DISTRICT.students]
+
+
+async def cut_off(here: Here, resource: str) -> int:
+    """A delivery whose sender dies after the destination has taken an object and before it hears so."""
+    number = await here.begin_delivery()
+    here.there.gate.silent, here.there.gate.swallowed = resource, 0
+    sending = asyncio.create_task(delivery.deliver(here.store, here.district, number))
+    async with asyncio.timeout(30):
+        while not here.there.gate.swallowed and not sending.done():  # noqa: ASYNC110 the gate is in another thread
+            await asyncio.sleep(0.01)
+    sending.cancel()
+    with suppress(asyncio.CancelledError):
+        await sending
+    here.there.gate.silent = ""
+    return number
+
+
+@pytest.mark.parametrize("resource", WRITTEN)
+async def test_who_dies_before_writing_it_down_makes_no_second_object(here: Here, resource: str) -> None:
+    await here.finalize()
+    number = await cut_off(here, resource)
+    told = {receipt["resource"]: receipt["delivered"] for receipt in (await here.outcome(number))["receipts"]}
+    assert told[resource] is False and len(here.there.all(resource)) == 1
+    await delivery.deliver(here.store, here.district, number)
+    assert (await here.outcome(number))["state"] == "delivered"
+    assert here.there.held() == await here.intended()
+
+
+async def test_what_may_have_arrived_is_not_taken_for_what_was_delivered(here: Here) -> None:
+    await here.finalize()
+    await here.push()
+    before = here.there.held()
+    await here.edit(minutes(0, 45))
+    await here.finalize()
+    await cut_off(here, "interventions")
+    assert here.there.held() != before
+    await here.edit(minutes(0, 30))
+    await here.finalize()
+    assert (await here.push())["state"] == "delivered"
+    assert here.there.held() == await here.intended() == before
+
+
+async def test_an_attempt_that_was_taken_over_sends_nothing_more(here: Here) -> None:
+    await here.finalize()
+    number = await cut_off(here, "interventions")
+    delayed = await deliveries.begin(here.store, here.district, number)
+    assert delayed is not None
+    await delivery.deliver(here.store, here.district, number)
+    assert await deliveries.begin(here.store, here.district, number) is None
+    made = await delivery.preview(here.store, here.district, here.plan, "ods")
+    with pytest.raises(deliveries.Fenced):
+        await deliveries.claim(here.store, delayed, made.documents[0], "0" * 64)
+    assert (await here.outcome(number))["state"] == "delivered"
+
+
+# --- what nobody can do --------------------------------------------------------------------------------------
+
+
+async def test_only_a_finalized_version_is_pushed(here: Here) -> None:
+    for step in ("", "consult"):
+        if step:
+            await planning.take(here.store, here.district, here.plan, "consult", COUNSELOR)
+        with pytest.raises(Refused) as refused:
+            await here.begin_delivery()
+        assert refused.value.code == "plan-not-finalized"
+    assert not any(here.there.held().values())
+    await planning.take(here.store, here.district, here.plan, "reopen", COUNSELOR)
+    await here.finalize()
+    finalized = await here.intended()
+    await here.edit(minutes(0, 45))
+    await here.push()
+    assert here.there.held() == finalized, "an edit that nobody finalized went out"
+
+
+async def test_who_is_not_in_the_destination_is_not_pushed_to_it(here: Here) -> None:
+    await here.finalize()
+    settings = {"package": "/nowhere", "student_identifier": "sourcedId", "staff_identifier": "sourcedId"}
+    await registers.add_connection(here.store, here.district, "files", "oneroster", settings, {}, COUNSELOR)
+    with pytest.raises(ConfigError) as refused:
+        await delivery.request(here.store, here.district, here.plan, "files", COUNSELOR)
+    assert refused.value.code == "not-a-destination"
+
+
+async def test_a_version_cannot_be_changed_by_the_program_itself(here: Here) -> None:
+    version = await here.finalize()
+    for statement in (
+        "UPDATE plan_version SET content = '{}'",
+        "UPDATE plan_version SET sha256 = ''",
+        "DELETE FROM plan_version",
+        "TRUNCATE plan_version",
+        "DELETE FROM plan",
+        "DELETE FROM district",
+        "UPDATE plan_event SET actor = '{}'",
+        "DELETE FROM plan_event",
+    ):
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            async with here.store.transaction(here.district) as c:
+                await c.execute(text(statement))
+    async with here.store.transaction(here.district) as c:
+        assert (await stored.version(c, here.plan)).content == version.content
+
+
+async def test_the_fingerprint_is_that_of_the_stored_content(here: Here) -> None:
+    made = [await here.finalize()]
+    await here.edit(minutes(0, 45))
+    made.append(await here.finalize())
+    for version in made:
+        async with here.store.transaction(here.district) as c:
+            there = await stored.version(c, here.plan, version.version)
+        assert there.sha256 == hashlib.sha256(there.content.encode()).hexdigest() == version.sha256
+        assert there.finalized_by == {"name": COUNSELOR.name, "role": COUNSELOR.role}
+        assert [(guard["code"], guard["ok"]) for guard in there.guard_report] == [
+            (code, True) for code in ("G1", "G2a", "G2b", "G2c", "G2d", "G2e")
+        ]
+        assert (
+            await delivery.preview(here.store, here.district, here.plan, "ods", version.version)
+        ).sha256 == there.sha256
+
+
+async def test_every_act_names_who_did_it(here: Here) -> None:
+    with pytest.raises(Refused):
+        await planning.take(here.store, here.district, here.plan, "finalize", COUNSELOR)
+    await here.finalize()
+    await here.push()
+    async with here.store.transaction(here.district) as c:
+        history = await stored.events(c, here.plan)
+    acts = ["created", "edited", "consult", "shown", "edited", "finalize", "push"]
+    assert [event["act"] for event in history] == acts
+    assert all(event["actor"] == {"name": COUNSELOR.name, "role": COUNSELOR.role} for event in history)
+    assert history[-1]["detail"] == {"destination": "ods", "version": 1}
+    async with here.store.transaction(here.district) as c:
+        sent_by = await c.scalar(
+            text("SELECT actor FROM delivery WHERE plan_id = CAST(:id AS uuid)"), {"id": here.plan}
+        )
+    assert sent_by == {"name": COUNSELOR.name, "role": COUNSELOR.role}
+
+
+async def test_who_wrote_the_plan_does_not_waive_the_consultation(here: Here) -> None:
+    author = Actor("Ottoline Farrow", "administrator", person=here.teacher)
+    async with here.store.transaction(here.district) as c:
+        content = (await stored.load(c, here.plan)).content
+    await planning.edit(here.store, here.district, here.plan, content, author)
+    async with here.store.transaction(here.district) as c:
+        plan = planning.parse(content)
+        assert (await planning.facts(here.store, c, here.district, plan, here.plan)).authors == {here.teacher}
