@@ -2,23 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from gateway import registry, sync
+from gateway import registry
+from gateway.connected import opened
 from gateway.connector import Document, Loss, Receipt
 from gateway.errors import ConfigError, Refused
 from gateway.mapping import Parties
 from gateway.schema.plan import Plan
 from gateway.store import deliveries, reading, registers
 from gateway.store import plans as stored
-from gateway.store.database import Store
+from gateway.store.database import Store, Transaction
 from gateway.store.deliveries import Delivery
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Actor, Connection
+
+Also = Callable[[Transaction, int, int], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,19 @@ async def preview(store: Store, district: int, plan: str, destination: str, numb
     return await _compose(store, connection, version, profile)
 
 
-async def request(store: Store, district: int, plan: str, destination: str, actor: Actor) -> tuple[int, int]:
+async def request(
+    store: Store, district: int, plan: str, destination: str, actor: Actor, also: Also | None = None
+) -> tuple[int, int]:
     """Note a delivery of the plan's newest version; returns (delivery, connection). Composes it first, so that
-    what cannot be sent is refused now and not at night."""
+    what cannot be sent is refused now and not at night. `also` happens in the same transaction."""
     made = await preview(store, district, plan, destination)
     connection = await registers.connection(store, district, destination)
     async with store.transaction(district) as c:
-        delivery = await deliveries.queue(c, district, plan, made.version, connection.id, actor)
+        number = await deliveries.queue(c, district, plan, made.version, connection.id, actor)
         await stored.note(c, district, plan, "push", actor, {"destination": destination, "version": made.version})
-    return delivery, connection.id
+        if also is not None:
+            await also(c, number, connection.id)
+    return number, connection.id
 
 
 async def deliver(store: Store, district: int, delivery_id: int) -> None:
@@ -64,7 +71,7 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
         version = await stored.version(c, delivery.plan, delivery.version)
         profile = await deliveries.profile(c, connection.id)
     made = await _compose(store, connection, version, profile)
-    async with sync.opened(store, connection) as (connector, settings, http):
+    async with opened(store, connection) as (connector, settings, http):
         assert connector.open_sink is not None
         sink = await connector.open_sink(settings, http)
         try:
@@ -85,7 +92,7 @@ async def read_back(
     """Each object of the plan's newest version as the destination has it now, or None."""
     connection = await registers.connection(store, district, destination)
     made = await preview(store, district, plan, destination)
-    async with sync.opened(store, connection) as (connector, settings, http):
+    async with opened(store, connection) as (connector, settings, http):
         assert connector.open_sink is not None
         sink = await connector.open_sink(settings, http)
         try:
@@ -140,14 +147,7 @@ async def _parties(store: Store, connection: Connection, id: str, plan: Plan) ->
             number = await _known_as(store, connection, who, connection.settings["staff_identifier"])
             if number is not None:
                 staff[who] = number
-    organization = connection.settings.get("education_organization_id")
-    if organization is None:
-        raise ConfigError(
-            "destination-no-organization",
-            f"{connection.name} does not say in whose name plans are written.",
-            "Connect it again with the education organization id of the district.",
-        )
-    return Parties(id, student, str(organization), staff)
+    return Parties(id, student, staff, connection.settings)
 
 
 async def _known_as(store: Store, connection: Connection, person: str, system: str) -> str | None:

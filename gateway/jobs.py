@@ -11,16 +11,13 @@ from typing import Any
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import delivery, sync
-from gateway.errors import AuthError, PlanbridgeError
+from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.settings import Settings
 from gateway.store import deliveries, registers, retention, runs
-from gateway.store.database import APP_ROLE, Store, raw
-from gateway.store.registers import Actor
+from gateway.store.database import APP_ROLE, DatabaseError, Store, Transaction, is_lost, raw
+from gateway.store.registers import Actor, Connection
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +26,28 @@ FENCED_OUT = 75
 """Exit code of a worker that found its work taken over: it ends at once, touching nothing more."""
 
 
-async def request_pull(store: Store, district: int, connection: int, actor: Actor) -> int | None:
-    """Queue a run of a connection; None while one is under way."""
+async def request_pull(store: Store, district: int, name: str | int, actor: Actor) -> int:
+    """Queue a run of a connection. Refused while it is paused or being pulled already."""
+    connection = await registers.connection(store, district, name)
+    refuse_paused(connection)
     async with store.transaction(district) as c:
-        run = await runs.request(store, c, district, connection, actor)
-        if run is not None:
-            await _defer(c, "run", f"connection/{connection}", district=district, run=run)
+        run = await runs.request(store, c, district, connection.id, actor)
+        if run is None:
+            raise Refused(
+                "run-under-way", f"{connection.name} is being pulled already.", "`planbridge runs` shows how far it is."
+            )
+        await _defer(c, "run", f"connection/{connection.id}", district=district, run=run)
     return run
+
+
+def refuse_paused(connection: Connection) -> None:
+    """A connection whose credentials were refused rests until a person has mended it."""
+    if connection.paused_because:
+        raise Refused(
+            "connection-paused",
+            f"{connection.name} is paused: {connection.paused_because}",
+            f"Mend it, then lift the pause: planbridge check {connection.name}",
+        )
 
 
 async def decide_hold(store: Store, district: int, run: int, verdict: str, actor: Actor, because: str) -> None:
@@ -46,13 +58,18 @@ async def decide_hold(store: Store, district: int, run: int, verdict: str, actor
             await _defer(c, "run", f"connection/{connection}", district=district, run=run)
 
 
-async def request_push(store: Store, district: int, delivery_id: int, connection: int) -> None:
-    """Queue a delivery to a destination; one at a time goes to each."""
-    async with store.transaction(district) as c:
-        await _defer(c, "deliver", f"destination/{connection}", district=district, delivery=delivery_id)
+async def request_push(store: Store, district: int, plan: str, destination: str, actor: Actor) -> int:
+    """Queue a delivery of a plan's newest version; one at a time goes to each destination."""
+    refuse_paused(await registers.connection(store, district, destination))
+
+    async def with_job(c: Transaction, number: int, connection: int) -> None:
+        await _defer(c, "deliver", f"destination/{connection}", district=district, delivery=number)
+
+    number, _ = await delivery.request(store, district, plan, destination, actor, also=with_job)
+    return number
 
 
-async def _defer(c: AsyncConnection, task: str, lock: str, **arguments: int) -> None:
+async def _defer(c: Transaction, task: str, lock: str, **arguments: int) -> None:
     """In the caller's transaction: the job exists exactly if what it is about exists."""
     queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
     await queue.configure_task(task, lock=lock, connection=await raw(c)).defer_async(**arguments)
@@ -63,12 +80,10 @@ async def run_job(store: Store, district: int, run: int) -> None:
     try:
         await sync.run(store, district, run)
     except AuthError as error:
-        async with store.transaction(district) as c:
-            connection = await c.scalar(text("SELECT connection_id FROM run WHERE id = :run"), {"run": run})
-        await registers.pause(store, district, int(connection), str(error))
+        await runs.pause_connection(store, district, run, str(error))
     except PlanbridgeError as error:
         log.warning("run %s ended: %s", run, error.code)
-    except (runs.Fenced, DBAPIError):
+    except (runs.Fenced, DatabaseError):
         raise
     except Exception as error:
         log.error("run %s met a fault of ours: %s", run, _where(error))
@@ -80,8 +95,10 @@ async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
     try:
         await delivery.deliver(store, district, delivery_id)
     except PlanbridgeError as error:
+        if isinstance(error, AuthError):
+            await deliveries.pause_destination(store, district, delivery_id, str(error))
         await deliveries.park(store, district, delivery_id, str(error))
-    except (runs.Fenced, DBAPIError):
+    except (runs.Fenced, DatabaseError):
         raise
     except Exception as error:
         log.error("delivery %s met a fault of ours: %s", delivery_id, _where(error))
@@ -125,8 +142,8 @@ async def _or_vanish(
     except runs.Fenced:
         log.error("this worker was taken for dead and its work taken over; it ends now")
         os._exit(FENCED_OUT)
-    except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+    except DatabaseError as error:
+        if is_lost(error):
             log.error("the database was lost; this worker ends now")
             os._exit(FENCED_OUT)
         log.error("%s %s met a fault of ours: %s", job.__name__, number, _where(error))
@@ -177,17 +194,3 @@ async def _take_over(app: procrastinate.App, settings: Settings) -> None:
             await manager.retry_job(job)
         except AlreadyEnqueued:
             await manager.finish_job(job, status=Status.FAILED, delete_job=False)
-
-
-async def worker_alive(store: Store, settings: Settings) -> bool:
-    """Whether some worker has shown life within the takeover time."""
-    async with store.transaction() as c:
-        return bool(
-            await c.scalar(
-                text(
-                    "SELECT EXISTS (SELECT FROM procrastinate_workers "
-                    "WHERE last_heartbeat > now() - make_interval(secs => :seconds))"
-                ),
-                {"seconds": settings.takeover_seconds},
-            )
-        )

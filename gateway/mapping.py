@@ -100,13 +100,13 @@ Inbound = Callable[[Any, Crosswalks], Iterable[Statement]]
 
 @dataclass(frozen=True)
 class Parties:
-    """Whom a plan is about, by the ids the destination knows them by: `student`, `organization` (where plans are
-    written) and staff by entity id. `plan` is the plan's own id."""
+    """Whom a plan is about, by the ids the destination knows them by: `student`, and staff by entity id. `plan` is
+    the plan's own id; `settings` are the destination's, without secrets."""
 
     plan: str
     student: str
-    organization: str
     staff: Table[str, str]
+    settings: Table[str, Any]
 
 
 Outbound = Callable[[Plan, Parties, Any, Crosswalks], tuple[list[Document], list[Loss]]]

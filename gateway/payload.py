@@ -34,7 +34,8 @@ def edge(resource: Resource, fingerprint: str) -> Edge:
 
 
 def _remover(path: str) -> Callable[[Any], bool]:
-    """Remove what a path names: `a.b`, `a[].b` (in each item), `**.b` (at any depth); True if it was there."""
+    """Remove what a path names: `a.b`, `a[].b` (in each item), `**.b` (at any depth), `a[type=ssn]` (the items that
+    say so, in any case); True if it was there."""
     if path.startswith("**."):
         name = path[3:]
         return lambda value: _remove_everywhere(value, name)
@@ -46,12 +47,25 @@ def _remove(value: Any, steps: list[str]) -> bool:
     if not isinstance(value, dict):
         return False
     step, *rest = steps
+    if step.endswith("]") and "=" in step:
+        return _remove_items(value, step)
     if not rest:
         return value.pop(step, steps) is not steps
     if step.endswith("[]"):
         items = value.get(step[:-2])
         return isinstance(items, list) and sum(_remove(item, rest) for item in items) > 0
     return _remove(value.get(step), rest)
+
+
+def _remove_items(value: dict[str, Any], step: str) -> bool:
+    name, _, condition = step[:-1].partition("[")
+    field, _, word = condition.partition("=")
+    items = value.get(name)
+    if not isinstance(items, list):
+        return False
+    kept = [item for item in items if not (isinstance(item, dict) and str(item.get(field)).casefold() == word)]
+    value[name] = kept
+    return len(kept) < len(items)
 
 
 def _remove_everywhere(value: Any, name: str) -> bool:

@@ -1,21 +1,21 @@
 """What people do with plans: begin, edit, take a step; with the roster's facts, and every act on record."""
 
+import json
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import plans
 from gateway.errors import ConfigError, Refused
 from gateway.identity import population
 from gateway.plans import Facts, GuardResult, PersonFacts, RelationshipFacts, Step
-from gateway.schema.plan import Plan, canonical, sha256, shown, shown_items
+from gateway.schema.plan import PREFIX, Plan, canonical, sha256, shown, shown_items
 from gateway.store import plans as stored
 from gateway.store import reading
-from gateway.store.database import Store
+from gateway.store.database import Store, Transaction
 from gateway.store.plans import StoredPlan, StoredVersion
 from gateway.store.registers import Actor
 
@@ -23,6 +23,8 @@ ADMINISTRATORS = {"principal", "district_administrator", "site_administrator"}
 GUARDIANS = {"parent", "guardian", "mother", "father"}
 REVIEW_IN = timedelta(days=56)
 """Default time to the first review of a plan."""
+WROTE = ("created", "edited")
+"""The acts of somebody who says what is in a plan."""
 
 
 async def begin(store: Store, district: int, student: str, actor: Actor) -> str:
@@ -62,9 +64,11 @@ async def edit(
     store: Store, district: int, id: str, content: dict[str, Any], actor: Actor, revision: int | None = None
 ) -> StoredPlan:
     """Replace a plan's content. A finalized plan gets a new draft that will amend it; its versions stay."""
-    plan = parse(content)
+    parse(content)  # what is no plan is refused before the stored one is locked
     async with store.transaction(district) as c:
         found = await stored.load(c, id)
+        before = parse(found.content)
+        plan = parse(_numbered_on(content, before.numbered))
         if revision is not None and revision != found.revision:
             raise Refused(
                 "plan-changed",
@@ -73,9 +77,38 @@ async def edit(
             )
         if plan.student != found.student:
             raise Refused("plan-other-student", "A plan cannot be moved to another student.", missing=["/student"])
+        if found.version is not None:
+            known = json.loads((await stored.version(c, id)).content)
+            _keep_what_was_delivered(Plan.model_validate(known), plan)
+        # A number that was ever given stays given, also when its item is gone.
+        numbered = {name: max(n, before.numbered.get(name, 0)) for name, n in plan.numbered.items()}
+        plan = plan.model_copy(update={"numbered": before.numbered | numbered})
         state = "draft" if found.state == "finalized" else found.state
         await stored.save(c, district, found, state, canonical(plan).decode(), "edited", actor)
         return await stored.load(c, id)
+
+
+def _numbered_on(content: dict[str, Any], before: dict[str, int]) -> dict[str, Any]:
+    """The content as it goes on from the numbers given so far, so that a new item does not take the id of one that
+    is gone. Content without a single id restates the whole plan: its items are known by their place."""
+    items = [item for section in PREFIX for item in content.get(section) or ()]
+    return {**content, "numbered": before} if any("id" in item for item in items) else content
+
+
+def _keep_what_was_delivered(before: Plan, after: Plan) -> None:
+    """What other systems know a plan by does not change once a version is finalized."""
+    missing = []
+    if after.period_start != before.period_start:
+        missing.append("/period_start")
+    kept = {support.id for support in after.supports}
+    missing += [f"/supports/{n}" for n, support in enumerate(before.supports) if support.id not in kept]
+    if missing:
+        raise Refused(
+            "plan-already-known",
+            "A finalized plan keeps its first day and its supports: other systems may hold them already.",
+            "End a support by its status and last day; begin a new plan for another first day.",
+            missing=missing,
+        )
 
 
 async def take(store: Store, district: int, id: str, step: Step, actor: Actor) -> StoredPlan | StoredVersion:
@@ -102,7 +135,7 @@ async def ask(store: Store, district: int, id: str, step: Step) -> list[GuardRes
 
 
 async def _finalize(
-    c: AsyncConnection, district: int, found: StoredPlan, plan: Plan, report: list[GuardResult], actor: Actor
+    c: Transaction, district: int, found: StoredPlan, plan: Plan, report: list[GuardResult], actor: Actor
 ) -> StoredVersion:
     by = {name: value for name, value in vars(actor).items() if value is not None}
     made = plans.finalized(plan, datetime.now(UTC), by, report)
@@ -136,7 +169,7 @@ def _state(found: StoredPlan) -> plans.State:
     return found.state  # type: ignore[return-value]
 
 
-async def facts(store: Store, c: AsyncConnection, district: int, plan: Plan, id: str) -> Facts:
+async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str) -> Facts:
     """What the roster and the plan's own history say about everybody this plan names."""
     today = date.today()
     people = {
@@ -154,6 +187,7 @@ async def facts(store: Store, c: AsyncConnection, district: int, plan: Plan, id:
         relationships=[_relationship(r) for r in relationships],
         results=frozenset(result["id"] for result in results),
         shown={e["detail"]["shown_sha256"]: e["detail"]["items"] for e in history if e["act"] == "shown"},
+        authors=frozenset(e["actor"]["person"] for e in history if e["act"] in WROTE and "person" in e["actor"]),
     )
 
 

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import guard
 from gateway.fold import Stated, fold, in_order
@@ -21,7 +20,7 @@ from gateway.identity import (
 from gateway.schema import KINDS, Kind
 from gateway.store import changes, registers, runs
 from gateway.store.changes import CHUNK, ClaimRow, Waiting
-from gateway.store.database import Store
+from gateway.store.database import Store, Transaction
 from gateway.store.runs import Attempt
 
 
@@ -65,7 +64,7 @@ class _Hold(Exception):
         self.reasons = reasons
 
 
-async def _change_set(c: AsyncConnection, attempt: Attempt) -> tuple[list[guard.CollectionCount], str, bool]:
+async def _change_set(c: Transaction, attempt: Attempt) -> tuple[list[guard.CollectionCount], str, bool]:
     """The run's change set under the district's lock: counts, digest, and whether a person approved just this."""
     await runs.hold_fence(c, attempt)
     await changes.lock_district(c, attempt.district)
@@ -76,7 +75,7 @@ async def _change_set(c: AsyncConnection, attempt: Attempt) -> tuple[list[guard.
 
 async def _publish(
     store: Store,
-    c: AsyncConnection,
+    c: Transaction,
     attempt: Attempt,
     counts: Sequence[guard.CollectionCount],
     *,
@@ -101,7 +100,7 @@ async def _publish(
 
 
 async def _finish(
-    c: AsyncConnection,
+    c: Transaction,
     attempt: Attempt,
     state: str,
     counts: Sequence[guard.CollectionCount],
@@ -113,7 +112,7 @@ async def _finish(
     return outcome
 
 
-async def _sources(store: Store, c: AsyncConnection, attempt: Attempt) -> Sources:
+async def _sources(store: Store, c: Transaction, attempt: Attempt) -> Sources:
     found = await registers.connections(store, attempt.district)
     order = tuple(connection.id for connection in found)
     return Sources(
@@ -129,7 +128,7 @@ async def _sources(store: Store, c: AsyncConnection, attempt: Attempt) -> Source
     )
 
 
-async def _resolve_kind(c: AsyncConnection, attempt: Attempt, kind: Kind, sources: Sources, publication: int) -> None:
+async def _resolve_kind(c: Transaction, attempt: Attempt, kind: Kind, sources: Sources, publication: int) -> None:
     """Link, fold and publish the touched entities of one kind, again while that touches more of the same kind."""
     await changes.touch_retried(c, kind.name)
     retried = False
@@ -146,7 +145,7 @@ async def _resolve_kind(c: AsyncConnection, attempt: Attempt, kind: Kind, source
             await changes.touch_retried(c, kind.name)
 
 
-async def _link(c: AsyncConnection, attempt: Attempt, kind: Kind, sources: Sources) -> None:
+async def _link(c: Transaction, attempt: Attempt, kind: Kind, sources: Sources) -> None:
     """Give each new key an entity: its own where its connection may publish, else the one it matches."""
     last = (0, "")
     while keys := await changes.unlinked(c, kind.name, last):
@@ -163,7 +162,7 @@ def _first_sight(kind: Kind, sources: Sources, keys: Sequence[tuple[int, str]]) 
 
 
 async def _link_recognised(
-    c: AsyncConnection, attempt: Attempt, kind: Kind, sources: Sources, keys: Sequence[tuple[int, str]]
+    c: Transaction, attempt: Attempt, kind: Kind, sources: Sources, keys: Sequence[tuple[int, str]]
 ) -> None:
     claims = await changes.claims_of_keys(c, kind.name, keys)
     stated, _ = await _state(c, kind, claims)
@@ -191,7 +190,7 @@ async def _link_recognised(
 
 
 async def _link_matching(
-    c: AsyncConnection, attempt: Attempt, kind: Kind, connection: int, words: dict[str, str]
+    c: Transaction, attempt: Attempt, kind: Kind, connection: int, words: dict[str, str]
 ) -> list[Waiting]:
     """Link keys to the one entity that has their match word; whatever is not exactly one is listed, not guessed."""
     candidates = await changes.by_match(c, kind.name, list(words.values()))
@@ -227,7 +226,7 @@ def _unrecognised(kind: Kind, connection: int, key: str) -> Waiting:
 
 
 async def _publish_chunk(
-    c: AsyncConnection, attempt: Attempt, kind: Kind, sources: Sources, publication: int, first: int
+    c: Transaction, attempt: Attempt, kind: Kind, sources: Sources, publication: int, first: int
 ) -> None:
     entities, claims = await changes.batch_claims(c, kind.name, first)
     stated, missing = await _state(c, kind, claims)
@@ -286,9 +285,7 @@ def _published_word(kind: Kind, ordered: Sequence[Stated], doc: dict[str, Any], 
     return match_word(kind, own, sources.identifiers[leading])
 
 
-async def _state(
-    c: AsyncConnection, kind: Kind, claims: Sequence[ClaimRow]
-) -> tuple[list[Stated], list[list[Waiting]]]:
+async def _state(c: Transaction, kind: Kind, claims: Sequence[ClaimRow]) -> tuple[list[Stated], list[list[Waiting]]]:
     """Put entity ids where sources wrote keys; a key that denotes nothing published is left out and listed."""
     wanted = {
         (row.connection, reference.kind, key)

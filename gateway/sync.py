@@ -2,24 +2,22 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from gateway import registry
-from gateway.connector import START, ConnectionSettings, Connector, Page, Resource, Source
+from gateway.connected import opened
+from gateway.connector import START, Page, Resource, Source
 from gateway.errors import PlanbridgeError, RecordError
-from gateway.http import Http
 from gateway.mapping import Alias, Claim, Mapping
 from gateway.payload import Edge, edge
 from gateway.resolve import Outcome, resolve
 from gateway.store import registers, runs
 from gateway.store.database import Store
 from gateway.store.runs import Attempt, Reject, StagedPage, StagedRow
-from gateway.store.tokens import DistrictTokens
 
 STAGED_AT_ONCE = 2
 """Pages being decoded and written at a time: many may be on their way, but decoded ones cost ten times the memory."""
@@ -39,24 +37,8 @@ async def run(store: Store, district: int, run_id: int) -> Outcome | None:
             await _pull_all(store, attempt)
         return await resolve(store, attempt)
     except PlanbridgeError as error:
-        await runs.fail(store, attempt, error.code, str(error))
+        await runs.fail(store, attempt, error)
         raise
-
-
-@asynccontextmanager
-async def opened(
-    store: Store, connection: registers.Connection
-) -> AsyncIterator[tuple[Connector, ConnectionSettings, Http]]:
-    """A connection's connector, its settings with secrets, and HTTP that authenticates as it says."""
-    connector = registry.connector(connection.connector)
-    settings = connector.settings.model_validate(connection.settings | connection.secrets)
-    async with Http(
-        connector.auth(settings),
-        tokens=DistrictTokens(store, connection.district),
-        allow_private=settings.allow_private,
-        in_flight=settings.in_flight,
-    ) as http:
-        yield connector, settings, http
 
 
 async def _pull_all(store: Store, attempt: Attempt) -> None:

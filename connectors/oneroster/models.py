@@ -229,6 +229,11 @@ def is_deleted(record: Record) -> bool:
     return (record.status or "").strip().casefold() in ("tobedeleted", "inactive")
 
 
+_SOCIAL_SECURITY = tuple(
+    f"userIds[type={name}]"
+    for name in ("ssn", "social security number", "socialsecuritynumber", "social_security_number")
+)
+
 # Metadata about a person may hold anything (a locker combination, a social security number), so none is kept.
 RESOURCES = {
     resource.name: resource
@@ -237,7 +242,7 @@ RESOURCES = {
         _resource("academicSessions", AcademicSession),
         _resource("courses", Course),
         _resource("classes", Class),
-        _resource("users", User, "password", "userProfiles", "metadata"),
+        _resource("users", User, "password", "userProfiles", "metadata", *_SOCIAL_SECURITY),
         _resource("roles", UserRole, "metadata"),
         _resource(
             "demographics",

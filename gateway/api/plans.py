@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, HTTPException, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import delivery, jobs, planning
+from gateway import jobs, planning
 from gateway.api.oauth import Call, may
 from gateway.plans import GUARDS, Step
 from gateway.schema.plan import Plan
@@ -154,8 +154,7 @@ async def deliver(
     """Send a plan's newest finalized version to a destination; it waits for the worker."""
     async with call.store.transaction(call.district) as c:
         await stored.load(c, str(id))
-    number, connection = await delivery.request(call.store, call.district, str(id), to.destination, call.actor)
-    await jobs.request_push(call.store, call.district, number, connection)
+    number = await jobs.request_push(call.store, call.district, str(id), to.destination, call.actor)
     response.headers["Location"] = f"/v1/deliveries/{number}"
     return Queued(delivery=number)
 

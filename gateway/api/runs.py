@@ -151,8 +151,6 @@ async def pull(name: str, response: Response, call: Annotated[Call, may("runs.wr
     if found.paused_because:
         raise Refused("connection-paused", "The connection is paused.", "Mend it, then lift the pause.")
     run = await jobs.request_pull(call.store, call.district, found.id, call.actor)
-    if run is None:
-        raise Refused("run-under-way", "The connection is being pulled already.", "Wait for the run to end.")
     response.headers["Location"] = f"/v1/runs/{run}"
     return Started(run=run)
 

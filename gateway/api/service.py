@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from gateway import jobs
+from gateway.store import runs
 
 router = APIRouter(tags=["service"])
 
@@ -17,7 +17,7 @@ class Health(BaseModel):
 async def health(request: Request, response: Response) -> Health:
     """200 while the database answers, else 503."""
     try:
-        worker = await jobs.worker_alive(request.app.state.store, request.app.state.settings)
+        worker = await runs.worker_alive(request.app.state.store, request.app.state.settings.takeover_seconds)
         return Health(database=True, worker=worker)
     except Exception:  # whatever it is: nothing can be served
         response.status_code = 503

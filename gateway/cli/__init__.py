@@ -5,6 +5,7 @@ import logging
 import sys
 
 import typer
+from rich.markup import escape
 
 from gateway.cli import connections, demo, plans, runs, service
 from gateway.cli.output import STDERR, error_document
@@ -31,9 +32,9 @@ def main() -> None:
         if "--json" in sys.argv:
             print(json.dumps(error_document(error)))
         else:
-            STDERR.print(f"[bold red]Error:[/] {error.message}", highlight=False, markup=True)
+            STDERR.print(f"[bold red]Error:[/] {escape(error.message)}", highlight=False)
             if error.fix:
-                STDERR.print(f"[bold]What to do:[/] {error.fix}", highlight=False)
+                STDERR.print(f"[bold]What to do:[/] {escape(error.fix)}", highlight=False)
             STDERR.print(f"[dim]Code {error.code}, explained in docs/errors.md[/]", highlight=False)
             for pointer in getattr(error, "missing", ()):
                 STDERR.print(f"  missing: {pointer}", highlight=False)

@@ -2,14 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from gateway import registry, sync
+from gateway import registry
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDERR,
@@ -23,10 +23,13 @@ from gateway.cli.output import (
     run,
     show,
 )
+from gateway.connected import opened
 from gateway.connector import Connector, Finding
 from gateway.errors import ConfigError
 from gateway.http import Http, MemoryTokens
 from gateway.store import clients, registers
+
+Shape = TypeVar("Shape", bound=BaseModel)
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +56,7 @@ def connect(
     """Connect a system: ask for its settings, show what would be kept, try it, and only then save it."""
     kind = registry.connector(connector)
     plain, hidden = settings_of(kind, given or [], ask=STDERR.is_terminal and not as_json)
-    settings = validated(kind, plain | hidden)
+    settings = validated(kind.settings, plain | hidden)
     if not as_json:
         show(kept(kind), False, title="What would be kept of each record, and what is dropped on arrival")
     findings = run(try_out(kind, settings))
@@ -97,10 +100,12 @@ def settings_of(kind: Connector, given: list[str], *, ask: bool) -> tuple[dict[s
         else:
             plain[field] = value
     for field, info in fields.items():
-        missing = field not in plain and field not in hidden
-        if missing and ask and not _advanced(info) and (info.is_required() or is_secret(info)):
+        if ask and field not in plain and field not in hidden and not _advanced(info):
             STDERR.print(f"[bold]{info.title or field}[/]: {info.description or ''}", highlight=False)
-            answer = typer.prompt(field, default="", hide_input=is_secret(info), show_default=False, err=True)
+            preset = "" if info.is_required() or info.default in (None, "") or is_secret(info) else str(info.default)
+            answer = typer.prompt(
+                field, default=preset, hide_input=is_secret(info), show_default=bool(preset), err=True
+            )
             if answer:
                 (hidden if is_secret(info) else plain)[field] = answer
     return plain, hidden
@@ -132,10 +137,10 @@ def _advanced(info: FieldInfo) -> bool:
     return bool(isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("advanced"))
 
 
-def validated(kind: Connector, values: dict[str, Any]) -> Any:
-    """The connector's settings. ConfigError names each wrong field and never repeats a value."""
+def validated(shape: type[Shape], values: dict[str, Any]) -> Shape:
+    """Settings of that shape. ConfigError names each wrong field and never repeats a value."""
     try:
-        return kind.settings.model_validate(values)
+        return shape.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg'].removeprefix('Value error, ')}"
@@ -184,7 +189,7 @@ def check(name: str, district: District = DEFAULT_DISTRICT, as_json: Json = Fals
     async def look() -> list[Finding]:
         async with gateway(district) as g:
             found = await registers.connection(g.store, g.district, name)
-            async with sync.opened(g.store, found) as (kind, settings, http):
+            async with opened(g.store, found) as (kind, settings, http):
                 assert kind.open_source is not None
                 source = await kind.open_source(settings, http)
                 try:

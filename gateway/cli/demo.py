@@ -229,8 +229,7 @@ async def _planned(g: Gateway, story: Story) -> None:
 
 
 async def _written(g: Gateway, story: Story, edfi: str) -> list[Document]:
-    number, connection = await delivery.request(g.store, g.district, story.plan, "ods", EDUCATOR)
-    await jobs.request_push(g.store, g.district, number, connection)
+    number = await jobs.request_push(g.store, g.district, story.plan, "ods", EDUCATOR)
     found = await follow_push(g, number)
     _heading("Written")
     if found["state"] != "delivered":
@@ -242,9 +241,8 @@ async def _written(g: Gateway, story: Story, edfi: str) -> list[Document]:
             raise ConfigError("demo-read-back", f"{document.resource} is not there.", "This is a fault of ours.")
         documents.append(document)
         STDOUT.print(f"  {document.resource}: {_seen(there)}", highlight=False, markup=False)
-    again, connection = await delivery.request(g.store, g.district, story.plan, "ods", EDUCATOR)
     await _forget_log(edfi)
-    await jobs.request_push(g.store, g.district, again, connection)
+    again = await jobs.request_push(g.store, g.district, story.plan, "ods", EDUCATOR)
     await follow_push(g, again)
     STDOUT.print(f"Pushed a second time: {await _writes(edfi)} write requests, because nothing had changed.")
     return documents
@@ -281,7 +279,7 @@ def _next(documents: list[Document]) -> None:
 
 async def _connect(g: Gateway, name: str, connector: str, plain: dict[str, Any], hidden: dict[str, str]) -> None:
     kind = registry.connector(connector)
-    settings = validated(kind, plain | hidden | {"allow_private": True})
+    settings = validated(kind.settings, plain | hidden | {"allow_private": True})
     for finding in await try_out(kind, settings):
         if not finding.ok:
             raise ConfigError("demo-check", finding.text, finding.fix)
@@ -290,10 +288,7 @@ async def _connect(g: Gateway, name: str, connector: str, plain: dict[str, Any],
 
 
 async def _pull(g: Gateway, name: str) -> dict[str, Any]:
-    found = await registers.connection(g.store, g.district, name)
-    number = await jobs.request_pull(g.store, g.district, found.id, IT)
-    assert number is not None
-    return await follow_run(g, number)
+    return await follow_run(g, await jobs.request_pull(g.store, g.district, name, IT))
 
 
 async def _somebody(g: Gateway) -> tuple[dict[str, Any], str, str]:
@@ -333,7 +328,7 @@ async def _staff(g: Gateway, student: dict[str, Any]) -> tuple[str, str]:
 async def _edfi_district(edfi: str) -> int:
     """The id of the district, as the simulated Ed-Fi system has it."""
     kind = registry.connector("edfi")
-    settings = validated(kind, {"base_url": edfi, "key": "demo-key", "secret": SECRET, "allow_private": True})
+    settings = validated(kind.settings, {"base_url": edfi, "key": "demo-key", "secret": SECRET, "allow_private": True})
     async with Http(kind.auth(settings), tokens=MemoryTokens(), allow_private=True) as http:
         assert kind.open_source is not None
         source = await kind.open_source(settings, http)

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from gateway import delivery, jobs, planning, registry
+from gateway.cli.connections import validated
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -27,6 +28,7 @@ from gateway.schema.plan import Plan
 from gateway.store import deliveries, reading, registers
 from gateway.store import plans as stored
 from gateway.store.plans import StoredVersion
+from gateway.store.registers import Actor
 
 plan = typer.Typer(help="Success plans: new, show, edit, check, consult, finalize.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The plan's id.")]
@@ -118,16 +120,15 @@ def list_plans(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> 
 @plan.command("check")
 def check(
     id: Id,
-    step: Annotated[str, typer.Option("--step", help="consult or finalize.")] = "finalize",
+    step: Annotated[Literal["consult", "finalize"], typer.Option("--step", help="Which step.")] = "finalize",
     district: District = DEFAULT_DISTRICT,
     as_json: Json = False,
 ) -> None:
     """Say what a step would ask for; nothing is changed."""
-    wanted: Step = "consult" if step == "consult" else "finalize"
 
     async def work() -> list[dict[str, Any]]:
         async with gateway(district) as g:
-            return [vars(result) for result in await planning.ask(g.store, g.district, id, wanted)]
+            return [vars(result) for result in await planning.ask(g.store, g.district, id, step)]
 
     found = run(work())
     show(found, as_json, columns=("code", "ok", "text", "missing"))
@@ -179,7 +180,7 @@ def push(
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
             if include:
-                await set_profile(g, to, include)
+                await set_profile(g, to, include, actor(named(as_), role))
             if preview:
                 made = await delivery.preview(g.store, g.district, id, to)
                 return {
@@ -188,8 +189,7 @@ def push(
                     "would_send": [{"resource": d.resource, "body": d.body} for d in made.documents],
                     "losses": [vars(loss) for loss in made.losses],
                 }
-            number, connection = await delivery.request(g.store, g.district, id, to, actor(named(as_), role))
-            await jobs.request_push(g.store, g.district, number, connection)
+            number = await jobs.request_push(g.store, g.district, id, to, actor(named(as_), role))
             return await follow(g, number)
 
     found = run(work())
@@ -221,7 +221,7 @@ def print_delivery(found: dict[str, Any]) -> None:
     show(found["losses"], False, title="\nDid not leave", columns=("pointer", "kind", "reason"), empty="")
 
 
-async def set_profile(g: Gateway, destination: str, pairs: list[str]) -> None:
+async def set_profile(g: Gateway, destination: str, pairs: list[str], who: Actor) -> None:
     """Keep choices about what a destination gets; each is checked against the mapping's delivery profile."""
     found = await registers.connection(g.store, g.district, destination)
     shape = registry.mapping(found.connector).profile
@@ -238,8 +238,9 @@ async def set_profile(g: Gateway, destination: str, pairs: list[str]) -> None:
                     f"Its fields are: {', '.join(shape.model_fields)}.",
                 )
             profile[name] = value
-        kept = shape.model_validate(profile).model_dump(mode="json")
+        kept = validated(shape, profile).model_dump(mode="json")
         await deliveries.set_profile(c, g.district, found.id, kept)
+        await registers.log_act(c, g.district, who, "delivery-profile", destination, kept)
 
 
 async def described(g: Gateway, id: str) -> dict[str, Any]:

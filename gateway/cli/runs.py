@@ -25,8 +25,8 @@ from gateway.cli.output import (
     run,
     show,
 )
-from gateway.errors import AuthError, ConfigError, Unavailable
-from gateway.store import reading, registers
+from gateway.errors import ConfigError
+from gateway.store import reading
 from gateway.store import runs as stored
 
 OVER = ("held", "published", "failed", "refused", "superseded")
@@ -52,16 +52,7 @@ def pull(
 
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
-            found = await registers.connection(g.store, g.district, name)
-            if found.paused_because:
-                raise ConfigError(
-                    "connection-paused",
-                    f"{name} is paused: {found.paused_because}",
-                    f"Mend it, then lift the pause: planbridge check {name}",
-                )
-            number = await jobs.request_pull(g.store, g.district, found.id, actor(as_, role))
-            if number is None:
-                raise ConfigError("run-under-way", f"{name} is being pulled already.", "See `planbridge runs`.")
+            number = await jobs.request_pull(g.store, g.district, name, actor(as_, role))
             if not wait:
                 return {"id": number, "state": "queued", "connection": name}
             return await follow(g, number, quiet=as_json)
@@ -81,16 +72,7 @@ def report(outcome: dict[str, Any], as_json: bool) -> None:
     if outcome["state"] == "held":
         raise typer.Exit(HELD)
     if outcome["state"] == "failed":
-        raise typer.Exit(exit_code_of(outcome["error_code"]))
-
-
-def exit_code_of(code: str) -> int:
-    """A failed run keeps its error's code only; its class tells what a script should do next."""
-    if code in ("token-refused", "unauthorized", "forbidden"):
-        return AuthError.exit_code
-    if code in ("unreachable", "unavailable", "database-unreachable"):
-        return Unavailable.exit_code
-    return ConfigError.exit_code
+        raise typer.Exit(outcome["exit_code"])
 
 
 async def follow(g: Gateway, number: int, *, quiet: bool = False) -> dict[str, Any]:
@@ -122,7 +104,7 @@ async def follow(g: Gateway, number: int, *, quiet: bool = False) -> dict[str, A
 async def working(g: Gateway) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Somebody works on the queue: a worker that lives, else this process while it waits. Gives a short pause."""
     own = None
-    if not await jobs.worker_alive(g.store, g.settings):
+    if not await stored.worker_alive(g.store, g.settings.takeover_seconds):
         own = asyncio.create_task(jobs.work(g.store, g.settings))
 
     async def pause() -> None:

@@ -62,7 +62,7 @@ async def must_resolve_all(c: AsyncConnection, district: int) -> bool:
 async def entity_counts(c: AsyncConnection) -> dict[str, int]:
     """Kind -> how many entities are published."""
     rows = await c.execute(text("SELECT kind, count(*) FROM entity GROUP BY kind"))
-    return {kind: count for kind, count in rows}
+    return {row.kind: row[1] for row in rows}
 
 
 # The shape of a plan is said where estimates cannot be right: whole sets are compared by hash, small sets are

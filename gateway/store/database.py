@@ -11,13 +11,17 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, create_engine, make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gateway.errors import ConfigError, Unavailable
 from gateway.settings import Settings
 from gateway.store.embedded import Embedded
 from gateway.store.secrets import Secrets
+
+DatabaseError = DBAPIError
+Transaction = AsyncConnection
+"""One transaction of one district; only the store knows what it is made of."""
 
 APP_ROLE = "planbridge_app"
 IDLE_LIMIT_MS = 60_000
@@ -65,6 +69,11 @@ def database_url(settings: Settings) -> URL:
     server = Embedded(settings.home / "postgres")
     server.start(shared_buffers=settings.shared_buffers)
     return make_url(server.url).set(drivername="postgresql+psycopg", password=server.password)
+
+
+def is_lost(error: DatabaseError) -> bool:
+    """Whether the database went away, rather than refused a statement."""
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
 async def raw(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":

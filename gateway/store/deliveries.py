@@ -81,7 +81,11 @@ async def _hold_fence(c: AsyncConnection, delivery: Delivery) -> None:
 
 
 async def claim(store: Store, delivery: Delivery, document: Document, sha256: str) -> LedgerRow:
-    """Say that this object is about to be sent; returns what was known of it before."""
+    """Say that this object is about to be sent with this content; returns what is known of it.
+
+    Once another content was on its way nobody knows which one arrived: what was delivered before counts no more.
+    An object that has this content already stays with the delivery that brought it.
+    """
     async with store.transaction(delivery.district) as c:
         await _hold_fence(c, delivery)
         row = (
@@ -90,7 +94,12 @@ async def claim(store: Store, delivery: Delivery, document: Document, sha256: st
                     "INSERT INTO ledger (district_id, connection_id, resource, identity, delivery_id, sent_sha256) "
                     "VALUES (:district, :connection, :resource, :identity, :delivery, :sha256) "
                     "ON CONFLICT (connection_id, resource, identity) DO UPDATE SET "
-                    "  delivery_id = excluded.delivery_id, sent_sha256 = excluded.sent_sha256 "
+                    "  delivery_id = CASE WHEN ledger.delivered_sha256 = excluded.sent_sha256 "
+                    "    AND ledger.sent_sha256 = excluded.sent_sha256 THEN ledger.delivery_id "
+                    "    ELSE excluded.delivery_id END, "
+                    "  delivered_sha256 = CASE WHEN ledger.sent_sha256 = excluded.sent_sha256 "
+                    "    THEN ledger.delivered_sha256 END, "
+                    "  sent_sha256 = excluded.sent_sha256 "
                     "RETURNING delivered_sha256, remote_id"
                 ),
                 {
@@ -161,6 +170,18 @@ async def park(store: Store, district: int, delivery: int, reason: str) -> None:
                 "WHERE id = :id AND state IN ('queued', 'sending')"
             ),
             {"id": delivery, "reason": reason},
+        )
+
+
+async def pause_destination(store: Store, district: int, delivery: int, because: str) -> None:
+    """Stop the destination's connection until a person mends it."""
+    async with store.transaction(district) as c:
+        await c.execute(
+            text(
+                "UPDATE connection SET paused_because = :because "
+                "WHERE id = (SELECT connection_id FROM delivery WHERE id = :delivery)"
+            ),
+            {"delivery": delivery, "because": because},
         )
 
 

@@ -65,7 +65,7 @@ async def entity_counts(store: Store, district: int) -> dict[str, int]:
                 "FROM entity GROUP BY 1 ORDER BY 1"
             )
         )
-        return {kind: count for kind, count in rows}
+        return {row[0]: row[1] for row in rows}
 
 
 async def rejects(store: Store, district: int, run: int | None = None, limit: int = 200) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.errors import ConfigError, Refused
+from gateway.errors import PlanbridgeError, Refused
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
@@ -224,15 +224,22 @@ async def hold_fence(c: AsyncConnection, attempt: Attempt) -> None:
         raise Fenced
 
 
-async def fail(store: Store, attempt: Attempt, code: str, message: str) -> None:
+async def fail(store: Store, attempt: Attempt, error: PlanbridgeError) -> None:
     """End the run as failed; what was staged is dropped, what is published stays."""
     async with store.transaction(attempt.district) as c:
         ended = await c.scalar(
             text(
-                "UPDATE run SET state = 'failed', finished_at = now(), error_code = :code, error = :message "
+                "UPDATE run SET state = 'failed', finished_at = now(), error_code = :code, error = :message, "
+                "  exit_code = :exit_code "
                 "WHERE id = :run AND fence = :fence RETURNING id"
             ),
-            {"run": attempt.run, "fence": attempt.fence, "code": code, "message": message},
+            {
+                "run": attempt.run,
+                "fence": attempt.fence,
+                "code": error.code,
+                "message": str(error),
+                "exit_code": error.exit_code,
+            },
         )
         if ended is None:
             raise Fenced
@@ -244,12 +251,39 @@ async def fail_for_our_fault(store: Store, district: int, run: int, where: str) 
     async with store.transaction(district) as c:
         await c.execute(
             text(
-                "UPDATE run SET state = 'failed', finished_at = now(), error_code = 'internal-error', error = :error "
+                "UPDATE run SET state = 'failed', finished_at = now(), error_code = 'internal-error', error = :error, "
+                "  exit_code = 1 "
                 "WHERE id = :run AND state IN ('queued', 'pulling', 'resolving', 'approved')"
             ),
             {"run": run, "error": f"This is a fault of Planbridge; please report it: {where}"},
         )
         await c.execute(text("DELETE FROM staged WHERE run_id = :run"), {"run": run})
+
+
+async def pause_connection(store: Store, district: int, run: int, because: str) -> None:
+    """Stop the run's connection from being pulled until a person mends it."""
+    async with store.transaction(district) as c:
+        await c.execute(
+            text(
+                "UPDATE connection SET paused_because = :because "
+                "WHERE id = (SELECT connection_id FROM run WHERE id = :run)"
+            ),
+            {"run": run, "because": because},
+        )
+
+
+async def worker_alive(store: Store, within: float) -> bool:
+    """Whether some worker has shown life within so many seconds."""
+    async with store.transaction() as c:
+        return bool(
+            await c.scalar(
+                text(
+                    "SELECT EXISTS (SELECT FROM procrastinate_workers "
+                    "WHERE last_heartbeat > now() - make_interval(secs => :seconds))"
+                ),
+                {"seconds": within},
+            )
+        )
 
 
 async def set_mapping(store: Store, attempt: Attempt, mapping: str) -> None:
@@ -274,7 +308,7 @@ async def decide(store: Store, c: AsyncConnection, run: int, verdict: str, actor
         {"run": run, "verdict": verdict},
     )
     if connection is None:
-        raise ConfigError("run-not-held", f"Run {run} is not held.", "`planbridge holds show` lists what waits.")
+        raise Refused("run-not-held", f"Run {run} is not held.", "`planbridge holds show` lists what waits.")
     await c.execute(
         text(
             "UPDATE hold SET state = :verdict, decided_by = :actor, decided_because = :because, "
@@ -294,7 +328,7 @@ async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20
     rows = await c.execute(
         text(
             "SELECT r.id, n.name AS connection, r.state, r.actor, r.mapping, r.created_at, r.started_at, "
-            "  r.finished_at, r.publication, r.error_code, r.error, r.counts, r.unmapped, "
+            "  r.finished_at, r.publication, r.error_code, r.exit_code, r.error, r.counts, r.unmapped, "
             "  (SELECT count(*) FROM reject j WHERE j.run_id = r.id) AS rejects, "
             "  (SELECT coalesce(sum(p.rows), 0) FROM run_page p WHERE p.run_id = r.id) AS received, "
             "  (SELECT coalesce(json_agg(json_build_object('code', h.code, 'collection', h.collection, "

@@ -20,7 +20,7 @@ class DistrictTokens:
     async def get(self, key: str) -> Token | None:
         async with self._store.transaction(self._district) as c:
             sealed = await c.scalar(text("SELECT sealed FROM token WHERE key = :key"), {"key": key})
-        return None if sealed is None else msgspec.json.decode(self._store.secrets.open(sealed), type=Token)
+        return None if sealed is None else self._opened(sealed)
 
     async def put(self, key: str, token: Token) -> None:
         sealed = self._store.secrets.seal(msgspec.json.encode(token))
@@ -35,9 +35,13 @@ class DistrictTokens:
 
     async def forget(self, key: str, token: Token) -> None:
         """Drop the token, unless somebody has renewed it meanwhile."""
-        if await self.get(key) == token:
-            async with self._store.transaction(self._district) as c:
+        async with self._store.transaction(self._district) as c:
+            sealed = await c.scalar(text("SELECT sealed FROM token WHERE key = :key FOR UPDATE"), {"key": key})
+            if sealed is not None and self._opened(sealed) == token:
                 await c.execute(text("DELETE FROM token WHERE key = :key"), {"key": key})
+
+    def _opened(self, sealed: bytes) -> Token:
+        return msgspec.json.decode(self._store.secrets.open(sealed), type=Token)
 
     @asynccontextmanager
     async def renewing(self, key: str) -> AsyncIterator[None]:

@@ -88,7 +88,8 @@ def _stays(support: Support) -> str:
 
 
 def _organization(parties: Parties) -> dict[str, Any]:
-    return {"educationOrganizationId": int(parties.organization)}
+    """In whose name the plan is written: the connection's choice, which its sink demands as well."""
+    return {"educationOrganizationId": int(parties.settings["education_organization_id"])}
 
 
 def _program_key(parties: Parties, profile: EdfiProfile) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def _participation(
     key = {
         "beginDate": begin,
         **_organization(parties),
-        "programEducationOrganizationId": int(parties.organization),
+        "programEducationOrganizationId": _organization(parties)["educationOrganizationId"],
         "programName": profile.program_name,
         "programTypeDescriptor": profile.program_type,
         "studentUniqueId": parties.student,

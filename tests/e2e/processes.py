@@ -21,7 +21,7 @@ import psutil
 import psycopg
 from psycopg.rows import tuple_row
 
-from gateway.store.embedded import Embedded
+from gateway.store.embedded import Embedded, _programs
 
 
 @dataclass
@@ -115,23 +115,32 @@ class Home:
     def _output(self, number: int) -> Path:
         return self.folder / "output" / f"{number}.txt"
 
-    def connect_oneroster(self, url: str, *, district: str = "default", **more: str) -> str:
+    def connect_oneroster(
+        self, url: str, *, district: str = "default", secret: str = "demo-secret", **more: str
+    ) -> str:
         """Connect the OneRoster twin at `url`; returns the connection's name."""
         settings = {"base_url": url, "token_url": f"{url}/token", "client_id": "demo-client"}
-        return self._connect("oneroster", district, {"client_secret": "demo-secret"} | settings | more)
+        return self._connect("oneroster", district, settings | more, "client_secret", secret)
 
-    def connect_edfi(self, url: str, *, district: str = "default", **more: str) -> str:
+    def connect_edfi(self, url: str, *, district: str = "default", secret: str = "demo-secret", **more: str) -> str:
         """Connect the Ed-Fi twin at `url`; returns the connection's name."""
-        settings = {"base_url": url, "key": "demo-key"}
-        return self._connect("edfi", district, {"secret": "demo-secret"} | settings | more)
+        return self._connect("edfi", district, {"base_url": url, "key": "demo-key"} | more, "secret", secret)
 
-    def _connect(self, kind: str, district: str, settings: dict[str, str]) -> str:
-        secret = next(name for name in settings if name.endswith("secret"))
-        hidden, shown = settings.pop(secret), settings | {"allow_private": "true", secret: "env:SECRET"}
-        sets = [part for name, value in shown.items() for part in ("--set", f"{name}={value}")]
-        done = self.run("connect", kind, "--name", kind, *sets, "--yes", district=district, SECRET=hidden)
+    def _connect(self, kind: str, district: str, settings: dict[str, str], field: str, secret: str) -> str:
+        given = settings | {"allow_private": "true", field: "env:SECRET"}
+        sets = [part for name, value in given.items() for part in ("--set", f"{name}={value}")]
+        done = self.run("connect", kind, "--name", kind, *sets, "--yes", district=district, SECRET=secret)
         assert done.returncode == 0, done.stdout + done.stderr
         return kind
+
+    def dump(self) -> bytes:
+        """All that the database holds, as pg_dump writes it."""
+        return subprocess.run(
+            [str(_programs() / "pg_dump"), "--dbname", self.server.url],
+            env=os.environ | {"PGPASSWORD": self.server.password},
+            capture_output=True,
+            check=True,
+        ).stdout
 
     @contextmanager
     def database(self) -> Iterator["psycopg.Connection[tuple[Any, ...]]"]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +26,7 @@ from gateway.store import plans as stored
 from gateway.store.database import Store
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Actor
+from gateway.store.runs import Fenced
 from synthetic import build
 from tests.serving import serve
 
@@ -197,7 +199,7 @@ async def here(store: Store, district: int, standard: str) -> AsyncIterator[Here
         settings = EdfiSettings(
             base_url=there.url,
             key="demo-key",
-            secret="demo-secret",
+            secret=SecretStr("demo-secret"),
             education_organization_id=DISTRICT.number,
             allow_private=True,
         )
@@ -206,7 +208,7 @@ async def here(store: Store, district: int, standard: str) -> AsyncIterator[Here
             store, district, "ods", "edfi", plain, {"secret": "demo-secret"}, COUNSELOR
         )
         run = await jobs.request_pull(store, district, number, COUNSELOR)
-        assert run is not None and await sync.run(store, district, run) is not None
+        assert await sync.run(store, district, run) is not None
         people = await reading.entities(store, district, "person")
         students = [one for one in people if one.get("population") == "student"]
         staff = [one for one in people if one.get("population") == "staff" and one.get("roles")]
@@ -312,20 +314,48 @@ async def test_what_a_destination_chose_leaves_with_the_next_push(here: Here) ->
     assert {row["diagnosticStatement"] for row in here.there.all("studentInterventionAssociations")} == {NEED}
 
 
-async def test_a_support_that_takes_anothers_place_is_another_object(here: Here) -> None:
+async def test_what_was_sent_is_ended_and_never_dropped_or_renamed(here: Here) -> None:
     await here.finalize()
     await here.push()
     new = {"name": "Choir", "kind": "enrichment_arts", **owned(here.teacher)}
 
     def replaced(content: dict[str, Any]) -> None:
         content["supports"][1:] = [new]
-        content.pop("numbered")  # as somebody sends it who keeps the plan in a file of their own
+        content.pop("numbered")  # as somebody may who takes it for a detail
 
-    await here.edit(replaced)
+    def postponed(content: dict[str, Any]) -> None:
+        content["period_start"] = (date.today() + timedelta(days=1)).isoformat()
+
+    for change, where in ((replaced, ("/supports/1", "/supports/2")), (postponed, ("/period_start",))):
+        with pytest.raises(Refused) as refused:
+            await here.edit(change)
+        assert (refused.value.code, refused.value.missing) == ("plan-already-known", where)
+
+    def ended(content: dict[str, Any]) -> None:
+        content["supports"][1] |= {"status": "stopped", "end_on": date.today().isoformat()}
+        content["supports"].append(new)
+        content.pop("numbered")
+
+    before = {row["interventionIdentificationCode"]: row for row in here.there.all("interventions")}
+    await here.edit(ended)
     await here.finalize()
-    before = {row["interventionIdentificationCode"] for row in here.there.all("interventions")}
-    intended = {row["interventionIdentificationCode"] for row in (await here.intended())["interventions"]}
-    assert len(intended) == 2 and len(intended & before) == 1
+    await here.push()
+    after = {row["interventionIdentificationCode"]: row for row in here.there.all("interventions")}
+    assert here.there.held() == await here.intended()
+    assert len(after) == 3 and before.keys() < after.keys()
+    [last] = [code for code in before if after[code] != before[code]]
+    assert after[last] == before[last] | {"endDate": date.today().isoformat()}
+
+
+async def test_a_plan_that_is_restated_without_ids_keeps_them(here: Here) -> None:
+    await here.finalize()
+    intended = await here.intended()
+    start = {"student": here.student, "school": (await here.edit(len))["school"]}
+    start["period_start"] = date.today().isoformat()
+    start["next_review_on"] = (date.today() + timedelta(days=20)).isoformat()
+    await planning.edit(here.store, here.district, here.plan, {**body(here), **start}, COUNSELOR)
+    await here.finalize()
+    assert await here.intended() == intended
 
 
 # --- what goes wrong -----------------------------------------------------------------------------------------
@@ -397,11 +427,8 @@ async def test_what_refers_to_something_missing_waits_for_it(here: Here) -> None
 
 
 def says_nothing_of(here: Here, reason: str) -> bool:
-    student = next(one for one in DISTRICT.students if one.number in json.dumps(DISTRICT_NUMBERS))
-    return not any(word in reason for word in (NEED, here.student, student.number))
-
-
-DISTRICT_NUMBERS = [student.number for student in DISTRICT.students]
+    """Whether a reason names nobody and quotes nothing."""
+    return not any(word in reason for word in (NEED, here.student, *(one.number for one in DISTRICT.students)))
 
 
 async def cut_off(here: Here, resource: str) -> int:
@@ -452,7 +479,7 @@ async def test_an_attempt_that_was_taken_over_sends_nothing_more(here: Here) -> 
     await delivery.deliver(here.store, here.district, number)
     assert await deliveries.begin(here.store, here.district, number) is None
     made = await delivery.preview(here.store, here.district, here.plan, "ods")
-    with pytest.raises(deliveries.Fenced):
+    with pytest.raises(Fenced):
         await deliveries.claim(here.store, delayed, made.documents[0], "0" * 64)
     assert (await here.outcome(number))["state"] == "delivered"
 

@@ -59,7 +59,9 @@ def measured(home: Home, *, students: int) -> Pull:
                 "WHERE run.id = %s AND r.collection = 'studentSectionAssociations'",
                 [run],
             )
-            [(seconds,)] = database.execute("SELECT extract(epoch FROM finished_at - started_at) FROM run WHERE id = %s", [run])
+            [(seconds,)] = database.execute(
+                "SELECT extract(epoch FROM finished_at - started_at) FROM run WHERE id = %s", [run]
+            )
         peak = peak_memory(worker.pid)
         home.stop(worker)
     return Pull(associations, peak, round(float(seconds), 1))

@@ -32,12 +32,16 @@ def entity(n: int) -> str:
 
 
 STUDENT, SCHOOL, TEACHER, MOTHER, PRINCIPAL, RESULT = map(entity, range(1, 7))
-PARTIES = Parties(plan=entity(77), student="0012001", organization="990100", staff={TEACHER: "T-4471"})
+PARTIES = Parties(
+    plan=entity(77), student="0012001", staff={TEACHER: "T-4471"}, settings={"education_organization_id": 990100}
+)
 DEFAULT = EdfiProfile()
 OPTIONS = ("include_staff", "include_need_statements", "include_diagnoses")
 WIDEST = EdfiProfile(
     participation_status=f"{CORE}/ParticipationStatusDescriptor#Active in Program",
-    **dict.fromkeys(OPTIONS, True),
+    include_staff=True,
+    include_need_statements=True,
+    include_diagnoses=True,
 )
 FRIEND = {"name": "planted: Odalys", "side": "partner", "organization": "planted: club", "agreement": "planted: 7"}
 
@@ -302,7 +306,7 @@ def is_bookkeeping(pointer: str) -> bool:
 
 @pytest.mark.parametrize("on", list(product([False, True], repeat=len(OPTIONS))), ids=str)
 def test_what_is_stated_is_sent_or_reported(on: tuple[bool, ...]) -> None:
-    profile = EdfiProfile(**dict(zip(OPTIONS, on, strict=True)))
+    profile = EdfiProfile.model_validate(dict(zip(OPTIONS, on, strict=True)))
     content = json.loads(Plan.model_validate(full()).model_dump_json())
     documents, losses = sent(content, profile)
     lost = [loss.pointer for loss in losses]
@@ -380,7 +384,7 @@ def added(profile: EdfiProfile) -> dict[str, Any]:
     """What a profile adds to the documents of the default one, by resource, place and property."""
     before, after = sent(full())[0], sent(full(), profile)[0]
     assert [(one.resource, one.key) for one in before] == [(one.resource, one.key) for one in after]
-    found = {}
+    found: dict[str, Any] = {}
     for n, (one, other) in enumerate(zip(before, after, strict=True)):
         assert one.body.items() <= other.body.items()
         found |= {f"{one.resource}/{n}/{name}": other.body[name] for name in other.body.keys() - one.body.keys()}
@@ -470,7 +474,7 @@ def test_a_support_keeps_its_key_whatever_happens_to_the_others() -> None:
 
 
 def test_another_plan_has_other_keys() -> None:
-    other = Parties(entity(78), PARTIES.student, PARTIES.organization, PARTIES.staff)
+    other = Parties(entity(78), PARTIES.student, PARTIES.staff, PARTIES.settings)
     documents, _ = outbound(Plan.model_validate(full()), other, DEFAULT, MAPPING.codes())
     codes = [{body["interventionIdentificationCode"] for body in bodies(one, "interventions")}
              for one in (documents, sent(full())[0])]  # fmt: skip

@@ -59,6 +59,7 @@ CREATE TABLE run (
     finished_at timestamptz,
     publication bigint,
     error_code text,
+    exit_code int,
     error text,
     counts json NOT NULL DEFAULT '{}',
     unmapped json NOT NULL DEFAULT '[]'
@@ -332,6 +333,7 @@ CREATE TABLE client_token (
     scopes json NOT NULL,
     expires_at timestamptz NOT NULL
 );
+CREATE INDEX ON client_token (client_id);
 
 CREATE TABLE act (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -410,6 +412,7 @@ GRANT USAGE ON SCHEMA public TO planbridge_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO planbridge_app;
 REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM planbridge_app;
 REVOKE UPDATE, DELETE ON change, plan_version, plan_event, act, record_history FROM planbridge_app;
+REVOKE DELETE ON district, plan FROM planbridge_app;  -- what may not be deleted would go with them
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO planbridge_app;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO planbridge_app;
 """

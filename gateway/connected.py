@@ -1,0 +1,27 @@
+"""A saved connection, opened: its connector, its settings with their secrets, and HTTP that authenticates so."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway import registry
+from gateway.connector import ConnectionSettings, Connector
+from gateway.http import Http
+from gateway.store import registers
+from gateway.store.database import Store
+from gateway.store.tokens import DistrictTokens
+
+
+@asynccontextmanager
+async def opened(
+    store: Store, connection: registers.Connection
+) -> AsyncIterator[tuple[Connector, ConnectionSettings, Http]]:
+    """A connection's connector, its settings with secrets, and HTTP that authenticates as it says."""
+    connector = registry.connector(connection.connector)
+    settings = connector.settings.model_validate(connection.settings | connection.secrets)
+    async with Http(
+        connector.auth(settings),
+        tokens=DistrictTokens(store, connection.district),
+        allow_private=settings.allow_private,
+        in_flight=settings.in_flight,
+    ) as http:
+        yield connector, settings, http
