@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.connector import Document, Loss
+from gateway.errors import ConfigError
 from gateway.mapping import Crosswalks, Parties
 from gateway.schema.codes import OUT_OF_SCHOOL
 from gateway.schema.plan import Plan, Support
@@ -88,8 +89,15 @@ def _stays(support: Support) -> str:
 
 
 def _organization(parties: Parties) -> dict[str, Any]:
-    """In whose name the plan is written: the connection's choice, which its sink demands as well."""
-    return {"educationOrganizationId": int(parties.settings["education_organization_id"])}
+    """In whose name the plan is written."""
+    number = parties.settings.get("education_organization_id")
+    if number is None:
+        raise ConfigError(
+            "destination-no-organization",
+            "The connection does not say in whose name plans are written.",
+            "Connect it again with the education organization id of the district.",
+        )
+    return {"educationOrganizationId": int(number)}
 
 
 def _program_key(parties: Parties, profile: EdfiProfile) -> dict[str, Any]:

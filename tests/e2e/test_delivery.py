@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -196,13 +195,8 @@ def standard() -> str:
 async def here(store: Store, district: int, standard: str) -> AsyncIterator[Here]:
     """A district that has pulled its Ed-Fi system, with a draft that may be finalized after a consultation."""
     with an_ods(standard) as there:
-        settings = EdfiSettings(
-            base_url=there.url,
-            key="demo-key",
-            secret=SecretStr("demo-secret"),
-            education_organization_id=DISTRICT.number,
-            allow_private=True,
-        )
+        given = {"base_url": there.url, "key": "demo-key", "secret": "demo-secret", "allow_private": True}
+        settings = EdfiSettings.model_validate({**given, "education_organization_id": DISTRICT.number})
         plain = settings.model_dump(mode="json", exclude={"secret"})
         number = await registers.add_connection(
             store, district, "ods", "edfi", plain, {"secret": "demo-secret"}, COUNSELOR

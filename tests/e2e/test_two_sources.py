@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -214,6 +215,56 @@ def test_two_students_of_a_second_source_with_one_number_are_both_listed(office:
         mistake.mended = True
         office.pull("oneroster")
         assert everybody_matched(office.entities())
+
+
+def test_however_far_apart_two_with_one_number_stand_both_are_listed(office: Office, tmp_path: Path) -> None:
+    student = DISTRICT.students[0]
+    crowd = [("a", student.number), *((f"b{n}", f"N{n}") for n in range(2500)), ("c", student.number)]
+    rows = [f"{key},true,{key},Noor,Lind,{number},student,1" for key, number in crowd]
+    write(tmp_path, orgs=["sourcedId,name,type", "1,Elsewhere,district"], users=[USERS, *rows])
+    with serve(edfi_twin(DISTRICT)) as url:
+        office.connect("edfi", url)
+        office.pull("edfi")
+        office.connect_files(tmp_path)
+        office.pull("oneroster")
+    assert not [entity for entity in of(office.entities(), "person") if "oneroster" in entity.keys]
+    waiting = office.waiting()
+    assert waiting["oneroster", "person", "ambiguous"] == 2
+    assert waiting["oneroster", "person", "unmatched"] == 2500
+
+
+USERS = "sourcedId,enabledUser,username,givenName,familyName,identifier,role,orgSourcedIds"
+
+
+def write(folder: Path, **files: list[str]) -> None:
+    """A OneRoster 1.1 package with these files."""
+    listed = [f"file.{name},bulk" for name in files]
+    for name, lines in {**files, "manifest": ["propertyName,value", "oneroster.version,1.1", *listed]}.items():
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_whoever_comes_back_under_another_key_is_recognised_again(office: Office, tmp_path: Path) -> None:
+    """A student information system that is set up anew keeps the student numbers and changes its own keys."""
+    orgs = ["sourcedId,name,type,identifier", f"d,{DISTRICT.name},district,{DISTRICT.number}"]
+    people = [(one.number, one.given, one.family) for one in DISTRICT.students]
+
+    def users(prefix: str) -> list[str]:
+        return [USERS, *(f"{prefix}{n},true,u{n},{given},{family},{n},student,d" for n, given, family in people)]
+
+    write(tmp_path, orgs=orgs, users=users("old-"))
+    with serve(edfi_twin(DISTRICT)) as url:
+        office.connect_files(tmp_path)
+        office.connect("edfi", url)
+        for kind in ("oneroster", "edfi"):
+            office.pull(kind)
+        known = {number(one): one.id for one in of(office.entities(), "person") if "oneroster" in one.keys}
+        assert numbers(office.entities(), "student", "edfi") == known.keys()
+        write(tmp_path, orgs=orgs, users=users("new-"))
+        held = office.pull("oneroster", code=HELD)
+        office.ask("holds", "approve", str(held["id"]), "--because", "The system was set up anew.")
+    entities = office.entities()
+    assert {number(one): one.id for one in of(entities, "person") if "oneroster" in one.keys} == known
+    assert numbers(entities, "student", "edfi") == known.keys()
 
 
 # --- when a third of them is gone
