@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -45,8 +46,8 @@ def day(offset: int) -> str:
 
 
 def mostly(usual: T, *others: T) -> st.SearchStrategy[T]:
-    """The usual value half of the time, so that plans with one fault are as likely as plans with many."""
-    return st.sampled_from([usual] * len(others) + list(others))
+    """The usual value three times in four, so that plans with one fault are as likely as plans with many."""
+    return st.sampled_from([usual] * (3 * len(others)) + list(others))
 
 
 def some(items: list[Any]) -> st.SearchStrategy[list[Any]]:
@@ -176,6 +177,36 @@ def situations(draw: st.DrawFn) -> tuple[Plan, Facts, list[Json]]:
     )
 
 
+@st.composite
+def meetings_held(draw: st.DrawFn) -> tuple[Plan, Facts, list[Json]]:
+    """A plan that lacks nothing but perhaps the right people at its one consultation."""
+    content = whole()
+    meeting = having(
+        held_on=mostly(day(-3), day(0), day(1)),
+        outcome=mostly("agreed", "disagreed", "declined_to_participate"),
+        participants=few(PARTICIPANT, 1),
+    )
+    content["consultations"][0] |= draw(meeting)
+    plan = Plan.model_validate(content)
+    facts = known(plan, relationships=draw(st.lists(TIE, max_size=3)))
+    born = draw(st.sampled_from([TODAY.replace(year=2008), TODAY.replace(year=2008) - timedelta(3), date(2014, 5, 1)]))
+    people = {**facts.people, STUDENT: replace(facts.people[STUDENT], born=born)}
+    return plan, replace(facts, people=people), [json.loads(canonical(plan))]
+
+
+@st.composite
+def waivers(draw: st.DrawFn) -> tuple[Plan, Facts, list[Json]]:
+    """A plan that lacks nothing but a consultation, with a waiver that may stand."""
+    made = [{"contact": MOTHER, "channel": how, "on": day(n), "result": "no_answer"} for how, n in TRIED]
+    attempts = mostly(made, made[:3], made[1:], made[:2], made[::2])
+    given = having(coordinator=mostly(TEACHER, PRINCIPAL), waiver=WAIVER, attempts=attempts)
+    plan = Plan.model_validate({**whole(), "consultations": [], **draw(given)})
+    return plan, known(plan, authors=draw(mostly(frozenset(), frozenset({PRINCIPAL})))), [json.loads(canonical(plan))]
+
+
+TRIED = (("phone", -11), ("letter", -1), ("phone", -3), ("phone", -2))
+
+
 # --- the rules a second time, over JSON ----------------------------------------------------------------------
 
 
@@ -283,7 +314,7 @@ def knew_it_all(meeting: Json, plan: Json, seen: list[Json]) -> bool:
 
 def pieces(plan: Json) -> Json:
     """What a family sees of a plan, piece by piece."""
-    found = {}
+    found: Json = {}
     for name, value in plan.items():
         if name in ("strengths", "interests", "needs", "goals", "supports", "team"):
             found |= {item["id"]: item for item in value}
@@ -313,11 +344,18 @@ def waiver_stands(plan: Json, facts: Facts) -> bool:
 # --- both say the same ---------------------------------------------------------------------------------------
 
 
-def test_each_guard_says_of_any_plan_what_its_rule_says() -> None:
+@pytest.mark.parametrize(
+    ("tried", "codes"),
+    [(situations(), ("G1", "G2a", "G2b", "G2c", "G2d", "G2e")), (meetings_held(), ("G2a",)), (waivers(), ("G2a",))],
+    ids=["anything", "meetings", "waivers"],
+)
+def test_each_guard_says_of_any_plan_what_its_rule_says(
+    tried: st.SearchStrategy[tuple[Plan, Facts, list[Json]]], codes: tuple[str, ...]
+) -> None:
     verdicts: Counter[tuple[str, bool]] = Counter()
 
-    @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-    @given(situations())
+    @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+    @given(tried)
     def judged(situation: tuple[Plan, Facts, list[Json]]) -> None:
         plan, facts, seen = situation
         as_json = json.loads(canonical(plan))
@@ -330,9 +368,8 @@ def test_each_guard_says_of_any_plan_what_its_rule_says() -> None:
             assert all(bool(result.missing) is not result.ok for result in report)
 
     judged()
-    codes = ("G1", "G2a", "G2b", "G2c", "G2d", "G2e")
-    rare = {(code, ok): verdicts[code, ok] for code in codes for ok in (True, False) if verdicts[code, ok] < 50}
-    assert rare == {}, "the plans that were tried hardly try these"
+    rare = {(code, ok): verdicts[code, ok] for code in codes for ok in (True, False) if verdicts[code, ok] < 30}
+    assert rare == {}, "what was tried hardly tries these"
 
 
 def test_the_rules_pass_a_whole_plan() -> None:

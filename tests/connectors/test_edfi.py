@@ -8,15 +8,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 import pytest
-import yaml
-from jsonschema import Draft202012Validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -33,11 +30,12 @@ from gateway.mapping import Alias, Claim
 from gateway.schema import KINDS
 from mappings.edfi import MAPPING
 from synthetic import build
+from tests.openapi import CONTRACTS, document, validator
+from tests.openapi import resolved as referred
 from tests.serving import serve
 
 FOLDER = Path(__file__).parents[2] / "connectors" / "edfi"
 CASES = Path(__file__).parents[2] / "mappings" / "edfi" / "cases"
-CONTRACTS = Path(__file__).parents[3] / "shared" / "contracts"
 contract = pytest.mark.skipif(not CONTRACTS.exists(), reason="the published contracts are not beside the checkout")
 
 # --- a server that answers as a test tells it ---------------------------------------------------------------
@@ -753,10 +751,8 @@ async def test_check_says_when_the_credentials_are_wrong() -> None:
 # --- the published contract ---------------------------------------------------------------------------------
 
 
-@cache
 def openapi(standard: str) -> Any:
-    text = (CONTRACTS / "edfi-openapi" / f"resources-ds-{standard}.yaml").read_text()
-    return yaml.load(text, yaml.CSafeLoader)
+    return document(f"edfi-openapi/resources-ds-{standard}.yaml")
 
 
 def item_schema(standard: str, resource: str) -> Any:
@@ -765,9 +761,7 @@ def item_schema(standard: str, resource: str) -> Any:
 
 
 def resolved(standard: str, schema: Any) -> Any:
-    while "$ref" in schema:
-        schema = openapi(standard)["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    return schema
+    return referred(openapi(standard), schema)
 
 
 STANDARDS = {"4.0": 4, "5.0": 5}
@@ -843,10 +837,9 @@ def test_golden_inputs_are_what_a_server_may_send(path: Path) -> None:
     standard = path.stem[:3]
     case = json.loads(path.read_text())
     resource = next(r for r in resources(STANDARDS[standard]) if r.wire.__name__ == case["wire"])
-    document = openapi(standard)
-    schema = {**item_schema(standard, resource.name), "components": document["components"]}
+    schema = item_schema(standard, resource.name)
     said = {name: value for name, value in case["input"].items() if value is not None}
-    errors = list(Draft202012Validator(schema).iter_errors(said))
+    errors = list(validator(openapi(standard), schema).iter_errors(said))
     assert not errors, errors[0].message
     unknown = set(said) - set(schema["properties"]) - {"_lastModifiedDate"}
     assert not unknown

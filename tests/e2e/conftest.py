@@ -5,20 +5,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.office import Office
-from tests.e2e.processes import Home
+from tests.e2e.office import Office, QuickHome
 
 NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def installation() -> Iterator[Home]:
+def installation() -> Iterator[QuickHome]:
     """One installation for tests that do no harm to its server or its processes."""
-    with Home.made() as made:
+    with QuickHome.made() as made:
         yield made
 
 
 @pytest.fixture
-def office(installation: Home) -> Office:
+def office(installation: QuickHome) -> Office:
     """A new district in it: tests see nothing of each other's."""
     return Office(installation, f"district-{next(NUMBERS)}")

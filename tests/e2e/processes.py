@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -168,6 +168,12 @@ def until(true: Callable[[], Any], what: str, seconds: float = 60.0) -> None:
     while not true():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {what}"
         time.sleep(0.01)
+
+
+def closed_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def steer(url: str, method: str, door: str, body: Any = None) -> Any:

@@ -21,6 +21,7 @@ from tests.serving import serve
 
 SEED = 20_260_817
 SMALL = build(schools=2, students=60, seed=SEED)
+IN_FLIGHT = 3
 FENCED_OUT = 75
 
 
@@ -63,24 +64,24 @@ class System:
     def connect(self, home: Home, district: str) -> str:
         """Connect it to a district; returns the name of the connection."""
         connect = home.connect_oneroster if self.kind == "oneroster" else home.connect_edfi
-        return connect(self.url, district=district, in_flight="3")
+        return connect(self.url, district=district, in_flight=str(IN_FLIGHT))
 
     def dawdle(self) -> None:
-        """From now on every page takes a while. Forgets what was asked before."""
+        """From now on every page takes a while."""
         slow = {"kind": "slow", "path": "/v1p2/" if self.kind == "oneroster" else "/ed-fi/", "seconds": 0.03}
         steer(self.url, "PUT", "faults", [slow | {"times": 1_000_000}])
+
+    def asked(self) -> list[tuple[str, str]]:
+        """The requests for data since the last time, as (path, query)."""
+        log = [(entry["path"], entry["query"]) for entry in steer(self.url, "GET", "log")]
         steer(self.url, "DELETE", "log")
+        return [(path, query) for path, query in log if _COLLECTION.search(path)]
 
     def no_page_again(self, staged: set[tuple[str, str]]) -> None:
         """Since the last time nothing was asked for that was `staged` then, nor anything twice."""
-        asked = Counter(
-            (entry["path"], entry["query"])
-            for entry in steer(self.url, "GET", "log")
-            if _COLLECTION.search(entry["path"])
-        )
+        asked = Counter(self.asked())
         assert [request for request in asked if _page(*request) in staged] == []
         assert [request for request, times in asked.items() if times > 1] == []
-        steer(self.url, "DELETE", "log")
 
 
 @contextmanager
@@ -106,6 +107,7 @@ class Run:
         name = system.connect(home, district)
         number = home.json("pull", name, "--no-wait", district=district)["id"]
         system.dawdle()
+        system.asked()
         with home.database() as database:
             yield cls(number, district, database)
 
@@ -205,9 +207,11 @@ def stopped_and_woken(home: Home, system: System, whole: Whole, district: str, r
         home.stop(successor)
     assert published(home, district) == whole.state
     before = tables(home)
+    system.asked()
     sleeper.send_signal(signal.SIGCONT)
     assert sleeper.wait(timeout=30) == FENCED_OUT
     assert tables(home) == before
+    assert len(system.asked()) <= 2 * IN_FLIGHT, "it ends with the first page that it tries to write"
 
 
 _COLLECTION = re.compile(r"/(?:v1p2|ed-fi)/(\w+)")

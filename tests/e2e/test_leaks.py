@@ -16,14 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.edfi.twin import twin as edfi_twin
 from connectors.oneroster.twin import twin as oneroster_twin
+from gateway.store.secrets import Secrets
 from synthetic import build
 from tests.e2e.processes import Home, steer
 from tests.serving import serve
 
-PLANTED = "Wq7-planted-x93"
-SECRET = "Kv4-client-secret-t81"
 DISTRICT = build(schools=2, students=60, seed=93)
 HELD = 7
+KINDS = ("oneroster", "edfi 5.0", "edfi 4.0")
 NOBODY = 65534
 
 
@@ -35,30 +35,57 @@ def home() -> Iterator[Home]:
         yield made
 
 
-@pytest.mark.parametrize("kind", ["oneroster", "edfi 5.0", "edfi 4.0"])
-def test_what_planning_never_needs_and_what_is_secret_is_kept_nowhere(home: Home, kind: str) -> None:
-    """Looked for while a run is held, with its staging full, after rows that could not be read or mapped."""
-    connector = kind.split()[0]
-    connect = home.connect_oneroster if connector == "oneroster" else home.connect_edfi
-    looks = (["runs", "--json"], ["rejects", "--rows", "--json"], ["holds", "show"], ["students"], ["check", connector])
-    with leaky_system(kind) as (url, twin):
-        connect(url, district=kind, secret=SECRET)
-        first = home.run("pull", connector, district=kind)
-        assert first.returncode == 0, first
-        steer(url, "POST", "change", {"without_students": 0.4, "with_new_students": 20})
-        held = home.run("pull", connector, district=kind)
-        assert held.returncode == HELD, held
-        shown = [first, held, *(home.run(*look, district=kind) for look in looks)]
-    kept = home.dump()
-    places = {"dump": kept, **files(home.folder), **{str(done.args): bytes_of(done) for done in shown}}
+@dataclass(frozen=True)
+class Aftermath:
+    """Every place where something may have been kept, and the systems that it may have come from."""
 
-    assert twin.planted > 60 and twin.tokens
-    assert DISTRICT.name.encode() in kept, "what is kept is found, so what is not found is not kept"
-    bodies = "SELECT count(body) FROM staged UNION ALL SELECT count(sealed_body) FROM reject"
-    assert all(count for (count,) in home.sql(bodies))
-    assert {secret: found for secret in (PLANTED, SECRET, *twin.tokens) if (found := holding(secret, places))} == {}
-    for name in ("home/postgres/password", "home/keys"):
-        assert holding((home.folder / name).read_text().strip(), places) == [name]
+    places: Mapping[str, bytes]
+    twins: Mapping[str, "Leaky"]
+
+
+@pytest.fixture(scope="module")
+def aftermath(home: Home) -> Aftermath:
+    """Each system pulled, with people that could not be read or mapped, then pulled again into a held run."""
+    shown, twins = [], {}
+    for kind in KINDS:
+        with leaky_system(kind) as (url, twin):
+            connect = home.connect_oneroster if kind == "oneroster" else home.connect_edfi
+            name = connect(url, district=kind, secret=twin.secret)
+            shown.append(home.run("pull", name, district=kind))
+            assert shown[-1].returncode == 0, shown[-1]
+            steer(url, "POST", "change", {"without_students": 0.4, "with_new_students": 20})
+            shown.append(home.run("pull", name, district=kind))
+            assert shown[-1].returncode == HELD, shown[-1]
+            shown += [home.run(*look, district=kind) for look in (["rejects", "--rows", "--json"], ["check", name])]
+            twins[kind] = twin
+    places = {"dump": home.dump(), "set aside": unsealed(home), **files(home.folder)}
+    return Aftermath(places | {str(done.args): (done.stdout + done.stderr).encode() for done in shown}, twins)
+
+
+def test_what_is_kept_is_found_and_staging_is_full(home: Home, aftermath: Aftermath) -> None:
+    """Otherwise the other tests would find nothing because there is nothing."""
+    assert DISTRICT.name.encode() in aftermath.places["dump"]
+    assert all(len(twin.tokens) > 1 and twin.times > 100 for twin in aftermath.twins.values())
+    staged = home.sql("SELECT count(body) FROM staged GROUP BY district_id")
+    rejects = home.sql("SELECT count(DISTINCT code) FROM reject GROUP BY district_id")
+    assert len(staged) == len(rejects) == len(KINDS)
+    assert all(count > 1 for (count,) in staged + rejects)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_planning_never_needs_is_kept_nowhere(aftermath: Aftermath, kind: str) -> None:
+    assert holding(aftermath.twins[kind].planted, aftermath.places) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_secrets_and_tokens_are_kept_nowhere_in_the_clear(aftermath: Aftermath, kind: str) -> None:
+    twin = aftermath.twins[kind]
+    assert [place for secret in (twin.secret, *twin.tokens) for place in holding(secret, aftermath.places)] == []
+
+
+@pytest.mark.parametrize("name", ["home/postgres/password", "home/keys"])
+def test_our_own_secrets_stand_in_their_own_file_only(home: Home, aftermath: Aftermath, name: str) -> None:
+    assert holding((home.folder / name).read_text().strip(), aftermath.places) == [name]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other accounts")
@@ -86,16 +113,18 @@ def files(folder: Path) -> dict[str, bytes]:
     return found
 
 
+def unsealed(home: Home) -> bytes:
+    """The records that were set aside, as we alone can read them."""
+    secrets = Secrets.load(None, home.home)
+    return b"\n".join(secrets.open(body) for (body,) in home.sql("SELECT sealed_body FROM reject") if body)
+
+
 def holding(secret: str, places: Mapping[str, bytes]) -> list[str]:
     """Where it stands: as it is, in hexadecimal digits (a dump's bytea), or somewhere within base64."""
     plain = secret.encode()
     within = [b64encode(bytes(shift) + plain)[-(-shift * 4 // 3) : -4] for shift in range(3)]
     spellings = [plain, plain.hex().encode(), plain.hex().upper().encode(), *within]
     return [name for name, content in places.items() if any(spelling in content for spelling in spellings)]
-
-
-def bytes_of(done: "subprocess.CompletedProcess[str]") -> bytes:
-    return (done.stdout + done.stderr).encode()
 
 
 def opened(path: Path, user: int) -> str:
@@ -121,15 +150,17 @@ def opened(path: Path, user: int) -> str:
 class Leaky:
     """A twin that spoils two of its people, one so that it cannot be decoded and one so that it cannot be mapped.
 
-    It notes the tokens it gave and counts how often it said the planted value.
+    It notes the tokens it gave and counts the times it said the planted value.
     """
 
     app: ASGIApp
+    planted: str
+    secret: str
     people: str
     undecodable: str
     unmappable: str
     tokens: list[str] = field(default_factory=list)
-    planted: int = 0
+    times: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start: Message = {}
@@ -158,19 +189,20 @@ class Leaky:
                 rows[0][self.undecodable] = 7
                 del rows[1][self.unmappable]
         text = json.dumps(said).encode()
-        self.planted += text.count(PLANTED.encode())
+        self.times += text.count(self.planted.encode())
         return text
 
 
 @contextmanager
 def leaky_system(kind: str) -> Iterator[tuple[str, Leaky]]:
-    """A twin whose every droppable field holds the planted value: its address, and itself."""
+    """A twin whose every droppable field holds a value of its own: its address, and itself."""
     name, _, standard = kind.partition(" ")
+    planted, secret = f"Wq7-planted-{kind[-3:]}", f"Kv4-client-secret-{kind[-3:]}"
     if name == "oneroster":
-        app = oneroster_twin(DISTRICT, planted=PLANTED, client_secret=SECRET)
-        twin = Leaky(app, "users", undecodable="givenName", unmappable="familyName")
+        app = oneroster_twin(DISTRICT, planted=planted, client_secret=secret)
+        twin = Leaky(app, planted, secret, "users", undecodable="givenName", unmappable="familyName")
     else:
-        app = edfi_twin(DISTRICT, standard=standard, planted=PLANTED, secret=SECRET)
-        twin = Leaky(app, "students", undecodable="firstName", unmappable="lastSurname")
+        app = edfi_twin(DISTRICT, standard=standard, planted=planted, secret=secret)
+        twin = Leaky(app, planted, secret, "students", undecodable="firstName", unmappable="lastSurname")
     with serve(twin) as url:
         yield url, twin

@@ -1,7 +1,6 @@
 """A worker's memory does not grow with the district: it holds a page, a batch, never a collection."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.e2e.processes import Home, until
+from tests.e2e.processes import Home, closed_port, until
 
 MEGABYTE = 1024
 """Kilobytes, as the kernel counts."""
@@ -77,8 +76,7 @@ def peak_memory(pid: int) -> int:
 @contextmanager
 def edfi_twin_process(students: int) -> Iterator[str]:
     """An Ed-Fi twin in a process of its own, whose memory and time are not the worker's."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = closed_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "--factory", "connectors.edfi.twin:app", "--port", str(port)]
         + ["--log-level", "critical"],

@@ -5,22 +5,21 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import yaml
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator
 
 from connectors.edfi.twin import app, twin
 from connectors.edfi.twin.collection import Changes, Collection, Source
 from connectors.edfi.twin.filters import filters
 from connectors.edfi.twin.shapes import Fields, writable
 from synthetic import build
+from tests import openapi
+from tests.openapi import CONTRACTS
 from tests.serving import serve
 
-CONTRACTS = Path(__file__).parents[3] / "shared" / "contracts"
 with_contracts = pytest.mark.skipif(not CONTRACTS.is_dir(), reason=f"no contracts at {CONTRACTS}")
 
 DISTRICT = build(students=90)
@@ -97,20 +96,14 @@ def modern() -> Iterator[Client]:
 # The published contract
 
 
-@cache
 def contract(name: str) -> dict[str, Any]:
     """One OpenAPI document in which no component takes a property that it does not name."""
-    path = CONTRACTS / "edfi-openapi" / f"{name}.yaml"
-    document: dict[str, Any] = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
-    for component in document["components"]["schemas"].values():
-        component["additionalProperties"] = False
-    return document
+    return openapi.closed(f"edfi-openapi/{name}.yaml")
 
 
 def validator(document: dict[str, Any], resource: str) -> Draft202012Validator:
     answer = document["paths"][f"/ed-fi/{resource}"]["get"]["responses"]["200"]
-    schema = answer["content"]["application/json"]["schema"] | {"components": document["components"]}
-    return Draft202012Validator(schema, format_checker=FormatChecker())
+    return openapi.validator(document, answer["content"]["application/json"]["schema"])
 
 
 @cache

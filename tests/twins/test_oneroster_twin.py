@@ -1,24 +1,19 @@
 """The OneRoster twin keeps the published contract and plays the facts of the invented district."""
 
-import json
 import re
 import time
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import yaml
-from jsonschema import Draft202012Validator, FormatChecker
 
 from connectors.oneroster.twin import app, twin
 from synthetic import build
+from tests.openapi import CONTRACTS, document, validator
 from tests.serving import serve
 
-CONTRACT = Path(__file__).parents[3] / "shared" / "contracts" / "oneroster"
-with_contract = pytest.mark.skipif(not CONTRACT.is_dir(), reason=f"no contracts at {CONTRACT}")
+with_contract = pytest.mark.skipif(not CONTRACTS.is_dir(), reason=f"no contracts at {CONTRACTS}")
 
 DISTRICT = build(students=200)
 SCOPE = "https://purl.imsglobal.org/spec/or/v1p2/scope/"
@@ -91,16 +86,13 @@ def own(request: pytest.FixtureRequest) -> Iterator[Client]:
         yield client
 
 
-@cache
-def components(collection: str) -> dict[str, Any]:
-    service = "rostering" if collection in ROSTERED else "gradebook"
-    found: dict[str, Any] = json.loads((CONTRACT / f"jsonschema/v1p2_{service}.schema.json").read_text())
-    return found
+def contract(collection: str) -> dict[str, Any]:
+    service = "rosters" if collection in ROSTERED else "gradebook"
+    return document(f"oneroster/openapi/v1p2/onerosterv1p2{service}service_openapi3_v1p0.yaml")
 
 
 def check(collection: str, component: str, answer: httpx.Response) -> None:
-    schema = {**components(collection), "$ref": f"#/$defs/{component}DType"}
-    Draft202012Validator(schema, format_checker=FormatChecker()).validate(answer.json())
+    validator(contract(collection), {"$ref": f"#/components/schemas/{component}DType"}).validate(answer.json())
 
 
 def leaves(value: Any) -> Iterator[Any]:
@@ -137,7 +129,8 @@ def test_every_answer_fits_the_contract(own: Client) -> None:
 @with_contract
 @pytest.mark.parametrize("collection", COLLECTIONS)
 def test_every_property_of_the_contract_can_be_selected_and_filtered(client: Client, collection: str) -> None:
-    properties = components(collection)["$defs"][f"{COLLECTIONS[collection][0]}DType"]["properties"]
+    schemas = contract(collection)["components"]["schemas"]
+    properties = schemas[f"{COLLECTIONS[collection][0]}DType"]["properties"]
     for name in properties:
         for row in client.rows(collection, fields=name, limit=3):
             assert set(row) <= {name}
@@ -148,14 +141,11 @@ def test_every_property_of_the_contract_can_be_selected_and_filtered(client: Cli
 @with_contract
 @pytest.mark.parametrize(("root", "paths"), [(ROSTERING, ROSTERED), (GRADEBOOK, GRADED)])
 def test_scopes_are_those_of_the_contract(client: Client, root: str, paths: dict[str, object]) -> None:
-    service = {ROSTERING: "rosters", GRADEBOOK: "gradebook"}[root]
-    text = (CONTRACT / f"openapi/v1p2/onerosterv1p2{service}service_openapi3_v1p0.yaml").read_text()
-    document = yaml.load(text, yaml.CSafeLoader)
     for scope in ("roster.readonly", "roster-core.readonly", "roster-demographics.readonly", "assessment.readonly"):
         client.sign_in(scope)
         for path in paths:
             for asked in (f"/{path}", f"/{path}/{{sourcedId}}"):
-                (security,) = document["paths"][asked]["get"]["security"]
+                (security,) = contract(path)["paths"][asked]["get"]["security"]
                 allowed = SCOPE + scope in security["OAuth2CC"]
                 answer = client.get(root + asked.format(sourcedId="nobody"))
                 assert answer.status_code == ((404 if "{" in asked else 200) if allowed else 403), (scope, asked)

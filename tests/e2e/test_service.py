@@ -1,0 +1,150 @@
+"""The service as a whole: what `up` starts, who can reach it, and that `down` ends all of it after the worst."""
+
+import ipaddress
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from connectors.oneroster.twin import twin
+from synthetic import build
+from tests.e2e.processes import Home, closed_port, published, steer, until
+from tests.serving import serve
+
+DISTRICT = build(schools=1, students=40, seed=11)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Home]:
+    with Home.made() as made:
+        yield made
+        for process in ours(made):
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serve(twin(DISTRICT, page_cap=10)) as url:
+        yield url
+
+
+def test_up_serves_this_machine_only_does_the_work_and_goes_down(home: Home, url: str) -> None:
+    with up(home) as service:
+        assert service.health() == {"database": True, "worker": True}
+        assert {"worker", "api", "up"} <= {part(process) for process in ours(home)}
+        heard = listening(home)
+        assert service.port in {port for _, port in heard}
+        assert [address for address, _ in heard if not ipaddress.ip_address(address).is_loopback] == []
+
+        home.connect_oneroster(url)
+        assert home.json("pull", "oneroster")["state"] == "published"
+        [first] = [process for process in ours(home) if part(process) == "worker"]
+        assert workers_ever(home) == 1, "the command left the work to the worker of the service"
+
+        first.send_signal(signal.SIGKILL)
+        until(lambda: workers_ever(home) == 2, "the supervisor starts another worker")
+        assert home.json("pull", "oneroster")["state"] == "published"
+        assert workers_ever(home) == 2
+
+        assert "down" in home.run("down").stdout
+        assert ours(home) == [] and service.supervisor.wait() == 0
+        assert not service.answers()
+    assert "Nothing was running" in home.run("down").stdout
+
+
+@pytest.mark.parametrize("victims", ["all of it", "the supervisor"])
+def test_down_leaves_nothing_after_kill_9_and_up_goes_on_where_it_was(home: Home, url: str, victims: str) -> None:
+    with up(home):
+        name = home.connect_oneroster(url, district=victims)
+        steer(url, "PUT", "faults", [{"kind": "slow", "path": "/v1p2/", "times": 1_000_000, "seconds": 0.05}])
+        run = home.json("pull", name, "--no-wait", district=victims)["id"]
+        until(lambda: home.one("SELECT count(*) FROM run_page WHERE run_id = %(run)s", run=run) > 3, "a pull is at work")
+        doomed = ours(home)
+        assert len(doomed) > 5
+        for process in doomed if victims == "all of it" else doomed[:1]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        assert home.run("down").returncode == 0
+        assert ours(home) == []
+    steer(url, "DELETE", "faults")
+    with up(home):
+        until(lambda: home.one("SELECT state FROM run WHERE id = %(run)s", run=run) == "published", "the run goes on")
+        assert home.run("down").returncode == 0
+    assert published_in(home, victims) == published_in(home, "default")
+
+
+@dataclass(frozen=True)
+class Service:
+    supervisor: "subprocess.Popen[bytes]"
+    port: int
+
+    def health(self) -> Any:
+        with urlopen(f"http://127.0.0.1:{self.port}/health") as answer:
+            return json.loads(answer.read())
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.health()["worker"])
+        except (URLError, ConnectionError):
+            return False
+
+
+@contextmanager
+def up(home: Home) -> Iterator[Service]:
+    """`planbridge up` on a free port, ready; its end is the test's business."""
+    port = closed_port()
+    service = Service(home.start("up", "--port", str(port)), port)
+    reaper = threading.Thread(target=service.supervisor.wait)  # as a shell does for whom it started
+    reaper.start()
+    until(service.answers, "the API answers and the worker lives")
+    yield service
+    reaper.join(timeout=30)
+
+
+def ours(home: Home) -> list[psutil.Process]:
+    """Every process of this home, the supervisor first: by its environment, or at work in the database's folder."""
+    cluster = str((home.home / "postgres" / "cluster").resolve())
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            mine = process.environ().get("PLANBRIDGE_HOME") == str(home.home) or process.cwd().startswith(cluster)
+            if mine and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return sorted(found, key=lambda process: part(process) != "up")
+
+
+def part(process: psutil.Process) -> str:
+    """up, worker, api; or a process of the database."""
+    with suppress(psutil.NoSuchProcess, ValueError, IndexError):
+        line = process.cmdline()
+        return line[line.index("gateway.cli") + 1]
+    return "database"
+
+
+def listening(home: Home) -> set[tuple[str, int]]:
+    return {
+        (found.laddr.ip, found.laddr.port)
+        for process in ours(home)
+        for found in process.net_connections(kind="inet")
+        if found.status == psutil.CONN_LISTEN
+    }
+
+
+def workers_ever(home: Home) -> int:
+    """How many workers have ever reported for work."""
+    return int(home.one("SELECT last_value FROM procrastinate_workers_id_seq"))
+
+
+def published_in(home: Home, district: str) -> dict[str, tuple[int, str]]:
+    """Looked at without a service: a command starts the database, and leaves it."""
+    home.run("runs")
+    return published(home, district)
