@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.fold import Doc
@@ -81,11 +81,3 @@ def precedence(owner: int | None, order: Sequence[int]) -> list[int]:
     if owner is None:
         return list(order)
     return [owner, *(connection for connection in order if connection != owner)]
-
-
-def only_ones(words: Mapping[str, str]) -> dict[str, str]:
-    """Of {key: match word}, those whose word no other key has: two records with one number are ambiguous."""
-    seen: dict[str, int] = {}
-    for word in words.values():
-        seen[word] = seen.get(word, 0) + 1
-    return {key: word for key, word in words.items() if seen[word] == 1}

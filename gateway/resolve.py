@@ -13,13 +13,12 @@ from gateway.identity import (
     collection_of,
     entity_id,
     match_word,
-    only_ones,
     population,
     precedence,
 )
 from gateway.schema import KINDS, Kind
 from gateway.store import changes, registers, runs
-from gateway.store.changes import CHUNK, ClaimRow, Waiting
+from gateway.store.changes import CHUNK, ClaimRow, Waiting, Word
 from gateway.store.database import Store, Transaction
 from gateway.store.runs import Attempt
 
@@ -92,7 +91,7 @@ async def _publish(
         await _resolve_kind(c, attempt, kind, sources, publication)
     published = await changes.published_counts(c)
     reasons = guard.unpublished(published, before)
-    if reasons and not approved and not everything:
+    if reasons and not approved:
         raise _Hold(reasons)
     outcome = await _finish(c, attempt, "published", counts, published, publication)
     await changes.close_publication(c, publication)
@@ -146,14 +145,16 @@ async def _resolve_kind(c: Transaction, attempt: Attempt, kind: Kind, sources: S
 
 
 async def _link(c: Transaction, attempt: Attempt, kind: Kind, sources: Sources) -> None:
-    """Give each new key an entity: its own where its connection may publish, else the one it matches."""
+    """Give each new key an entity: the one it is recognised as, else its own where its connection may publish."""
     last = (0, "")
     while keys := await changes.unlinked(c, kind.name, last):
         last = keys[-1]
         if kind.system_of_record or kind.name == "person":
-            await _link_recognised(c, attempt, kind, sources, keys)
+            await _recognise(c, attempt, kind, sources, keys)
         else:
             await changes.add_links(c, attempt, kind.name, _first_sight(kind, sources, keys))
+    # A person who comes back under another key is the same person; a class with last year's code is not.
+    await changes.link_words(c, attempt, kind.name, rekeyed=kind.name in ("person", "organization"))
 
 
 def _first_sight(kind: Kind, sources: Sources, keys: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str, str, str]]:
@@ -161,68 +162,28 @@ def _first_sight(kind: Kind, sources: Sources, keys: Sequence[tuple[int, str]]) 
         yield connection, key, entity_id(sources.district_key, kind.name, connection, key), "first"
 
 
-async def _link_recognised(
+async def _recognise(
     c: Transaction, attempt: Attempt, kind: Kind, sources: Sources, keys: Sequence[tuple[int, str]]
 ) -> None:
+    """Note the words by which new keys are recognised; all of them are compared at once, however many there are."""
     claims = await changes.claims_of_keys(c, kind.name, keys)
     stated, _ = await _state(c, kind, claims)
-    own: list[tuple[int, str]] = []
-    words: dict[int, dict[str, str]] = {}
-    waiting: list[Waiting] = []
     by_key: dict[tuple[int, str], list[Stated]] = {}
     for claim, row in zip(stated, claims, strict=True):
         by_key.setdefault((row.connection, row.key), []).append(claim)
+    words: list[Word] = []
+    roleless: list[Waiting] = []
     for connection, key in keys:
         doc = fold(kind, in_order(by_key[connection, key], sources.order)).doc
         collection = collection_of(kind, doc)
-        if kind.name == "person" and collection is None:
-            waiting.append(Waiting(connection, key, "no-role", "It is neither a student nor staff nor a contact."))
-        elif sources.owners[collection or ""] == connection:
-            own.append((connection, key))
-        elif word := match_word(kind, doc, sources.identifiers[connection]):
-            words.setdefault(connection, {})[key] = word
-        else:
-            waiting.append(_unrecognised(kind, connection, key))
-    await changes.add_links(c, attempt, kind.name, _first_sight(kind, sources, own))
-    for connection, wanted in words.items():
-        waiting += await _link_matching(c, attempt, kind, connection, wanted)
-    await changes.add_waiting(c, attempt, kind.name, waiting)
-
-
-async def _link_matching(
-    c: Transaction, attempt: Attempt, kind: Kind, connection: int, words: dict[str, str]
-) -> list[Waiting]:
-    """Link keys to the one entity that has their match word; whatever is not exactly one is listed, not guessed."""
-    candidates = await changes.by_match(c, kind.name, list(words.values()))
-    taken = await changes.linked_from(
-        c, kind.name, connection, [entity for found in candidates.values() for entity in found]
-    )
-    unique = only_ones(words)
-    links: list[tuple[int, str, str, str]] = []
-    waiting: list[Waiting] = []
-    for key, word in words.items():
-        found = candidates.get(word, [])
-        if not found:
-            waiting.append(_unrecognised(kind, connection, key))
-        elif len(found) > 1 or key not in unique or found[0] in taken:
-            waiting.append(
-                Waiting(
-                    connection,
-                    key,
-                    "ambiguous",
-                    f"More than one {kind.name} has the same identifying values.",
-                )
-            )
-        else:
-            links.append((connection, key, found[0], "matched"))
-    await changes.add_links(c, attempt, kind.name, links)
-    return waiting
-
-
-def _unrecognised(kind: Kind, connection: int, key: str) -> Waiting:
-    if kind.name == "person":
-        return Waiting(connection, key, "unmatched", "Nobody in the system of record has this identifier.")
-    return Waiting(connection, key, "not-in-system-of-record", f"The system of record has no such {kind.name}.")
+        if collection is None:
+            roleless.append(Waiting(connection, key, "no-role", "It is neither a student nor staff nor a contact."))
+            continue
+        own = sources.owners[collection] == connection
+        first = entity_id(sources.district_key, kind.name, connection, key) if own else None
+        words.append(Word(connection, key, match_word(kind, doc, sources.identifiers[connection]), first))
+    await changes.add_words(c, words)
+    await changes.add_waiting(c, attempt, kind.name, roleless)
 
 
 async def _publish_chunk(
@@ -236,14 +197,19 @@ async def _publish_chunk(
     rows: list[tuple[str, str | None, str | None]] = []
     waiting: list[Waiting] = []
     differences: list[tuple[int, str, str]] = []
+    loose: set[tuple[int, str]] = set()
     for entity, members in grouped.items():
         doc, word, waits, differing = _entity(kind, members, sources)
+        if not _anchored(kind, [claim for _, claim, _ in members], sources):
+            # Nobody who may publish it speaks of it any more: whoever else does is to be recognised anew.
+            loose.update((row.connection, row.key) for row, claim, _ in members if claim.anchor)
         rows.append((entity, msgspec.json.encode(doc).decode() if doc is not None else None, word))
         waiting += waits
         differences += [(connection, entity, name) for connection, name in sorted(differing)]
     await changes.put_entities(c, attempt, kind.name, publication, rows)
     await changes.add_waiting(c, attempt, kind.name, waiting)
     await changes.add_differences(c, attempt, kind.name, differences)
+    await changes.loosen(c, kind.name, sorted(loose))
 
 
 def _entity(
@@ -258,9 +224,8 @@ def _entity(
     folded = fold(kind, ordered)
     speaks = owner if any(claim.connection == owner for claim in claims) else None
     waits = [w for row, _, ws in members for w in ws if speaks is None or row.connection == speaks]
-    anchored = any(claim.anchor and (owner is None or claim.connection == owner) for claim in claims)
-    if not anchored:
-        return None, None, waits, set()
+    if not _anchored(kind, claims, sources):
+        return None, None, [], set()
     absent = [name for name in kind.required if name not in folded.doc]
     if absent:
         row = members[0][0]
@@ -274,6 +239,13 @@ def _entity(
     if kind.name == "person":
         folded.doc["population"] = population(folded.doc)
     return folded.doc, _published_word(kind, ordered, folded.doc, sources), waits, folded.differences
+
+
+def _anchored(kind: Kind, claims: Sequence[Stated], sources: Sources) -> bool:
+    """Whether a connection that may publish this entity has the entity's own record."""
+    collection = collection_of(kind, fold(kind, in_order(claims, sources.order)).doc)
+    owner = sources.owners.get(collection or "")
+    return any(claim.anchor and owner in (None, claim.connection) for claim in claims)
 
 
 def _published_word(kind: Kind, ordered: Sequence[Stated], doc: dict[str, Any], sources: Sources) -> str | None:

@@ -188,6 +188,11 @@ _WORKING_TABLES = (
     'CREATE TEMP TABLE touched (connection_id int, kind text COLLATE "C", key text COLLATE "C", '
     "done boolean NOT NULL DEFAULT false, PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP",
     "CREATE TEMP TABLE batch (n bigint PRIMARY KEY, entity_id uuid) ON COMMIT DROP",
+    'CREATE TEMP TABLE word (connection_id int, key text COLLATE "C", word text COLLATE "C", first uuid) '
+    "ON COMMIT DROP",
+    "CREATE INDEX ON word (word)",
+    'CREATE TEMP TABLE loose (connection_id int, kind text COLLATE "C", key text COLLATE "C", '
+    'word text COLLATE "C", again boolean NOT NULL, PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP',
     "CREATE TEMP TABLE moved (kind text, entity_id uuid, op text, seen boolean NOT NULL DEFAULT false) ON COMMIT DROP",
     "CREATE INDEX ON moved (kind, entity_id)",
 )
@@ -220,7 +225,8 @@ async def touch_retried(c: AsyncConnection, kind: str) -> None:
     await c.execute(
         text(
             "INSERT INTO touched SELECT DISTINCT connection_id, kind, key FROM waiting "
-            "WHERE kind = :kind AND code = ANY(:codes) AND EXISTS (SELECT FROM moved WHERE op <> 'removed') "
+            "WHERE kind = :kind AND code = ANY(:codes) AND (EXISTS (SELECT FROM moved WHERE op <> 'removed') "
+            "  OR EXISTS (SELECT FROM touched WHERE kind = :kind)) "
             "ON CONFLICT (kind, connection_id, key) DO UPDATE SET done = false"
         ),
         {"kind": kind, "codes": list(RETRIED)},
@@ -288,30 +294,95 @@ async def link_aliases(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
     )
 
 
-async def by_match(c: AsyncConnection, kind: str, words: Sequence[str]) -> dict[str, list[str]]:
-    """Match word -> the entities that have it."""
-    rows = await c.execute(
-        text("SELECT match, CAST(id AS text) FROM entity WHERE kind = :kind AND match = ANY(:words)"),
-        {"kind": kind, "words": list(words)},
-    )
-    found: dict[str, list[str]] = {}
-    for word, entity in rows:
-        found.setdefault(word, []).append(entity)
-    return found
+@dataclass(frozen=True)
+class Word:
+    """By which word a new key is recognised, if by any; `first` is the id it gets where its connection may publish
+    and nobody has that word yet."""
+
+    connection: int
+    key: str
+    word: str | None
+    first: str | None
 
 
-async def linked_from(c: AsyncConnection, kind: str, connection: int, entities: Sequence[str]) -> set[str]:
-    """Of these entities, those that a living key of this connection denotes already."""
-    rows = await c.execute(
+async def add_words(c: AsyncConnection, words: Sequence[Word]) -> None:
+    """Note words to be compared by `link_words`."""
+    await c.execute(
         text(
-            "SELECT DISTINCT CAST(l.entity_id AS text) FROM link l JOIN claim c "
-            "  ON c.connection_id = l.connection_id AND c.kind = l.kind AND c.key = l.key AND c.anchor "
-            "WHERE l.kind = :kind AND l.connection_id = :connection AND l.method <> 'alias' "
-            "AND l.entity_id = ANY(CAST(:entities AS uuid[]))"
+            "INSERT INTO word SELECT CAST(j->>0 AS int), j->>1, j->>2, CAST(j->>3 AS uuid) "
+            "FROM json_array_elements(CAST(:rows AS json)) j"
         ),
-        {"kind": kind, "connection": connection, "entities": list(entities)},
+        {"rows": json.dumps([(w.connection, w.key, w.word, w.first) for w in words])},
     )
-    return set(rows.scalars())
+
+
+_LIVING = (
+    "EXISTS (SELECT FROM claim c WHERE c.connection_id = l.connection_id AND c.kind = l.kind AND c.key = l.key "
+    "AND c.anchor)"
+)
+_LINK_WORDS = (
+    # Somebody of the same source was recognised by this word before: neither of the two is told apart any more.
+    "INSERT INTO loose SELECT l.connection_id, l.kind, l.key, w.word, false FROM word w "
+    "JOIN entity e ON e.match = w.word AND e.kind = :kind "
+    "JOIN link l ON l.entity_id = e.id AND l.kind = :kind AND l.connection_id = w.connection_id AND l.key <> w.key "
+    f"  AND l.method <> 'alias' WHERE w.first IS NULL AND {_LIVING} ON CONFLICT DO NOTHING",
+    "INSERT INTO touched SELECT DISTINCT other.connection_id, other.kind, other.key FROM loose o "
+    "JOIN link l ON l.key = o.key AND l.kind = o.kind AND l.connection_id = o.connection_id "
+    "JOIN link other ON other.entity_id = l.entity_id AND other.kind = l.kind WHERE o.word IS NOT NULL "
+    "ON CONFLICT (kind, connection_id, key) DO UPDATE SET done = false",
+    "INSERT INTO word SELECT connection_id, key, word FROM loose WHERE word IS NOT NULL",
+    "DELETE FROM link l USING loose o WHERE o.word IS NOT NULL AND l.key = o.key AND l.kind = o.kind "
+    "AND l.connection_id = o.connection_id",
+    "ANALYZE word",
+    # Exactly one key of the source, exactly one entity, and no other key of the source denotes it.
+    "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id) "
+    "SELECT :district, w.connection_id, :kind, w.key, e.id, 'matched', :run FROM word w "
+    "JOIN entity e ON e.match = w.word AND e.kind = :kind "
+    "WHERE (SELECT count(*) FROM word o WHERE o.word = w.word AND o.connection_id = w.connection_id) = 1 "
+    "AND (SELECT count(*) FROM entity o WHERE o.match = w.word AND o.kind = :kind) = 1 "
+    "AND NOT EXISTS (SELECT FROM link l WHERE l.entity_id = e.id AND l.kind = :kind "
+    f"  AND l.connection_id = w.connection_id AND l.method <> 'alias' AND (NOT :rekeyed OR {_LIVING})) "
+    "ON CONFLICT DO NOTHING",
+    "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id) "
+    "SELECT :district, connection_id, :kind, key, first, 'first', :run FROM word WHERE first IS NOT NULL "
+    "ON CONFLICT DO NOTHING",
+    "INSERT INTO waiting SELECT :district, w.connection_id, :kind, w.key, '', "
+    "  CASE WHEN EXISTS (SELECT FROM entity e WHERE e.match = w.word AND e.kind = :kind) THEN 'ambiguous' "
+    "    WHEN :kind = 'person' THEN 'unmatched' ELSE 'not-in-system-of-record' END, '', '', "
+    "  CASE WHEN EXISTS (SELECT FROM entity e WHERE e.match = w.word AND e.kind = :kind) "
+    "    THEN 'More than one ' || :kind || ' has the same identifying values.' "
+    "    WHEN :kind = 'person' THEN 'Nobody in the system of record has this identifier.' "
+    "    ELSE 'The system of record has no such ' || :kind || '.' END, :run "
+    "FROM word w WHERE NOT EXISTS (SELECT FROM link l WHERE l.key = w.key AND l.kind = :kind "
+    "  AND l.connection_id = w.connection_id)",
+    "TRUNCATE word",
+)
+
+
+async def link_words(c: AsyncConnection, attempt: Attempt, kind: str, *, rekeyed: bool) -> None:
+    """Link each noted key to the one published entity that has its word; else to its own, where it may publish.
+
+    What is not exactly one is listed and never guessed: two keys of a source with one word are both ambiguous,
+    also when the first of them was recognised long ago. `rekeyed`: a key that is gone does not stand in the way.
+    """
+    values = {"district": attempt.district, "run": attempt.run, "kind": kind, "rekeyed": rekeyed}
+    for statement in _LINK_WORDS:
+        await c.execute(text(statement), values)
+
+
+async def loosen(c: AsyncConnection, kind: str, keys: Sequence[tuple[int, str]]) -> None:
+    """Forget what these keys denote; they are recognised anew in the next round."""
+    if not keys:
+        return
+    values = {"kind": kind, "connections": [k[0] for k in keys], "keys": [k[1] for k in keys]}
+    await c.execute(
+        text(
+            "INSERT INTO loose SELECT u.connection_id, :kind, u.key, NULL, true "
+            "FROM unnest(CAST(:connections AS int[]), CAST(:keys AS text[])) u(connection_id, key) "
+            "ON CONFLICT DO NOTHING"
+        ),
+        values,
+    )
 
 
 async def fill_batch(c: AsyncConnection, kind: str) -> int:
@@ -517,17 +588,33 @@ async def finish_kind(c: AsyncConnection, kind: str) -> None:
         {"kind": kind},
     )
     await c.execute(text("UPDATE touched SET done = true WHERE kind = :kind AND NOT done"), {"kind": kind})
-    removed = await c.scalar(
-        text("SELECT count(*) FROM moved WHERE kind = :kind AND op = 'removed' AND NOT seen"), {"kind": kind}
-    )
-    if removed:
+    await c.execute(text(_REMOVED_ARE_LOOSE), {"kind": kind})
+    if await c.scalar(text("SELECT EXISTS (SELECT FROM loose WHERE kind = :kind)"), {"kind": kind}):
         for child in KINDS.values():
             await _touch_children(c, kind, child)
+        for statement in _RECOGNISE_AGAIN:
+            await c.execute(text(statement), {"kind": kind})
     await c.execute(text("UPDATE moved SET seen = true WHERE kind = :kind AND NOT seen"), {"kind": kind})
 
 
+_REMOVED_ARE_LOOSE = (
+    "INSERT INTO loose SELECT l.connection_id, l.kind, l.key, NULL, false FROM moved m "
+    "JOIN link l ON l.kind = m.kind AND l.entity_id = m.entity_id "
+    "WHERE m.kind = :kind AND m.op = 'removed' AND NOT m.seen ON CONFLICT DO NOTHING"
+)
+_RECOGNISE_AGAIN = (
+    "DELETE FROM link l USING loose o WHERE o.again AND l.key = o.key AND l.kind = o.kind "
+    "AND l.connection_id = o.connection_id AND o.kind = :kind",
+    "UPDATE touched t SET done = false FROM loose o WHERE o.again AND o.kind = :kind AND t.kind = o.kind "
+    "AND t.connection_id = o.connection_id AND t.key = o.key",
+    "INSERT INTO touched SELECT connection_id, kind, key FROM loose WHERE again AND kind = :kind "
+    "ON CONFLICT DO NOTHING",
+    "DELETE FROM loose WHERE kind = :kind",
+)
+
+
 async def _touch_children(c: AsyncConnection, kind: str, child: Kind) -> None:
-    """Whatever refers to a removed entity is resolved again: it then waits for its parent, visibly."""
+    """Whatever refers to a key that denotes nothing any more is resolved again: it waits then, visibly."""
     for reference in child.references:
         if reference.kind != kind:
             continue
@@ -539,11 +626,9 @@ async def _touch_children(c: AsyncConnection, kind: str, child: Kind) -> None:
             refers = "EXISTS (SELECT FROM json_array_elements(c.stated->:field) v WHERE v->>:part = l.key)"
         await c.execute(
             text(
-                "INSERT INTO touched SELECT DISTINCT c.connection_id, c.kind, c.key FROM moved m "
-                "JOIN link l ON l.kind = m.kind AND l.entity_id = m.entity_id "
+                "INSERT INTO touched SELECT DISTINCT c.connection_id, c.kind, c.key FROM loose l "
                 f"JOIN claim c ON c.connection_id = l.connection_id AND c.kind = :child AND {refers} "
-                "WHERE m.kind = :kind AND m.op = 'removed' AND NOT m.seen "
-                "ON CONFLICT (kind, connection_id, key) DO UPDATE SET done = false"
+                "WHERE l.kind = :kind ON CONFLICT (kind, connection_id, key) DO UPDATE SET done = false"
             ),
             {"kind": kind, "child": child.name, "field": reference.field}
             | ({"part": reference.part} if reference.part else {}),
