@@ -1,4 +1,4 @@
-"""A gateway as a person runs it: a home of its own, real `planbridge` processes, and its database looked at from outside."""
+"""A gateway as a person runs it: a home of its own, real processes, its database looked at from outside."""
 
 import json
 import os
@@ -9,15 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-import psutil
 import psycopg
 from psycopg.rows import tuple_row
 

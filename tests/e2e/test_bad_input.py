@@ -21,9 +21,7 @@ from tests.e2e.processes import Home, closed_port, published, steer
 from tests.house.tree import ROOT
 from tests.serving import serve
 
-CHANGE, CREDENTIALS, LATER, RULE = (
-    kind.exit_code for kind in (ConfigError, AuthError, Unavailable, Refused)
-)
+CHANGE, CREDENTIALS, LATER, RULE = (kind.exit_code for kind in (ConfigError, AuthError, Unavailable, Refused))
 DISTRICT = build(schools=1, students=20, seed=5)
 SECRET = "Jx5-secret-q40"
 WRONG = "where all goes wrong"
@@ -132,14 +130,17 @@ NOWHERE = {
     "a host that does not exist": Nowhere(
         lambda sis: {"token_url": "https://sis.invalid/token"}, ["sis.invalid:443", "no such name", "URL"]
     ),
-    "a path that does not exist": Nowhere(lambda sis: {"token_url": f"{sis.url}/tokens"}, ["/tokens", "404", "token URL"]),
+    "a path that does not exist": Nowhere(
+        lambda sis: {"token_url": f"{sis.url}/tokens"}, ["/tokens", "404", "token URL"]
+    ),
     "an address without TLS": Nowhere(lambda sis: {"token_url": "http://sis.example.org/token"}, ["https"]),
 }
 
 
 @pytest.mark.parametrize("nowhere", NOWHERE.values(), ids=NOWHERE.keys())
 def test_what_does_not_answer_is_not_saved(sis: Sis, nothing_lost: None, nowhere: Nowhere) -> None:
-    settings = {"base_url": sis.url, "token_url": f"{sis.url}/token", "client_id": "demo-client"} | nowhere.settings(sis)
+    settings = {"base_url": sis.url, "token_url": f"{sis.url}/token", "client_id": "demo-client"}
+    settings |= nowhere.settings(sis)
     sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     command = ["connect", "oneroster", "--name", "new", *sets, "--set", "allow_private=true"]
     told = refused(

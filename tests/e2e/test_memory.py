@@ -78,8 +78,10 @@ def edfi_twin_process(students: int) -> Iterator[str]:
     """An Ed-Fi twin in a process of its own, whose memory and time are not the worker's."""
     port = closed_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "--factory", "connectors.edfi.twin:app", "--port", str(port)]
-        + ["--log-level", "critical"],
+        [
+            *(sys.executable, "-m", "uvicorn", "--factory", "connectors.edfi.twin:app"),
+            *("--port", str(port), "--log-level", "critical"),
+        ],
         env=os.environ | {"TWIN_STUDENTS": str(students)},
     )
     url = f"http://127.0.0.1:{port}"

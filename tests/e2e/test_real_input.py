@@ -229,7 +229,10 @@ WORN = {
         (b"x-7,,,true,x-7,,Bj\xf6rn,Lind,,,,,,,,,,,,,,", "", "csv-not-utf-8"),
         (b'x-8,,,true,x-8,,"Noor,Lind,,,,,,,,,,,,,,', "", "csv-broken-quote"),
     ],
-    "demographics": [(b"x-9,,,2015-02-29,,,,,,,,,,,,", "birthDate", "bad-date"), (b"x-10,,,,male,,,,,,,,,,,", "", "waiting")],
+    "demographics": [
+        (b"x-9,,,2015-02-29,,,,,,,,,,,,", "birthDate", "bad-date"),
+        (b"x-10,,,,male,,,,,,,,,,,", "", "waiting"),
+    ],
     "enrollments": [
         (b"y-1,,,cls-maple-hs-ELA-1,maple-hs,nobody,student,,,", "", "waiting"),
         (b"y-2,,,cls-maple-hs-ELA-1,maple-hs,adm-9001,wizard,,,", "role", "unmapped-code"),
