@@ -16,7 +16,7 @@ from gateway.guard import CollectionCount, Hold
 from gateway.schema import KINDS, Kind
 from gateway.store.runs import Attempt
 
-CHUNK = 2_000
+CHUNK = 1_000
 RETRIED = ("unmatched", "ambiguous", "not-in-system-of-record")
 
 

@@ -67,7 +67,7 @@ def test_what_is_kept_is_found_and_staging_is_full(home: Home, aftermath: Afterm
     assert DISTRICT.name.encode() in aftermath.places["dump"]
     assert all(len(twin.tokens) > 1 and twin.times > 100 for twin in aftermath.twins.values())
     staged = home.sql("SELECT count(body) FROM staged GROUP BY district_id")
-    rejects = home.sql("SELECT count(DISTINCT code) FROM reject GROUP BY district_id")
+    rejects = home.sql("SELECT count(*) FROM reject GROUP BY district_id")
     assert len(staged) == len(rejects) == len(KINDS)
     assert all(count > 1 for (count,) in staged + rejects)
 

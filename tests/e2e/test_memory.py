@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ def measured(home: Home, *, students: int) -> Pull:
     with edfi_twin_process(students) as url:
         name = home.connect_edfi(url, district=district)
         run = int(home.json("pull", name, "--no-wait", district=district)["id"])
+        began = time.monotonic()
         worker = home.start("worker")
         with home.database() as database:
 
@@ -53,17 +55,15 @@ def measured(home: Home, *, students: int) -> Pull:
                 return bool(state == "published")
 
             until(over, "the run is published", 1_500)
+            seconds = time.monotonic() - began
             [(associations,)] = database.execute(
                 "SELECT count(*) FROM record r JOIN run ON run.connection_id = r.connection_id "
                 "WHERE run.id = %s AND r.collection = 'studentSectionAssociations'",
                 [run],
             )
-            [(seconds,)] = database.execute(
-                "SELECT extract(epoch FROM finished_at - started_at) FROM run WHERE id = %s", [run]
-            )
         peak = peak_memory(worker.pid)
         home.stop(worker)
-    return Pull(associations, peak, round(float(seconds), 1))
+    return Pull(associations, peak, round(seconds, 1))
 
 
 def peak_memory(pid: int) -> int:
