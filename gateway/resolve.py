@@ -18,7 +18,7 @@ from gateway.identity import (
 )
 from gateway.schema import KINDS, Kind
 from gateway.store import changes, registers, runs
-from gateway.store.changes import CHUNK, ClaimRow, Waiting, Word
+from gateway.store.changes import CHUNK, ClaimRow, Waiting, Why, Word
 from gateway.store.database import Store, Transaction
 from gateway.store.runs import Attempt
 
@@ -154,7 +154,20 @@ async def _link(c: Transaction, attempt: Attempt, kind: Kind, sources: Sources) 
         else:
             await changes.add_links(c, attempt, kind.name, _first_sight(kind, sources, keys))
     # A person who comes back under another key is the same person; a class with last year's code is not.
-    await changes.link_words(c, attempt, kind.name, rekeyed=kind.name in ("person", "organization"))
+    await changes.link_words(
+        c,
+        attempt,
+        kind.name,
+        rekeyed=kind.name in ("person", "organization"),
+        unknown=_unknown(kind),
+        ambiguous=Why("ambiguous", f"More than one {kind.name} has the same identifying values."),
+    )
+
+
+def _unknown(kind: Kind) -> Why:
+    if kind.name == "person":
+        return Why("unmatched", "Nobody in the system of record has this identifier.")
+    return Why("not-in-system-of-record", f"The system of record has no such {kind.name}.")
 
 
 def _first_sight(kind: Kind, sources: Sources, keys: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str, str, str]]:

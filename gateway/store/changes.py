@@ -295,6 +295,14 @@ async def link_aliases(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
 
 
 @dataclass(frozen=True)
+class Why:
+    """Why a key waits: a code of docs/errors.md and a plain sentence."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Word:
     """By which word a new key is recognised, if by any; `first` is the id it gets where its connection may publish
     and nobody has that word yet."""
@@ -347,25 +355,33 @@ _LINK_WORDS = (
     "SELECT :district, connection_id, :kind, key, first, 'first', :run FROM word WHERE first IS NOT NULL "
     "ON CONFLICT DO NOTHING",
     "INSERT INTO waiting SELECT :district, w.connection_id, :kind, w.key, '', "
-    "  CASE WHEN EXISTS (SELECT FROM entity e WHERE e.match = w.word AND e.kind = :kind) THEN 'ambiguous' "
-    "    WHEN :kind = 'person' THEN 'unmatched' ELSE 'not-in-system-of-record' END, '', '', "
-    "  CASE WHEN EXISTS (SELECT FROM entity e WHERE e.match = w.word AND e.kind = :kind) "
-    "    THEN 'More than one ' || :kind || ' has the same identifying values.' "
-    "    WHEN :kind = 'person' THEN 'Nobody in the system of record has this identifier.' "
-    "    ELSE 'The system of record has no such ' || :kind || '.' END, :run "
-    "FROM word w WHERE NOT EXISTS (SELECT FROM link l WHERE l.key = w.key AND l.kind = :kind "
+    "  CASE WHEN found THEN :ambiguous_code ELSE :unknown_code END, '', '', "
+    "  CASE WHEN found THEN :ambiguous_reason ELSE :unknown_reason END, :run "
+    "FROM (SELECT *, EXISTS (SELECT FROM entity e WHERE e.match = o.word AND e.kind = :kind) AS found FROM word o) w "
+    "WHERE NOT EXISTS (SELECT FROM link l WHERE l.key = w.key AND l.kind = :kind "
     "  AND l.connection_id = w.connection_id)",
     "TRUNCATE word",
 )
 
 
-async def link_words(c: AsyncConnection, attempt: Attempt, kind: str, *, rekeyed: bool) -> None:
+async def link_words(
+    c: AsyncConnection, attempt: Attempt, kind: str, *, rekeyed: bool, unknown: Why, ambiguous: Why
+) -> None:
     """Link each noted key to the one published entity that has its word; else to its own, where it may publish.
 
     What is not exactly one is listed and never guessed: two keys of a source with one word are both ambiguous,
     also when the first of them was recognised long ago. `rekeyed`: a key that is gone does not stand in the way.
     """
-    values = {"district": attempt.district, "run": attempt.run, "kind": kind, "rekeyed": rekeyed}
+    values = {
+        "district": attempt.district,
+        "run": attempt.run,
+        "kind": kind,
+        "rekeyed": rekeyed,
+        "unknown_code": unknown.code,
+        "unknown_reason": unknown.reason,
+        "ambiguous_code": ambiguous.code,
+        "ambiguous_reason": ambiguous.reason,
+    }
     for statement in _LINK_WORDS:
         await c.execute(text(statement), values)
 

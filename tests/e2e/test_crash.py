@@ -194,16 +194,22 @@ def interrupted(
     return killed
 
 
-def stopped_and_woken(home: Home, system: System, whole: Whole, district: str, rng: Random) -> None:
-    """A worker stopped in the middle of a pull; another finishes; the first, woken, writes nothing and ends."""
-    count = rng.randrange(1, whole.pages // 2)
+def stopped_and_woken(
+    home: Home, system: System, whole: Whole, district: str, rng: Random, *, resolving: bool = False
+) -> None:
+    """A worker stopped in the middle of a run; another finishes; the first, woken, writes nothing and ends.
+
+    One that is stopped while it resolves holds the district's lock, until the database loses its patience.
+    """
+    count = whole.pages if resolving else rng.randrange(1, whole.pages // 2)
     with Run.queued(home, system, district) as run:
         sleeper = home.start("worker")
         until(lambda: len(run.pages()) >= count, f"{count} pages are staged")
+        until(lambda: run.resolving() or not resolving, "the run resolves")
         sleeper.send_signal(signal.SIGSTOP)
         assert not run.over()
         successor = home.start("worker")
-        until(run.over, "another worker finishes the run")
+        until(run.over, "another worker finishes the run", 150)
         home.stop(successor)
     assert published(home, district) == whole.state
     before = tables(home)

@@ -123,7 +123,9 @@ def test_the_choice_can_be_changed_later(office: Office, standard: str) -> None:
         before = {(entity.kind, entity.id) for entity in office.entities()}
         for collection in COLLECTIONS:
             office.tell("system-of-record", collection, "edfi")
-        assert office.pull("edfi")["state"] == "published"
+        run = office.pull("edfi")
+        assert run["state"] == "published"
+        assert "organization" not in run["counts"]["published"], "both say the same of them: nothing is written"
 
         entities = office.entities()
         assert_the_district(entities, "edfi")
