@@ -3,7 +3,7 @@
 import csv
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -66,7 +66,7 @@ COLUMNS = {
         "missing flag",
     ),
 }
-READ = {
+READ: dict[str, Callable[[str], Any]] = {
     "word": lambda cell: re.sub("(?<!^)([A-Z])", r"_\1", cell).lower().replace(" ", "_"),
     "list": lambda cell: [item.strip() for item in cell.split(",")],
     "flag": {"true": True, "false": False}.__getitem__,
