@@ -283,10 +283,9 @@ async def link_aliases(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
         text(
             "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id) "
             "SELECT DISTINCT :district, c.connection_id, c.kind, c.key, l.entity_id, 'alias', CAST(:run AS bigint) "
-            "FROM touched t JOIN claim c ON c.connection_id = t.connection_id AND c.kind = t.kind "
-            "  AND (c.key = t.key OR c.same_as = t.key) AND c.same_as IS NOT NULL "
-            "JOIN link l ON l.connection_id = c.connection_id AND l.kind = c.kind AND l.key = c.same_as "
-            "WHERE t.kind = :kind AND NOT t.done "
+            "FROM claim c JOIN link l ON l.connection_id = c.connection_id AND l.kind = c.kind AND l.key = c.same_as "
+            "WHERE c.same_as IS NOT NULL AND c.kind = :kind AND EXISTS (SELECT FROM touched t WHERE t.kind = :kind "
+            "  AND t.connection_id = c.connection_id AND t.key IN (c.key, c.same_as) AND NOT t.done) "
             "ON CONFLICT (connection_id, kind, key) DO UPDATE SET entity_id = excluded.entity_id "
             "WHERE link.entity_id <> excluded.entity_id"
         ),
