@@ -34,6 +34,9 @@ def proof(name: str, *, seed: int) -> Iterator[dict[str, Any]]:
 def commit() -> str:
     """The commit of this checkout, marked where the checkout differs from it."""
     told = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True
+        ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     return told.stdout.strip() or "not a git checkout"
