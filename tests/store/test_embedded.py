@@ -241,7 +241,7 @@ def test_an_ordinary_user_with_an_odd_home(name: str, within: bool) -> None:
         assert not server.socket_dir.exists()
 
     try:
-        if "PermissionError" in (said := run_as(NOBODY, lambda: os.chdir(embedded._programs()))):
+        if "PermissionError" in (said := run_as(NOBODY, lambda: os.chdir(sys.prefix))):
             pytest.skip("this checkout lies where an ordinary account cannot enter")
         assert said == ""
         assert run_as(NOBODY, its_life) == ""
