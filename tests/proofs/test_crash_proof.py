@@ -19,7 +19,7 @@ KILLS = 50
 def test_fifty_kills_cost_no_page_and_change_nothing() -> None:
     rng = Random(SEED)
     killed: Counter[str] = Counter()
-    with proof("crash-kills", seed=SEED) as counts, Home.made() as home:
+    with proof("crash", seed=SEED) as counts, Home.made() as home:
         for kind in ("oneroster", "edfi"):
             with a_system(kind, build(schools=2, students=120, seed=SEED)) as system:
                 whole = undisturbed(home, system)
@@ -36,7 +36,7 @@ def test_fifty_kills_cost_no_page_and_change_nothing() -> None:
 
 def test_workers_stopped_past_their_takeover_write_nothing_when_they_wake() -> None:
     rng = Random(SEED)
-    with proof("crash-stops", seed=SEED) as counts, Home.made() as home:
+    with proof("takeover", seed=SEED) as counts, Home.made() as home:
         for kind in ("oneroster", "edfi"):
             with a_system(kind, build(schools=2, students=120, seed=SEED)) as system:
                 whole = undisturbed(home, system)
