@@ -392,7 +392,7 @@ CREATE POLICY district_only ON {table} TO planbridge_app
     USING (district_id = (SELECT nullif(current_setting('planbridge.district', true), '')::int));
 """
 
-# What a transaction fills has no statistics, and a plan made for an empty table takes hours on a full one. Only
+# What a transaction fills has no statistics, and a plan made for an empty table does not end on a full one. Only
 # the owner may ANALYZE; it locks against another ANALYZE until commit, so it is done only where a table grew much.
 STATISTICS = """
 CREATE FUNCTION planbridge_grown(grown_by bigint, VARIADIC names text[]) RETURNS void
