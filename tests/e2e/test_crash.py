@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from urllib.parse import parse_qs
 
@@ -122,6 +123,10 @@ class Run:
         rows = self._ask("SELECT collection, cursor FROM run_page WHERE run_id = %s")
         return {(str(collection), _place(str(cursor))) for collection, cursor in rows}
 
+    def reached(self, count: int) -> bool:
+        """Whether so many pages are staged."""
+        return len(self.pages()) >= count
+
     def resolving(self) -> bool:
         """Whether a district is locked for publishing: what that writes is not to be seen before it is published."""
         lock = "CAST(CAST(hashtext('planbridge.publish') AS bit(32)) AS bigint)::oid"
@@ -172,7 +177,7 @@ def interrupted(
     with Run.queued(home, system, district) as run:
         for count in [*sorted(rng.sample(range(1, whole.pages), pulling)), *[whole.pages] * resolving]:
             worker = home.start("worker")
-            until(lambda count=count: len(run.pages()) >= count, f"{count} pages are staged")
+            until(partial(run.reached, count), f"{count} pages are staged")
             if count == whole.pages:
                 until(lambda: run.resolving() or run.over(), "the run resolves")
                 time.sleep(rng.random() * whole.seconds_to_resolve)
@@ -204,7 +209,7 @@ def stopped_and_woken(
     count = whole.pages if resolving else rng.randrange(1, whole.pages // 2)
     with Run.queued(home, system, district) as run:
         sleeper = home.start("worker")
-        until(lambda: len(run.pages()) >= count, f"{count} pages are staged")
+        until(partial(run.reached, count), f"{count} pages are staged")
         until(lambda: run.resolving() or not resolving, "the run resolves")
         sleeper.send_signal(signal.SIGSTOP)
         assert not run.over()

@@ -177,7 +177,7 @@ class Leaky:
         if body.startswith((b"{", b"[")):
             body = self._spoilt(scope["path"], json.loads(body))
         headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
-        await send(start | {"headers": [*headers, (b"content-length", str(len(body)).encode())]})
+        await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
         await send({"type": "http.response.body", "body": body})
 
     def _spoilt(self, path: str, said: Any) -> bytes:
