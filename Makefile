@@ -37,7 +37,7 @@ fmt: $(READY)  ## Bring the code into shape
 
 lock:  ## Write requirements.lock anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv (https://docs.astral.sh/uv); nothing else does." >&2; exit 1; }
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra identity --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --output-file requirements.lock
 
 $(READY): requirements.lock pyproject.toml

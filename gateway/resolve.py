@@ -138,7 +138,7 @@ async def _resolve_kind(c: Transaction, attempt: Attempt, kind: Kind, sources: S
         for first in range(1, await changes.fill_batch(c, kind.name) + 1, CHUNK):
             await _publish_chunk(c, attempt, kind, sources, publication, first)
         await changes.list_unanchored(c, attempt, kind.name)
-        await changes.finish_kind(c, kind.name)
+        await changes.finish_kind(c, attempt, kind.name)
         if not retried:
             retried = True
             await changes.touch_retried(c, kind.name)

@@ -204,13 +204,18 @@ _TOUCH = (
 )
 _APPLY = (
     _TOUCH,
-    f"DELETE FROM claim c USING changed x WHERE {_OF_CHANGED}",
-    "INSERT INTO record_history SELECT r.*, :run FROM record r JOIN changed x "
+    f"WITH c AS (DELETE FROM claim c USING changed x WHERE {_OF_CHANGED} RETURNING c.*) "
+    "INSERT INTO claim_history (district_id, connection_id, collection, record_key, n, kind, key, same_as, anchor, "
+    "  rank, stated, run_id, ended_by) SELECT c.district_id, c.connection_id, c.collection, c.record_key, c.n, c.kind, "
+    "  c.key, c.same_as, c.anchor, c.rank, c.stated, c.run_id, CAST(:run AS bigint) FROM c",
+    "INSERT INTO record_history (district_id, connection_id, collection, key, hash, body, run_id, fetched_at, since, "
+    "  ended_by) SELECT r.district_id, r.connection_id, r.collection, r.key, r.hash, r.body, r.run_id, r.fetched_at, "
+    "  r.since, :run FROM record r JOIN changed x "
     "ON r.connection_id = :connection AND r.collection = x.collection AND r.key = x.key",
     "DELETE FROM record r USING changed x WHERE r.connection_id = :connection "
     "AND r.collection = x.collection AND r.key = x.key",
-    "INSERT INTO record (district_id, connection_id, collection, key, hash, body, run_id) "
-    "SELECT :district, :connection, x.collection, x.key, s.hash, s.body, :run FROM changed x "
+    "INSERT INTO record (district_id, connection_id, collection, key, hash, body, run_id, since) "
+    "SELECT :district, :connection, x.collection, x.key, s.hash, s.body, :run, :run FROM changed x "
     "JOIN staged s ON s.run_id = :run AND s.page = x.page AND s.place = x.place WHERE x.op <> 'gone'",
     "INSERT INTO claim SELECT :district, :connection, x.collection, x.key, a.n, a.j->>0, a.j->>1, a.j->>2, "
     "  CAST(a.j->>3 AS boolean), CAST(a.j->>4 AS int), a.j->5, :run "
@@ -269,24 +274,36 @@ async def add_links(
     """Remember (connection, key, entity, method) for good."""
     await c.execute(
         text(
-            "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id) "
-            "SELECT :district, CAST(j->>0 AS int), :kind, j->>1, CAST(j->>2 AS uuid), j->>3, :run "
+            "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
+            "SELECT :district, CAST(j->>0 AS int), :kind, j->>1, CAST(j->>2 AS uuid), j->>3, :run, :run "
             "FROM json_array_elements(CAST(:links AS json)) j ON CONFLICT DO NOTHING"
         ),
         {"district": attempt.district, "kind": kind, "run": attempt.run, "links": json.dumps(list(links))},
     )
 
 
+_KEEP_LINKS = (
+    "INSERT INTO link_history (district_id, connection_id, kind, key, entity_id, method, run_id, since, ended_by) "
+    "SELECT l.district_id, l.connection_id, l.kind, l.key, l.entity_id, l.method, l.run_id, l.since, "
+    "CAST(:run AS bigint)"
+)
+
+
 async def link_aliases(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
     """A key that denotes another shares its entity."""
     await c.execute(
         text(
-            "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id) "
-            "SELECT DISTINCT :district, c.connection_id, c.kind, c.key, l.entity_id, 'alias', CAST(:run AS bigint) "
-            "FROM claim c JOIN link l ON l.connection_id = c.connection_id AND l.kind = c.kind AND l.key = c.same_as "
-            "WHERE c.same_as IS NOT NULL AND c.kind = :kind AND EXISTS (SELECT FROM touched t WHERE t.kind = :kind "
-            "  AND t.connection_id = c.connection_id AND t.key IN (c.key, c.same_as) AND NOT t.done) "
-            "ON CONFLICT (connection_id, kind, key) DO UPDATE SET entity_id = excluded.entity_id "
+            "WITH denoted AS MATERIALIZED ("
+            "  SELECT DISTINCT c.connection_id, c.kind, c.key, l.entity_id FROM claim c "
+            "  JOIN link l ON l.connection_id = c.connection_id AND l.kind = c.kind AND l.key = c.same_as "
+            "  WHERE c.same_as IS NOT NULL AND c.kind = :kind AND EXISTS (SELECT FROM touched t WHERE t.kind = :kind "
+            "    AND t.connection_id = c.connection_id AND t.key IN (c.key, c.same_as) AND NOT t.done)"
+            f"), kept AS ({_KEEP_LINKS} FROM link l JOIN denoted d ON d.connection_id = l.connection_id "
+            "  AND d.kind = l.kind AND d.key = l.key WHERE l.entity_id <> d.entity_id) "
+            "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
+            "SELECT :district, connection_id, kind, key, entity_id, 'alias', :run, :run FROM denoted "
+            "ON CONFLICT (connection_id, kind, key) "
+            "DO UPDATE SET entity_id = excluded.entity_id, run_id = excluded.run_id, since = excluded.since "
             "WHERE link.entity_id <> excluded.entity_id"
         ),
         {"district": attempt.district, "kind": kind, "run": attempt.run},
@@ -338,20 +355,20 @@ _LINK_WORDS = (
     "JOIN link other ON other.entity_id = l.entity_id AND other.kind = l.kind WHERE o.word IS NOT NULL "
     "ON CONFLICT (kind, connection_id, key) DO UPDATE SET done = false",
     "INSERT INTO word SELECT connection_id, key, word FROM loose WHERE word IS NOT NULL",
-    "DELETE FROM link l USING loose o WHERE o.word IS NOT NULL AND l.key = o.key AND l.kind = o.kind "
-    "AND l.connection_id = o.connection_id",
+    "WITH l AS (DELETE FROM link l USING loose o WHERE o.word IS NOT NULL AND l.key = o.key AND l.kind = o.kind "
+    f"AND l.connection_id = o.connection_id RETURNING l.*) {_KEEP_LINKS} FROM l",
     "ANALYZE word",
     # Exactly one key of the source, exactly one entity, and no other key of the source denotes it.
-    "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id) "
-    "SELECT :district, w.connection_id, :kind, w.key, e.id, 'matched', :run FROM word w "
+    "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
+    "SELECT :district, w.connection_id, :kind, w.key, e.id, 'matched', :run, :run FROM word w "
     "JOIN entity e ON e.match = w.word AND e.kind = :kind "
     "WHERE (SELECT count(*) FROM word o WHERE o.word = w.word AND o.connection_id = w.connection_id) = 1 "
     "AND (SELECT count(*) FROM entity o WHERE o.match = w.word AND o.kind = :kind) = 1 "
     "AND NOT EXISTS (SELECT FROM link l WHERE l.entity_id = e.id AND l.kind = :kind "
     f"  AND l.connection_id = w.connection_id AND l.method <> 'alias' AND (NOT :rekeyed OR {_LIVING})) "
     "ON CONFLICT DO NOTHING",
-    "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id) "
-    "SELECT :district, connection_id, :kind, key, first, 'first', :run FROM word WHERE first IS NOT NULL "
+    "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
+    "SELECT :district, connection_id, :kind, key, first, 'first', :run, :run FROM word WHERE first IS NOT NULL "
     "ON CONFLICT DO NOTHING",
     "INSERT INTO waiting SELECT :district, w.connection_id, :kind, w.key, '', "
     "  CASE WHEN found THEN :ambiguous_code ELSE :unknown_code END, '', '', "
@@ -588,7 +605,7 @@ async def left(c: AsyncConnection, kind: str) -> bool:
     )
 
 
-async def finish_kind(c: AsyncConnection, kind: str) -> None:
+async def finish_kind(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
     """Mark the touched keys of a kind as done, and touch what depends on what came or went."""
     await c.execute(text("SELECT planbridge_grown((SELECT count(*) FROM batch), 'entity')"))
     await c.execute(
@@ -608,7 +625,7 @@ async def finish_kind(c: AsyncConnection, kind: str) -> None:
         for child in KINDS.values():
             await _touch_children(c, kind, child)
         for statement in _RECOGNISE_AGAIN:
-            await c.execute(text(statement), {"kind": kind})
+            await c.execute(text(statement), {"kind": kind, "run": attempt.run})
     await c.execute(text("UPDATE moved SET seen = true WHERE kind = :kind AND NOT seen"), {"kind": kind})
 
 
@@ -618,8 +635,8 @@ _REMOVED_ARE_LOOSE = (
     "WHERE m.kind = :kind AND m.op = 'removed' AND NOT m.seen ON CONFLICT DO NOTHING"
 )
 _RECOGNISE_AGAIN = (
-    "DELETE FROM link l USING loose o WHERE o.again AND l.key = o.key AND l.kind = o.kind "
-    "AND l.connection_id = o.connection_id AND o.kind = :kind",
+    "WITH l AS (DELETE FROM link l USING loose o WHERE o.again AND l.key = o.key AND l.kind = o.kind "
+    f"AND l.connection_id = o.connection_id AND o.kind = :kind RETURNING l.*) {_KEEP_LINKS} FROM l",
     "UPDATE touched t SET done = false FROM loose o WHERE o.again AND o.kind = :kind AND t.kind = o.kind "
     "AND t.connection_id = o.connection_id AND t.key = o.key",
     "INSERT INTO touched SELECT connection_id, kind, key FROM loose WHERE again AND kind = :kind "
