@@ -1,0 +1,62 @@
+"""How every connection stands, read in one query: for the command line, for monitors, for those who raise alarms."""
+
+from sqlalchemy import text
+
+from gateway.status import ConnectionState
+from gateway.store.database import Store
+
+STATES = text(
+    """
+    SELECT now() AS at, n.district_id AS district, d.name AS district_name, n.id AS connection, n.name, n.connector,
+           n.created_at, make_interval(secs => n.fresh_seconds) AS "limit", n.shadow, n.paused_because,
+           s.connection_id IS NOT NULL OR newest.id IS NOT NULL
+             OR NOT EXISTS (SELECT FROM destination t WHERE t.connection_id = n.id) AS watched,
+           (SELECT max(b.until_at) FROM blackout b
+            WHERE b.district_id = n.district_id AND coalesce(b.connection_id, n.id) = n.id
+              AND b.from_at <= now()) AS quiet_until,
+           good.id AS good_run, good.finished_at AS good_at,
+           EXISTS (SELECT FROM hold h JOIN run r ON r.id = h.run_id
+                   WHERE r.connection_id = n.id AND r.state = 'published' AND h.state = 'open') AS removals_held,
+           (SELECT max(r.id) FROM run r WHERE r.connection_id = n.id AND r.state = 'held') AS held_run,
+           (SELECT max(r.id) FROM run r WHERE r.connection_id = n.id
+            AND r.state IN ('queued', 'pulling', 'resolving', 'approved')) AS under_way,
+           CASE WHEN ended.state = 'failed' THEN failed.since END AS failing_since,
+           failed.times AS failures,
+           CASE WHEN ended.state = 'failed' THEN ended.error_code END AS error_code,
+           coalesce(s.enabled, false) AS scheduled,
+           CASE WHEN s.enabled THEN s.next_due_at END AS next_due_at, s.last_due_at, s.last_skipped
+    FROM connection n
+    JOIN district d ON d.id = n.district_id
+    LEFT JOIN schedule s ON s.connection_id = n.id
+    LEFT JOIN LATERAL (
+        SELECT r.id FROM run r WHERE r.connection_id = n.id AND r.kind = 'pull' ORDER BY r.id DESC LIMIT 1
+    ) newest ON true
+    LEFT JOIN LATERAL (
+        SELECT r.id, r.finished_at FROM run r
+        WHERE r.connection_id = n.id AND r.kind = 'pull'
+          AND (r.mode = 'publish' AND r.state = 'published' OR n.shadow AND r.mode = 'shadow' AND r.state = 'compared')
+        ORDER BY r.id DESC LIMIT 1
+    ) good ON true
+    LEFT JOIN LATERAL (
+        SELECT r.state, r.error_code FROM run r
+        WHERE r.connection_id = n.id AND r.kind = 'pull' AND r.mode <> 'dry'
+          AND r.state NOT IN ('queued', 'pulling', 'resolving', 'approved')
+        ORDER BY r.id DESC LIMIT 1
+    ) ended ON true
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS times, min(r.finished_at) AS since FROM run r
+        WHERE r.connection_id = n.id AND r.kind = 'pull' AND r.mode <> 'dry' AND r.state = 'failed'
+          AND r.id > coalesce(good.id, 0)
+    ) failed ON true
+    WHERE n.district_id = coalesce(CAST(:district AS int), n.district_id)
+    ORDER BY d.name, n.id
+    """
+)
+
+
+async def read(store: Store, district: int | None = None) -> list[ConnectionState]:
+    """Every connection of a district, or of all: then as the owner, for monitors of the whole installation."""
+    begun = store.owner.begin() if district is None else store.transaction(district)
+    async with begun as c:
+        rows = (await c.execute(STATES, {"district": district})).mappings().all()
+    return [ConnectionState(**row) for row in rows]
