@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from gateway import jobs
+from gateway import jobs, messages
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     HELD,
@@ -26,8 +26,9 @@ from gateway.cli.output import (
     show,
 )
 from gateway.errors import ConfigError
-from gateway.store import reading
+from gateway.store import notices, reading
 from gateway.store import runs as stored
+from gateway.store.database import Transaction
 
 OVER = ("held", "published", "failed", "refused", "superseded")
 
@@ -95,8 +96,8 @@ async def follow(g: Gateway, number: int, *, quiet: bool = False) -> dict[str, A
                         if collection not in shown:
                             shown[collection] = bars.add_task(collection, total=total, of="")
                         bars.update(shown[collection], completed=rows, of=f"of {total:,}" if total else "")
-                if found["state"] in OVER:
-                    return found
+                    if found["state"] in OVER:
+                        return await told(c, found)
                 await pause()
 
 
@@ -121,8 +122,14 @@ async def working(g: Gateway) -> AsyncIterator[Callable[[], Awaitable[None]]]:
                 await own
 
 
+async def told(c: Transaction, found: dict[str, Any]) -> dict[str, Any]:
+    """The run with the message that people get about it, if they get one."""
+    message = messages.of_run(found, await notices.standing(c, found["id"]))
+    return found | {"message": message and message.parts()}
+
+
 def print_run(found: dict[str, Any]) -> None:
-    """A run's outcome for people: what came, what it did, why it waits."""
+    """A run's outcome for people: what came, what it did, what there is to do."""
     STDOUT.print(f"Run {found['id']} of [bold]{found['connection']}[/]: [bold]{found['state']}[/]")
     if found["error"]:
         STDOUT.print(found["error"], highlight=False, markup=False)
@@ -139,14 +146,12 @@ def print_run(found: dict[str, Any]) -> None:
         if count["absent"]:
             STDOUT.print(f"{count['collection']} was left as it is: {count['absent']}", highlight=False)
     for hold in found["holds"]:
-        STDOUT.print(f"[yellow]Held:[/] {hold['reason']}", highlight=False)
+        if hold["state"] != "open":
+            STDOUT.print(f"Was held, then {hold['state']}: {hold['reason']}", highlight=False, markup=False)
     for table, code, times in found["unmapped"][:10]:
         STDOUT.print(f"Unmapped in {table}: {code!r}, {times} times", highlight=False, markup=False)
-    if found["state"] == "held":
-        STDOUT.print(
-            f"Nothing was published. Look, then: planbridge holds approve {found['id']} --because '...' "
-            f"or planbridge holds refuse {found['id']} --because '...'"
-        )
+    if found["message"]:
+        STDOUT.print("\n" + messages.Message(**found["message"]).text, highlight=False, markup=False)
 
 
 def list_runs(
@@ -159,7 +164,8 @@ def list_runs(
 
     async def look() -> list[dict[str, Any]]:
         async with gateway(district) as g, g.store.transaction(g.district) as c:
-            return await stored.summary(c, run=number, limit=limit)
+            found = await stored.summary(c, run=number, limit=limit)
+            return found if number is None else [await told(c, one) for one in found]
 
     found = run(look())
     if number is not None and not found:
@@ -186,7 +192,7 @@ def holds_show(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> 
 
     async def look() -> list[dict[str, Any]]:
         async with gateway(district) as g, g.store.transaction(g.district) as c:
-            return [found for found in await stored.summary(c, limit=1000) if found["state"] == "held"]
+            return [await told(c, one) for one in await stored.summary(c, limit=1000) if one["state"] == "held"]
 
     found = run(look())
     if as_json:

@@ -1,0 +1,356 @@
+"""What people are told: five plain parts about a run, a silence, an end date, a parked delivery, a lost database.
+
+A message leaves the house by e-mail. So it is made of sentences of ours, counts, run numbers, times, and names of
+connections and collections: no value of a record, no secret, no name of a person stands in any.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Any
+
+TITLES = {
+    "what_happened": "What happened",
+    "affected": "How many are affected",
+    "live_now": "What is live now",
+    "to_do": "What to do",
+    "by_when": "By when",
+}
+LIMIT = timedelta(hours=26)
+"""How long a connection may be without a good sync, where nobody chose another time: a night, and two hours more."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """Five parts, each in plain sentences. The first sentence of `what_happened` tells what it is about."""
+
+    what_happened: str
+    affected: str
+    live_now: str
+    to_do: str
+    by_when: str
+
+    @property
+    def subject(self) -> str:
+        return re.split(r"(?<=\.) ", self.what_happened, maxsplit=1)[0].rstrip(".")
+
+    @property
+    def text(self) -> str:
+        """One paragraph a part, with its title."""
+        return "\n\n".join(
+            f"{title}: {part}" for title, part in zip(TITLES.values(), self.parts().values(), strict=True)
+        )
+
+    def parts(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of a connection when something happened to it. Times are aware; they are told in `zone`.
+
+    `good_run` and `good_at`: the newest good sync before it. `next_run`: the next one that is planned.
+    """
+
+    good_run: int | None = None
+    good_at: datetime | None = None
+    next_run: datetime | None = None
+    limit: timedelta = LIMIT
+    zone: tzinfo = UTC
+
+
+def of_run(run: Mapping[str, Any], standing: Standing) -> Message | None:
+    """What there is to say of a run, as runs.summary gives it: held, failed, or published with records set aside.
+
+    None where there is nothing to say. It depends on the run's stored outcome and on `standing` only, so that it
+    reads the same whenever it is made.
+    """
+    if run["state"] == "held":
+        return _held(run, standing)
+    if run["state"] == "failed":
+        return _failed(run, standing)
+    if run["state"] == "published" and run["rejects"]:
+        return _set_aside(run)
+    return None
+
+
+def _held(run: Mapping[str, Any], standing: Standing) -> Message:
+    number, holds = run["id"], [hold for hold in run["holds"] if hold["state"] == "open"]
+    reasons = list(dict.fromkeys(hold["reason"] for hold in holds))
+    partly = run["publication"] is not None
+    what_waits = "Its removals wait" if partly else "It waits"
+    live = _live(standing)
+    if partly:
+        live = f"What run {number} adds and changes is published. What it would remove is still there."
+    return Message(
+        f"The sync of {run['connection']} (run {number}) is held. {what_waits} for a person, because: "
+        f"{_first_few(reasons)}",
+        f"{_first_few([_share(hold) for hold in holds], '; ')}.",
+        live,
+        f"See what it would change: planbridge runs {number}. If that is right, publish it: "
+        f'planbridge holds approve {number} --because "...". If not, drop it: '
+        f'planbridge holds refuse {number} --because "...", and ask whoever runs {run["connection"]} to correct it.',
+        _decide_by(run, standing),
+    )
+
+
+def _first_few(parts: Sequence[str], between: str = " ") -> str:
+    told = between.join(parts[:5])
+    return told if len(parts) <= 5 else f"{told}{between}and {len(parts) - 5} more"
+
+
+def _share(hold: Mapping[str, Any]) -> str:
+    of = f" of {hold['known']:,}" if hold["known"] and hold["known"] >= hold["affected"] else ""
+    return f"{hold['affected']:,}{of} {hold['collection']}"
+
+
+def _live(standing: Standing) -> str:
+    if standing.good_at is None:
+        return "Nothing from this connection: it has not had a good sync yet."
+    return (
+        f"Everything as it was after the last good sync, run {standing.good_run} on "
+        f"{_at(standing.good_at, standing)}. Nothing was removed or changed."
+    )
+
+
+def _decide_by(run: Mapping[str, Any], standing: Standing) -> str:
+    """When the next planned run takes its place, or when what is live gets too old: whichever comes first."""
+    if standing.next_run is not None and standing.next_run <= _deadline(run["created_at"], standing):
+        return f"Before {_at(standing.next_run, standing)}: then the next run begins and takes the place of this one."
+    return _mend_by(run["created_at"], standing)
+
+
+def _mend_by(began: datetime, standing: Standing) -> str:
+    since = "the last good sync" if standing.good_at else "the first attempt"
+    return f"Before {_at(_deadline(began, standing), standing)}: then {since} is {_hours(standing.limit)} ago."
+
+
+def _deadline(began: datetime, standing: Standing) -> datetime:
+    return (standing.good_at or began) + standing.limit
+
+
+def _at(moment: datetime, standing: Standing) -> str:
+    local = moment.astimezone(standing.zone)
+    return f"{local:%a} {local.day} {local:%b %Y, %H:%M %Z}"
+
+
+def _hours(span: timedelta) -> str:
+    hours = span.total_seconds() / 3600
+    return f"{hours:g} hours"
+
+
+Cause = tuple[str, str]
+"""Why a sync stopped, and what to do about it; `{connection}` is put in."""
+
+# Of the codes that any system may cause. What a connector finds wrong is told in the connector's own sentence.
+CAUSES: dict[str, Cause] = {
+    "token-refused": (
+        "It no longer accepts the client id and secret.",
+        "Ask whoever runs {connection} whether the secret was changed or has ended, and get a new one.",
+    ),
+    "unauthorized": (
+        "It let us sign in and then refused to answer.",
+        "Ask whoever runs {connection} whether the access of these credentials is still switched on.",
+    ),
+    "no-credentials": ("There are no credentials to sign in with.", "Enter them."),
+    "token-malformed": ("The access token has characters that no token has.", "Enter it again, without spaces."),
+    "token-url-wrong": (
+        "The address where we sign in answered with something else, such as a web page.",
+        "Ask whoever runs {connection} whether its sign-in address has changed or a sign-in page stands in between.",
+    ),
+    "http-html-instead-of-json": (
+        "A web page came where data should come.",
+        "Ask whoever runs {connection} whether its address has changed or a sign-in page stands in between.",
+    ),
+    "http-not-json": (
+        "It answered with something that is not data.",
+        "Ask whoever runs {connection} whether something was changed there.",
+    ),
+    "unexpected-redirect": (
+        "It sends us to another address, and we do not follow with the credentials.",
+        "Ask whoever runs {connection} for its present address.",
+    ),
+    "left-origin": (
+        "It names a link to another host, and we do not follow with the credentials.",
+        "Ask whoever runs {connection} whether its public address is set right.",
+    ),
+    "tls-failed": (
+        "No secure connection could be made, most often because a certificate has ended.",
+        "Ask whoever runs {connection} whether its certificate is still valid.",
+    ),
+    "address-refused": (
+        "Its name now leads to an address inside a private network, which is not allowed for it.",
+        "Ask your network staff whether that is meant; if so, allow private addresses for this connection.",
+    ),
+    "unreachable": (
+        "Nobody answers at its address.",
+        "Ask whether {connection} is up, and whether the firewall lets this machine out to it.",
+    ),
+    "timed-out": ("It gave no whole answer in time, after several tries.", "Ask whether {connection} is slow today."),
+    "connection-dropped": (
+        "The line broke in the middle of an answer, several times.",
+        "Ask your network staff about a proxy or firewall that cuts long answers.",
+    ),
+    "server-busy": (
+        "It says that it is too busy.",
+        "Ask whoever runs {connection} at which hours it may be asked.",
+    ),
+    "server-error": (
+        "It failed several times with an error of its own.",
+        "Ask whoever runs {connection} what went wrong there.",
+    ),
+    "truncated-json": (
+        "Its answers were cut off or damaged, several times.",
+        "Ask whoever runs {connection}, and your network staff, what stands in between.",
+    ),
+    "internal-error": (
+        "That is a fault of Planbridge, not of yours.",
+        "Report it with what `planbridge runs` shows of this run.",
+    ),
+}
+PASSING, REFUSED = 4, 3
+"""Exit codes of a run: time may heal it; the other system refuses our credentials."""
+
+
+def _failed(run: Mapping[str, Any], standing: Standing) -> Message:
+    name, number, code = run["connection"], run["id"], run["error_code"]
+    own_words = _own_words(run["error"]), "Do what the first answer says."
+    why, ask = CAUSES.get(code, own_words)
+    ask, again = ask.format(connection=name), f"planbridge pull {name}"
+    if run["exit_code"] == PASSING:
+        first = "Nothing yet: the next planned run tries again." if standing.next_run else f"Try again: {again}."
+        to_do = f"{first} If it stays so: {ask}"
+    elif run["exit_code"] == REFUSED:
+        to_do = f"{ask} Until then it is not asked again. Afterwards: planbridge check {name}, then {again}."
+    else:
+        to_do = f"{ask} Afterwards: {again}."
+    return Message(
+        f"The sync of {name} (run {number}) stopped. {why}",
+        f"No published record. {run['received']:,} records had arrived before it stopped; none of them was used.",
+        _live(standing),
+        f"{to_do} The exact words: planbridge runs {number} (code {code}).",
+        _mend_by(run["created_at"], standing),
+    )
+
+
+def _own_words(error: str) -> str:
+    """A connector's sentences for people, without its code and the marks by which a log line is found."""
+    return re.sub(r"[;,]? ?\[[a-z0-9-]+\]$|[,;]? ?\(?correlation-id [0-9A-Fa-f-]+\)?", "", error)
+
+
+def _set_aside(run: Mapping[str, Any]) -> Message:
+    number, rejects = run["id"], run["rejects"]
+    records = _count(rejects, "record")
+    one = rejects == 1
+    return Message(
+        f"The sync of {run['connection']} (run {number}) went well except for {records}. "
+        f"{'It' if one else 'They'} could not be read and {'was' if one else 'were'} set aside.",
+        f"{rejects:,} of {run['received']:,} records.",
+        f"Everything else of run {number}. Of {'this record' if one else 'these records'} what was published "
+        "before, if anything.",
+        f"See which and why: planbridge rejects --run {number}. Have it corrected in {run['connection']}; "
+        "the next run takes it in.",
+        "No hurry: nothing else waits for it.",
+    )
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
+def of_recovery(run: Mapping[str, Any], standing: Standing) -> Message:
+    """A good run after trouble. `standing` is as it was before this run."""
+    name, number = run["connection"], run["id"]
+    moved = run["counts"].get("published", {}).values()
+    added, changed, removed = (sum(counts.get(op, 0) for counts in moved) for op in ("added", "changed", "removed"))
+    missed = "." if standing.good_at is None else f", the first since {_at(standing.good_at, standing)}."
+    return Message(
+        f"The sync of {name} works again. Run {number} was good{missed}",
+        f"{added:,} entries were added, {changed:,} changed and {removed:,} removed.",
+        f"Everything that {name} has, as of {_at(run['finished_at'], standing)}.",
+        "Nothing.",
+        "Nothing is due.",
+    )
+
+
+def of_silence(name: str, standing: Standing, began: datetime, why: str) -> Message:
+    """No good sync for longer than the limit. `began`: when it was connected; `why`: a sentence for what is known
+    of the reason, such as one of SILENT_BECAUSE."""
+    since = f"since {_at(standing.good_at, standing)}" if standing.good_at else "since it was connected"
+    return Message(
+        f"There was no good sync of {name} for more than {_hours(standing.limit)}. {why}",
+        f"Whatever changed in {name} {since}.",
+        _live(standing),
+        f"See what happened: planbridge runs. When it is mended: planbridge pull {name}.",
+        f"At once: the limit was passed on {_at(_deadline(began, standing), standing)}.",
+    )
+
+
+SILENT_BECAUSE = {
+    "held": "Its last run is held and waits for a person.",
+    "failed": "Its last run stopped with an error.",
+    "paused": "It is paused.",
+    "no-worker": "No worker of Planbridge is alive, so nothing is pulled at all.",
+    "idle": "It was not pulled in all that time.",
+    "running": "A run is under way and has not ended.",
+}
+
+
+def of_end_date(name: str, ends: date, today: date, standing: Standing) -> Message:
+    """The credentials of a connection end soon, or have ended."""
+    left = (ends - today).days
+    when = f"in {_count(left, 'day')}" if left > 0 else ("today" if left == 0 else f"{_count(-left, 'day')} ago")
+    return Message(
+        f"The credentials of {name} end on {_day(ends)}, {when}. After that every sync of it fails.",
+        f"One connection, {name}, with all that comes from it.",
+        _live(standing),
+        f"Ask whoever runs {name} for new credentials and enter them. Then say how long these last: "
+        f"planbridge connections secret-expires {name} DATE.",
+        f"Before {_day(ends)}.",
+    )
+
+
+def _day(day: date) -> str:
+    return f"{day:%a} {day.day} {day:%b %Y}"
+
+
+def of_delivery(delivery: Mapping[str, Any], standing: Standing) -> Message:
+    """A delivery, as deliveries.status gives it, that is parked."""
+    receipts, number, to = delivery["receipts"], delivery["id"], delivery["destination"]
+    arrived = sum(1 for receipt in receipts if receipt["delivered"])
+    refused = "".join(f" It refused {r['resource']} ({r['status']})." for r in receipts if not r["delivered"])
+    return Message(
+        f"A plan could not be delivered to {to}. Delivery {number} is parked.{refused}",
+        f"1 plan: {arrived} of {len(receipts)} documents that were tried have arrived."
+        if receipts
+        else "1 plan; nothing of it was sent.",
+        f"In {to}: {'what has arrived, and beside it ' if arrived else ''}what was there before. Here the finalized "
+        "plan is unchanged.",
+        f"Ask whoever runs {to} what is missing there. Then send the plan again: planbridge push PLAN --to {to}. "
+        "What has arrived is not sent twice.",
+        f"Before {_at(delivery['finished_at'] + standing.limit, standing)}: by then the plan is a day late.",
+    )
+
+
+def of_full_disk(since: datetime, standing: Standing) -> Message:
+    """The database can write nothing more."""
+    return Message(
+        "The disk of the database is full. Nothing new can be stored, so nothing is pulled, finalized or sent.",
+        "All connections, and everybody who works on a plan.",
+        "Everything that was stored before, whole: what could not be stored was not stored in part.",
+        "Make room on the disk of the database. Nothing has to be started again: work goes on where it stopped.",
+        f"Before {_at(since + standing.limit, standing)}: then what is live is {_hours(standing.limit)} old.",
+    )
+
+
+def of_lost_database(since: datetime, standing: Standing) -> Message:
+    """The database does not answer."""
+    return Message(
+        f"The database of Planbridge does not answer, since {_at(since, standing)}.",
+        "All connections, and everybody who works on a plan.",
+        "Nothing can be read or stored until it is back. What was stored is still there.",
+        "Start the database, or planbridge up where Planbridge brings its own. Work goes on where it stopped.",
+        f"At once; by {_at(since + standing.limit, standing)} at the latest, when what is live is "
+        f"{_hours(standing.limit)} old.",
+    )
