@@ -61,36 +61,38 @@ class Standing:
 
 
 def of_run(run: Mapping[str, Any], standing: Standing) -> Message | None:
-    """What there is to say of a run, as runs.summary gives it: held, failed, or published with records set aside.
+    """What there is to say of a run, as runs.summary gives it: held, failed, published while its removals wait, or
+    published with records set aside.
 
     None where there is nothing to say. It depends on the run's stored outcome and on `standing` only, so that it
     reads the same whenever it is made.
     """
-    if run["state"] == "held":
-        return _held(run, standing)
     if run["state"] == "failed":
         return _failed(run, standing)
+    if any(hold["state"] == "open" for hold in run["holds"]):
+        return _held(run, standing)
     if run["state"] == "published" and run["rejects"]:
         return _set_aside(run)
     return None
 
 
 def _held(run: Mapping[str, Any], standing: Standing) -> Message:
-    number, holds = run["id"], [hold for hold in run["holds"] if hold["state"] == "open"]
+    name, number = run["connection"], run["id"]
+    holds = [hold for hold in run["holds"] if hold["state"] == "open"]
     reasons = list(dict.fromkeys(hold["reason"] for hold in holds))
-    partly = run["publication"] is not None
-    what_waits = "Its removals wait" if partly else "It waits"
-    live = _live(standing)
-    if partly:
+    if run["state"] == "published":
+        happened = f"The sync of {name} (run {number}) went well, but its removals wait for a person."
         live = f"What run {number} adds and changes is published. What it would remove is still there."
+    else:
+        happened = f"The sync of {name} (run {number}) is held. It waits for a person."
+        live = _live(standing)
     return Message(
-        f"The sync of {run['connection']} (run {number}) is held. {what_waits} for a person, because: "
-        f"{_first_few(reasons)}",
+        f"{happened} {_first_few(reasons)}",
         f"{_first_few([_share(hold) for hold in holds], '; ')}.",
         live,
         f"See what it would change: planbridge runs {number}. If that is right, publish it: "
         f'planbridge holds approve {number} --because "...". If not, drop it: '
-        f'planbridge holds refuse {number} --because "...", and ask whoever runs {run["connection"]} to correct it.',
+        f'planbridge holds refuse {number} --because "...", and ask whoever runs {name} to correct it.',
         _decide_by(run, standing),
     )
 

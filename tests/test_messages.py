@@ -46,7 +46,7 @@ def test_a_held_run_in_five_parts() -> None:
     message = said(messages.of_run(run_of("held", holds=[REMOVED, EMPTY]), GOOD))
     assert message.subject == "The sync of sis (run 12) is held"
     assert message.text == (
-        "What happened: The sync of sis (run 12) is held. It waits for a person, because: 480 of 4000 users would be "
+        "What happened: The sync of sis (run 12) is held. It waits for a person. 480 of 4000 users would be "
         "removed (12 %; the limit is 10 %). The source sent no classes at all; 900 are published.\n\n"
         "How many are affected: 480 of 4,000 users; 900 of 900 classes.\n\n"
         "What is live now: Everything as it was after the last good sync, run 11 on Mon 23 Nov 2026, 04:02 CST. "
@@ -72,9 +72,11 @@ def test_by_when_is_the_next_run_where_that_comes_first() -> None:
 
 
 def test_what_was_published_beside_removals_that_wait_is_told() -> None:
-    message = said(messages.of_run(run_of("held", holds=[REMOVED], publication=5), GOOD))
+    message = said(messages.of_run(run_of("published", holds=[REMOVED]), GOOD))
+    assert message.subject == "The sync of sis (run 12) went well, but its removals wait for a person"
     assert message.live_now == "What run 12 adds and changes is published. What it would remove is still there."
-    assert "Its removals wait for a person" in message.what_happened
+    decided = REMOVED | {"state": "approved"}
+    assert messages.of_run(run_of("published", holds=[decided]), GOOD) is None
 
 
 def test_only_open_holds_are_told_and_not_endlessly() -> None:
