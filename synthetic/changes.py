@@ -14,7 +14,7 @@ _MOVES = date(2026, 11, 2)
 
 def without_students(district: District, share: float, seed: int = 0) -> District:
     """That share of the students is gone, with their enrollments, kinships, sittings and lone contacts."""
-    gone = {one.number for one in Random(seed).sample(district.students, _count(district, share))}
+    gone = {one.number for one in Random(seed).sample(district.students, count(district, share))}
     kinships = tuple(kin for kin in district.kinships if kin.student not in gone)
     related = {kin.contact for kin in kinships}
     return replace(
@@ -50,7 +50,7 @@ def moved(district: District, share: float, seed: int = 0) -> District:
     class before, stays.
     """
     rng = Random(seed)
-    movers = {one.number: one for one in rng.sample(district.students, _count(district, share))}
+    movers = {one.number: one for one in rng.sample(district.students, count(district, share))}
     offered = parallel(district.sections)
     terms = {term.code: term for term in district.terms}
     enrollments = list(district.enrollments)
@@ -76,7 +76,8 @@ def moved(district: District, share: float, seed: int = 0) -> District:
     return replace(district, enrollments=tuple(sorted(enrollments, key=lambda one: one.key)))
 
 
-def _count(district: District, share: float) -> int:
+def count(district: District, share: float, *, of: int | None = None) -> int:
+    """How many of so many things, by default students, that share is. Raises ValueError where it is none."""
     if not 0 <= share <= 1:
         raise ValueError("a share lies between 0 and 1")
-    return round(share * len(district.students))
+    return round(share * (len(district.students) if of is None else of))

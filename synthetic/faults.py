@@ -1,28 +1,37 @@
 """What a twin does wrong on request, and the side door by which a test or the demo asks for it."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from synthetic.changes import moved, with_new_students, without_students
+from synthetic import changes, damage, disasters
+from synthetic.damage import Answer
 from synthetic.model import District
 
-Kind = Literal["status", "drop", "truncate", "html", "expire_tokens", "slow"]
+Kind = Literal[
+    "status", "drop", "truncate", "html", "slow", "clock", "expire_tokens", "revoke",
+    "empty", "mistype", "poison", "missing", "twice", "unstable", "total",
+]  # fmt: skip
+Poison = Literal["garbled", "nul", "deep", "huge"]
 
 _DOOR = "/_twin/"
 _LOGGED = 10_000
 _STATUSES = (429, 500, 503)
 _CHANGES: Mapping[str, Callable[[District, Any, int], District]] = {
-    "without_students": without_students,
-    "with_new_students": with_new_students,
-    "moved": moved,
-}
+    change.__name__: change
+    for change in (
+        changes.without_students, changes.with_new_students, changes.moved,
+        disasters.reissued, disasters.renumbered, disasters.schools_renumbered, disasters.reshuffled,
+        disasters.without_sections, disasters.with_twins, disasters.twins_merged, disasters.twins_mixed,
+    )
+}  # fmt: skip
 _LOGIN_PAGE = "<!doctype html><title>Sign in</title><h1>Your session has ended. Please sign in.</h1>"
 
 
@@ -30,8 +39,17 @@ _LOGIN_PAGE = "<!doctype html><title>Sign in</title><h1>Your session has ended. 
 class Fault:
     """One thing to do wrong `times` times, on requests whose path and query contain `path`.
 
-    The first `skip` of these are let through. `status` is one of 429, 500, 503, with `retry_after` seconds
-    if given; `seconds` is how long "slow" waits.
+    The first `skip` of these are let through. Which rows it hits is drawn from `seed`.
+
+    - `status`: 429, 500 or 503, with `retry_after` seconds if given (a date, where the clock is wrong);
+    - `drop`, `truncate`, `html`: half an answer and no more, half an answer that calls itself whole, a web page;
+    - `slow`: waits `seconds` first;
+    - `clock`: its clock is `ahead` seconds of the world's, or behind;
+    - `expire_tokens`, `revoke`: no token given so far is good; nor is the secret, until the faults are changed;
+    - `empty`: a page without rows, and `total` as their number if given;
+    - `mistype`, `poison`: `rows` rows with a field of another type; one row that has the given `shape`;
+    - `missing`, `twice`, `unstable`: another page instead, another page as well, `rows` rows out of another page;
+    - `total`: that number as the total, or none.
     """
 
     kind: Kind
@@ -41,12 +59,28 @@ class Fault:
     status: int = 503
     retry_after: int | None = None
     seconds: float = 1.0
+    ahead: float = 0.0
+    rows: int = 1
+    shape: Poison = "garbled"
+    total: int | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"no such kind of fault; there are {', '.join(get_args(Kind))}")
+        if self.shape not in get_args(Poison):
+            raise ValueError(f"no such poison; there are {', '.join(get_args(Poison))}")
         if self.status not in _STATUSES:
             raise ValueError("a fault's status is 429, 500 or 503")
+
+
+class Tokens(Protocol):
+    """What a twin gives its tokens out by. While `revoked`, the secret is not accepted."""
+
+    revoked: bool
+
+    def forget(self) -> None:
+        """Make every token bad that was given so far."""
 
 
 class Faults:
@@ -55,11 +89,13 @@ class Faults:
     On the twin's own socket, unless `control` is off:
 
     - `PUT /_twin/faults` a JSON list of `Fault`s replaces the queue, `DELETE` empties it;
-    - `POST /_twin/change` `{"without_students": 0.33}`, `{"with_new_students": 40}`, `{"moved": 0.1}` or
-      `{"reset": true}` hands the changed district to `play`; each change differs from those before it;
-    - `GET /_twin/log` the last requests as `{method, path, query, status, fault}`, `DELETE` forgets them.
+    - `POST /_twin/change` `{"without_students": 0.33}`, `{"with_new_students": 40}`, `{"moved": 0.1}` or another
+      function of `changes` and `disasters`, or `{"reset": true}`, hands the changed district to `play`; each change
+      differs from those before it;
+    - `GET /_twin/log` the last requests as `{method, path, query, status, fault, at}`, `DELETE` forgets them; `at`
+      is in seconds, by a clock that never jumps.
 
-    `error` gives the JSON body with which this system answers a status; `forget` makes every token bad.
+    `error` gives the JSON body with which this system answers a status.
     """
 
     def __init__(
@@ -69,14 +105,14 @@ class Faults:
         district: District,
         play: Callable[[District], None],
         error: Callable[[int], object],
-        forget: Callable[[], None],
+        tokens: Tokens,
         control: bool = True,
     ) -> None:
         self._app = app
         self._first = self._district = district
         self._play = play
         self._error = error
-        self._forget = forget
+        self._tokens = tokens
         self._control = control
         self._queue: list[Fault] = []
         self._log: deque[dict[str, object]] = deque(maxlen=_LOGGED)
@@ -94,9 +130,9 @@ class Faults:
         try:
             match request.method, request.url.path.removeprefix(_DOOR):
                 case "PUT", "faults":
-                    self._queue = [Fault(**fault) for fault in await request.json()]
+                    self._go_wrong([Fault(**fault) for fault in await request.json()])
                 case "DELETE", "faults":
-                    self._queue = []
+                    self._go_wrong([])
                 case "POST", "change":
                     self._change(await request.json())
                 case "GET", "log":
@@ -108,6 +144,10 @@ class Faults:
         except (TypeError, ValueError) as problem:
             return JSONResponse({"detail": str(problem)}, 400)
         return Response(status_code=204)
+
+    def _go_wrong(self, queue: list[Fault]) -> None:
+        self._queue = queue
+        self._tokens.revoked = False
 
     def _change(self, wanted: dict[str, Any]) -> None:
         district = self._district
@@ -131,6 +171,7 @@ class Faults:
             "query": query,
             "status": None,
             "fault": fault and fault.kind,
+            "at": time.monotonic(),
         }
         self._log.append(entry)
 
@@ -158,42 +199,40 @@ class Faults:
                 await self._refusal(fault)(scope, receive, send)
             case Fault(kind="html"):
                 await HTMLResponse(_LOGIN_PAGE)(scope, receive, send)
-            case Fault(kind="drop" | "truncate" as kind):
-                await _half(self._app, scope, receive, send, honest=kind == "truncate")
-            case Fault(kind="expire_tokens"):
-                self._forget()
+            case Fault(kind="expire_tokens" | "revoke" as kind):
+                self._tokens.revoked |= kind == "revoke"
+                self._tokens.forget()
                 await self._app(scope, receive, send)
             case Fault(kind="slow"):
                 await asyncio.sleep(fault.seconds)
                 await self._app(scope, receive, send)
+            case Fault(kind="drop" | "truncate" as kind):
+                await damage.cut(await Answer.of(self._app, scope, receive), send, honest=kind == "truncate")
+            case Fault():
+                answer = await Answer.of(self._app, scope, receive)
+                await self._spoil(answer, fault, scope, receive)
+                await answer.send(send)
             case None:
                 await self._app(scope, receive, send)
 
+    async def _spoil(self, answer: Answer, fault: Fault, scope: Scope, receive: Receive) -> None:
+        match fault.kind:
+            case "empty":
+                damage.empty(answer, fault.total)
+            case "mistype":
+                damage.mistype(answer, fault.rows, fault.seed)
+            case "poison":
+                damage.poison(answer, fault.shape, fault.seed)
+            case "missing" | "twice" | "unstable":
+                other = await Answer.of(self._app, damage.elsewhere(scope), receive)
+                damage.mix(answer, other, fault.kind, fault.rows, fault.seed)
+            case "total":
+                damage.count(answer, fault.total)
+            case "clock":
+                damage.by_clock(answer, fault.ahead)
+
     def _refusal(self, fault: Fault) -> Response:
         headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+        if fault.ahead:
+            headers |= damage.dates(fault.ahead, fault.retry_after)
         return JSONResponse(self._error(fault.status), fault.status, headers)
-
-
-async def _half(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, honest: bool) -> None:
-    """Send the first half of what `app` answers.
-
-    Honest: with the length of that half, a complete answer whose JSON is broken. Otherwise with the length of
-    the whole; the server closes the connection of an application that returns before it has sent all.
-    """
-    start: Message = {}
-    body = b""
-
-    async def collect(message: Message) -> None:
-        nonlocal start, body
-        if message["type"] == "http.response.start":
-            start = message
-        else:
-            body += message.get("body", b"")
-
-    await app(scope, receive, collect)
-    half = body[: len(body) // 2]
-    if honest:
-        kept = [(name, value) for name, value in start["headers"] if name != b"content-length"]
-        start["headers"] = [*kept, (b"content-length", str(len(half)).encode())]
-    await send(start)
-    await send({"type": "http.response.body", "body": half, "more_body": not honest})

@@ -168,7 +168,8 @@ class Sitting:
 class District:
     """The whole district on one day, every list sorted by its own key.
 
-    `issued` is the last student number handed out; a number is never given twice.
+    `issued` is the last student number handed out; a number is never given twice. `generation` counts how often the
+    systems have given all their records new ids.
     """
 
     number: int
@@ -188,3 +189,4 @@ class District:
     assessments: tuple[Assessment, ...]
     sittings: tuple[Sitting, ...]
     issued: int
+    generation: int = 0

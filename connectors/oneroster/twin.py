@@ -52,7 +52,7 @@ def twin(
         district=district,
         play=lambda changed: shelves.play(Roster(changed, planted)),
         error=_status_info,
-        forget=tokens.forget,
+        tokens=tokens,
         control=control,
     )
     return Starlette(
@@ -126,6 +126,7 @@ class _Tokens:
         self._client = f"{client_id}:{client_secret}".encode()
         self._seconds = seconds
         self._given: dict[str, tuple[frozenset[str], float]] = {}
+        self.revoked = False
 
     async def grant(self, request: Request) -> Response:
         form = parse_qs((await request.body()).decode("latin-1"))
@@ -157,7 +158,7 @@ class _Tokens:
             return False
         name, _, secret = said.partition(":")
         said = f"{unquote_plus(name)}:{unquote_plus(secret)}"  # RFC 6749 2.3.1
-        return scheme.lower() == "basic" and hmac.compare_digest(said.encode(), self._client)
+        return not self.revoked and scheme.lower() == "basic" and hmac.compare_digest(said.encode(), self._client)
 
     def demand(self, request: Request, scopes: frozenset[str]) -> None:
         """Refuse a request without a live token (401) or without one of the scopes (403)."""

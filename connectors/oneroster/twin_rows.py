@@ -82,11 +82,30 @@ class Roster:
             "assessmentLineItems": self._line_item,
             "assessmentResults": self._result,
         }
-        self.facts: Mapping[str, Mapping[str, Any]] = _facts(district)
+        self.facts: Mapping[str, Mapping[str, Any]] = {
+            collection: {self._reissued(sourced_id): fact for sourced_id, fact in facts.items()}
+            for collection, facts in _facts(district).items()
+        }
 
     def row(self, collection: str, fact: object, base: str) -> Row:
         """The fact's own properties, without those that every row has; `base` starts its hrefs."""
-        return self._render[collection](base, fact)
+        row = self._render[collection](base, fact)
+        if self._district.generation:
+            self._reissue_references(row)
+        return row
+
+    def _reissued(self, sourced_id: str) -> str:
+        """The sourcedId in use now; it was another one before the system gave out new ones."""
+        generation = self._district.generation
+        return _id("reissued", generation, sourced_id) if generation else sourced_id
+
+    def _reissue_references(self, value: Any) -> None:
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        for part in parts:
+            self._reissue_references(part)
+        if isinstance(value, dict) and "href" in value:
+            sourced_id = self._reissued(value["sourcedId"])
+            value |= {"sourcedId": sourced_id, "href": f"{value['href'].rpartition('/')[0]}/{sourced_id}"}
 
     def _org(self, base: str, school: School) -> Row:
         row: Row = {"name": school.name, "type": "school", "identifier": str(school.number)}

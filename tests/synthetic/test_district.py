@@ -7,6 +7,16 @@ from datetime import timedelta
 import pytest
 
 from synthetic import SUBJECTS, District, build, moved, with_new_students, without_students
+from synthetic.disasters import (
+    renumbered,
+    reshuffled,
+    schools_renumbered,
+    twins,
+    twins_merged,
+    twins_mixed,
+    with_twins,
+    without_sections,
+)
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +30,13 @@ CHANGED = {
     "grown": lambda district: with_new_students(district, 40, 1),
     "moved": lambda district: moved(district, 0.5, 1),
     "all three": lambda district: moved(with_new_students(without_students(district, 0.5, 1), 300, 2), 1, 3),
+    "renumbered": lambda district: renumbered(district, 0.4, 1),
+    "with schools renumbered": lambda district: schools_renumbered(district, 500),
+    "reshuffled": lambda district: reshuffled(district, 0.7, 1),
+    "without sections": lambda district: without_sections(district, 0.3, 1),
+    "with twins": lambda district: with_twins(district, 20, 1),
+    "with twins merged": lambda district: twins_merged(with_twins(district, 20, 1), 12),
+    "with twins mixed": lambda district: twins_mixed(with_twins(district, 20, 1), 12),
     "of seven schools": lambda district: build(schools=7, students=900, seed=5),
     "of one school": lambda district: build(schools=1, students=3),
     "empty": lambda district: build(students=0),
@@ -183,6 +200,44 @@ def test_moved_students_change_one_class_for_a_parallel_one(district: District) 
         assert left.code != entered.code
         assert (left.course, left.term, left.grades) == (entered.course, entered.term, entered.grades)
     assert after.students == district.students
+
+
+def test_renumbered_students_are_the_same_people(district: District) -> None:
+    after = renumbered(district, 0.25, 1)
+    old, new = ({one.number: one for one in either.students} for either in (district, after))
+    assert len(new.keys() - old.keys()) == 150 == len(old.keys() - new.keys())
+    assert min(new.keys() - old.keys()) > max(old)
+    assert sorted(one.email for one in after.students) == sorted(one.email for one in district.students)
+    assert Counter(one.section for one in after.enrollments) == Counter(one.section for one in district.enrollments)
+
+
+def test_reshuffled_students_keep_their_courses_and_no_enrollment(district: District) -> None:
+    after = reshuffled(district, 1.0, 1)
+    assert not {one.key for one in after.enrollments if one.role == "student"} & {
+        one.key for one in district.enrollments
+    }
+    course = {(section.school, section.code): section.course for section in district.sections}
+    for either in (district, after):
+        assert len(either.enrollments) == len(district.enrollments)
+    assert Counter((one.person, course[one.school, one.section]) for one in after.enrollments) == Counter(
+        (one.person, course[one.school, one.section]) for one in district.enrollments
+    )
+
+
+def test_twins_share_all_but_their_names_and_numbers(district: District) -> None:
+    after = with_twins(district, 20, 1)
+    pairs = twins(after)
+    assert len(pairs) >= 20
+    for first, other in pairs[:20]:
+        assert (first.family, first.birth, first.school) == (other.family, other.birth, other.school)
+        assert first.number != other.number
+    merged = twins_merged(after, 20)
+    assert len(merged.students) == len(after.students) - 20
+    mixed = twins_mixed(after, 20)
+    names = {one.number: one.given for one in after.students}
+    for first, other in pairs[:20]:
+        swapped = {one.number: one.given for one in mixed.students}
+        assert (swapped[first.number], swapped[other.number]) == (names[other.number], names[first.number])
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from synthetic import District, build
+from synthetic.damage import DEPTH, LENGTH
 from synthetic.faults import Faults
 from tests.serving import serve
 
@@ -23,6 +25,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.forgotten = 0
+        self.revoked = False
         self.district = DISTRICT
 
     def play(self, district: District) -> None:
@@ -35,15 +38,25 @@ class Stage:
         async def rows(request: Request) -> JSONResponse:
             return JSONResponse({"rows": [student.number for student in self.district.students]})
 
+        async def page(request: Request) -> JSONResponse:
+            first, limit = (int(request.query_params.get(name, "0")) for name in ("offset", "limit"))
+            found = [{"id": one.number, "title": one.given, "grade": 1} for one in self.district.students]
+            total = {"X-Total-Count": str(len(found))}
+            return JSONResponse({"people": found[first : first + limit], "note": "a page"}, headers=total)
+
+        async def token(request: Request) -> JSONResponse:
+            return JSONResponse({"access_token": "t", "expires_in": 300}, 401 if self.revoked else 200)
+
         faults = Middleware(
             Faults,
             district=DISTRICT,
             play=self.play,
             error=lambda status: {"our": status},
-            forget=self.forget,
+            tokens=self,
             control=control,
         )
-        return Starlette(routes=[Route("/rows", rows), Route("/other", rows)], middleware=[faults])
+        routes = [Route("/rows", rows), Route("/other", rows), Route("/people", page), Route("/token", token)]
+        return Starlette(routes=routes, middleware=[faults])
 
 
 @pytest.fixture
@@ -104,11 +117,127 @@ def test_expire_tokens_lets_the_twin_forget_and_answer(client: httpx.Client, sta
     assert stage.forgotten == 1
 
 
+def test_revoked_credentials_come_back_with_other_faults(client: httpx.Client, stage: Stage) -> None:
+    ask(client, {"kind": "revoke", "path": "/rows", "skip": 1})
+    assert [client.get(address).status_code for address in ("/rows", "/token", "/rows", "/token")] == [
+        200, 200, 200, 401,
+    ]  # fmt: skip
+    assert stage.forgotten == 1
+    client.delete("/_twin/faults")
+    assert client.get("/token").is_success
+
+
 def test_slow_answers_late(client: httpx.Client) -> None:
     ask(client, {"kind": "slow", "seconds": 0.3})
     begin = time.perf_counter()
     assert client.get("/rows").is_success
     assert time.perf_counter() - begin > 0.3
+
+
+# --- pages that are not what they should be
+
+
+SIZE = 10
+
+
+def people(client: httpx.Client, offset: int = 0) -> list[dict[str, object]]:
+    answer = client.get("/people", params={"offset": offset, "limit": SIZE, "sort": "id"})
+    assert answer.is_success
+    found = answer.json()["people"]
+    assert isinstance(found, list)
+    return found
+
+
+def all_pages(client: httpx.Client) -> list[dict[str, object]]:
+    return [row for offset in range(0, 60, SIZE) for row in people(client, offset)]
+
+
+def test_an_empty_page_keeps_its_envelope_and_may_change_the_total(client: httpx.Client) -> None:
+    ask(client, {"kind": "empty"}, {"kind": "empty", "total": 0})
+    for total in ("60", "0"):
+        answer = client.get("/people?offset=0&limit=10")
+        assert answer.json() == {"people": [], "note": "a page"}
+        assert answer.headers["X-Total-Count"] == total
+
+
+def test_fields_of_another_type(client: httpx.Client) -> None:
+    well = people(client)
+    ask(client, {"kind": "mistype", "rows": 3, "seed": 5}, {"kind": "mistype", "rows": 3, "seed": 5})
+    once, again = people(client), people(client)
+    assert once == again, "the same seed does the same"
+    changed = [(row[name], now[name]) for row, now in zip(well, once, strict=True) for name in row
+               if (type(row[name]), row[name]) != (type(now[name]), now[name])]  # fmt: skip
+    assert len(changed) == 3
+    assert all(type(before) is not type(after) for before, after in changed)
+
+
+@pytest.mark.parametrize("shape", ["garbled", "nul", "deep", "huge"])
+def test_one_row_is_poisoned_and_no_other(client: httpx.Client, shape: str) -> None:
+    well = people(client)
+    ask(client, {"kind": "poison", "shape": shape, "seed": 3})
+    body = client.get("/people", params={"offset": 0, "limit": SIZE}).text
+    unharmed = [row for row in well if f'"id":"{row["id"]}"' in body.replace('": ', '":')]
+    assert len(unharmed) >= SIZE - 1
+    signs = {"garbled": '"no object"', "nul": "\\u0000", "deep": "[" * DEPTH, "huge": "x" * LENGTH}
+    assert signs[shape] in body
+
+
+def test_a_missing_page_is_another_one(client: httpx.Client) -> None:
+    first, second = people(client), people(client, SIZE)
+    ask(client, {"kind": "missing", "path": "offset=10"}, {"kind": "missing", "path": "offset=0"})
+    assert people(client, SIZE) == first
+    assert people(client) == second
+
+
+def test_a_page_that_comes_twice_takes_nothing_away(client: httpx.Client) -> None:
+    well = all_pages(client)
+    ask(client, {"kind": "twice", "path": "offset=30"})
+    found = all_pages(client)
+    assert len(found) == 70
+    assert {row["id"] for row in found} == {row["id"] for row in well}
+
+
+def test_an_unstable_order_drops_rows_while_the_count_is_right(client: httpx.Client) -> None:
+    ask(client, {"kind": "unstable", "rows": 4, "path": "offset=20"}, {"kind": "unstable", "rows": 3, "path": "=50"})
+    found = all_pages(client)
+    assert len(found) == 60
+    assert len({row["id"] for row in found}) == 53
+
+
+@pytest.mark.parametrize("total", [None, 7])
+def test_a_total_that_is_wrong_or_not_there(client: httpx.Client, total: int | None) -> None:
+    ask(client, {"kind": "total", "total": total})
+    answer = client.get("/people?offset=0&limit=10")
+    assert answer.headers.get("X-Total-Count") == (None if total is None else str(total))
+    assert len(answer.json()["people"]) == SIZE
+
+
+def test_a_fault_of_rows_leaves_alone_what_has_none(client: httpx.Client) -> None:
+    for kind in ("empty", "mistype", "poison", "missing", "twice", "unstable", "total"):
+        ask(client, {"kind": kind})
+        assert client.get("/token").json() == {"access_token": "t", "expires_in": 300}
+
+
+@pytest.mark.parametrize("ahead", [600, -600])
+def test_a_clock_that_is_ten_minutes_off(client: httpx.Client, ahead: int) -> None:
+    ask(
+        client,
+        {"kind": "clock", "ahead": ahead},
+        {"kind": "status", "status": 429, "retry_after": 3, "ahead": ahead},
+    )
+    answer = client.get("/token")
+    assert answer.json()["expires_in"] == 300 + ahead
+    assert seconds_from_now(answer.headers["Date"]) == pytest.approx(ahead, abs=2)
+    answer = client.get("/token")
+    assert seconds_from_now(answer.headers["Retry-After"]) == pytest.approx(ahead + 3, abs=2)
+    assert seconds_from_now(answer.headers["Date"]) == pytest.approx(ahead, abs=2)
+
+
+def seconds_from_now(moment: str) -> float:
+    return parsedate_to_datetime(moment).timestamp() - time.time()
+
+
+# --- the queue and the side door
 
 
 def test_path_skip_and_times(client: httpx.Client) -> None:
@@ -126,7 +255,14 @@ def test_faults_come_in_the_order_of_the_queue_and_go_on_request(client: httpx.C
 
 @pytest.mark.parametrize(
     "wrong",
-    [[{"kind": "earthquake"}], [{"kind": "status", "status": 418}], [{"path": "/rows"}], [{"kin": "drop"}], 3],
+    [
+        [{"kind": "earthquake"}],
+        [{"kind": "status", "status": 418}],
+        [{"kind": "poison", "shape": "round"}],
+        [{"path": "/rows"}],
+        [{"kin": "drop"}],
+        3,
+    ],
 )
 def test_an_unknown_fault_is_refused(client: httpx.Client, wrong: object) -> None:
     assert client.put("/_twin/faults", json=wrong).status_code == 400
@@ -141,6 +277,8 @@ def test_changes_are_played_and_reset(client: httpx.Client, stage: Stage) -> Non
     assert change(with_new_students=5) == 35
     assert change(moved=0.2) == 35
     assert stage.district.enrollments != DISTRICT.enrollments
+    assert change(with_twins=2, twins_merged=2) == 33
+    assert change(reissued=1, renumbered=1.0, reshuffled=1.0, schools_renumbered=100, without_sections=0.5) == 33
     assert change(reset=True) == 60
     assert stage.district == DISTRICT
 
@@ -163,7 +301,10 @@ def test_log_of_what_was_served(client: httpx.Client) -> None:
     ask(client, {"kind": "status", "path": "/other"})
     client.get("/rows?limit=1")
     client.get("/other")
-    assert client.get("/_twin/log").json() == [
+    logged = client.get("/_twin/log").json()
+    one, other = [entry.pop("at") for entry in logged]
+    assert 0 < other - one < 5
+    assert logged == [
         {"method": "GET", "path": "/rows", "query": "limit=1", "status": 200, "fault": None},
         {"method": "GET", "path": "/other", "query": "", "status": 503, "fault": "status"},
     ]

@@ -677,3 +677,12 @@ def test_faults_speak_as_the_server_does(client: Client, standard: str) -> None:
     assert client.get("staffs").status_code == 200
     logged = client.get(f"{client.twin}/_twin/log").json()
     assert [one["status"] for one in islice(logged, 2, 6)] == [429, 200, 401, 200]
+
+
+def test_revoked_credentials_get_no_token(client: Client) -> None:
+    client.put(f"{client.twin}/_twin/faults", json=[{"kind": "revoke", "path": "/schools"}])
+    assert client.get("schools").status_code == 401
+    assert client.token().status_code == 401
+    client.delete(f"{client.twin}/_twin/faults")
+    client.sign_in()
+    assert client.get("schools").status_code == 200

@@ -1,14 +1,17 @@
 """The OneRoster twin keeps the published contract and plays the facts of the invented district."""
 
+import csv
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from connectors.oneroster.twin import app, twin
+from connectors.oneroster.twin_files import export
 from synthetic import build
 from tests.openapi import CONTRACTS, document, validator
 from tests.serving import serve
@@ -109,7 +112,7 @@ def leaves(value: Any) -> Iterator[Any]:
 @with_contract
 @pytest.mark.parametrize("own", [{}, {"planted": "PLANTED"}, {"tombstones": True}], indirect=True)
 def test_every_answer_fits_the_contract(own: Client) -> None:
-    own.post("/_twin/change", json={"without_students": 0.2, "with_new_students": 10, "moved": 0.1})
+    own.post("/_twin/change", json={"without_students": 0.2, "with_new_students": 10, "moved": 0.1, "reissued": 1})
     for collection, (component, _, single) in COLLECTIONS.items():
         offset = 0
         while True:
@@ -512,6 +515,52 @@ def test_faults_speak_oneroster(client: Client, status: int, code: str) -> None:
     answer = client.get(address("classes"))
     assert (answer.status_code, minor(answer)) == (status, code)
     assert client.get(address("classes")).status_code == 200
+
+
+def test_revoked_credentials_get_no_token(client: Client) -> None:
+    client.put("/_twin/faults", json=[{"kind": "revoke", "path": "/classes"}])
+    assert client.get(address("classes")).status_code == 401
+    form = {"grant_type": "client_credentials"}
+    assert client.post("/token", data=form, auth=("demo-client", "demo-secret")).json() == {"error": "invalid_client"}
+    client.delete("/_twin/faults")
+    client.sign_in()
+    assert client.get(address("classes")).status_code == 200
+
+
+def test_reissued_ids_are_all_new_and_lead_to_the_same(own: Client) -> None:
+    before = {name: own.all(name) for name in COLLECTIONS}
+    own.post("/_twin/change", json={"reissued": 1})
+    after = {name: own.all(name) for name in COLLECTIONS}
+    for name, rows in after.items():
+        assert len(rows) == len(before[name]) and not rows.keys() & before[name].keys()
+    people = {row["sourcedId"]: row["identifier"] for row in after["users"].values()}
+    assert sorted(people.values()) == sorted(row["identifier"] for row in before["users"].values())
+    for row in after["enrollments"].values():
+        assert row["user"]["sourcedId"] in people
+        assert row["class"]["href"].endswith(f"/classes/{row['class']['sourcedId']}")
+        assert row["class"]["sourcedId"] in after["classes"]
+
+
+# --- an export in files
+
+
+def test_an_export_says_what_the_service_says(own: Client, tmp_path: Path) -> None:
+    export(DISTRICT, tmp_path)
+    files = {path.stem: path.read_text(encoding="utf-8").splitlines() for path in tmp_path.iterdir()}
+    rows = {name: list(csv.DictReader(lines)) for name, lines in files.items()}
+    for name in ("orgs", "academicSessions", "courses", "classes", "users", "enrollments", "demographics"):
+        assert {row["sourcedId"] for row in rows[name]} == own.all(name).keys()
+    assert {row["userSourcedId"] for row in rows["roles"]} == own.all("users").keys()
+    enrollments = own.all("enrollments")
+    for row in rows["enrollments"]:
+        assert row["classSourcedId"] == enrollments[row["sourcedId"]]["class"]["sourcedId"]
+        assert row["endDate"] == enrollments[row["sourcedId"]]["endDate"]
+
+
+def test_an_export_can_be_marked_and_misspelt(tmp_path: Path) -> None:
+    export(DISTRICT, tmp_path, mark="\ufeff", respelt={"identifier": "identifer"})
+    header = (tmp_path / "users.csv").read_bytes().splitlines()[0]
+    assert header.startswith(b"\xef\xbb\xbfsourcedId,") and b",identifer," in header and b",identifier," not in header
 
 
 # --- as a program, and in size

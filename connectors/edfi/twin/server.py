@@ -56,7 +56,7 @@ class Server:
                     district=self._ods.district,
                     play=self._ods.play,
                     error=self._fault,
-                    forget=self._tokens.forget,
+                    tokens=self._tokens,
                     control=control,
                 )
             ],

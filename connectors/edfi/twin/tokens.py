@@ -26,6 +26,7 @@ class Tokens:
         self._seconds = seconds
         self._limited = limited
         self._live: dict[str, float] = {}
+        self.revoked = False
 
     async def grant(self, request: Request) -> Response:
         form = fields(request, await request.body())
@@ -71,7 +72,7 @@ class Tokens:
                 given = b64decode(encoded, validate=True) if scheme.lower() == "basic" else b""
             except ValueError:
                 return False
-        return hmac.compare_digest(given, f"{self.key}:{self._secret}".encode())
+        return not self.revoked and hmac.compare_digest(given, f"{self.key}:{self._secret}".encode())
 
 
 def fields(request: Request, body: bytes) -> dict[str, str]:
