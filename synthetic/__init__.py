@@ -4,5 +4,6 @@ from synthetic.changes import moved, with_new_students, without_students
 from synthetic.district import build
 from synthetic.model import District
 from synthetic.timetable import SUBJECTS
+from synthetic.year import Year
 
-__all__ = ["SUBJECTS", "District", "build", "moved", "with_new_students", "without_students"]
+__all__ = ["SUBJECTS", "District", "Year", "build", "moved", "with_new_students", "without_students"]

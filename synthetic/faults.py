@@ -5,6 +5,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
 from typing import Any, Literal, Protocol, get_args
 
 from starlette.requests import Request
@@ -14,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from synthetic import changes, damage, disasters
 from synthetic.damage import Answer
 from synthetic.model import District
+from synthetic.year import Year
 
 Kind = Literal[
     "status", "drop", "truncate", "html", "slow", "clock", "expire_tokens", "revoke",
@@ -82,6 +85,9 @@ class Tokens(Protocol):
     def forget(self) -> None:
         """Make every token bad that was given so far."""
 
+    def renew(self, secret: str) -> None:
+        """From now on this is the secret."""
+
 
 class Faults:
     """ASGI middleware around a twin: does the queued faults, changes the district, keeps a log.
@@ -91,7 +97,8 @@ class Faults:
     - `PUT /_twin/faults` a JSON list of `Fault`s replaces the queue, `DELETE` empties it;
     - `POST /_twin/change` `{"without_students": 0.33}`, `{"with_new_students": 40}`, `{"moved": 0.1}` or another
       function of `changes` and `disasters`, or `{"reset": true}`, hands the changed district to `play`; each change
-      differs from those before it;
+      differs from those before it; `{"day": "2026-10-05"}` plays the first district as `Year` has it on that day;
+    - `PUT /_twin/secret` `{"secret": "..."}` ends the client's secret and every token, and sets another;
     - `GET /_twin/log` the last requests as `{method, path, query, status, fault, at}`, `DELETE` forgets them; `at`
       is in seconds, by a clock that never jumps.
 
@@ -135,13 +142,16 @@ class Faults:
                     self._go_wrong([])
                 case "POST", "change":
                     self._change(await request.json())
+                case "PUT", "secret":
+                    self._tokens.renew((await request.json())["secret"])
+                    self._tokens.forget()
                 case "GET", "log":
                     return JSONResponse(list(self._log))
                 case "DELETE", "log":
                     self._log.clear()
                 case _:
                     return JSONResponse({"detail": "no such control"}, 404)
-        except (TypeError, ValueError) as problem:
+        except (KeyError, TypeError, ValueError) as problem:
             return JSONResponse({"detail": str(problem)}, 400)
         return Response(status_code=204)
 
@@ -154,13 +164,19 @@ class Faults:
         for name, amount in wanted.items():
             if name == "reset":
                 district = self._first
+            elif name == "day":
+                district = self._year.on(date.fromisoformat(amount))
             elif name in _CHANGES:
                 self._changes += 1
                 district = _CHANGES[name](district, amount, self._changes)
             else:
-                raise ValueError(f"no such change; there are reset, {', '.join(_CHANGES)}")
+                raise ValueError(f"no such change; there are reset, day, {', '.join(_CHANGES)}")
         self._district = district
         self._play(district)
+
+    @cached_property
+    def _year(self) -> Year:
+        return Year(self._first)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = scope["query_string"].decode("latin-1")

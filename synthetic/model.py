@@ -58,6 +58,7 @@ class Staff:
     role: str  # teacher | principal | counselor | district_administrator
     school: int | None
     begin: date
+    end: date | None = None  # last day of the assignment, once it is known
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Student:
     economically_disadvantaged: bool
     language: str  # ISO 639-3 of the home language
     device: bool
+    exit: date | None = None  # last day of somebody who leaves
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ class Sitting:
     assessment: str
     student: str
     school: int
+    grade: str  # of the student on that day
     on: date
     score: int
     percentile: int | None
@@ -169,7 +172,8 @@ class District:
     """The whole district on one day, every list sorted by its own key.
 
     `issued` is the last student number handed out; a number is never given twice. `generation` counts how often the
-    systems have given all their records new ids.
+    systems have given all their records new ids. `remade`: the numbers of the students whose record alone was made
+    anew, under another id.
     """
 
     number: int
@@ -190,3 +194,4 @@ class District:
     sittings: tuple[Sitting, ...]
     issued: int
     generation: int = 0
+    remade: frozenset[str] = frozenset()

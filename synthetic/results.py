@@ -84,10 +84,11 @@ def sittings(rng: Random, students: Iterable[Student]) -> Iterator[Sitting]:
         for assessment in ASSESSMENTS:
             grades, first, present = _GIVEN[assessment.code]
             if student.grade in grades and rng.random() < present:
-                yield _sitting(rng, assessment, student, first + timedelta(days=rng.randrange(5)), ability)
+                yield sitting(rng, assessment, student, first + timedelta(days=rng.randrange(5)), ability)
 
 
-def _sitting(rng: Random, assessment: Assessment, student: Student, on: date, ability: float) -> Sitting:
+def sitting(rng: Random, assessment: Assessment, student: Student, on: date, ability: float) -> Sitting:
+    """How a student did, `ability` standard deviations from the middle; nobody sits before their first day."""
     interests = assessment.purpose == "interest_inventory"
     parts = {
         part.code: _scaled(assessment, rng.gauss(0 if interests else ability, 0.6)) for part in assessment.objectives
@@ -101,6 +102,7 @@ def _sitting(rng: Random, assessment: Assessment, student: Student, on: date, ab
         assessment=assessment.code,
         student=student.number,
         school=student.school,
+        grade=student.grade,
         on=max(on, student.entry),
         score=score,
         percentile=None if interests else percentile,

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import count
 from math import ceil
 from random import Random
 
@@ -115,18 +116,30 @@ def attendance(
 
 
 def teaching(
-    rng: Random, schools: Iterable[School], offered: Parallel, terms: Mapping[str, Term], begin: date
+    rng: Random,
+    schools: Iterable[School],
+    offered: Parallel,
+    terms: Mapping[str, Term],
+    begin: date,
+    known: Iterable[Staff] = (),
+    after: int = 100,
 ) -> tuple[list[Staff], list[SectionEnrollment]]:
     """The adults of the schools and their classes.
 
     Every section has one primary teacher, the same in all terms; the first of eight parallel ones also has
-    the school's support teacher as a co-teacher.
+    the school's support teacher as a co-teacher. Who is `known` takes up their role and school again; others get
+    a number above `after`.
     """
     staff: list[Staff] = []
     taught: list[SectionEnrollment] = []
+    free = list(known)
+    numbers = count(after + 1)
 
     def hire(role: str, school: int | None) -> Staff:
-        staff.append(adult(rng, 101 + len(staff), role, school, begin))
+        again = next((person for person in free if (person.role, person.school) == (role, school)), None)
+        if again:
+            free.remove(again)
+        staff.append(again or adult(rng, next(numbers), role, school, begin))
         return staff[-1]
 
     def teach(person: Staff, section: Section, *, primary: bool) -> None:

@@ -123,7 +123,8 @@ class _Tokens:
     """The OAuth 2 client credentials grant (RFC 6749 4.4) for one client, and the tokens it gave out."""
 
     def __init__(self, client_id: str, client_secret: str, seconds: float) -> None:
-        self._client = f"{client_id}:{client_secret}".encode()
+        self._id = client_id
+        self.renew(client_secret)
         self._seconds = seconds
         self._given: dict[str, tuple[frozenset[str], float]] = {}
         self.revoked = False
@@ -171,6 +172,9 @@ class _Tokens:
 
     def forget(self) -> None:
         self._given.clear()
+
+    def renew(self, secret: str) -> None:
+        self._client = f"{self._id}:{secret}".encode()
 
 
 def _no_token(error: str, status: int = 400, headers: Mapping[str, str] | None = None) -> Response:

@@ -63,8 +63,9 @@ Row = dict[str, Any]
 class Roster:
     """One district as nine collections of facts, and the row that states a fact.
 
-    `facts[collection][sourcedId]` is a fact of `synthetic.model` (or a pair of them); two districts differ in
-    a row exactly where these facts differ. `planted` fills every field that no planner should ever receive.
+    `facts[collection][sourcedId]` is a fact of `synthetic.model` (or such a fact with what its row needs besides);
+    two districts differ in a row exactly where these facts differ. `planted` fills every field that no planner
+    should ever receive.
     """
 
     def __init__(self, district: District, planted: str | None = None) -> None:
@@ -126,15 +127,18 @@ class Roster:
         }
         if term.code == "year":
             row["type"] = "schoolYear"
-            row["children"] = [_session_ref(base, child.code) for child in self._district.terms]
+            row["children"] = [
+                _session_ref(base, _session_id(self._district, child.code)) for child in self._district.terms
+            ]
         else:
-            row["parent"] = _session_ref(base, "year")
+            row["parent"] = _session_ref(base, _session_id(self._district, "year"))
         return row
 
-    def _course(self, base: str, course: Course) -> Row:
+    def _course(self, base: str, fact: tuple[Course, str]) -> Row:
+        course, year = fact
         return {
             "title": course.title,
-            "schoolYear": _session_ref(base, "year"),
+            "schoolYear": _session_ref(base, year),
             "courseCode": course.code,
             "grades": list(course.grades),
             "subjects": [self._subjects[course.code]],
@@ -150,23 +154,27 @@ class Roster:
             "subjects": [self._subjects[section.course]],
             "course": _ref(f"{base}{ROSTERING}/courses", "course", _id("course", section.course)),
             "school": _org_ref(base, section.school),
-            "terms": [_session_ref(base, section.term)],
+            "terms": [_session_ref(base, _session_id(self._district, section.term))],
             "periods": [section.period],
         }
 
     def _user(self, base: str, person: Student | Staff) -> Row:
         if isinstance(person, Student):
-            org, role, begin, kind = person.school, "student", person.entry, "studentNumber"
+            org, kind = person.school, "studentNumber"
+            held: Row = {"role": "student", "beginDate": _day(person.entry)}
         else:
-            org = person.school or self._district.number
-            role, begin, kind = _ROLES.get(person.role, person.role), person.begin, "staffNumber"
+            org, kind = person.school or self._district.number, "staffNumber"
+            held = {"role": _ROLES.get(person.role, person.role), "beginDate": _day(person.begin)}
+        last = person.exit if isinstance(person, Student) else person.end
+        if last:
+            held["endDate"] = _day_after(last)
         row: Row = {
             "username": person.email.split("@")[0],
             "userIds": [{"type": kind, "identifier": person.number}],
-            "enabledUser": "true",
+            "enabledUser": _truth(not (isinstance(person, Student) and person.exit)),
             "givenName": person.given,
             "familyName": person.family,
-            "roles": [{"roleType": "primary", "role": role, "org": _org_ref(base, org), "beginDate": _day(begin)}],
+            "roles": [{"roleType": "primary", "org": _org_ref(base, org), **held}],
             "primaryOrg": _org_ref(base, org),
             "identifier": person.number,
             "email": person.email,
@@ -182,9 +190,9 @@ class Roster:
         return row
 
     def _enrollment(self, base: str, enrollment: SectionEnrollment) -> Row:
-        section = _id("class", enrollment.school, enrollment.section)
+        section = _class_id(self._district, enrollment.school, enrollment.section)
         row: Row = {
-            "user": _user_ref(base, enrollment.person),
+            "user": _user_ref(base, _user_id(self._district, enrollment.person)),
             "class": _ref(f"{base}{ROSTERING}/classes", "class", section),
             "school": _org_ref(base, enrollment.school),
             "role": enrollment.role,
@@ -218,11 +226,11 @@ class Roster:
             row["metadata"] = {"purpose": assessment.purpose}
         return row
 
-    def _result(self, base: str, fact: tuple[Sitting, str | None]) -> Row:
-        sitting, part = fact
+    def _result(self, base: str, fact: tuple[Sitting, str | None, str]) -> Row:
+        sitting, part, student = fact
         row: Row = {
             "assessmentLineItem": _line_item_ref(base, sitting.assessment, part),
-            "student": _user_ref(base, sitting.student),
+            "student": _user_ref(base, student),
             "score": sitting.objectives[part] if part else sitting.score,
             "scoreDate": _day(sitting.on),
             "scoreStatus": "fully graded",
@@ -241,19 +249,19 @@ def _facts(district: District) -> Mapping[str, Mapping[str, Any]]:
     people: tuple[Staff | Student, ...] = (*district.staff, *district.students)
     return {
         "orgs": {_id("org", one.number): one for one in (office, *district.schools)},
-        "academicSessions": {_id("session", one.code): one for one in (year, *district.terms)},
-        "courses": {_id("course", one.code): one for one in district.courses},
-        "classes": {_id("class", one.school, one.code): one for one in district.sections},
-        "users": {_id("user", one.number): one for one in people},
+        "academicSessions": {_session_id(district, one.code): one for one in (year, *district.terms)},
+        "courses": {_id("course", one.code): (one, _session_id(district, "year")) for one in district.courses},
+        "classes": {_class_id(district, one.school, one.code): one for one in district.sections},
+        "users": {_user_id(district, one.number): one for one in people},
         "enrollments": {_id("enrollment", *one.key): one for one in district.enrollments},
-        "demographics": {_id("user", one.number): one for one in district.students},
+        "demographics": {_user_id(district, one.number): one for one in district.students},
         "assessmentLineItems": {
             _id("line item", test.code, part.code if part else ""): (test, part)
             for test in tests
             for part in (None, *test.objectives)
         },
         "assessmentResults": {
-            _id("result", sitting.code, part or ""): (sitting, part)
+            _id("result", sitting.code, part or ""): (sitting, part, _user_id(district, sitting.student))
             for sitting in sat
             for part in (None, *sitting.objectives)
         },
@@ -265,6 +273,18 @@ def _id(kind: str, *key: object) -> str:
     return blake2b("\x1f".join((kind, *map(str, key))).encode(), digest_size=12).hexdigest()
 
 
+def _session_id(district: District, code: str) -> str:
+    return _id("session", district.school_year, code)
+
+
+def _class_id(district: District, school: int, code: str) -> str:
+    return _id("class", district.school_year, school, code)
+
+
+def _user_id(district: District, number: str) -> str:
+    return _id("user", number, *(["remade"] if number in district.remade else []))
+
+
 def _ref(collection: str, kind: str, sourced_id: str) -> Row:
     return {"href": f"{collection}/{sourced_id}", "sourcedId": sourced_id, "type": kind}
 
@@ -273,12 +293,12 @@ def _org_ref(base: str, number: int) -> Row:
     return _ref(f"{base}{ROSTERING}/orgs", "org", _id("org", number))
 
 
-def _session_ref(base: str, code: str) -> Row:
-    return _ref(f"{base}{ROSTERING}/academicSessions", "academicSession", _id("session", code))
+def _session_ref(base: str, sourced_id: str) -> Row:
+    return _ref(f"{base}{ROSTERING}/academicSessions", "academicSession", sourced_id)
 
 
-def _user_ref(base: str, number: str) -> Row:
-    return _ref(f"{base}{ROSTERING}/users", "user", _id("user", number))
+def _user_ref(base: str, sourced_id: str) -> Row:
+    return _ref(f"{base}{ROSTERING}/users", "user", sourced_id)
 
 
 def _line_item_ref(base: str, assessment: str, part: str | None = None) -> Row:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import date
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from synthetic import District, build
+from synthetic import District, Year, build
 from synthetic.damage import DEPTH, LENGTH
 from synthetic.faults import Faults
 from tests.serving import serve
@@ -26,6 +27,7 @@ class Stage:
     def __init__(self) -> None:
         self.forgotten = 0
         self.revoked = False
+        self.secret = "first"
         self.district = DISTRICT
 
     def play(self, district: District) -> None:
@@ -33,6 +35,9 @@ class Stage:
 
     def forget(self) -> None:
         self.forgotten += 1
+
+    def renew(self, secret: str) -> None:
+        self.secret = secret
 
     def app(self, *, control: bool = True) -> Starlette:
         async def rows(request: Request) -> JSONResponse:
@@ -283,6 +288,18 @@ def test_changes_are_played_and_reset(client: httpx.Client, stage: Stage) -> Non
     assert stage.district == DISTRICT
 
 
+def test_a_day_of_the_year_is_played_whatever_was_changed_before(client: httpx.Client, stage: Stage) -> None:
+    for wanted in ({"day": "2026-11-02"}, {"without_students": 0.5}, {"day": "2026-10-05"}):
+        client.post("/_twin/change", json=wanted)
+    assert stage.district == Year(DISTRICT).on(date(2026, 10, 5)) != DISTRICT
+
+
+def test_another_secret_ends_the_one_before(client: httpx.Client, stage: Stage) -> None:
+    assert client.put("/_twin/secret", json={"secret": "second"}).status_code == 204
+    assert (stage.secret, stage.forgotten) == ("second", 1)
+    assert client.put("/_twin/secret", json={}).status_code == 400
+
+
 def test_two_equal_changes_are_not_the_same(client: httpx.Client, stage: Stage) -> None:
     client.post("/_twin/change", json={"moved": 0.2})
     once = stage.district
@@ -291,7 +308,7 @@ def test_two_equal_changes_are_not_the_same(client: httpx.Client, stage: Stage) 
     assert stage.district != once
 
 
-@pytest.mark.parametrize("wrong", [{"burned_down": True}, {"without_students": 3}, {"moved": "x"}])
+@pytest.mark.parametrize("wrong", [{"burned_down": True}, {"without_students": 3}, {"moved": "x"}, {"day": "1 May"}])
 def test_an_unknown_change_is_refused_and_changes_nothing(client: httpx.Client, stage: Stage, wrong: object) -> None:
     assert client.post("/_twin/change", json=wrong).status_code == 400
     assert stage.district is DISTRICT

@@ -1,5 +1,7 @@
 """What the district looks like as Ed-Fi resources of one data standard, each row rendered by itself."""
 
+from datetime import date
+
 from connectors.edfi.twin import wire
 from connectors.edfi.twin.collection import Key, Row, Source
 from connectors.edfi.twin.planted import Planted
@@ -74,6 +76,7 @@ _ROLES_BEFORE_5 = {
     "district_administrator": "LEA Administrator",
 }
 _ROLES_FROM_5 = _ROLES_BEFORE_5 | {"counselor": "School Counselor"}
+_JULY = 7  # from here on a day belongs to the school year that ends in the next calendar year
 
 
 class Rows:
@@ -88,7 +91,6 @@ class Rows:
         self._terms = {term.code: term for term in district.terms}
         self._courses = {course.code: course for course in district.courses}
         self._sections = {(section.school, section.code): section for section in district.sections}
-        self._grades = {student.number: student.grade for student in district.students}
         self._assessments = {assessment.code: assessment for assessment in district.assessments}
 
     def sources(self) -> dict[str, Source]:
@@ -224,11 +226,12 @@ class Rows:
         return {
             "entryDate": one.entry.isoformat(),
             "schoolReference": wire.school(one.school),
-            "schoolYearTypeReference": self._year_reference(),
+            "schoolYearTypeReference": _year_reference(self._district.school_year),
             "studentReference": wire.student(one.number),
             **coded("GradeLevel", _GRADES[one.grade], role="entry"),
             "primarySchool": True,
             "educationPlans": [],
+            **_ending("exitWithdrawDate", one.exit),
             **self._planted.enrollment,
         }
 
@@ -270,6 +273,7 @@ class Rows:
             "educationOrganizationReference": self._organization_reference(one.school),
             "staffReference": wire.staff(one.number),
             **coded("StaffClassification", roles[one.role]),
+            **_ending("endDate", one.end),
         }
 
     # What is taught
@@ -279,7 +283,7 @@ class Rows:
         return {
             "sessionName": term.title,
             "schoolReference": wire.school(school.number),
-            "schoolYearTypeReference": self._year_reference(),
+            "schoolYearTypeReference": _year_reference(self._district.school_year),
             "beginDate": term.begin.isoformat(),
             "endDate": term.end.isoformat(),
             **coded("Term", f"{term.code.title()} Semester"),
@@ -400,10 +404,10 @@ class Rows:
             "studentAssessmentIdentifier": one.code,
             "assessmentReference": self._assessment_reference(one.assessment),
             "reportedSchoolReference": wire.school(one.school),
-            "schoolYearTypeReference": self._year_reference(),
+            "schoolYearTypeReference": _year_reference(one.on.year + (one.on.month >= _JULY)),
             "studentReference": wire.student(one.student),
             "administrationDate": moment,
-            **coded("GradeLevel", _GRADES[self._grades[one.student]], role="whenAssessed"),
+            **coded("GradeLevel", _GRADES[one.grade], role="whenAssessed"),
             "scoreResults": scores,
             "performanceLevels": [wire.level(_LEVELS[one.level])] if one.level else [],
             "studentObjectiveAssessments": [
@@ -426,12 +430,18 @@ class Rows:
     def _assessment_reference(self, code: str) -> Row:
         return reference("Assessment", "assessments", assessmentIdentifier=code, namespace=self._namespace)
 
-    def _year_reference(self) -> Row:
-        return reference("SchoolYearType", "schoolYearTypes", schoolYear=self._district.school_year)
-
     def _organization_reference(self, school: int | None) -> Row:
         number = school or self._district.number
         return wire.organization(number, agency=school is None)
+
+
+def _year_reference(year: int) -> Row:
+    return reference("SchoolYearType", "schoolYearTypes", schoolYear=year)
+
+
+def _ending(name: str, last: date | None) -> Row:
+    """The last day, where it is known."""
+    return {name: last.isoformat()} if last else {}
 
 
 def _grade_levels(grades: tuple[str, ...]) -> list[Row]:

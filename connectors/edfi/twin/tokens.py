@@ -64,6 +64,10 @@ class Tokens:
         """Every token given so far is bad from now on."""
         self._live.clear()
 
+    def renew(self, secret: str) -> None:
+        """The key has this secret from now on."""
+        self._secret = secret
+
     def _knows(self, basic: str, form: Mapping[str, str]) -> bool:
         given = f"{form.get('client_id', '')}:{form.get('client_secret', '')}".encode()
         if basic:
