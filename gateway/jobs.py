@@ -6,18 +6,19 @@ import os
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
 
-from gateway import delivery, sync
+from gateway import clock, delivery, sync
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.settings import Settings
-from gateway.store import deliveries, registers, retention, runs
+from gateway.store import blackouts, deliveries, registers, retention, runs
 from gateway.store.database import APP_ROLE, DatabaseError, Store, Transaction, is_lost, raw
 from gateway.store.registers import Actor, Connection
+from gateway.store.runs import Mode, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -26,41 +27,57 @@ FENCED_OUT = 75
 """Exit code of a worker that found its work taken over: it ends at once, touching nothing more."""
 
 
-async def request_pull(store: Store, district: int, name: str | int, actor: Actor) -> int:
-    """Queue a run of a connection. Refused while it is paused or being pulled already."""
+async def request_pull(store: Store, district: int, name: str | int, actor: Actor, *, mode: Mode = "publish") -> int:
+    """Queue a run of a connection. Refused while it is paused, in a blackout, or being pulled already; a dry run, which
+    publishes nothing, is allowed in a blackout."""
     connection = await registers.connection(store, district, name)
     refuse_paused(connection)
     async with store.transaction(district) as c:
-        run = await runs.request(store, c, district, connection.id, actor)
-        if run is None:
-            raise Refused(
-                "run-under-way", f"{connection.name} is being pulled already.", "`planbridge runs` shows how far it is."
-            )
-        await _defer(c, "run", f"connection/{connection.id}", district=district, run=run)
+        if mode == "publish" and not connection.shadow:
+            await blackouts.refuse(c, connection.id, clock.now())
+        return await request_run(c, district, connection, actor, mode=mode)
+
+
+async def request_run(
+    c: Transaction, district: int, connection: Connection, actor: Actor, **wanted: Unpack[runs.Wanted]
+) -> int:
+    """Queue a run of any kind in the caller's transaction. Refused while one of this connection is under way."""
+    run = await runs.request(c, district, connection.id, actor, **wanted)
+    if run is None:
+        raise Refused(
+            "run-under-way", f"{connection.name} is being pulled already.", "`planbridge runs` shows how far it is."
+        )
+    await _defer(c, "run", f"connection/{connection.id}", district=district, run=run)
     return run
 
 
 def refuse_paused(connection: Connection) -> None:
-    """A connection whose credentials were refused rests until a person has mended it."""
+    """A connection rests until a person has mended what it was paused for."""
     if connection.paused_because:
+        lift = "check" if connection.paused_code == "credentials" else "connections resume"
         raise Refused(
             "connection-paused",
             f"{connection.name} is paused: {connection.paused_because}",
-            f"Mend it, then lift the pause: planbridge check {connection.name}",
+            f"Mend it, then lift the pause: planbridge {lift} {connection.name}",
         )
 
 
-async def decide_hold(store: Store, district: int, run: int, verdict: str, actor: Actor, because: str) -> None:
-    """Approve or refuse a held run; an approved one is resolved again, and asks again if it would differ."""
+async def decide_hold(store: Store, district: int, run: int, verdict: Verdict, actor: Actor, because: str) -> None:
+    """Approve a held run, wholly or for its additions alone, or refuse it. An approved one is resolved again, and
+    asks again if it would differ. Refused in a blackout, unless it is to be refused."""
     async with store.transaction(district) as c:
-        connection = await runs.decide(store, c, run, verdict, actor, because)
-        if verdict == "approved":
+        connection = await runs.decide(c, run, verdict, actor, because)
+        if verdict != "refused":
+            await blackouts.refuse(c, connection, clock.now())
             await _defer(c, "run", f"connection/{connection}", district=district, run=run)
 
 
 async def request_push(store: Store, district: int, plan: str, destination: str, actor: Actor) -> int:
     """Queue a delivery of a plan's newest version; one at a time goes to each destination."""
-    refuse_paused(await registers.connection(store, district, destination))
+    found = await registers.connection(store, district, destination)
+    refuse_paused(found)
+    async with store.transaction(district) as c:
+        await blackouts.refuse(c, found.id, clock.now())
 
     async def with_job(c: Transaction, number: int, connection: int) -> None:
         await _defer(c, "deliver", f"destination/{connection}", district=district, delivery=number)

@@ -80,7 +80,7 @@ def _held(run: Mapping[str, Any], standing: Standing) -> Message:
     name, number = run["connection"], run["id"]
     holds = [hold for hold in run["holds"] if hold["state"] == "open"]
     reasons = list(dict.fromkeys(hold["reason"] for hold in holds))
-    if run["state"] == "published":
+    if all(hold["effect"] == "removals" for hold in holds):
         happened = f"The sync of {name} (run {number}) went well, but its removals wait for a person."
         live = f"What run {number} adds and changes is published. What it would remove is still there."
     else:
@@ -90,7 +90,7 @@ def _held(run: Mapping[str, Any], standing: Standing) -> Message:
         f"{happened} {_first_few(reasons)}",
         f"{_first_few([_share(hold) for hold in holds], '; ')}.",
         live,
-        f"See what it would change: planbridge runs {number}. If that is right, publish it: "
+        f"See what waits: planbridge holds show {number} --changes. If that is right, publish it: "
         f'planbridge holds approve {number} --because "...". If not, drop it: '
         f'planbridge holds refuse {number} --because "...", and ask whoever runs {name} to correct it.',
         _decide_by(run, standing),

@@ -14,12 +14,12 @@ Edge = Callable[[msgspec.Raw | bytes], tuple[str, str]]
 def edge(resource: Resource, fingerprint: str) -> Edge:
     """A function from a row's bytes to (what is kept as JSON text, hash of what counts as a change).
 
-    `fingerprint` names the mapping: when it changes, every record counts as changed and is mapped again.
-    The hash leaves out what the resource ignores, so that a refresh time is not a change.
+    The hash is `<mapping>:<record>`. When the mapping (`fingerprint`) changes, every record is mapped again, and it
+    can be told from a change at the source. What the resource ignores is left out: a refresh time is not a change.
     """
     drops = [_remover(path) for path in resource.drop]
     ignores = [_remover(path) for path in resource.ignore]
-    salt = fingerprint.encode()
+    mapping = hashlib.blake2b(fingerprint.encode(), digest_size=4).hexdigest()
 
     def at_the_edge(row: msgspec.Raw | bytes) -> tuple[str, str]:
         value = msgspec.json.decode(row)
@@ -28,7 +28,7 @@ def edge(resource: Resource, fingerprint: str) -> Edge:
         for ignore in ignores:
             ignore(value)
         counted = msgspec.json.encode(value, order="sorted")
-        return kept.decode(), hashlib.blake2b(counted, key=salt, digest_size=16).hexdigest()
+        return kept.decode(), f"{mapping}:{hashlib.blake2b(counted, digest_size=16).hexdigest()}"
 
     return at_the_edge
 

@@ -1,13 +1,14 @@
 """Resolve, check, publish: from staged records to published entities, in one transaction per run."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from gateway import guard
+from gateway import clock, guard
 from gateway.fold import Stated, fold, in_order
+from gateway.guard import CollectionCount, Guards, Hold
 from gateway.identity import (
     Identifiers,
     collection_of,
@@ -17,15 +18,20 @@ from gateway.identity import (
     precedence,
 )
 from gateway.schema import KINDS, Kind
-from gateway.store import changes, registers, runs
+from gateway.store import blackouts, changes, compare, limits, outcomes, registers, runs
 from gateway.store.changes import CHUNK, ClaimRow, Waiting, Why, Word
 from gateway.store.database import Store, Transaction
+from gateway.store.outcomes import Previewed
 from gateway.store.runs import Attempt
+
+EVERYTHING = ("added", "changed", "gone")
+BUT_REMOVALS = ("added", "changed")
+ADDITIONS = ("added",)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: published or held, and what it did or would do."""
+    """How a run ended: published, held or compared, and what it did or would do."""
 
     state: str
     counts: dict[str, Any]
@@ -41,82 +47,131 @@ class Sources:
     district_key: bytes
 
 
+@dataclass(frozen=True)
+class Work:
+    """What one try at a run did, or would do: it becomes true only when its transaction is committed."""
+
+    counts: Sequence[CollectionCount] = ()
+    published: dict[str, dict[str, int]] = field(default_factory=dict)
+    publication: int | None = None
+    reasons: Sequence[Hold] = ()
+    preview: Sequence[Previewed] = ()
+
+    def stored(self) -> dict[str, Any]:
+        return {"collections": compare.as_stored(self.counts), "published": self.published}
+
+
+class _RolledBack(Exception):
+    """Nothing of this work stays."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+
 async def resolve(store: Store, attempt: Attempt) -> Outcome:
-    """Publish what the run staged, or hold it. Raises runs.Fenced when a newer attempt has taken the run."""
+    """Publish what the run staged, or part of it, or hold it, as the guards say; a run that only compares publishes
+    nothing. Raises runs.Fenced when a newer attempt has taken the run."""
     try:
-        async with store.transaction(attempt.district) as c:
-            counts, digest, approved = await _change_set(c, attempt)
-            reasons = guard.holds(counts)
-            if reasons and not approved:
-                raise _Hold(reasons)
-            return await _publish(store, c, attempt, counts, approved=approved)
-    except _Hold as held:
-        # What was tried is rolled back; the reasons are written down beside the staged rows, which stay.
-        async with store.transaction(attempt.district) as c:
-            counts, digest, _ = await _change_set(c, attempt)
-            await changes.add_holds(c, attempt, held.reasons, digest)
-            return await _finish(c, attempt, "held", counts, {})
+        return await _try(store, attempt, EVERYTHING)
+    except _RolledBack as back:
+        all_of_it = back.work
+    if not all_of_it.reasons:
+        return await _compared(store, attempt, all_of_it)
+    if guard.only_removals(all_of_it.reasons, await _guards(store, attempt)):
+        try:
+            return await _try(store, attempt, BUT_REMOVALS, waiting=all_of_it)
+        except _RolledBack as back:
+            if not back.work.reasons:
+                return await _compared(store, attempt, back.work, all_of_it.reasons)
+    if attempt.mode != "publish":
+        return await _compared(store, attempt, all_of_it, all_of_it.reasons)
+    return await _held(store, attempt, all_of_it)
 
 
-class _Hold(Exception):
-    def __init__(self, reasons: Sequence[guard.Hold]) -> None:
-        self.reasons = reasons
+async def _try(store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: Work | None = None) -> Outcome:
+    """One transaction: do the run's changes with these ops. Rolled back where a guard has a reason that nobody has
+    decided upon, or where the run only compares. `waiting`: what is left out, and why, waits for a person."""
+    async with store.transaction(attempt.district) as c:
+        await runs.hold_fence(c, attempt)
+        await changes.lock_district(c, attempt.district)
+        counts = await compare.compare(c, attempt, clock.today())
+        decided = await compare.decided(c, attempt.run) == await compare.digest(c)
+        guards = await limits.guards(c, attempt.connection, clock.now())
+        # A blackout ends by itself; nobody's decision lifts it.
+        reasons = [] if attempt.mode != "publish" else await blackouts.reasons(c, attempt.connection, clock.now())
+        if attempt.kind != "undo" and not decided and waiting is None:
+            reasons += guard.holds(counts, guards, whole=attempt.kind == "pull")
+        left_out = await compare.digest(c, ("gone",))
+        await compare.keep_only(c, ADDITIONS if decided and attempt.effect == "additions" else ops)
+        was = await outcomes.before(c, attempt)
+        published, publication = await _publish(store, c, attempt)
+        if publication is not None and attempt.kind != "undo" and not decided:
+            found = await outcomes.effects(c, attempt, was, publication, clock.today())
+            reasons += guard.effects(found, guards)
+        preview: Sequence[Previewed] = ()
+        if publication is not None and (reasons or attempt.mode != "publish"):
+            preview = await outcomes.preview(c, publication)
+        work = Work(counts, published, publication, reasons, preview)
+        if reasons or attempt.mode != "publish":
+            raise _RolledBack(work)
+        state = "published" if waiting is None else "held"
+        await outcomes.finish_run(c, attempt, state, work.stored(), publication, good=True)
+        if waiting is not None:
+            await outcomes.add_holds(c, attempt, waiting.reasons, left_out)
+            await outcomes.keep_preview(c, attempt, [one for one in waiting.preview if one.op == "removed"])
+        if publication is not None:
+            await outcomes.close_publication(c, publication)
+        return Outcome(state, work.stored())
 
 
-async def _change_set(c: Transaction, attempt: Attempt) -> tuple[list[guard.CollectionCount], str, bool]:
-    """The run's change set under the district's lock: counts, digest, and whether a person approved just this."""
-    await runs.hold_fence(c, attempt)
-    await changes.lock_district(c, attempt.district)
-    counts = await changes.compare(c, attempt)
-    digest = await changes.digest(c)
-    return counts, digest, await changes.approved_digest(c, attempt.run) == digest
-
-
-async def _publish(
-    store: Store,
-    c: Transaction,
-    attempt: Attempt,
-    counts: Sequence[guard.CollectionCount],
-    *,
-    approved: bool,
-) -> Outcome:
+async def _publish(store: Store, c: Transaction, attempt: Attempt) -> tuple[dict[str, dict[str, int]], int | None]:
+    """Apply the change set and publish what follows from it; None where nothing does."""
     everything = await changes.must_resolve_all(c, attempt.district)
-    if not everything and not any(n.added + n.changed + n.gone for n in counts):
-        return await _finish(c, attempt, "published", counts, {})
-    before = await changes.entity_counts(c)
+    if not everything and not await compare.any_left(c):
+        return {}, None
+    publication = await outcomes.open_publication(c, attempt)
     await changes.apply_records(c, attempt, everything=everything)
-    publication = await changes.open_publication(c, attempt)
     sources = await _sources(store, c, attempt)
     for kind in KINDS.values():
         await _resolve_kind(c, attempt, kind, sources, publication)
-    published = await changes.published_counts(c)
-    reasons = guard.unpublished(published, before)
-    if reasons and not approved:
-        raise _Hold(reasons)
-    outcome = await _finish(c, attempt, "published", counts, published, publication)
-    await changes.close_publication(c, publication)
-    return outcome
+    return await outcomes.published_counts(c), publication
 
 
-async def _finish(
-    c: Transaction,
-    attempt: Attempt,
-    state: str,
-    counts: Sequence[guard.CollectionCount],
-    published: dict[str, dict[str, int]],
-    publication: int | None = None,
-) -> Outcome:
-    outcome = Outcome(state, {"collections": [asdict(count) for count in counts], "published": published})
-    await changes.finish_run(c, attempt, state, outcome.counts, publication)
-    return outcome
+async def _guards(store: Store, attempt: Attempt) -> Guards:
+    async with store.transaction(attempt.district) as c:
+        return await limits.guards(c, attempt.connection, clock.now())
+
+
+async def _held(store: Store, attempt: Attempt, work: Work) -> Outcome:
+    """Write the reasons down beside the staged rows, which stay until somebody decides or a new run comes."""
+    async with store.transaction(attempt.district) as c:
+        await runs.hold_fence(c, attempt)
+        await changes.lock_district(c, attempt.district)
+        await compare.compare(c, attempt, clock.today())
+        stored = work.stored() | {"published": {}}
+        await outcomes.add_holds(c, attempt, work.reasons, await compare.digest(c))
+        await outcomes.keep_preview(c, attempt, work.preview)
+        await outcomes.finish_run(c, attempt, "held", stored)
+        return Outcome("held", stored)
+
+
+async def _compared(store: Store, attempt: Attempt, work: Work, reasons: Sequence[Hold] = ()) -> Outcome:
+    """Keep what the run would do, and why it would be held; nothing else of it stays."""
+    stored = work.stored() | {"would_hold": [vars(hold) for hold in reasons]}
+    async with store.transaction(attempt.district) as c:
+        await runs.hold_fence(c, attempt)
+        await outcomes.keep_preview(c, attempt, work.preview)
+        await outcomes.finish_run(c, attempt, "compared", stored, good=attempt.mode == "shadow")
+    return Outcome("compared", stored)
 
 
 async def _sources(store: Store, c: Transaction, attempt: Attempt) -> Sources:
     found = await registers.connections(store, attempt.district)
     order = tuple(connection.id for connection in found)
+    owners = await registers.owners(c, attempt.district, list(order))
     return Sources(
         order,
-        await registers.owners(c, attempt.district, list(order)),
+        owners | (attempt.proposal or {}).get("systems_of_record", {}),
         {
             connection.id: Identifiers(
                 connection.settings["student_identifier"], connection.settings["staff_identifier"]
@@ -194,7 +249,8 @@ async def _recognise(
             continue
         own = sources.owners[collection] == connection
         first = entity_id(sources.district_key, kind.name, connection, key) if own else None
-        words.append(Word(connection, key, match_word(kind, doc, sources.identifiers[connection]), first))
+        about = collection if kind.name == "person" else ""
+        words.append(Word(connection, key, match_word(kind, doc, sources.identifiers[connection]), first, about))
     await changes.add_words(c, words)
     await changes.add_waiting(c, attempt, kind.name, roleless)
 

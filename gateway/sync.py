@@ -33,7 +33,7 @@ async def run(store: Store, district: int, run_id: int) -> Outcome | None:
     if attempt is None:
         return None
     try:
-        if not attempt.approved:
+        if attempt.kind == "pull" and not attempt.approved:
             await _pull_all(store, attempt)
         return await resolve(store, attempt)
     except PlanbridgeError as error:

@@ -29,7 +29,7 @@ def run_of(state: str, **more: Any) -> dict[str, Any]:
 def hold(code: str, collection: str, reason: str, affected: int, known: int) -> dict[str, Any]:
     return {
         "code": code, "collection": collection, "reason": reason, "affected": affected, "known": known,
-        "state": "open",
+        "effect": "all", "state": "open",
     }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_a_held_run_in_five_parts() -> None:
         "How many are affected: 480 of 4,000 users; 900 of 900 classes.\n\n"
         "What is live now: Everything as it was after the last good sync, run 11 on Mon 23 Nov 2026, 04:02 CST. "
         "Nothing was removed or changed.\n\n"
-        "What to do: See what it would change: planbridge runs 12. If that is right, publish it: planbridge holds "
+        "What to do: See what waits: planbridge holds show 12 --changes. If that is right, publish it: planbridge holds "
         'approve 12 --because "...". If not, drop it: planbridge holds refuse 12 --because "...", and ask whoever '
         "runs sis to correct it.\n\n"
         "By when: Before Tue 24 Nov 2026, 06:02 CST: then the last good sync is 26 hours ago."
@@ -72,10 +72,11 @@ def test_by_when_is_the_next_run_where_that_comes_first() -> None:
 
 
 def test_what_was_published_beside_removals_that_wait_is_told() -> None:
-    message = said(messages.of_run(run_of("published", holds=[REMOVED]), GOOD))
+    removals = REMOVED | {"effect": "removals"}
+    message = said(messages.of_run(run_of("held", publication=3, holds=[removals]), GOOD))
     assert message.subject == "The sync of sis (run 12) went well, but its removals wait for a person"
     assert message.live_now == "What run 12 adds and changes is published. What it would remove is still there."
-    decided = REMOVED | {"state": "approved"}
+    decided = removals | {"state": "approved"}
     assert messages.of_run(run_of("published", holds=[decided]), GOOD) is None
 
 

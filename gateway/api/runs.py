@@ -26,6 +26,7 @@ class Connection(BaseModel):
 
     name: str
     connector: str
+    shadow: bool = Field(description="Its pulls compare and publish nothing.")
     paused_because: str | None
 
 
@@ -37,6 +38,7 @@ class Hold(BaseModel):
     reason: str
     affected: int
     known: int
+    effect: str = Field(description="What waits: all, or the removals alone.")
     state: str
 
 
@@ -51,8 +53,10 @@ class Collection(BaseModel):
     rejected: int
     added: int
     changed: int
+    remapped: int = Field(default=0, description="Changed by the mapping alone.")
     same: int
     gone: int
+    ended: int = Field(default=0, description="Of those gone, how many were due to end.")
     absent: str = Field(description="Why the source does not serve it, if it does not.")
 
 
@@ -61,7 +65,10 @@ class Run(BaseModel):
 
     id: int
     connection: str
+    kind: str = Field(description="pull, replay or undo.")
+    mode: str = Field(description="publish; or shadow or dry, which compare and publish nothing.")
     state: str
+    undone_by: int | None = Field(description="The run that undid this one.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -186,13 +193,19 @@ async def approve(run: Number, decision: Decision, call: Annotated[Call, may("ho
     return await _decided(call, run, "approved", decision.reason)
 
 
+@router.post("/runs/{run}/approve-additions")
+async def approve_additions(run: Number, decision: Decision, call: Annotated[Call, may("holds.decide")]) -> Run:
+    """Publish what a held run adds, and drop the rest of it."""
+    return await _decided(call, run, "additions", decision.reason)
+
+
 @router.post("/runs/{run}/refuse")
 async def refuse(run: Number, decision: Decision, call: Annotated[Call, may("holds.decide")]) -> Run:
     """Drop a held run; what is published stays."""
     return await _decided(call, run, "refused", decision.reason)
 
 
-async def _decided(call: Call, run: int, verdict: str, reason: str) -> Run:
+async def _decided(call: Call, run: int, verdict: stored.Verdict, reason: str) -> Run:
     held = await one_run(run, call)
     if held.state != "held":
         raise Refused("run-not-held", f"Run {run} is {held.state}, not held.", "Only a held run can be decided.")

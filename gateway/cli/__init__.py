@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from gateway.cli import connections, demo, plans, runs, service
+from gateway.cli import connections, demo, guards, plans, runs, service
 from gateway.cli.output import STDERR, error_document
 from gateway.errors import PlanbridgeError
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (service, connections, runs, plans, demo):
+for part in (service, connections, runs, guards, plans, demo):
     part.register(app)
 
 

@@ -15,6 +15,7 @@ from gateway.cli.output import (
     STDERR,
     STDOUT,
     As,
+    Because,
     District,
     Json,
     Role,
@@ -35,7 +36,7 @@ Shape = TypeVar("Shape", bound=BaseModel)
 def register(app: typer.Typer) -> None:
     app.command()(connect)
     app.command()(check)
-    app.command()(connections)
+    app.add_typer(connections, name="connections")
     app.command("system-of-record")(system_of_record)
     app.add_typer(client, name="client", help="Programs that may call the API.")
 
@@ -196,8 +197,8 @@ def check(name: str, district: District = DEFAULT_DISTRICT, as_json: Json = Fals
                     findings = list(await source.check())
                 finally:
                     await source.close()
-            if found.paused_because and all(finding.ok for finding in findings):
-                await registers.pause(g.store, g.district, found.id, None)
+            if found.paused_code == "credentials" and all(finding.ok for finding in findings):
+                await registers.resume(g.store, g.district, found.id, actor("planbridge check", "system"))
                 findings.append(Finding(True, "The pause is lifted."))
             return findings
 
@@ -210,17 +211,76 @@ def check(name: str, district: District = DEFAULT_DISTRICT, as_json: Json = Fals
         raise typer.Exit(ConfigError.exit_code)
 
 
-def connections(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
+connections = typer.Typer(help="The connected systems: list, pause, resume, shadow.", invoke_without_command=True)
+
+
+@connections.callback()
+def listed(context: typer.Context, district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
     """List the connected systems."""
+    if context.invoked_subcommand is not None:
+        return
 
     async def look() -> list[dict[str, Any]]:
         async with gateway(district) as g:
             return [
-                {"name": c.name, "connector": c.connector, "paused_because": c.paused_because}
+                {"name": c.name, "connector": c.connector, "shadow": c.shadow, "paused_because": c.paused_because}
                 for c in await registers.connections(g.store, g.district)
             ]
 
     show(run(look()), as_json, empty="No system is connected. Begin with: planbridge connect")
+
+
+@connections.command("pause")
+def pause(
+    name: str,
+    because: Because = "",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+) -> None:
+    """Stop pulling from a system and pushing to it, until `resume`."""
+
+    async def work() -> None:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, name)
+            await registers.pause(g.store, g.district, found.id, because, actor(as_, role))
+
+    run(work())
+    STDOUT.print(f"{name} is paused.")
+
+
+@connections.command("resume")
+def resume(
+    name: str, district: District = DEFAULT_DISTRICT, as_: As = "district IT", role: Role = "district_it"
+) -> None:
+    """Lift a pause."""
+
+    async def work() -> None:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, name)
+            await registers.resume(g.store, g.district, found.id, actor(as_, role))
+
+    run(work())
+    STDOUT.print(f"{name} may be pulled and pushed to again.")
+
+
+@connections.command("shadow")
+def shadow(
+    name: str,
+    on: Annotated[bool, typer.Option("--on/--off", help="Compare only, or publish.")] = True,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+) -> None:
+    """Let a connection's pulls compare and publish nothing, or publish again."""
+
+    async def work() -> None:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, name)
+            await registers.set_shadow(g.store, g.district, found.id, on, actor(as_, role))
+
+    run(work())
+    STDOUT.print(f"{name} is in shadow: it publishes nothing." if on else f"{name} publishes.")
 
 
 def system_of_record(

@@ -28,6 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 District = Annotated[str, typer.Option("--district", envvar="PLANBRIDGE_DISTRICT", help="Which district.")]
 As = Annotated[str, typer.Option("--as", envvar="PLANBRIDGE_AS", help="Who does this: every act names its actor.")]
 Role = Annotated[str, typer.Option("--role", help="In which role.")]
+Because = Annotated[str, typer.Option("--because", "--reason", help="Why; it is kept with the act.")]
 DEFAULT_DISTRICT = "default"
 HELD = 7
 """Exit code of a pull that waits for a person."""

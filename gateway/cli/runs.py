@@ -16,6 +16,7 @@ from gateway.cli.output import (
     STDERR,
     STDOUT,
     As,
+    Because,
     District,
     Gateway,
     Json,
@@ -26,11 +27,11 @@ from gateway.cli.output import (
     show,
 )
 from gateway.errors import ConfigError
-from gateway.store import notices, reading
+from gateway.store import history, notices, reading
 from gateway.store import runs as stored
 from gateway.store.database import Transaction
 
-OVER = ("held", "published", "failed", "refused", "superseded")
+OVER = ("held", "published", "compared", "failed", "refused", "superseded")
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +45,7 @@ def register(app: typer.Typer) -> None:
 def pull(
     name: Annotated[str, typer.Argument(help="Which connection.")],
     wait: Annotated[bool, typer.Option(help="Wait for the end and show it.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do, and publish nothing.")] = False,
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
@@ -53,7 +55,8 @@ def pull(
 
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
-            number = await jobs.request_pull(g.store, g.district, name, actor(as_, role))
+            mode: stored.Mode = "dry" if dry_run else "publish"
+            number = await jobs.request_pull(g.store, g.district, name, actor(as_, role), mode=mode)
             if not wait:
                 return {"id": number, "state": "queued", "connection": name}
             return await follow(g, number, quiet=as_json)
@@ -139,7 +142,8 @@ def print_run(found: dict[str, Any]) -> None:
             collections,
             False,
             columns=(
-                "collection", "received", "added", "changed", "gone", "same", "inactive", "duplicates", "rejected",
+                "collection", "received", "added", "changed", "remapped", "gone", "same", "inactive", "duplicates",
+                "rejected",
             ),
         )  # fmt: skip
     for count in collections:
@@ -148,10 +152,26 @@ def print_run(found: dict[str, Any]) -> None:
     for hold in found["holds"]:
         if hold["state"] != "open":
             STDOUT.print(f"Was held, then {hold['state']}: {hold['reason']}", highlight=False, markup=False)
+    for hold in found["counts"].get("would_hold", []):
+        STDOUT.print(f"It would be held: {hold['reason']}", highlight=False, markup=False)
     for table, code, times in found["unmapped"][:10]:
         STDOUT.print(f"Unmapped in {table}: {code!r}, {times} times", highlight=False, markup=False)
+    print_published(found)
     if found["message"]:
         STDOUT.print("\n" + messages.Message(**found["message"]).text, highlight=False, markup=False)
+
+
+def print_published(found: dict[str, Any]) -> None:
+    """What is live of a run, or would be, in entities."""
+    moved = found["counts"].get("published", {})
+    said = ", ".join(f"{n} {kind} {op}" for kind, ops in moved.items() for op, n in ops.items()) or "no entity"
+    waits = {hold["effect"] for hold in found["holds"] if hold["state"] == "open"}
+    if found["state"] == "compared":
+        STDOUT.print(f"Nothing was published. It would publish: {said}.", highlight=False)
+    elif found["state"] == "held" and waits == {"removals"}:
+        STDOUT.print(f"Published: {said}. The removals wait.", highlight=False)
+    elif found["state"] == "held":
+        STDOUT.print("Nothing was published.")
 
 
 def list_runs(
@@ -187,39 +207,52 @@ holds = typer.Typer(help="Runs that wait for a person: show, approve, refuse.", 
 
 
 @holds.command("show")
-def holds_show(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
-    """Show what waits, and why."""
+def holds_show(
+    number: Annotated[int | None, typer.Argument(help="One held or compared run.")] = None,
+    changes: Annotated[bool, typer.Option("--changes", help="What the run would do, entity by entity.")] = False,
+    limit: int = 50,
+    district: District = DEFAULT_DISTRICT,
+    as_json: Json = False,
+) -> None:
+    """Show what waits, and why; with --changes also whom it concerns, without names."""
 
-    async def look() -> list[dict[str, Any]]:
-        async with gateway(district) as g, g.store.transaction(g.district) as c:
-            return [await told(c, one) for one in await stored.summary(c, limit=1000) if one["state"] == "held"]
+    async def look() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        async with gateway(district) as g:
+            async with g.store.transaction(g.district) as c:
+                found = [await told(c, one) for one in await stored.summary(c, run=number, limit=1000)]
+            rows = await history.previewed(g.store, g.district, number, limit) if changes and number else []
+            return [one for one in found if number is not None or one["state"] == "held"], rows
 
-    found = run(look())
+    found, rows = run(look())
     if as_json:
-        show(found, True)
-    elif not found:
+        show(found if not changes else {"runs": found, "changes": rows}, True)
+        return
+    if not found:
         STDOUT.print("Nothing is held.")
-    for held in found if not as_json else []:
+    for held in found:
         print_run(held)
-
-
-Because = Annotated[str, typer.Option("--because", "--reason", help="Why; it is kept with the decision.")]
+    if changes:
+        show(rows, False, empty="It would change nothing.")
 
 
 @holds.command("approve")
 def holds_approve(
     number: int,
     because: Because = "",
+    additions_only: Annotated[
+        bool, typer.Option("--additions-only", help="Publish what it adds; drop its updates and removals.")
+    ] = False,
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
     as_json: Json = False,
 ) -> None:
     """Publish a held run after all. It is resolved again and asks again if it would now do something else."""
+    verdict: stored.Verdict = "additions" if additions_only else "approved"
 
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
-            await jobs.decide_hold(g.store, g.district, number, "approved", actor(as_, role), because)
+            await jobs.decide_hold(g.store, g.district, number, verdict, actor(as_, role), because)
             return await follow(g, number, quiet=as_json)
 
     report(run(work()), as_json)

@@ -1,7 +1,7 @@
-"""From staged pages to published entities, as set-based SQL inside one transaction of one run.
+"""From a change set to published entities, as set-based SQL inside one transaction of one run.
 
-The working tables are temporary: changed (records of this run that differ), touched (claim keys to resolve
-again), batch (entities to fold), moved (what was published so far).
+The working tables are temporary: changed (records that differ, see gateway.store.compare), touched (claim keys to
+resolve again), orphan (entities that lost a key), batch (entities to fold), moved (what was published so far).
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.guard import CollectionCount, Hold
 from gateway.schema import KINDS, Kind
+from gateway.store.compare import BY_KEY
 from gateway.store.runs import Attempt
 
 CHUNK = 1_000
@@ -59,121 +59,14 @@ async def must_resolve_all(c: AsyncConnection, district: int) -> bool:
     return bool(await c.scalar(text("SELECT resolve_all FROM district WHERE id = :district"), {"district": district}))
 
 
-async def entity_counts(c: AsyncConnection) -> dict[str, int]:
-    """Kind -> how many entities are published."""
-    rows = await c.execute(text("SELECT kind, count(*) FROM entity GROUP BY kind"))
-    return {row.kind: row[1] for row in rows}
-
-
-# The shape of a plan is said where estimates cannot be right: whole sets are compared by hash, small sets are
-# followed by index.
-_WHOLE_SETS = "SELECT set_config('enable_nestloop', 'off', true)"
-_BY_KEY = "SELECT set_config('enable_nestloop', 'on', true), set_config('enable_seqscan', 'off', true)"
-
-
-async def compare(c: AsyncConnection, attempt: Attempt) -> list[CollectionCount]:
-    """Find which records are added, changed or gone, and count. A key staged twice counts once, the last wins.
-
-    Nothing is gone from a collection that is absent, or in which a row's key could not be read.
-    """
-    values = {"run": attempt.run, "connection": attempt.connection}
-    await c.execute(text(_WHOLE_SETS))
-    await c.execute(
-        text(
-            "CREATE TEMP TABLE latest ON COMMIT DROP AS "
-            "SELECT DISTINCT ON (collection, key) collection, key, op, hash, page, place FROM staged "
-            "WHERE run_id = :run ORDER BY collection, key, page DESC, place DESC"
-        ),
-        values,
-    )
-    await c.execute(text("ANALYZE latest"))
-    await c.execute(
-        text(
-            "CREATE TEMP TABLE changed ON COMMIT DROP AS "
-            "SELECT l.collection, l.key, CASE WHEN r.key IS NULL THEN 'added' ELSE 'changed' END AS op, "
-            "  l.page, l.place "
-            "FROM latest l LEFT JOIN record r ON r.connection_id = :connection "
-            "  AND r.collection = l.collection AND r.key = l.key "
-            "WHERE l.op = 'put' AND r.hash IS DISTINCT FROM l.hash "
-            "UNION ALL "
-            "SELECT r.collection, r.key, 'gone', NULL, NULL FROM record r "
-            "LEFT JOIN latest l ON l.collection = r.collection AND l.key = r.key "
-            "WHERE r.connection_id = :connection AND (l.op = 'gone' OR (l.key IS NULL AND r.collection IN ("
-            "  SELECT collection FROM run_page WHERE run_id = :run GROUP BY collection "
-            "  HAVING max(absent) = '' AND sum(unkeyed) = 0)))"
-        ),
-        values,
-    )
-    await c.execute(text("ANALYZE changed"))
-    return await _counts(c, values)
-
-
-async def _counts(c: AsyncConnection, values: dict[str, Any]) -> list[CollectionCount]:
-    rows = await c.execute(
-        text(
-            "SELECT p.collection, p.received, p.total, p.absent, p.unkeyed, "
-            "  (SELECT count(*) FROM latest l WHERE l.collection = p.collection) AS distinct_keys, "
-            "  (SELECT count(*) FROM staged s WHERE s.run_id = :run AND s.collection = p.collection) AS staged, "
-            "  (SELECT count(*) FROM latest l WHERE l.collection = p.collection AND l.op = 'gone') AS inactive, "
-            "  (SELECT count(*) FROM reject j WHERE j.run_id = :run AND j.collection = p.collection) AS rejected, "
-            "  (SELECT count(*) FROM changed x WHERE x.collection = p.collection AND op = 'added') AS added, "
-            "  (SELECT count(*) FROM changed x WHERE x.collection = p.collection AND op = 'changed') AS changed, "
-            "  (SELECT count(*) FROM changed x WHERE x.collection = p.collection AND op = 'gone') AS gone, "
-            "  (SELECT count(*) FROM record r WHERE r.connection_id = :connection "
-            "     AND r.collection = p.collection) AS known "
-            "FROM (SELECT collection, min(id) AS first, sum(rows) AS received, max(total) AS total, "
-            "        max(absent) AS absent, sum(unkeyed) AS unkeyed FROM run_page WHERE run_id = :run "
-            "      GROUP BY collection) p ORDER BY p.first"
-        ),
-        values,
-    )
-    return [
-        CollectionCount(
-            collection=r.collection,
-            received=int(r.received),
-            distinct=r.distinct_keys,
-            duplicates=r.staged - r.distinct_keys,
-            inactive=r.inactive,
-            rejected=r.rejected,
-            added=r.added,
-            changed=r.changed,
-            same=r.distinct_keys - r.inactive - r.added - r.changed,
-            gone=r.gone,
-            known=r.known,
-            total=r.total,
-            absent=r.absent,
-            unkeyed=int(r.unkeyed),
-        )
-        for r in rows
-    ]
-
-
-async def digest(c: AsyncConnection) -> str:
-    """Names exactly this change set: what was approved is published, and nothing else."""
-    return str(
-        await c.scalar(
-            text(
-                "SELECT count(*) || ':' || coalesce(md5(string_agg(collection || '/' || key || '/' || op, ',' "
-                "ORDER BY collection, key)), '') FROM changed"
-            )
-        )
-    )
-
-
-async def approved_digest(c: AsyncConnection, run: int) -> str | None:
-    """The change set a person approved for this run, if any did."""
-    found: str | None = await c.scalar(
-        text("SELECT digest FROM hold WHERE run_id = :run AND state = 'approved' ORDER BY id DESC LIMIT 1"),
-        {"run": run},
-    )
-    return found
-
-
 async def apply_records(c: AsyncConnection, attempt: Attempt, *, everything: bool) -> None:
     """Put the changed records and their claims in place and note every claim key they touch."""
     values = {"run": attempt.run, "connection": attempt.connection, "district": attempt.district}
-    for statement in (*_WORKING_TABLES, *_APPLY):
+    for statement in (*_WORKING_TABLES, *_END, *(_RESTORE if attempt.kind == "undo" else _BEGIN), _TOUCH):
         await c.execute(text(statement), values)
+    if attempt.kind == "undo":
+        for statement in _RESTORE_LINKS:
+            await c.execute(text(statement), {"runs": list(attempt.undoes), "run": attempt.run})
     if everything:
         await c.execute(
             text("INSERT INTO touched SELECT DISTINCT connection_id, kind, key FROM claim ON CONFLICT DO NOTHING")
@@ -181,15 +74,16 @@ async def apply_records(c: AsyncConnection, attempt: Attempt, *, everything: boo
         await c.execute(text("UPDATE district SET resolve_all = false WHERE id = :district"), values)
     await c.execute(text("ANALYZE touched"))
     await c.execute(text("SELECT planbridge_grown((SELECT count(*) FROM changed), 'record', 'claim')"))
-    await c.execute(text(_BY_KEY))
+    await c.execute(text(BY_KEY))
 
 
 _WORKING_TABLES = (
     'CREATE TEMP TABLE touched (connection_id int, kind text COLLATE "C", key text COLLATE "C", '
     "done boolean NOT NULL DEFAULT false, PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP",
+    'CREATE TEMP TABLE orphan (kind text COLLATE "C", entity_id uuid, PRIMARY KEY (kind, entity_id)) ON COMMIT DROP',
     "CREATE TEMP TABLE batch (n bigint PRIMARY KEY, entity_id uuid) ON COMMIT DROP",
-    'CREATE TEMP TABLE word (connection_id int, key text COLLATE "C", word text COLLATE "C", first uuid) '
-    "ON COMMIT DROP",
+    'CREATE TEMP TABLE word (connection_id int, key text COLLATE "C", word text COLLATE "C", first uuid, '
+    "about text NOT NULL DEFAULT '') ON COMMIT DROP",
     "CREATE INDEX ON word (word)",
     'CREATE TEMP TABLE loose (connection_id int, kind text COLLATE "C", key text COLLATE "C", '
     'word text COLLATE "C", again boolean NOT NULL, PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP',
@@ -202,7 +96,7 @@ _TOUCH = (
     "INSERT INTO touched SELECT DISTINCT c.connection_id, c.kind, c.key FROM claim c JOIN changed x "
     f"ON {_OF_CHANGED} ON CONFLICT DO NOTHING"
 )
-_APPLY = (
+_END = (
     _TOUCH,
     f"WITH c AS (DELETE FROM claim c USING changed x WHERE {_OF_CHANGED} RETURNING c.*) "
     "INSERT INTO claim_history (district_id, connection_id, collection, record_key, n, kind, key, same_as, anchor, "
@@ -214,6 +108,8 @@ _APPLY = (
     "ON r.connection_id = :connection AND r.collection = x.collection AND r.key = x.key",
     "DELETE FROM record r USING changed x WHERE r.connection_id = :connection "
     "AND r.collection = x.collection AND r.key = x.key",
+)
+_BEGIN = (
     "INSERT INTO record (district_id, connection_id, collection, key, hash, body, run_id, since) "
     "SELECT :district, :connection, x.collection, x.key, s.hash, s.body, :run, :run FROM changed x "
     "JOIN staged s ON s.run_id = :run AND s.page = x.page AND s.place = x.place WHERE x.op <> 'gone'",
@@ -221,7 +117,44 @@ _APPLY = (
     "  CAST(a.j->>3 AS boolean), CAST(a.j->>4 AS int), a.j->5, :run "
     "FROM changed x JOIN staged s ON s.run_id = :run AND s.page = x.page AND s.place = x.place, "
     "  json_array_elements(s.claims) WITH ORDINALITY AS a(j, n) WHERE x.op <> 'gone'",
-    _TOUCH,
+)
+_KEEP_LINKS = (
+    "INSERT INTO link_history (district_id, connection_id, kind, key, entity_id, method, run_id, since, ended_by) "
+    "SELECT l.district_id, l.connection_id, l.kind, l.key, l.entity_id, l.method, l.run_id, l.since, "
+    "CAST(:run AS bigint)"
+)
+# What an undo brings back keeps the run that stated it; `since` says from when on it is in force again.
+_RESTORE = (
+    "INSERT INTO record (district_id, connection_id, collection, key, hash, body, run_id, fetched_at, since) "
+    "SELECT h.district_id, h.connection_id, h.collection, h.key, h.hash, h.body, h.run_id, h.fetched_at, :run "
+    "FROM changed x JOIN record_history h ON h.connection_id = :connection AND h.ended_by = x.restored_from "
+    "  AND h.collection = x.collection AND h.key = x.key WHERE x.op <> 'gone'",
+    "INSERT INTO claim (district_id, connection_id, collection, record_key, n, kind, key, same_as, anchor, rank, "
+    "  stated, run_id) "
+    "SELECT h.district_id, h.connection_id, h.collection, h.record_key, h.n, h.kind, h.key, h.same_as, h.anchor, "
+    "  h.rank, h.stated, h.run_id FROM changed x JOIN claim_history h ON h.connection_id = :connection "
+    "  AND h.ended_by = x.restored_from AND h.collection = x.collection AND h.record_key = x.key "
+    "WHERE x.op <> 'gone'",
+)
+# A link goes back only where the runs to be undone were the last to set it. What a key denoted is resolved again, and
+# so is what it denotes now, also where no key denotes it any more.
+_RESTORE_LINKS = (
+    "CREATE TEMP TABLE undone ON COMMIT DROP AS SELECT connection_id, kind, key FROM link WHERE since = ANY(:runs) "
+    "UNION SELECT h.connection_id, h.kind, h.key FROM link_history h WHERE h.ended_by = ANY(:runs) "
+    "  AND NOT EXISTS (SELECT FROM link l WHERE l.connection_id = h.connection_id AND l.kind = h.kind "
+    "    AND l.key = h.key AND NOT l.since = ANY(:runs)) "
+    "  AND NOT EXISTS (SELECT FROM link_history o WHERE o.connection_id = h.connection_id AND o.kind = h.kind "
+    "    AND o.key = h.key AND o.ended_by > ALL(:runs))",
+    "INSERT INTO orphan SELECT DISTINCT l.kind, l.entity_id FROM link l JOIN undone u USING (connection_id, kind, key) "
+    "ON CONFLICT DO NOTHING",
+    f"WITH l AS (DELETE FROM link l USING undone u WHERE l.connection_id = u.connection_id AND l.kind = u.kind "
+    f"AND l.key = u.key RETURNING l.*) {_KEEP_LINKS} FROM l",
+    "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
+    "SELECT o.district_id, o.connection_id, o.kind, o.key, o.entity_id, o.method, o.run_id, :run FROM ("
+    "  SELECT DISTINCT ON (h.connection_id, h.kind, h.key) h.* FROM link_history h "
+    "  JOIN undone u USING (connection_id, kind, key) WHERE h.ended_by = ANY(:runs) "
+    "  ORDER BY h.connection_id, h.kind, h.key, h.ended_by) o WHERE NOT o.since = ANY(:runs)",
+    "INSERT INTO touched SELECT connection_id, kind, key FROM undone ON CONFLICT DO NOTHING",
 )
 
 
@@ -282,13 +215,6 @@ async def add_links(
     )
 
 
-_KEEP_LINKS = (
-    "INSERT INTO link_history (district_id, connection_id, kind, key, entity_id, method, run_id, since, ended_by) "
-    "SELECT l.district_id, l.connection_id, l.kind, l.key, l.entity_id, l.method, l.run_id, l.since, "
-    "CAST(:run AS bigint)"
-)
-
-
 async def link_aliases(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
     """A key that denotes another shares its entity."""
     await c.execute(
@@ -321,22 +247,23 @@ class Why:
 @dataclass(frozen=True)
 class Word:
     """By which word a new key is recognised, if by any; `first` is the id it gets where its connection may publish
-    and nobody has that word yet."""
+    and nobody has that word yet; `about` is the population of a person."""
 
     connection: int
     key: str
     word: str | None
     first: str | None
+    about: str = ""
 
 
 async def add_words(c: AsyncConnection, words: Sequence[Word]) -> None:
     """Note words to be compared by `link_words`."""
     await c.execute(
         text(
-            "INSERT INTO word SELECT CAST(j->>0 AS int), j->>1, j->>2, CAST(j->>3 AS uuid) "
+            "INSERT INTO word SELECT CAST(j->>0 AS int), j->>1, j->>2, CAST(j->>3 AS uuid), j->>4 "
             "FROM json_array_elements(CAST(:rows AS json)) j"
         ),
-        {"rows": json.dumps([(w.connection, w.key, w.word, w.first) for w in words])},
+        {"rows": json.dumps([(w.connection, w.key, w.word, w.first, w.about) for w in words])},
     )
 
 
@@ -354,7 +281,8 @@ _LINK_WORDS = (
     "JOIN link l ON l.key = o.key AND l.kind = o.kind AND l.connection_id = o.connection_id "
     "JOIN link other ON other.entity_id = l.entity_id AND other.kind = l.kind WHERE o.word IS NOT NULL "
     "ON CONFLICT (kind, connection_id, key) DO UPDATE SET done = false",
-    "INSERT INTO word SELECT connection_id, key, word FROM loose WHERE word IS NOT NULL",
+    "INSERT INTO word SELECT connection_id, key, word, NULL, "
+    "  CASE WHEN kind = 'person' THEN split_part(word, chr(31), 1) ELSE '' END FROM loose WHERE word IS NOT NULL",
     "WITH l AS (DELETE FROM link l USING loose o WHERE o.word IS NOT NULL AND l.key = o.key AND l.kind = o.kind "
     f"AND l.connection_id = o.connection_id RETURNING l.*) {_KEEP_LINKS} FROM l",
     "ANALYZE word",
@@ -370,7 +298,7 @@ _LINK_WORDS = (
     "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
     "SELECT :district, connection_id, :kind, key, first, 'first', :run, :run FROM word WHERE first IS NOT NULL "
     "ON CONFLICT DO NOTHING",
-    "INSERT INTO waiting SELECT :district, w.connection_id, :kind, w.key, '', "
+    "INSERT INTO waiting SELECT :district, w.connection_id, :kind, w.key, w.about, "
     "  CASE WHEN found THEN :ambiguous_code ELSE :unknown_code END, '', '', "
     "  CASE WHEN found THEN :ambiguous_reason ELSE :unknown_reason END, :run "
     "FROM (SELECT *, EXISTS (SELECT FROM entity e WHERE e.match = o.word AND e.kind = :kind) AS found FROM word o) w "
@@ -425,10 +353,12 @@ async def fill_batch(c: AsyncConnection, kind: str) -> int:
         text(
             "INSERT INTO batch SELECT row_number() OVER (ORDER BY entity_id), entity_id FROM ("
             "  SELECT DISTINCT l.entity_id FROM touched t JOIN link l ON l.connection_id = t.connection_id "
-            "  AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done) e"
+            "  AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done "
+            "  UNION SELECT entity_id FROM orphan WHERE kind = :kind) e"
         ),
         {"kind": kind},
     )
+    await c.execute(text("DELETE FROM orphan WHERE kind = :kind"), {"kind": kind})
     await c.execute(text("ANALYZE batch"))
     await c.execute(text("SELECT planbridge_grown(:n, 'link')"), {"n": filled.rowcount})
     return filled.rowcount
@@ -601,7 +531,13 @@ async def list_unanchored(c: AsyncConnection, attempt: Attempt, kind: str) -> No
 async def left(c: AsyncConnection, kind: str) -> bool:
     """Whether keys of this kind still have to be resolved."""
     return bool(
-        await c.scalar(text("SELECT EXISTS (SELECT FROM touched WHERE kind = :kind AND NOT done)"), {"kind": kind})
+        await c.scalar(
+            text(
+                "SELECT EXISTS (SELECT FROM touched WHERE kind = :kind AND NOT done) "
+                "OR EXISTS (SELECT FROM orphan WHERE kind = :kind)"
+            ),
+            {"kind": kind},
+        )
     )
 
 
@@ -664,58 +600,4 @@ async def _touch_children(c: AsyncConnection, kind: str, child: Kind) -> None:
             ),
             {"kind": kind, "child": child.name, "field": reference.field}
             | ({"part": reference.part} if reference.part else {}),
-        )
-
-
-async def open_publication(c: AsyncConnection, attempt: Attempt) -> int:
-    """A new publication; its time is set by `close_publication`, at the very end."""
-    return int(
-        await c.scalar(
-            text("INSERT INTO publication (district_id, run_id) VALUES (:district, :run) RETURNING id"),
-            {"district": attempt.district, "run": attempt.run},
-        )
-    )
-
-
-async def published_counts(c: AsyncConnection) -> dict[str, dict[str, int]]:
-    """Kind -> {added, changed, removed} of this transaction."""
-    found: dict[str, dict[str, int]] = {}
-    for row in await c.execute(text("SELECT kind, op, count(*) AS n FROM moved GROUP BY kind, op")):
-        found.setdefault(row.kind, {})[row.op] = row.n
-    return found
-
-
-async def close_publication(c: AsyncConnection, publication: int | None) -> None:
-    """Stamp the publication: the last statement, so that its time is later than all it publishes."""
-    await c.execute(text("UPDATE publication SET at = clock_timestamp() WHERE id = :id"), {"id": publication})
-
-
-async def finish_run(
-    c: AsyncConnection, attempt: Attempt, state: str, counts: dict[str, Any], publication: int | None = None
-) -> None:
-    """Write a run's outcome and drop what was staged, unless it is held and may still be approved."""
-    await c.execute(
-        text(
-            "UPDATE run SET state = :state, counts = CAST(:counts AS json), publication = :publication, "
-            "  finished_at = CASE WHEN :state = 'held' THEN NULL ELSE now() END, unmapped = coalesce(("
-            "    SELECT json_agg(json_build_array(u.tbl, u.code, u.n) ORDER BY u.n DESC) FROM ("
-            "      SELECT j->>0 AS tbl, j->>1 AS code, sum(CAST(j->>2 AS int)) AS n "
-            "      FROM run_page p, json_array_elements(p.unmapped) j WHERE p.run_id = :run GROUP BY 1, 2) u), '[]') "
-            "WHERE id = :run"
-        ),
-        {"run": attempt.run, "state": state, "counts": json.dumps(counts), "publication": publication},
-    )
-    if state != "held":
-        await c.execute(text("DELETE FROM staged WHERE run_id = :run"), {"run": attempt.run})
-
-
-async def add_holds(c: AsyncConnection, attempt: Attempt, holds: Sequence[Hold], digest: str) -> None:
-    """Keep why the run waits and which change set it was."""
-    for hold in holds:
-        await c.execute(
-            text(
-                "INSERT INTO hold (district_id, run_id, code, collection, reason, affected, known, digest) "
-                "VALUES (:district, :run, :code, :collection, :reason, :affected, :known, :digest)"
-            ),
-            {"district": attempt.district, "run": attempt.run, "digest": digest} | vars(hold),
         )

@@ -178,7 +178,7 @@ async def pause_destination(store: Store, district: int, delivery: int, because:
     async with store.transaction(district) as c:
         await c.execute(
             text(
-                "UPDATE connection SET paused_because = :because "
+                "UPDATE connection SET paused_because = :because, paused_code = 'credentials' "
                 "WHERE id = (SELECT connection_id FROM delivery WHERE id = :delivery)"
             ),
             {"delivery": delivery, "because": because},

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Refused
 from gateway.store.database import Store
 
 RECORD_COLLECTIONS = (
@@ -48,6 +48,8 @@ class Connection:
     settings: dict[str, Any]
     secrets: dict[str, str]
     paused_because: str | None
+    paused_code: str | None
+    shadow: bool
 
     def __repr__(self) -> str:
         return f"Connection({self.name!r}, {self.connector!r})"
@@ -125,7 +127,8 @@ async def connections(store: Store, district: int) -> list[Connection]:
     async with store.transaction(district) as c:
         rows = await c.execute(
             text(
-                "SELECT id, district_id, name, connector, settings, sealed_secrets, paused_because "
+                "SELECT id, district_id, name, connector, settings, sealed_secrets, paused_because, "
+                "  paused_code, shadow "
                 "FROM connection ORDER BY id"
             )
         )
@@ -133,18 +136,45 @@ async def connections(store: Store, district: int) -> list[Connection]:
             Connection(
                 r.id, r.district_id, r.name, r.connector, r.settings,
                 json.loads(store.secrets.open(r.sealed_secrets)), r.paused_because,
+                r.paused_code, r.shadow,
             )
             for r in rows
         ]  # fmt: skip
 
 
-async def pause(store: Store, district: int, connection: int, because: str | None) -> None:
-    """Stop a connection from being pulled until a person lifts it (because=None lifts)."""
+async def pause(store: Store, district: int, connection: int, because: str, actor: Actor) -> None:
+    """Stop a connection from being pulled or pushed to until a person lifts it."""
+    if not because.strip():
+        raise Refused("reason-missing", "A pause needs a reason.", "Give --reason.")
+    async with store.transaction(district) as c:
+        await pause_in(c, connection, "person", because)
+        await log_act(c, district, actor, "pause", str(connection), {"because": because})
+
+
+async def pause_in(c: AsyncConnection, connection: int, code: str, because: str) -> None:
+    """The same within a transaction. `code`: credentials, undo or person."""
+    await c.execute(
+        text("UPDATE connection SET paused_because = :because, paused_code = :code WHERE id = :id"),
+        {"because": because, "code": code, "id": connection},
+    )
+
+
+async def resume(store: Store, district: int, connection: int, actor: Actor) -> None:
+    """Lift a pause."""
     async with store.transaction(district) as c:
         await c.execute(
-            text("UPDATE connection SET paused_because = :because WHERE id = :id"),
-            {"because": because, "id": connection},
+            text("UPDATE connection SET paused_because = NULL, paused_code = NULL WHERE id = :id"), {"id": connection}
         )
+        await log_act(c, district, actor, "resume", str(connection), {})
+
+
+async def set_shadow(store: Store, district: int, connection: int, shadow: bool, actor: Actor) -> None:
+    """In shadow, a connection's pulls compare and publish nothing."""
+    async with store.transaction(district) as c:
+        await c.execute(
+            text("UPDATE connection SET shadow = :shadow WHERE id = :id"), {"shadow": shadow, "id": connection}
+        )
+        await log_act(c, district, actor, "shadow-on" if shadow else "shadow-off", str(connection), {})
 
 
 async def set_system_of_record(store: Store, district: int, collection: str, connection: int, actor: Actor) -> None:

@@ -3,15 +3,29 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import msgspec
-from sqlalchemy import bindparam, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import PlanbridgeError, Refused
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
+
+Kind = Literal["pull", "replay", "undo"]
+Mode = Literal["publish", "shadow", "dry"]
+Effect = Literal["all", "additions"]
+Verdict = Literal["approved", "additions", "refused"]
+
+
+class Wanted(TypedDict, total=False):
+    """What a new run shall be; see Attempt."""
+
+    kind: Kind
+    mode: Mode
+    undoes: Sequence[int]
+    proposal: dict[str, Any] | None
 
 
 class Fenced(Exception):
@@ -20,13 +34,24 @@ class Fenced(Exception):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a run. `fence` is higher than that of every earlier attempt."""
+    """One attempt at a run. `fence` is higher than that of every earlier attempt.
+
+    `kind`: pull (whole collections from the source), replay (stored payloads, mapped again), undo (back to before the
+    runs in `undoes`). `mode`: publish, shadow or dry (both compare and publish nothing). `effect`: all, or additions
+    where a person approved no more than these. `proposal`: what a dry run supposes, for those who know its parts;
+    `systems_of_record` (collection -> connection id) is known to resolve.
+    """
 
     run: int
     district: int
     connection: int
     fence: int
     approved: bool
+    kind: Kind = "pull"
+    mode: Mode = "publish"
+    effect: Effect = "all"
+    undoes: tuple[int, ...] = ()
+    proposal: dict[str, Any] | None = None
 
 
 class StagedRow(msgspec.Struct, frozen=True):
@@ -76,18 +101,39 @@ class PageDone:
     rows: int
 
 
-async def request(store: Store, c: AsyncConnection, district: int, connection: int, actor: Actor) -> int | None:
-    """A new queued run, or None while one is under way. A held run of the connection is superseded."""
+async def request(
+    c: AsyncConnection,
+    district: int,
+    connection: int,
+    actor: Actor,
+    *,
+    kind: Kind = "pull",
+    mode: Mode = "publish",
+    undoes: Sequence[int] = (),
+    proposal: dict[str, Any] | None = None,
+) -> int | None:
+    """A new queued run, or None while one is under way. A held run of the connection is superseded, unless the new one
+    only compares. A connection in shadow compares whatever is asked of it."""
     run: int | None = await c.scalar(
         text(
-            "INSERT INTO run (district_id, connection_id, state, actor) "
-            "VALUES (:district, :connection, 'queued', :actor) "
+            "INSERT INTO run (district_id, connection_id, state, actor, kind, mode, undoes, proposal) "
+            "SELECT :district, id, 'queued', :actor, :kind, "
+            "  CASE WHEN shadow AND CAST(:mode AS text) = 'publish' THEN 'shadow' ELSE :mode END, "
+            "  CAST(:undoes AS json), CAST(:proposal AS json) FROM connection WHERE id = :connection "
             "ON CONFLICT (connection_id) WHERE state IN ('queued', 'pulling', 'resolving', 'approved') "
             "DO NOTHING RETURNING id"
         ),
-        {"district": district, "connection": connection, "actor": actor.as_json()},
+        {
+            "district": district,
+            "connection": connection,
+            "actor": actor.as_json(),
+            "kind": kind,
+            "mode": mode,
+            "undoes": json.dumps(sorted(undoes)),
+            "proposal": None if proposal is None else json.dumps(proposal),
+        },
     )
-    if run is not None:
+    if run is not None and mode == "publish":
         await _end_held(c, connection, "superseded")
     return run
 
@@ -105,7 +151,8 @@ async def _end_held(c: AsyncConnection, connection: int, state: str) -> None:
     for run in ended.all():
         await c.execute(text("UPDATE hold SET state = :state WHERE run_id = :run AND state = 'open'"),
                         {"run": run, "state": state})  # fmt: skip
-        await c.execute(text("DELETE FROM staged WHERE run_id = :run"), {"run": run})
+        for table in ("staged", "preview"):
+            await c.execute(text(f"DELETE FROM {table} WHERE run_id = :run"), {"run": run})
 
 
 async def begin(store: Store, district: int, run: int) -> Attempt | None:
@@ -117,14 +164,25 @@ async def begin(store: Store, district: int, run: int) -> Attempt | None:
                     "UPDATE run SET fence = fence + 1, started_at = coalesce(started_at, now()), "
                     "  state = CASE WHEN state = 'queued' THEN 'pulling' ELSE state END "
                     "WHERE id = :run AND state IN ('queued', 'pulling', 'resolving', 'approved') "
-                    "RETURNING connection_id, fence, state"
+                    "RETURNING connection_id, fence, state, kind, mode, effect, undoes, proposal"
                 ),
                 {"run": run},
             )
         ).one_or_none()
     if taken is None:
         return None
-    return Attempt(run, district, taken.connection_id, taken.fence, taken.state == "approved")
+    return Attempt(
+        run,
+        district,
+        taken.connection_id,
+        taken.fence,
+        taken.state == "approved",
+        taken.kind,
+        taken.mode,
+        taken.effect,
+        tuple(taken.undoes),
+        taken.proposal,
+    )
 
 
 async def pages(store: Store, attempt: Attempt) -> list[PageDone]:
@@ -265,7 +323,7 @@ async def pause_connection(store: Store, district: int, run: int, because: str) 
     async with store.transaction(district) as c:
         await c.execute(
             text(
-                "UPDATE connection SET paused_because = :because "
+                "UPDATE connection SET paused_because = :because, paused_code = 'credentials' "
                 "WHERE id = (SELECT connection_id FROM run WHERE id = :run)"
             ),
             {"run": run, "because": because},
@@ -295,19 +353,26 @@ async def set_mapping(store: Store, attempt: Attempt, mapping: str) -> None:
         )
 
 
-async def decide(store: Store, c: AsyncConnection, run: int, verdict: str, actor: Actor, because: str) -> int:
-    """Approve or refuse a held run; returns its connection. The person, the role and the reason are kept."""
+async def decide(c: AsyncConnection, run: int, verdict: Verdict, actor: Actor, because: str) -> int:
+    """Approve a held run, wholly or for its additions alone, or refuse it; returns its connection. The person, the
+    role and the reason are kept. Refused with run-not-held where nothing waits."""
     if not because.strip():
         raise Refused("reason-missing", "A decision about a held run needs a reason.", "Give --reason.")
-    connection: int | None = await c.scalar(
-        text(
-            "UPDATE run SET state = :verdict, "
-            "  finished_at = CASE WHEN :verdict = 'refused' THEN now() END "
-            "WHERE id = :run AND state = 'held' RETURNING connection_id"
-        ).bindparams(bindparam("verdict")),
-        {"run": run, "verdict": verdict},
-    )
-    if connection is None:
+    found = (
+        await c.execute(
+            text(
+                "UPDATE run SET state = :state, effect = :effect, "
+                "  finished_at = CASE WHEN :state = 'refused' THEN now() END "
+                "WHERE id = :run AND state = 'held' RETURNING connection_id, district_id"
+            ),
+            {
+                "run": run,
+                "state": "refused" if verdict == "refused" else "approved",
+                "effect": "additions" if verdict == "additions" else "all",
+            },
+        )
+    ).one_or_none()
+    if found is None:
         raise Refused("run-not-held", f"Run {run} is not held.", "`planbridge holds show` lists what waits.")
     await c.execute(
         text(
@@ -317,22 +382,23 @@ async def decide(store: Store, c: AsyncConnection, run: int, verdict: str, actor
         {"run": run, "verdict": verdict, "actor": actor.as_json(), "because": because},
     )
     if verdict == "refused":
-        await c.execute(text("DELETE FROM staged WHERE run_id = :run"), {"run": run})
-    district = await c.scalar(text("SELECT district_id FROM run WHERE id = :run"), {"run": run})
-    await log_act(c, int(district), actor, f"hold-{verdict}", str(run), {"because": because})
-    return connection
+        for table in ("staged", "preview"):
+            await c.execute(text(f"DELETE FROM {table} WHERE run_id = :run"), {"run": run})
+    await log_act(c, found.district_id, actor, f"hold-{verdict}", str(run), {"because": because})
+    return int(found.connection_id)
 
 
 async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20) -> list[dict[str, Any]]:
     """Runs, newest first, with counts and open holds."""
     rows = await c.execute(
         text(
-            "SELECT r.id, n.name AS connection, r.state, r.actor, r.mapping, r.created_at, r.started_at, "
+            "SELECT r.id, n.name AS connection, r.kind, r.mode, r.state, r.undone_by, "
+            "  r.actor, r.mapping, r.created_at, r.started_at, "
             "  r.finished_at, r.publication, r.error_code, r.exit_code, r.error, r.counts, r.unmapped, "
             "  (SELECT count(*) FROM reject j WHERE j.run_id = r.id) AS rejects, "
             "  (SELECT coalesce(sum(p.rows), 0) FROM run_page p WHERE p.run_id = r.id) AS received, "
             "  (SELECT coalesce(json_agg(json_build_object('code', h.code, 'collection', h.collection, "
-            "     'reason', h.reason, 'affected', h.affected, 'known', h.known, 'state', h.state, "
+            "     'reason', h.reason, 'affected', h.affected, 'known', h.known, 'effect', h.effect, 'state', h.state, "
             "     'decided_by', h.decided_by, 'decided_because', h.decided_because)), '[]') "
             "   FROM hold h WHERE h.run_id = r.id) AS holds "
             "FROM run r JOIN connection n ON n.id = r.connection_id "

@@ -14,10 +14,11 @@ STATES = text(
            (SELECT max(b.until_at) FROM blackout b
             WHERE b.district_id = n.district_id AND coalesce(b.connection_id, n.id) = n.id
               AND b.from_at <= now()) AS quiet_until,
-           good.id AS good_run, good.finished_at AS good_at,
-           EXISTS (SELECT FROM hold h JOIN run r ON r.id = h.run_id
-                   WHERE r.connection_id = n.id AND r.state = 'published' AND h.state = 'open') AS removals_held,
-           (SELECT max(r.id) FROM run r WHERE r.connection_id = n.id AND r.state = 'held') AS held_run,
+           good.id AS good_run, good.good_at,
+           EXISTS (SELECT FROM run r WHERE r.connection_id = n.id AND r.state = 'held'
+                   AND r.good_at IS NOT NULL) AS removals_held,
+           (SELECT max(r.id) FROM run r WHERE r.connection_id = n.id AND r.state = 'held'
+            AND r.good_at IS NULL) AS held_run,
            (SELECT max(r.id) FROM run r WHERE r.connection_id = n.id
             AND r.state IN ('queued', 'pulling', 'resolving', 'approved')) AS under_way,
            CASE WHEN ended.state = 'failed' THEN failed.since END AS failing_since,
@@ -32,9 +33,9 @@ STATES = text(
         SELECT r.id FROM run r WHERE r.connection_id = n.id AND r.kind = 'pull' ORDER BY r.id DESC LIMIT 1
     ) newest ON true
     LEFT JOIN LATERAL (
-        SELECT r.id, r.finished_at FROM run r
-        WHERE r.connection_id = n.id AND r.kind = 'pull'
-          AND (r.mode = 'publish' AND r.state = 'published' OR n.shadow AND r.mode = 'shadow' AND r.state = 'compared')
+        SELECT r.id, r.good_at FROM run r
+        WHERE r.connection_id = n.id AND r.kind = 'pull' AND r.good_at IS NOT NULL
+          AND (r.mode = 'publish' OR n.shadow AND r.mode = 'shadow')
         ORDER BY r.id DESC LIMIT 1
     ) good ON true
     LEFT JOIN LATERAL (

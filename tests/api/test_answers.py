@@ -16,6 +16,7 @@ from gateway.api.envelope import MOST_BYTES
 from gateway.settings import Settings
 from gateway.store import registers
 from gateway.store.database import Store
+from gateway.store.registers import Actor
 from tests.api.conftest import Bearer, serving
 from tests.api.world import STUDENTS, World, consulted, content
 
@@ -46,7 +47,7 @@ async def fetch(store: Store, world: World, statement: str) -> Any:
 
 async def test_connections_and_runs_are_shown_with_counts(mine: httpx.AsyncClient, world: World) -> None:
     shown = (await mine.get("/v1/connections")).json()
-    assert shown[0] == {"name": "sis", "connector": "oneroster", "paused_because": None}
+    assert shown[0] == {"name": "sis", "connector": "oneroster", "shadow": False, "paused_because": None}
     held, published = (await mine.get("/v1/runs")).json()
     assert (held["id"], held["state"], published["state"]) == (world.held, "held", "published")
     assert held == (await mine.get(f"/v1/runs/{world.held}")).json()
@@ -69,9 +70,11 @@ async def test_a_pull_waits_for_the_worker_and_names_the_client(
     assert (again.status_code, again.json()["code"]) == (409, "run-under-way")
 
 
-async def test_a_paused_connection_is_not_pulled(mine: httpx.AsyncClient, store: Store, world: World) -> None:
+async def test_a_paused_connection_is_not_pulled(
+    mine: httpx.AsyncClient, store: Store, world: World, actor: Actor
+) -> None:
     sis = await registers.connection(store, world.district, "sis")
-    await registers.pause(store, world.district, sis.id, "The secret is not accepted.")
+    await registers.pause(store, world.district, sis.id, "The secret is not accepted.", actor)
     answer = await mine.post("/v1/connections/sis/pull")
     assert (answer.status_code, answer.json()["code"]) == (409, "connection-paused")
 

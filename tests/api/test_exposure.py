@@ -40,6 +40,9 @@ CALLS: dict[str, Any] = {
     "POST /v1/runs/{run}/approve": lambda w: How(
         "holds.decide", f"/v1/runs/{w.held}/approve", {"reason": "The school closed."}
     ),
+    "POST /v1/runs/{run}/approve-additions": lambda w: How(
+        "holds.decide", f"/v1/runs/{w.held}/approve-additions", {"reason": "The rest is wrong."}
+    ),
     "POST /v1/runs/{run}/refuse": lambda w: How("holds.decide", f"/v1/runs/{w.held}/refuse", {"reason": "Too many."}),
     "GET /v1/rejects": lambda w: How("rejects.read"),
     "GET /v1/students": lambda w: How("students.read"),

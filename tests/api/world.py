@@ -127,8 +127,8 @@ async def add_destination(store: Store, world: World, run: int, actor: Actor) ->
     async with store.transaction(world.district) as c:
         await c.execute(
             text(
-                "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id) "
-                "VALUES (:district, :ods, 'person', 'src-planted-ods', CAST(:student AS uuid), 'matched', :run)"
+                "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
+                "VALUES (:district, :ods, 'person', 'src-planted-ods', CAST(:student AS uuid), 'matched', :run, :run)"
             ),
             values,
         )

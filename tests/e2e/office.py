@@ -78,7 +78,11 @@ class Office:
 
     def waiting(self) -> dict[tuple[str, str, str], int]:
         """(connection, kind, cause) -> how many keys wait for it."""
-        return {(w["connection"], w["kind"], w["code"]): w["records"] for w in self.ask("rejects")["waiting"]}
+        waiting: dict[tuple[str, str, str], int] = {}
+        for w in self.ask("rejects")["waiting"]:
+            cause = (w["connection"], w["kind"], w["code"])
+            waiting[cause] = waiting.get(cause, 0) + w["records"]
+        return waiting
 
     def entities(self) -> list[Entity]:
         """Everything that is published."""

@@ -8,7 +8,9 @@ down_revision = "0001"
 STATEMENTS = """
 ALTER TABLE connection
     ADD guards json NOT NULL DEFAULT '{}',
-    ADD shadow boolean NOT NULL DEFAULT false;
+    ADD shadow boolean NOT NULL DEFAULT false,
+    ADD paused_code text CHECK (paused_code IN ('credentials', 'undo', 'person'));
+UPDATE connection SET paused_code = 'credentials' WHERE paused_because IS NOT NULL;
 
 ALTER TABLE run
     ADD kind text NOT NULL DEFAULT 'pull' CHECK (kind IN ('pull', 'replay', 'undo')),
@@ -17,6 +19,7 @@ ALTER TABLE run
     ADD proposal json,
     ADD undoes json NOT NULL DEFAULT '[]',
     ADD undone_by bigint,
+    ADD good_at timestamptz,
     DROP CONSTRAINT run_state_check,
     ADD CONSTRAINT run_state_check CHECK (state IN
         ('queued', 'pulling', 'resolving', 'held', 'approved', 'published', 'compared', 'failed', 'refused',
@@ -26,6 +29,9 @@ ALTER TABLE hold
     ADD effect text NOT NULL DEFAULT 'all' CHECK (effect IN ('all', 'removals')),
     DROP CONSTRAINT hold_state_check,
     ADD CONSTRAINT hold_state_check CHECK (state IN ('open', 'approved', 'additions', 'refused', 'superseded'));
+
+-- `good_at`: when it did what it was to do, also where its removals wait for a person since.
+UPDATE run SET good_at = finished_at WHERE state = 'published';
 
 -- `run_id` says which run the source stated it in, `since` which run put it in force: an undo puts an old row back.
 ALTER TABLE record ADD since bigint;

@@ -1,0 +1,258 @@
+"""What a run would change: its staged records against those in force, or those in force against what was before.
+
+Leaves the temporary table `changed` (collection, key, op, remapped, ended, and where the new row lies) for
+`gateway.store.changes` to apply.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.guard import CollectionCount
+from gateway.store.runs import Attempt
+
+# The shape of a plan is said where estimates cannot be right: whole sets are compared by hash, small sets are
+# followed by index.
+WHOLE_SETS = "SELECT set_config('enable_nestloop', 'off', true)"
+BY_KEY = "SELECT set_config('enable_nestloop', 'on', true), set_config('enable_seqscan', 'off', true)"
+
+_CHANGED = (
+    'CREATE TEMP TABLE changed (collection text COLLATE "C", key text COLLATE "C", op text, remapped boolean, '
+    "page bigint, place int, restored_from bigint, ended boolean NOT NULL DEFAULT false) ON COMMIT DROP"
+)
+
+
+async def compare(c: AsyncConnection, attempt: Attempt, today: date) -> list[CollectionCount]:
+    """Find which records are added, changed or gone, and count. A key staged twice counts once, the last wins.
+
+    Only a pull can tell that something is gone; and nothing is gone from a collection that is absent, or in which a
+    row's key could not be read. `today` decides what was due to end by now.
+    """
+    await c.execute(text(_CHANGED))
+    if attempt.kind == "undo":
+        return await _restoring(c, attempt)
+    values = {"run": attempt.run, "connection": attempt.connection, "whole": attempt.kind == "pull"}
+    await c.execute(text(WHOLE_SETS))
+    await c.execute(
+        text(
+            "CREATE TEMP TABLE latest ON COMMIT DROP AS "
+            "SELECT DISTINCT ON (collection, key) collection, key, op, hash, page, place FROM staged "
+            "WHERE run_id = :run ORDER BY collection, key, page DESC, place DESC"
+        ),
+        values,
+    )
+    await c.execute(text("ANALYZE latest"))
+    # A hash is <mapping>:<record>. Where only the first part differs, the source did not change anything.
+    await c.execute(
+        text(
+            "INSERT INTO changed SELECT l.collection, l.key, CASE WHEN r.key IS NULL THEN 'added' ELSE 'changed' END, "
+            "  split_part(r.hash, ':', 2) IS NOT DISTINCT FROM split_part(l.hash, ':', 2), l.page, l.place "
+            "FROM latest l LEFT JOIN record r ON r.connection_id = :connection "
+            "  AND r.collection = l.collection AND r.key = l.key "
+            "WHERE l.op = 'put' AND r.hash IS DISTINCT FROM l.hash "
+            "UNION ALL "
+            "SELECT r.collection, r.key, 'gone', false, NULL, NULL FROM record r "
+            "LEFT JOIN latest l ON l.collection = r.collection AND l.key = r.key "
+            "WHERE r.connection_id = :connection AND (l.op = 'gone' OR (:whole AND l.key IS NULL AND r.collection IN ("
+            "  SELECT collection FROM run_page WHERE run_id = :run GROUP BY collection "
+            "  HAVING max(absent) = '' AND sum(unkeyed) = 0)))"
+        ),
+        values,
+    )
+    await c.execute(text("ANALYZE changed"))
+    await _mark_ended(c, attempt, today)
+    return await _counts(c, values)
+
+
+OVER = (
+    # Enrollments, sessions and program statuses say when they end; a class ends with its sessions, an enrollment
+    # also with its class, a person with every role.
+    "(CASE {kind} WHEN 'class' THEN {class_over} "
+    "WHEN 'enrollment' THEN {doc}->>'end_on' <= :today OR coalesce((SELECT {of_class} FROM entity k "
+    "  WHERE k.kind = 'class' AND k.id = CAST({doc}->>'class' AS uuid)), false) "
+    "WHEN 'person' THEN coalesce((SELECT bool_and(coalesce(r->>'end_on' <= :today, false)) "
+    "  FROM json_array_elements({doc}->'roles') r), false) "
+    "ELSE coalesce({doc}->>'end_on' <= :today, false) END)"
+)
+_CLASS_OVER = (
+    "coalesce((SELECT bool_and(coalesce(s.doc->>'end_on' <= :today, false)) "
+    "FROM json_array_elements_text({doc}->'sessions') v "
+    "JOIN entity s ON s.kind = 'session' AND s.id = CAST(v AS uuid)), false)"
+)
+
+
+def over(kind: str, doc: str) -> str:
+    """SQL that tells whether what `doc` describes was due to end by :today."""
+    return OVER.format(
+        kind=kind, doc=doc, class_over=_CLASS_OVER.format(doc=doc), of_class=_CLASS_OVER.format(doc="k.doc")
+    )
+
+
+async def _mark_ended(c: AsyncConnection, attempt: Attempt, today: date) -> None:
+    """Of the records that are gone, those whose entity was due to end: a term's enrollments after the term."""
+    await c.execute(text(BY_KEY))
+    await c.execute(
+        text(
+            "WITH gone AS MATERIALIZED (SELECT collection, key FROM changed WHERE op = 'gone'), "
+            "meant AS MATERIALIZED ("
+            "  SELECT g.collection, g.key, e.kind, e.doc FROM gone g "
+            "  JOIN claim m ON m.connection_id = :connection AND m.collection = g.collection "
+            "    AND m.record_key = g.key AND m.anchor AND m.same_as IS NULL "
+            "  JOIN link l ON l.connection_id = m.connection_id AND l.kind = m.kind AND l.key = m.key "
+            "  JOIN entity e ON e.kind = l.kind AND e.id = l.entity_id) "
+            "UPDATE changed x SET ended = true FROM (SELECT collection, key FROM meant m "
+            f"  GROUP BY 1, 2 HAVING bool_and({over('m.kind', 'm.doc')})) o "
+            "WHERE x.op = 'gone' AND x.collection = o.collection AND x.key = o.key"
+        ),
+        {"connection": attempt.connection, "today": today.isoformat()},
+    )
+
+
+async def _counts(c: AsyncConnection, values: dict[str, Any]) -> list[CollectionCount]:
+    await c.execute(text(WHOLE_SETS))
+    rows = await c.execute(
+        text(
+            "SELECT p.collection, p.received, p.total, p.absent, p.unkeyed, "
+            "  (SELECT count(*) FROM latest l WHERE l.collection = p.collection) AS distinct_keys, "
+            "  (SELECT count(*) FROM staged s WHERE s.run_id = :run AND s.collection = p.collection) AS staged, "
+            "  (SELECT count(*) FROM staged s WHERE s.run_id = :run AND s.collection = p.collection "
+            "     AND s.op = 'put') AS mapped, "
+            "  (SELECT count(*) FROM latest l WHERE l.collection = p.collection AND l.op = 'gone') AS inactive, "
+            "  (SELECT count(*) FROM reject j WHERE j.run_id = :run AND j.collection = p.collection) AS rejected, "
+            "  (SELECT coalesce(max(u.n), 0) FROM (SELECT sum(CAST(j->>2 AS int)) AS n FROM run_page q, "
+            "     json_array_elements(q.unmapped) j WHERE q.run_id = :run AND q.collection = p.collection "
+            "     GROUP BY j->>0) u) AS unmapped, "
+            f"  {_OPS}, "
+            "  (SELECT count(*) FROM record r WHERE r.connection_id = :connection "
+            "     AND r.collection = p.collection) AS known "
+            "FROM (SELECT collection, min(id) AS first, sum(rows) AS received, max(total) AS total, "
+            "        max(absent) AS absent, sum(unkeyed) AS unkeyed FROM run_page WHERE run_id = :run "
+            "      GROUP BY collection) p ORDER BY p.first"
+        ),
+        values,
+    )
+    return [
+        CollectionCount(
+            collection=r.collection,
+            received=int(r.received),
+            distinct=r.distinct_keys,
+            duplicates=r.staged - r.distinct_keys,
+            inactive=r.inactive,
+            rejected=r.rejected,
+            added=r.added,
+            changed=r.changed,
+            remapped=r.remapped,
+            same=r.distinct_keys - r.inactive - r.added - r.changed - r.remapped,
+            gone=r.gone,
+            ended=r.ended,
+            known=r.known,
+            total=r.total,
+            absent=r.absent,
+            unkeyed=int(r.unkeyed),
+            repeated=await _repeated(c, values, r.collection) if r.staged > r.distinct_keys else 0,
+            mapped=r.mapped,
+            unmapped=int(r.unmapped),
+        )
+        for r in rows.all()
+    ]
+
+
+_OPS = ", ".join(
+    f"(SELECT count(*) FROM changed x WHERE x.collection = p.collection AND {condition}) AS {name}"
+    for name, condition in {
+        "added": "op = 'added'",
+        "changed": "op = 'changed' AND NOT remapped",
+        "remapped": "op = 'changed' AND remapped",
+        "gone": "op = 'gone'",
+        "ended": "op = 'gone' AND ended",
+    }.items()
+)
+
+
+async def _repeated(c: AsyncConnection, values: dict[str, Any], collection: str) -> int:
+    """How many keys came on more than one page."""
+    return int(
+        await c.scalar(
+            text(
+                "SELECT count(*) FROM (SELECT FROM staged WHERE run_id = :run AND collection = :collection "
+                "GROUP BY key HAVING count(DISTINCT page) > 1) k"
+            ),
+            values | {"collection": collection},
+        )
+    )
+
+
+async def _restoring(c: AsyncConnection, attempt: Attempt) -> list[CollectionCount]:
+    """What brings the records back to how they stood before the first run to be undone.
+
+    That is, of each record touched since: the row that was first ended since then, if it was in force before.
+    """
+    values = {"connection": attempt.connection, "first": min(attempt.undoes)}
+    await c.execute(
+        text(
+            "INSERT INTO changed SELECT coalesce(n.collection, b.collection), coalesce(n.key, b.key), "
+            "  CASE WHEN b.key IS NULL THEN 'gone' WHEN n.key IS NULL THEN 'added' ELSE 'changed' END, false, "
+            "  NULL, NULL, b.ended_by "
+            "FROM (SELECT collection, key, since FROM record WHERE connection_id = :connection) n "
+            "FULL JOIN (SELECT DISTINCT ON (collection, key) collection, key, since, ended_by FROM record_history "
+            "  WHERE connection_id = :connection AND ended_by >= :first "
+            "  ORDER BY collection, key, ended_by) o ON o.collection = n.collection AND o.key = n.key "
+            "LEFT JOIN LATERAL (SELECT o.collection, o.key, o.ended_by WHERE o.since < :first) b ON true "
+            "WHERE (n.since >= :first OR b.key IS NOT NULL)"
+        ),
+        values,
+    )
+    await c.execute(text("ANALYZE changed"))
+    rows = await c.execute(
+        text(
+            f"SELECT p.collection, {_OPS}, (SELECT count(*) FROM record r WHERE r.connection_id = :connection "
+            "  AND r.collection = p.collection) AS known "
+            "FROM (SELECT DISTINCT collection FROM changed) p ORDER BY 1"
+        ),
+        values,
+    )
+    return [CollectionCount(r.collection, added=r.added, changed=r.changed, gone=r.gone, known=r.known) for r in rows]
+
+
+async def keep_only(c: AsyncConnection, ops: Sequence[str]) -> None:
+    """Leave out of the change set what is not to be done now."""
+    await c.execute(text("DELETE FROM changed WHERE NOT op = ANY(:ops)"), {"ops": list(ops)})
+
+
+async def any_left(c: AsyncConnection) -> bool:
+    """Whether there is anything to do."""
+    return bool(await c.scalar(text("SELECT EXISTS (SELECT FROM changed)")))
+
+
+async def digest(c: AsyncConnection, ops: Sequence[str] = ("added", "changed", "gone")) -> str:
+    """Names exactly this change set, or its part with these ops: what was approved is published, and nothing else."""
+    return str(
+        await c.scalar(
+            text(
+                "SELECT count(*) || ':' || coalesce(md5(string_agg(collection || '/' || key || '/' || op, ',' "
+                "ORDER BY collection, key)), '') FROM changed WHERE op = ANY(:ops)"
+            ),
+            {"ops": list(ops)},
+        )
+    )
+
+
+async def decided(c: AsyncConnection, run: int) -> str | None:
+    """The change set that a person decided upon for this run, if any did."""
+    found: str | None = await c.scalar(
+        text(
+            "SELECT digest FROM hold WHERE run_id = :run AND state IN ('approved', 'additions') "
+            "ORDER BY id DESC LIMIT 1"
+        ),
+        {"run": run},
+    )
+    return found
+
+
+def as_stored(counts: Iterable[CollectionCount]) -> list[dict[str, Any]]:
+    """Counts as they are kept with a run."""
+    return [asdict(count) for count in counts]
