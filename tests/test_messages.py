@@ -51,9 +51,9 @@ def test_a_held_run_in_five_parts() -> None:
         "How many are affected: 480 of 4,000 users; 900 of 900 classes.\n\n"
         "What is live now: Everything as it was after the last good sync, run 11 on Mon 23 Nov 2026, 04:02 CST. "
         "Nothing was removed or changed.\n\n"
-        "What to do: See what waits: planbridge holds show 12 --changes. If that is right, publish it: planbridge holds "
-        'approve 12 --because "...". If not, drop it: planbridge holds refuse 12 --because "...", and ask whoever '
-        "runs sis to correct it.\n\n"
+        "What to do: See what waits: planbridge holds show 12 --changes. If that is right, publish it: planbridge "
+        'holds approve 12 --because "...". If not, drop it: planbridge holds refuse 12 --because "...", and ask '
+        "whoever runs sis to correct it.\n\n"
         "By when: Before Tue 24 Nov 2026, 06:02 CST: then the last good sync is 26 hours ago."
     )
 

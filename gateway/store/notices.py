@@ -17,7 +17,8 @@ async def standing(c: AsyncConnection, run: int) -> Standing:
                 "  CASE WHEN s.enabled THEN s.next_due_at END AS next_run "
                 "FROM run r JOIN connection n ON n.id = r.connection_id LEFT JOIN schedule s ON s.connection_id = n.id "
                 "LEFT JOIN LATERAL (SELECT g.id, g.good_at FROM run g WHERE g.connection_id = n.id AND g.id < r.id "
-                "  AND g.good_at IS NOT NULL AND g.mode = 'publish' AND g.kind = 'pull' ORDER BY g.id DESC LIMIT 1) good ON true "
+                "  AND g.good_at IS NOT NULL AND g.mode = 'publish' AND g.kind = 'pull' "
+                "  ORDER BY g.id DESC LIMIT 1) good ON true "
                 "WHERE r.id = :run"
             ),
             {"run": run},
