@@ -1,8 +1,9 @@
 """A finalized plan on its way to a destination: what would be sent, sent once, and what the other side has."""
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from gateway.store.deliveries import Delivery
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Actor, Connection
 
+LAST_ANSWER_SECONDS = 5.0
 Also = Callable[[Transaction, int, int], Awaitable[None]]
 
 
@@ -76,7 +78,7 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
         sink = await connector.open_sink(settings, http)
         try:
             for document in made.documents:
-                receipt = await _send(store, delivery, sink.push, document)
+                receipt = await _to_the_answer(_send(store, delivery, sink.push, document))
                 if not receipt.delivered:
                     reason = f"{document.resource} was refused with {receipt.status}: {receipt.message}"
                     await deliveries.finish(store, delivery, "parked", made.losses, reason)
@@ -84,6 +86,18 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
         finally:
             await sink.close()
     await deliveries.finish(store, delivery, "delivered", made.losses)
+
+
+async def _to_the_answer(sending: Coroutine[Any, Any, Receipt]) -> Receipt:
+    """A worker that is told to stop still hears what the destination says to what is on its way."""
+    task = asyncio.create_task(sending)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=LAST_ANSWER_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 async def read_back(

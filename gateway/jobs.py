@@ -3,19 +3,17 @@
 import asyncio
 import logging
 import os
-import traceback
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, Unpack
 
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
 
-from gateway import clock, delivery, sync
+from gateway import clock, delivery, logs, sync
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.settings import Settings
-from gateway.store import blackouts, deliveries, registers, retention, runs
+from gateway.store import blackouts, deliveries, registers, retention, runs, schedules
 from gateway.store.database import APP_ROLE, DatabaseError, Store, Transaction, is_lost, raw
 from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Mode, Verdict
@@ -23,6 +21,7 @@ from gateway.store.runs import Mode, Verdict
 log = logging.getLogger(__name__)
 
 OUR_FAULT = "This is a fault of Planbridge; please report it."
+SCHEDULE = Actor("schedule", "system")
 FENCED_OUT = 75
 """Exit code of a worker that found its work taken over: it ends at once, touching nothing more."""
 
@@ -31,11 +30,15 @@ async def request_pull(store: Store, district: int, name: str | int, actor: Acto
     """Queue a run of a connection. Refused while it is paused, in a blackout, or being pulled already; a dry run, which
     publishes nothing, is allowed in a blackout."""
     connection = await registers.connection(store, district, name)
-    refuse_paused(connection)
     async with store.transaction(district) as c:
-        if mode == "publish" and not connection.shadow:
-            await blackouts.refuse(c, connection.id, clock.now())
-        return await request_run(c, district, connection, actor, mode=mode)
+        return await _request_pull(c, connection, actor, mode)
+
+
+async def _request_pull(c: Transaction, connection: Connection, actor: Actor, mode: Mode = "publish") -> int:
+    refuse_paused(connection)
+    if mode == "publish" and not connection.shadow:
+        await blackouts.refuse(c, connection.id, clock.now())
+    return await request_run(c, connection.district, connection, actor, mode=mode)
 
 
 async def request_run(
@@ -92,10 +95,41 @@ async def _defer(c: Transaction, task: str, lock: str, **arguments: int) -> None
     await queue.configure_task(task, lock=lock, connection=await raw(c)).defer_async(**arguments)
 
 
+async def tick(store: Store) -> None:
+    """Queue a run for every connection whose time has come, in all districts. Any number of workers may tick at once:
+    each schedule is dealt with by one of them."""
+    for district, connection in await schedules.due(store):
+        with logs.about(district=district, connection=connection):
+            try:
+                await _pull_due(store, await registers.connection(store, district, connection))
+            except Exception as error:  # one connection's trouble is not the others'
+                log.error("the schedule met a fault of ours: %s", logs.where(error))
+
+
+async def _pull_due(store: Store, connection: Connection) -> None:
+    async with store.transaction(connection.district) as c:
+        due = await schedules.claim(c, connection.id)
+        if due is None:
+            return
+        if not due.schedule.is_open(due.now):
+            await schedules.postpone(c, due, due.schedule.opening(due.now))
+            return
+        run, skipped = None, "run-held" if due.held else None
+        if not due.held:
+            try:
+                run = await _request_pull(c, connection, SCHEDULE)
+            except Refused as refusal:
+                skipped = refusal.code
+        await schedules.settle(c, due, run=run, skipped=skipped)
+    log.info("due at %s: %s", due.due_at.isoformat(), skipped or f"run {run}")
+
+
 async def run_job(store: Store, district: int, run: int) -> None:
     """Carry out one run. Errors of the tree are the run's outcome, written down; they are not the job's."""
+    log.info("run %s begins, or goes on", run)
     try:
-        await sync.run(store, district, run)
+        outcome = await sync.run(store, district, run)
+        log.info("run %s ended: %s", run, outcome.state if outcome else "by somebody else")
     except AuthError as error:
         await runs.pause_connection(store, district, run, str(error))
     except PlanbridgeError as error:
@@ -103,14 +137,15 @@ async def run_job(store: Store, district: int, run: int) -> None:
     except (runs.Fenced, DatabaseError):
         raise
     except Exception as error:
-        log.error("run %s met a fault of ours: %s", run, _where(error))
-        await runs.fail_for_our_fault(store, district, run, _where(error))
+        log.error("run %s met a fault of ours: %s", run, logs.where(error))
+        await runs.fail_for_our_fault(store, district, run, logs.where(error))
 
 
 async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
     """Carry out one delivery; a refusal or an outage parks it with its reason."""
     try:
         await delivery.deliver(store, district, delivery_id)
+        log.info("delivery %s ended", delivery_id)
     except PlanbridgeError as error:
         if isinstance(error, AuthError):
             await deliveries.pause_destination(store, district, delivery_id, str(error))
@@ -118,15 +153,8 @@ async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
     except (runs.Fenced, DatabaseError):
         raise
     except Exception as error:
-        log.error("delivery %s met a fault of ours: %s", delivery_id, _where(error))
-        await deliveries.park(store, district, delivery_id, f"{OUR_FAULT} ({_where(error)})")
-
-
-def _where(error: BaseException) -> str:
-    """The kind of an unexpected error and the places it passed: never its message, which may quote a record."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames if "site-packages" not in frame.filename]
-    return f"{type(error).__name__} at {' > '.join(ours[-4:])}"
+        log.error("delivery %s met a fault of ours: %s", delivery_id, logs.where(error))
+        await deliveries.park(store, district, delivery_id, f"{OUR_FAULT} ({logs.where(error)})")
 
 
 def queue(store: Store) -> procrastinate.App:
@@ -138,15 +166,31 @@ def queue(store: Store) -> procrastinate.App:
         )
     )
 
-    @app.task(name="run")
-    async def run_task(district: int, run: int) -> None:
-        await _or_vanish(run_job, store, district, run)
+    @app.task(name="run", pass_context=True, retry=HandBack())
+    async def run_task(context: procrastinate.JobContext, district: int, run: int) -> None:
+        with logs.about(**_ids(context.job), district=district, run=run):
+            await _or_vanish(run_job, store, district, run)
 
-    @app.task(name="deliver")
-    async def deliver_task(district: int, delivery: int) -> None:
-        await _or_vanish(deliver_job, store, district, delivery)
+    @app.task(name="deliver", pass_context=True, retry=HandBack())
+    async def deliver_task(context: procrastinate.JobContext, district: int, delivery: int) -> None:
+        with logs.about(**_ids(context.job), district=district, delivery=delivery):
+            await _or_vanish(deliver_job, store, district, delivery)
 
     return app
+
+
+def _ids(job: procrastinate.jobs.Job) -> dict[str, int]:
+    """A job's own number, and that of the connection, which its lock ends with."""
+    return {"job": job.id or 0, "connection": int((job.lock or "/0").rpartition("/")[2])}
+
+
+class HandBack(procrastinate.BaseRetryStrategy):
+    """A job that its worker had to leave because it was told to stop waits again, for whoever is free, from now on."""
+
+    def get_retry_decision(
+        self, *, exception: BaseException, job: procrastinate.jobs.Job
+    ) -> procrastinate.RetryDecision | None:
+        return procrastinate.RetryDecision() if isinstance(exception, asyncio.CancelledError) else None
 
 
 async def _or_vanish(
@@ -163,34 +207,56 @@ async def _or_vanish(
         if is_lost(error):
             log.error("the database was lost; this worker ends now")
             os._exit(FENCED_OUT)
-        log.error("%s %s met a fault of ours: %s", job.__name__, number, _where(error))
+        log.error("%s %s met a fault of ours: %s", job.__name__, number, logs.where(error))
         end = runs.fail_for_our_fault if job is run_job else deliveries.park
-        await end(store, district, number, _where(error))
+        await end(store, district, number, logs.where(error))
 
 
-async def work(store: Store, settings: Settings, *, until_empty: bool = False, concurrency: int = 2) -> None:
-    """Work until cancelled, or until nothing is left to do."""
+async def work(
+    store: Store, settings: Settings, *, until_empty: bool = False, scheduled: bool = True, concurrency: int = 2
+) -> None:
+    """Work until cancelled, or until nothing is left to do. `scheduled`: also see to what is due.
+
+    Cancelled, it begins no new job, stages the pages that are on their way, and hands its jobs back. Cancel it once:
+    it needs a few seconds for that.
+    """
     app = queue(store)
     async with app.open_async():
+        every = settings.heartbeat_seconds
         side = [
-            asyncio.create_task(_repeat(settings.heartbeat_seconds, _take_over, app, settings)),
+            asyncio.create_task(_repeat(every, _take_over, app, store, settings)),
             asyncio.create_task(_repeat(3600, retention.purge_payloads, store, settings.payload_days)),
         ]
-        try:
-            await app.run_worker_async(
-                wait=not until_empty,
+        if scheduled:
+            await tick(store)
+            side.append(asyncio.create_task(_repeat(every, tick, store)))
+        worker = asyncio.create_task(
+            app.run_worker_async(
                 concurrency=concurrency,
                 install_signal_handlers=False,
-                listen_notify=not until_empty,
                 fetch_job_polling_interval=1.0,
+                shutdown_graceful_timeout=0.0,  # seconds until its jobs are cancelled: they know how to end well
                 update_heartbeat_interval=settings.heartbeat_seconds,
                 stalled_worker_timeout=settings.takeover_seconds,
                 delete_jobs="successful",
             )
+        )
+        ends = {worker, asyncio.create_task(_nothing_left(app))} if until_empty else {worker}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if worker.done():
+                worker.result()
         finally:
-            for task in side:
+            for task in (*ends, *side):
                 task.cancel()
-            await asyncio.gather(*side, return_exceptions=True)
+            await asyncio.gather(*ends, *side, return_exceptions=True)
+
+
+async def _nothing_left(app: procrastinate.App) -> None:
+    """Returns when no job waits and none is being done."""
+    waiting = app.job_manager.list_jobs_async
+    while await waiting(status="todo") or await waiting(status="doing"):  # noqa: ASYNC110 no event tells of it
+        await asyncio.sleep(0.5)
 
 
 async def _repeat(seconds: float, act: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
@@ -198,16 +264,18 @@ async def _repeat(seconds: float, act: Callable[..., Awaitable[Any]], *arguments
         try:
             await act(*arguments)
         except Exception as error:
-            log.warning("%s failed: %s", getattr(act, "__name__", "task"), type(error).__name__)
+            log.warning("%s failed: %s", getattr(act, "__name__", "task"), logs.where(error))
         await asyncio.sleep(seconds)
 
 
-async def _take_over(app: procrastinate.App, settings: Settings) -> None:
+async def _take_over(app: procrastinate.App, store: Store, settings: Settings) -> None:
     """Jobs of workers that fell silent are tried again. One that cannot be (its successor waits) ends as failed."""
-    manager = app.job_manager
-    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=settings.takeover_seconds):
-        log.warning("taking over job %s (%s) of a silent worker", job.id, job.task_name)
-        try:
-            await manager.retry_job(job)
-        except AlreadyEnqueued:
-            await manager.finish_job(job, status=Status.FAILED, delete_job=False)
+    engine = app.job_manager
+    async with runs.only_one(store, "take-over") as mine:
+        # Two at once would try a job again that the other's worker has begun by then.
+        for job in await engine.get_stalled_jobs(seconds_since_heartbeat=settings.takeover_seconds) if mine else ():
+            log.warning("taking over job %s (%s) of a silent worker", job.id, job.task_name)
+            try:
+                await engine.retry_job(job)
+            except AlreadyEnqueued:
+                await engine.finish_job(job, status=Status.FAILED, delete_job=False)

@@ -57,6 +57,10 @@ class ConnectionState:
         return self.watched and self.silence > (self.limit if max_age is None else max_age)
 
     @property
+    def in_blackout(self) -> bool:
+        return self.quiet_until is not None and self.quiet_until > self.at
+
+    @property
     def waits_for(self) -> tuple[str, ...]:
         """What a person has to decide or mend, as codes: `paused`, `held`, `removals-held`."""
         waits = {"paused": self.paused_because, "held": self.held_run, "removals-held": self.removals_held}

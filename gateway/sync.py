@@ -22,6 +22,9 @@ from gateway.store.runs import Attempt, Reject, StagedPage, StagedRow
 STAGED_AT_ONCE = 2
 """Pages being decoded and written at a time: many may be on their way, but decoded ones cost ten times the memory."""
 
+LAST_PAGES_SECONDS = 5.0
+"""How long a worker that is told to stop waits for pages that are on their way."""
+
 
 async def run(store: Store, district: int, run_id: int) -> Outcome | None:
     """Carry a run to its end, from wherever an earlier attempt left it.
@@ -88,6 +91,12 @@ class Collection:
                     fresh = [cursor for cursor in task.result() if cursor not in seen]
                     seen.update(fresh)
                     waiting += fresh
+        except asyncio.CancelledError:
+            # The worker is told to stop: what is on its way is staged, and nothing more is asked for.
+            finished, under_way = await asyncio.wait(under_way, timeout=LAST_PAGES_SECONDS)
+            for task in finished:
+                task.result()
+            raise
         finally:
             for task in under_way:
                 task.cancel()

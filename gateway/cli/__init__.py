@@ -2,14 +2,18 @@
 
 import json
 import logging
+import os
 import sys
 
 import typer
 from rich.markup import escape
 
-from gateway.cli import connections, demo, guards, plans, runs, service
+from gateway import logs
+from gateway.cli import connections, demo, guards, plans, runs, schedules, service
 from gateway.cli.output import STDERR, error_document
 from gateway.errors import PlanbridgeError
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="planbridge",
@@ -18,14 +22,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (service, connections, runs, guards, plans, demo):
+for part in (service, connections, runs, guards, schedules, plans, demo):
     part.register(app)
 
 
 def main() -> None:
     """Run a command. Exit codes: 0 done, 2 to be changed by a person, 3 credentials refused, 4 try later,
     5 a record, 6 refused by a rule, 7 held for a person, 1 our own fault."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.begin(os.environ.get("PLANBRIDGE_LOG", ""))
     try:
         app()
     except PlanbridgeError as error:
@@ -39,3 +43,7 @@ def main() -> None:
             for pointer in getattr(error, "missing", ()):
                 STDERR.print(f"  missing: {pointer}", highlight=False)
         sys.exit(error.exit_code)
+    except Exception as error:
+        # Its text may quote a record.
+        log.critical("this is a fault of Planbridge, please report it: %s", logs.where(error))
+        sys.exit(1)

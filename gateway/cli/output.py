@@ -45,11 +45,18 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(district: str) -> AsyncIterator[Gateway]:
-    """The store opened (the embedded server started if need be) and the district found or made."""
+    """The store opened and the district found or made."""
+    async with installation() as (store, settings):
+        yield Gateway(store, settings, await registers.district(store, district))
+
+
+@asynccontextmanager
+async def installation() -> AsyncIterator[tuple[Store, Settings]]:
+    """The store opened, the embedded server started if need be: for what concerns every district."""
     settings = Settings()
     store = await Store.open(settings)
     try:
-        yield Gateway(store, settings, await registers.district(store, district))
+        yield store, settings
     finally:
         await store.close()
 

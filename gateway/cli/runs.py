@@ -109,7 +109,7 @@ async def working(g: Gateway) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Somebody works on the queue: a worker that lives, else this process while it waits. Gives a short pause."""
     own = None
     if not await stored.worker_alive(g.store, g.settings.takeover_seconds):
-        own = asyncio.create_task(jobs.work(g.store, g.settings))
+        own = asyncio.create_task(jobs.work(g.store, g.settings, scheduled=False))
 
     async def pause() -> None:
         if own is not None and own.done():

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import logging
 import os
 import signal
 import socket
@@ -19,12 +20,14 @@ import psutil
 import typer
 import uvicorn
 
-from gateway import jobs
-from gateway.cli.output import STDERR, STDOUT
+from gateway import jobs, logs
+from gateway.cli.output import STDOUT
 from gateway.errors import ConfigError
 from gateway.settings import Settings
 from gateway.store.database import Store
 from gateway.store.embedded import Embedded
+
+log = logging.getLogger(__name__)
 
 SUPERVISED = "PLANBRIDGE_SUPERVISOR"
 PARTS = ("worker", "api")
@@ -55,7 +58,7 @@ def up(
                 time.sleep(0.5)
                 for part, child in children.items():
                     if child.poll() is not None:
-                        STDERR.print(f"The {part} ended with {child.returncode}; it is started again.")
+                        log.error("the %s ended with %s; it is started again", part, child.returncode)
                         time.sleep(1)
                         children[part] = _start(part, settings)
         except KeyboardInterrupt:
@@ -85,11 +88,13 @@ def worker(
     until_empty: Annotated[bool, typer.Option(help="End when nothing is left to do.")] = False,
 ) -> None:
     """Work on queued runs and deliveries; start as many as you like, on any machine with the same database."""
+    logs.tell()
     asyncio.run(_work(Settings(), until_empty))
 
 
 def api() -> None:
     """Serve the API (started by `up`)."""
+    logs.tell()
     settings = Settings()
     refuse_open_address(settings)
     config = uvicorn.Config(
@@ -103,10 +108,12 @@ def api() -> None:
         forwarded_allow_ips=settings.trusted_proxy,
         access_log=False,
         server_header=False,
-        log_level="warning",
+        log_config=None,
+        timeout_graceful_shutdown=5,
     )
 
     async def serve() -> None:
+        asyncio.get_running_loop().set_exception_handler(logs.lost)
         server = uvicorn.Server(config)
         orphaned = asyncio.create_task(_when_orphaned())
         orphaned.add_done_callback(lambda _: setattr(server, "should_exit", True))
@@ -142,15 +149,19 @@ async def _prepare(settings: Settings) -> None:
 
 async def _work(settings: Settings, until_empty: bool) -> None:
     store = await Store.open(settings)
-    work = asyncio.create_task(jobs.work(store, settings, until_empty=until_empty))
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(logs.lost)
+    # Who presses Ctrl-C stops the supervisor and its children, and then the supervisor stops them: once is enough.
+    stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, work.cancel)
-    orphaned = asyncio.create_task(_when_orphaned())
-    orphaned.add_done_callback(lambda _: work.cancel())
+        loop.add_signal_handler(name, stop.set)
+    work = asyncio.create_task(jobs.work(store, settings, until_empty=until_empty))
+    told = [asyncio.create_task(stop.wait()), asyncio.create_task(_when_orphaned())]
+    await asyncio.wait([work, *told], return_when=asyncio.FIRST_COMPLETED)
+    for task in (work, *told):
+        task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await work
-    orphaned.cancel()
     await store.close()
 
 

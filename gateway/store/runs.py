@@ -1,7 +1,8 @@
 """The life of a run and its staged pages; every write demands the fencing number of the present attempt."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -341,6 +342,15 @@ async def worker_alive(store: Store, within: float) -> bool:
                 ),
                 {"seconds": within},
             )
+        )
+
+
+@asynccontextmanager
+async def only_one(store: Store, what: str) -> AsyncIterator[bool]:
+    """Whether nobody else, on any machine, does the same within; the lock goes with the transaction."""
+    async with store.transaction() as c:
+        yield bool(
+            await c.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('planbridge.' || :what))"), {"what": what})
         )
 
 

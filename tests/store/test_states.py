@@ -27,14 +27,16 @@ async def do(store: Store, district: int, statement: str) -> None:
 
 
 async def run(store: Store, district: int, connection: int, state: str, hours: float, **more: str) -> int:
-    """A run that ended so many hours ago."""
+    """A run that came to this so many hours ago; what was published or compared was good."""
     columns = {"state": state, "actor": "{}", **more}
+    ago = "now() - make_interval(secs => :seconds)"
     async with store.transaction(district) as c:
         made = await c.scalar(
             text(
-                f"INSERT INTO run (district_id, connection_id, finished_at, {', '.join(columns)}) VALUES (:district, "
-                f":connection, CASE WHEN :state NOT IN ('held', 'queued') THEN now() - make_interval(secs => :seconds) "
-                f"END, {', '.join(f':{name}' for name in columns)}) RETURNING id"
+                f"INSERT INTO run (district_id, connection_id, finished_at, good_at, {', '.join(columns)}) "
+                f"VALUES (:district, :connection, CASE WHEN :state NOT IN ('held', 'queued') THEN {ago} END, "
+                f"CASE WHEN :state IN ('published', 'compared') THEN {ago} END, "
+                f"{', '.join(f':{name}' for name in columns)}) RETURNING id"
             ),
             {"district": district, "connection": connection, "seconds": hours * 3600, **columns},
         )
@@ -96,15 +98,12 @@ async def test_it_fails_since_its_first_failure_and_until_it_comes_again(
 
 async def test_a_good_sync_whose_removals_wait_says_so(store: Store, district: int, connection: int) -> None:
     published = await run(store, district, connection, "published", 1)
-    hold = (
-        f"INSERT INTO hold (district_id, run_id, code, collection, reason, affected, known, digest, effect) "
-        f"VALUES ({district}, {published}, 'many-removed', 'users', '', 12, 100, '', 'removals')"
-    )
-    await do(store, district, hold)
+    await do(store, district, f"UPDATE run SET state = 'held', finished_at = NULL WHERE id = {published}")
     found = await state(store, district)
     assert found.removals_held and found.waits_for == ("removals-held",) and not found.is_late()
-    await do(store, district, "UPDATE hold SET state = 'approved'")
-    assert (await state(store, district)).waits_for == ()
+    await do(store, district, f"UPDATE run SET state = 'refused', finished_at = now() WHERE id = {published}")
+    found = await state(store, district)
+    assert found.waits_for == () and found.good_run == published
 
 
 @pytest.mark.parametrize("whole_district", [True, False])
@@ -140,8 +139,10 @@ async def test_where_plans_are_only_sent_nothing_is_late(store: Store, district:
     assert (await state(store, district)).is_late()
 
 
-async def test_a_pause_waits_for_a_person_and_stays_late(store: Store, district: int, connection: int) -> None:
-    await registers.pause(store, district, connection, "The credentials were refused.")
+async def test_a_pause_waits_for_a_person_and_stays_late(
+    store: Store, district: int, connection: int, actor: Actor
+) -> None:
+    await registers.pause(store, district, connection, "The credentials were refused.", actor)
     found = await state(store, district)
     assert found.waits_for == ("paused",) and found.is_late()
 
