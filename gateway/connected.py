@@ -23,5 +23,6 @@ async def opened(
         tokens=DistrictTokens(store, connection.district),
         allow_private=settings.allow_private,
         in_flight=settings.in_flight,
+        timeout=settings.patience,
     ) as http:
         yield connector, settings, http

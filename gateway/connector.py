@@ -153,6 +153,17 @@ class ConnectionSettings(BaseModel):
     ]
     staff_identifier: Annotated[str, Field(title="Staff identifier", description="The same for members of staff.")]
     in_flight: Annotated[int, Field(default=16, ge=1, le=64, title="Requests side by side", json_schema_extra=Advanced)]
+    patience: Annotated[
+        float,
+        Field(
+            default=60.0,
+            gt=0,
+            le=600,
+            title="Seconds to wait for one answer",
+            description="A system that is slower than that is asked again, and then left until later.",
+            json_schema_extra=Advanced,
+        ),
+    ]
     allow_private: Annotated[
         bool,
         Field(

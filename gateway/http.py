@@ -55,7 +55,7 @@ class Reply:
             raise _html_error(self)
         try:
             return msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             pass
         raise Unavailable("http-not-json", f"{self.name} answered {self.status} with a body that is not JSON.")
 
@@ -72,6 +72,8 @@ class Reply:
             msgspec.json.decode(self.body, type=msgspec.Raw)
         except msgspec.DecodeError:
             return True
+        except RecursionError:
+            return False  # nested beyond reason, but not cut off
         return False
 
     @property
@@ -169,7 +171,8 @@ class Http:
     """One connection's way out: at most `in_flight` requests at once, with one shared token, each retried.
 
     One attempt takes at most `timeout` seconds; `attempts` counts the first. A server's Retry-After is
-    honoured up to `longest_wait` seconds, a longer one ends the call at once. `allow_private` opens private
+    honoured up to `longest_wait` seconds, by all requests: none begins before; a longer one ends the call at
+    once. `allow_private` opens private
     and loopback addresses (an SIS in the district's own network), and plain http to loopback. Every call
     raises ConfigError, AuthError or Unavailable, whose texts name method, host, path, status and
     correlation-id, never query, body or secret.
@@ -194,6 +197,7 @@ class Http:
         self._attempts = attempts
         self._longest_wait = longest_wait
         self._backoff = wait_random_exponential(multiplier=0.1, max=longest_wait)
+        self._rests_until = 0.0
         self._current: Token | None = None
         self._renewal: asyncio.Task[Token] | None = None
         if isinstance(auth, ClientCredentials):
@@ -308,6 +312,9 @@ class Http:
         if token is not None:
             headers["authorization"] = f"Bearer {token.access_token}"
         request = self._client.build_request(call.method, call.url, headers=headers, content=call.body)
+        # Again, because another answer may have asked for a longer rest meanwhile.
+        while (rest := self._rests_until - time.monotonic()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(rest)
         began = time.monotonic()
         result: Reply | _Failure | ConfigError
         try:
@@ -317,6 +324,8 @@ class Http:
             result = _diagnosed(call, error)
         seconds = time.monotonic() - began
         log.debug("%s: %s after %.3f s (%s)", call.name, _summary(result), seconds, call.trace)
+        if isinstance(result, _Failure) and (result.retry_after or 0.0) <= self._longest_wait:
+            self._rests_until = max(self._rests_until, time.monotonic() + (result.retry_after or 0.0))
         # Raised out here, with no httpx exception behind it: those hold the request, and quote the answer.
         if isinstance(result, ConfigError):
             raise result
@@ -459,7 +468,7 @@ def _judged(call: _Call, response: httpx.Response) -> Reply | _Failure | ConfigE
         return _Failure(
             "server-busy" if status in (429, 503) else "server-error",
             answered,
-            retry_after=_retry_after(response.headers.get("retry-after", "")),
+            retry_after=_retry_after(response.headers),
             may_have_acted=status != 429,
         )
     if 300 <= status < 400:
@@ -474,16 +483,24 @@ def _judged(call: _Call, response: httpx.Response) -> Reply | _Failure | ConfigE
     return reply
 
 
-def _retry_after(value: str) -> float | None:
-    """Seconds, at most a day, from seconds or a date in GMT (RFC 9110 10.2.3); None if it is neither."""
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds, at most a day, from seconds or a date in GMT (RFC 9110 10.2.3); None if it is neither. A date is
+    counted from the server's own Date, where it gives one: its clock may be minutes off."""
+    value = headers.get("retry-after", "")
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         seconds = float(value)
+    elif (then := _moment(value)) is None:
+        return None
     else:
-        try:
-            seconds = (parsedate_to_datetime(value).replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
-        except (ValueError, OverflowError):
-            return None
+        seconds = (then - (_moment(headers.get("date", "")) or datetime.now(UTC))).total_seconds()
     return min(max(seconds, 0.0), 86_400.0)
+
+
+def _moment(value: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(value).replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _leading_to(response: httpx.Response) -> str:

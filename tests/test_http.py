@@ -536,6 +536,43 @@ async def test_retry_after_is_honoured() -> None:
     assert 1.0 <= time.monotonic() - began < 1.5
 
 
+async def test_while_one_request_is_told_to_wait_no_other_begins() -> None:
+    times: dict[str, list[float]] = {}
+
+    def answer(asked: Asked) -> bytes:
+        times.setdefault(asked.path, []).append(time.monotonic())
+        return whole(429, retry_after="1") if asked.path == "/0" and len(times["/0"]) == 1 else OK
+
+    async with Peer(answer) as peer, http() as client:
+        first = asyncio.create_task(client.get(f"{peer.url}/0"))
+        await asyncio.sleep(0.2)
+        await asyncio.gather(first, *(client.get(f"{peer.url}/{n}") for n in range(1, 4)))
+    told = times["/0"][0]
+    assert all(time - told >= 1.0 for path, asked in times.items() for time in asked[path == "/0" :])
+
+
+@pytest.mark.parametrize("ahead", [600, -600])
+async def test_a_date_to_wait_for_is_read_by_the_clock_of_who_gave_it(respx_mock: respx.MockRouter, ahead: int) -> None:
+    now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=ahead)
+    dates = {"date": now, "retry-after": now + datetime.timedelta(seconds=90)}
+    respx_mock.get("https://sis.example.org/a").respond(
+        503, headers={name: format_datetime(moment, usegmt=True) for name, moment in dates.items()}
+    )
+    async with http(attempts=1) as client:
+        with pytest.raises(Unavailable) as caught:
+            await client.get("https://sis.example.org/a")
+    assert caught.value.retry_after == 90.0
+
+
+async def test_json_nested_beyond_reason_is_neither_read_nor_asked_for_again() -> None:
+    deep = b"[" * 5_000 + b"]" * 5_000
+    async with Peer(in_turn(whole(200, deep))) as peer, http() as client:
+        reply = await client.get(f"{peer.url}/a")
+        with pytest.raises(Unavailable) as caught:
+            reply.json()
+    assert (caught.value.code, len(peer.asked)) == ("http-not-json", 1)
+
+
 async def test_a_retry_after_longer_than_we_wait_ends_at_once() -> None:
     answers = in_turn(whole(503, retry_after="120"))
     async with Peer(answers) as peer, http(longest_wait=60.0) as client:

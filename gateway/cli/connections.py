@@ -170,6 +170,7 @@ async def try_out(kind: Connector, settings: Any) -> list[Finding]:
         tokens=MemoryTokens(),
         allow_private=settings.allow_private,
         in_flight=settings.in_flight,
+        timeout=settings.patience,
     ) as http:
         source = await kind.open_source(settings, http)
         try:
