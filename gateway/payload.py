@@ -1,12 +1,57 @@
 """What a row looks like when it may be kept: planning never sees what its connector drops at the edge."""
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from gateway.connector import Resource
+from gateway.errors import RecordError
+
+LONGEST_ROW = 1024**2  # bytes; no record of a person, a class or a result comes near it
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the reading of a row may raise, whatever is in it."""
+
+
+def rows_of(array: msgspec.Raw | bytes) -> list[msgspec.Raw]:
+    """The elements of a JSON array, undecoded. Raises msgspec.DecodeError if it is none.
+
+    One that is nested beyond what can be read does not take the others with it: it is among them, to be refused by
+    itself.
+    """
+    try:
+        return msgspec.json.decode(array, type=list[msgspec.Raw])
+    except RecursionError:
+        return [msgspec.Raw(part) for part in _parts(bytes(array))]
+
+
+def members_of(value: msgspec.Raw | bytes) -> dict[str, msgspec.Raw]:
+    """The members of a JSON object, undecoded, however deep they are. Raises msgspec.DecodeError if it is none."""
+    try:
+        return msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+    except RecursionError:
+        pairs = [_PAIR.fullmatch(part) for part in _parts(bytes(value))]
+        return {msgspec.json.decode(pair[1], type=str): msgspec.Raw(pair[2]) for pair in pairs if pair}
+
+
+_TEXT = rb'"(?:[^"\\]++|\\.)*+"'
+_TOKEN = re.compile(_TEXT + rb"|[\[\]{},]", re.DOTALL)
+_PAIR = re.compile(rb"\s*(" + _TEXT + rb")\s*:\s*(.*)", re.DOTALL)
+
+
+def _parts(text: bytes) -> Iterator[bytes]:
+    """What stands between the commas of the outermost array or object, found without reading into it."""
+    depth = start = 0
+    for token in _TOKEN.finditer(text):
+        opens, closes, comma = token[0] in (b"[", b"{"), token[0] in (b"]", b"}"), token[0] == b","
+        if depth == 1 and (closes or comma) and (part := text[start : token.start()].strip()):
+            yield part
+        depth += opens - closes
+        if depth == 1 and (opens or comma):
+            start = token.end()
+
 
 Edge = Callable[[msgspec.Raw | bytes], tuple[str, str]]
 
@@ -16,21 +61,30 @@ def edge(resource: Resource, fingerprint: str) -> Edge:
 
     The hash is `<mapping>:<record>`. When the mapping (`fingerprint`) changes, every record is mapped again, and it
     can be told from a change at the source. What the resource ignores is left out: a refresh time is not a change.
+    The function raises RecordError for a row that no database should hold, and what UNREADABLE names.
     """
     drops = [_remover(path) for path in resource.drop]
     ignores = [_remover(path) for path in resource.ignore]
     mapping = hashlib.blake2b(fingerprint.encode(), digest_size=4).hexdigest()
 
     def at_the_edge(row: msgspec.Raw | bytes) -> tuple[str, str]:
+        if memoryview(row).nbytes > LONGEST_ROW:
+            raise RecordError("unreadable-record", "It is longer than 1 MB")
         value = msgspec.json.decode(row)
         removed = [remove(value) for remove in drops]
         kept = msgspec.json.encode(value) if any(removed) else bytes(row)
         for ignore in ignores:
             ignore(value)
         counted = msgspec.json.encode(value, order="sorted")
+        if b"\\u0000" in counted and _NUL.search(counted):
+            raise RecordError("unreadable-record", "It has a NUL character, which no text may have")
         return kept.decode(), f"{mapping}:{hashlib.blake2b(counted, digest_size=16).hexdigest()}"
 
     return at_the_edge
+
+
+# Escaped by an odd number of backslashes: one behind a backslash of the text itself is not meant.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def _remover(path: str) -> Callable[[Any], bool]:

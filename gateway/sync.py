@@ -13,7 +13,7 @@ from gateway.connected import opened
 from gateway.connector import START, Page, Resource, Source
 from gateway.errors import PlanbridgeError, RecordError
 from gateway.mapping import Alias, Claim, Mapping
-from gateway.payload import Edge, edge
+from gateway.payload import UNREADABLE, Edge, edge
 from gateway.resolve import Outcome, resolve
 from gateway.store import registers, runs
 from gateway.store.database import Store
@@ -161,10 +161,10 @@ def decode(resource: Resource, page: Page, at_the_edge: Edge) -> Decoded:
     for n, raw in enumerate(page.rows):
         position = f"row {page.first_row + n}" if page.first_row is not None else ""
         try:
+            kept, hash = at_the_edge(raw)
             wire = decoder.decode(raw)
-            key = resource.key(wire)
-            rows.append(Row(wire, key, position, *at_the_edge(raw)))
-        except (msgspec.DecodeError, RecordError) as error:
+            rows.append(Row(wire, resource.key(wire), position, kept, hash))
+        except (*UNREADABLE, RecordError) as error:
             rejects.append(_unreadable(error, position, _kept(raw, at_the_edge)))
     return Decoded(rows, rejects)
 
@@ -173,14 +173,20 @@ def _kept(raw: msgspec.Raw | bytes, at_the_edge: Edge) -> str | None:
     """What may be kept of a row that is set aside: what the edge lets through; nothing where it cannot tell."""
     try:
         return at_the_edge(raw)[0]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (*UNREADABLE, RecordError):
         return None
 
 
 def _unreadable(error: Exception, position: str, kept: str | None) -> Reject:
-    if isinstance(error, RecordError):
-        return Reject(error.code, error.message, position=position, field=error.field, body=kept)
-    reason, _, path = str(error).partition(" - at `$.")
+    match error:
+        case RecordError():
+            return Reject(error.code, error.message, position=position, field=error.field, body=kept)
+        case UnicodeDecodeError():  # its own words quote the row
+            reason, path = "It has bytes that are not UTF-8", ""
+        case RecursionError():
+            reason, path = "It is nested deeper than any record", ""
+        case _:
+            reason, _, path = str(error).partition(" - at `$.")
     return Reject("unreadable-record", reason, position=position, field=path.rstrip("`"), body=kept)
 
 

@@ -12,6 +12,7 @@ from connectors.edfi.sink import WRITTEN
 from gateway.connector import START, Finding, Page, Resource
 from gateway.errors import PlanbridgeError, Unavailable
 from gateway.http import Http, Reply
+from gateway.payload import rows_of
 
 _LARGEST_PAGE = 500  # Ed-Fi: DefaultPageSizeLimit; a host may set another
 _SMALLEST_PARTITION = 5  # Ed-Fi: a partition has at least that many pages
@@ -219,7 +220,7 @@ def _after(reply: Reply) -> tuple[str, ...]:
 
 def _rows(resource: Resource, reply: Reply) -> Sequence[msgspec.Raw]:
     try:
-        rows = msgspec.json.decode(refusals.granted(reply).body, type=list[msgspec.Raw])
+        rows = rows_of(refusals.granted(reply).body)
     except msgspec.DecodeError:
         raise Unavailable("edfi-not-a-list", f"{reply.name} answered 200 without a list of records.") from None
     return without_identity_numbers(resource, rows)

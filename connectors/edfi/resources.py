@@ -169,6 +169,12 @@ def without_identity_numbers(resource: Resource, rows: Sequence[msgspec.Raw]) ->
 
 
 def _without(codes: str, row: msgspec.Raw) -> msgspec.Raw:
-    record: dict[str, Any] = msgspec.json.decode(row)
-    record[codes] = [code for code in record[codes] if not _IDENTITY_NUMBER.search(msgspec.json.encode(code))]
+    try:
+        record = msgspec.json.decode(row, type=dict[str, Any])
+        record[codes] = [code for code in record[codes] if not _IDENTITY_NUMBER.search(msgspec.json.encode(code))]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
+        return _WITHHELD  # such a number is in it, and not where it belongs
     return msgspec.Raw(msgspec.json.encode(record))
+
+
+_WITHHELD = msgspec.Raw(b'"withheld: it names a number that is never kept, in a place where none belongs"')

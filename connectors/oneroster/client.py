@@ -10,6 +10,7 @@ from connectors.oneroster.settings import SCOPE, OneRosterSettings
 from gateway.connector import START, Finding, Page, Resource
 from gateway.errors import ConfigError, PlanbridgeError, Unavailable
 from gateway.http import Http, Reply
+from gateway.payload import members_of, rows_of
 
 _CORE = "roster-core.readonly"
 # The service and the scope of each collection. # OneRoster 1.2 Rostering, Gradebook (assessment results profile)
@@ -165,11 +166,11 @@ def _rows(name: str, reply: Reply) -> list[msgspec.Raw]:
     """The rows of `{"<name>": [...]}`, undecoded. Another spelling of the name, or another name for the only list,
     will do. # OneRoster 1.2 3: envelopes, which servers often get wrong"""
     try:
-        body = msgspec.json.decode(reply.body, type=dict[str, msgspec.Raw])
+        body = members_of(reply.body)
         spelt = {key.casefold(): value for key, value in body.items()}
         lists = [value for value in body.values() if bytes(value).startswith(b"[")]
         found = body.get(name) or spelt.get(name.casefold()) or (lists[0] if len(lists) == 1 else msgspec.Raw(b'""'))
-        return msgspec.json.decode(found, type=list[msgspec.Raw] | None) or []
+        return [] if bytes(found) == b"null" else rows_of(found)
     except msgspec.DecodeError as error:
         raise ConfigError(
             "oneroster-envelope",
