@@ -1,12 +1,15 @@
 """How several claims become one entity: precedence, merge rules, what the losers said differently."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.schema import Kind
 
 Doc = dict[str, Any]
+Survivors = Mapping[str, Sequence[int]]
+"""Field -> connections, the one whose word counts most first."""
+NOBODY: Survivors = {}
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,11 @@ def in_order(claims: Sequence[Stated], precedence: Sequence[int]) -> list[Stated
     return sorted(claims, key=lambda c: (place[c.connection], c.rank, c.collection, c.record_key))
 
 
-def fold(kind: Kind, claims: Sequence[Stated]) -> Folded:
+def fold(kind: Kind, claims: Sequence[Stated], survivors: Survivors = NOBODY) -> Folded:
     """Merge claims that are in order of precedence. Fields nobody states are absent."""
     folded = Folded({})
     for name, merge in kind.merge.items():
-        stated = [claim for claim in claims if name in claim.values]
+        stated = speakers_of(name, claims, survivors)
         if not stated:
             continue
         if merge == "one":
@@ -55,9 +58,15 @@ def fold(kind: Kind, claims: Sequence[Stated]) -> Folded:
     return folded
 
 
-def winner(claims: Sequence[Stated], name: str) -> Stated | None:
-    """The claim whose word stands for a field: where its value comes from."""
-    return next((claim for claim in claims if name in claim.values), None)
+def speakers_of(name: str, claims: Sequence[Stated], survivors: Survivors = NOBODY) -> list[Stated]:
+    """The claims that state a field, the one whose word counts first: in their order, unless the district named
+    connections whose word counts more for this field."""
+    stated = [claim for claim in claims if name in claim.values]
+    first = survivors.get(name)
+    if first is None:
+        return stated
+    place = {connection: n for n, connection in enumerate(first)}
+    return sorted(stated, key=lambda claim: place.get(claim.connection, len(place)))
 
 
 def _same_connection(stated: Sequence[Stated]) -> list[Stated]:

@@ -13,7 +13,7 @@ from procrastinate.jobs import Status
 from gateway import clock, delivery, logs, sync
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.settings import Settings
-from gateway.store import blackouts, deliveries, registers, retention, runs, schedules
+from gateway.store import blackouts, deliveries, history, registers, retention, runs, schedules
 from gateway.store.database import APP_ROLE, DatabaseError, Store, Transaction, is_lost, raw
 from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Mode, Verdict
@@ -52,6 +52,23 @@ async def request_run(
         )
     await _defer(c, "run", f"connection/{connection.id}", district=district, run=run)
     return run
+
+
+async def request_undo(
+    store: Store, district: int, run: int, actor: Actor, because: str, *, mode: Mode = "publish"
+) -> int:
+    """Queue the undoing of a run and of every later one of its connection. Refused in a blackout, without a reason, or
+    where there is nothing to undo."""
+    if not because.strip() and mode == "publish":
+        raise Refused("reason-missing", "Undoing a run needs a reason.", "Give --reason.")
+    async with store.transaction(district) as c:
+        found = await history.undoable(c, run)
+        connection = await registers.connection(store, district, found.connection)
+        if mode == "publish":
+            await blackouts.refuse(c, connection.id, clock.now())
+            detail = {"because": because, "runs": found.runs}
+            await registers.log_act(c, district, actor, "undo", str(run), detail)
+        return await request_run(c, district, connection, actor, kind="undo", mode=mode, undoes=found.runs)
 
 
 def refuse_paused(connection: Connection) -> None:

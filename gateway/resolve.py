@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway import clock, guard
-from gateway.fold import Stated, fold, in_order
+from gateway.fold import NOBODY, Stated, fold, in_order
 from gateway.guard import CollectionCount, Guards, Hold
 from gateway.identity import (
     Identifiers,
@@ -18,7 +18,7 @@ from gateway.identity import (
     precedence,
 )
 from gateway.schema import KINDS, Kind
-from gateway.store import blackouts, changes, compare, limits, outcomes, registers, runs
+from gateway.store import blackouts, changes, compare, history, limits, outcomes, registers, runs
 from gateway.store.changes import CHUNK, ClaimRow, Waiting, Why, Word
 from gateway.store.database import Store, Transaction
 from gateway.store.outcomes import Previewed
@@ -39,10 +39,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Sources:
-    """The district's connections: in which order their word counts, and by which identifiers people match."""
+    """The district's connections: in which order their word counts (`survivors`: for single fields of a kind), and by
+    which identifiers people match."""
 
     order: tuple[int, ...]
     owners: dict[str, int]
+    survivors: dict[str, dict[str, list[int]]]
     identifiers: dict[int, Identifiers]
     district_key: bytes
 
@@ -116,6 +118,8 @@ async def _try(store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: W
             raise _RolledBack(work)
         state = "published" if waiting is None else "held"
         await outcomes.finish_run(c, attempt, state, work.stored(), publication, good=True)
+        if attempt.kind == "undo":
+            await history.mark_undone(c, attempt)
         if waiting is not None:
             await outcomes.add_holds(c, attempt, waiting.reasons, left_out)
             await outcomes.keep_preview(c, attempt, [one for one in waiting.preview if one.op == "removed"])
@@ -131,7 +135,7 @@ async def _publish(store: Store, c: Transaction, attempt: Attempt) -> tuple[dict
         return {}, None
     publication = await outcomes.open_publication(c, attempt)
     await changes.apply_records(c, attempt, everything=everything)
-    sources = await _sources(store, c, attempt)
+    sources = await sources_of(store, c, attempt.district, attempt.proposal)
     for kind in KINDS.values():
         await _resolve_kind(c, attempt, kind, sources, publication)
     return await outcomes.published_counts(c), publication
@@ -165,20 +169,22 @@ async def _compared(store: Store, attempt: Attempt, work: Work, reasons: Sequenc
     return Outcome("compared", stored)
 
 
-async def _sources(store: Store, c: Transaction, attempt: Attempt) -> Sources:
-    found = await registers.connections(store, attempt.district)
+async def sources_of(store: Store, c: Transaction, district: int, proposal: dict[str, Any] | None = None) -> Sources:
+    """The district's sources as they are set, or as a dry run supposes."""
+    found = await registers.connections(store, district)
     order = tuple(connection.id for connection in found)
-    owners = await registers.owners(c, attempt.district, list(order))
+    owners = await registers.owners(c, district, list(order))
     return Sources(
         order,
-        owners | (attempt.proposal or {}).get("systems_of_record", {}),
+        owners | (proposal or {}).get("systems_of_record", {}),
+        await registers.survivors(c),
         {
             connection.id: Identifiers(
                 connection.settings["student_identifier"], connection.settings["staff_identifier"]
             )
             for connection in found
         },
-        await registers.district_key(store, c, attempt.district),
+        await registers.district_key(store, c, district),
     )
 
 
@@ -235,7 +241,7 @@ async def _recognise(
 ) -> None:
     """Note the words by which new keys are recognised; all of them are compared at once, however many there are."""
     claims = await changes.claims_of_keys(c, kind.name, keys)
-    stated, _ = await _state(c, kind, claims)
+    stated, _ = await in_ids(c, kind, claims)
     by_key: dict[tuple[int, str], list[Stated]] = {}
     for claim, row in zip(stated, claims, strict=True):
         by_key.setdefault((row.connection, row.key), []).append(claim)
@@ -259,7 +265,7 @@ async def _publish_chunk(
     c: Transaction, attempt: Attempt, kind: Kind, sources: Sources, publication: int, first: int
 ) -> None:
     entities, claims = await changes.batch_claims(c, kind.name, first)
-    stated, missing = await _state(c, kind, claims)
+    stated, missing = await in_ids(c, kind, claims)
     grouped: dict[str, list[tuple[ClaimRow, Stated, list[Waiting]]]] = {entity: [] for entity in entities}
     for row, claim, waits in zip(claims, stated, missing, strict=True):
         grouped[row.entity or ""].append((row, claim, waits))
@@ -286,11 +292,8 @@ def _entity(
 ) -> tuple[dict[str, Any] | None, str | None, list[Waiting], set[tuple[int, str]]]:
     """Fold one entity: (doc or None, match word, what waits, differences)."""
     claims = [claim for _, claim, _ in members]
-    first = fold(kind, in_order(claims, sources.order)).doc
-    collection = collection_of(kind, first)
-    owner = sources.owners.get(collection or "")
-    ordered = in_order(claims, precedence(owner, sources.order))
-    folded = fold(kind, ordered)
+    owner, ordered = by_precedence(kind, claims, sources)
+    folded = fold(kind, ordered, sources.survivors.get(kind.name, NOBODY))
     speaks = owner if any(claim.connection == owner for claim in claims) else None
     waits = [w for row, _, ws in members for w in ws if speaks is None or row.connection == speaks]
     if not _anchored(kind, claims, sources):
@@ -310,6 +313,13 @@ def _entity(
     return folded.doc, _published_word(kind, ordered, folded.doc, sources), waits, folded.differences
 
 
+def by_precedence(kind: Kind, claims: Sequence[Stated], sources: Sources) -> tuple[int | None, list[Stated]]:
+    """The connection that may publish this entity, if only one may, and the claims in the order their word counts."""
+    collection = collection_of(kind, fold(kind, in_order(claims, sources.order)).doc)
+    owner = sources.owners.get(collection or "")
+    return owner, in_order(claims, precedence(owner, sources.order))
+
+
 def _anchored(kind: Kind, claims: Sequence[Stated], sources: Sources) -> bool:
     """Whether a connection that may publish this entity has the entity's own record."""
     collection = collection_of(kind, fold(kind, in_order(claims, sources.order)).doc)
@@ -326,7 +336,7 @@ def _published_word(kind: Kind, ordered: Sequence[Stated], doc: dict[str, Any], 
     return match_word(kind, own, sources.identifiers[leading])
 
 
-async def _state(c: Transaction, kind: Kind, claims: Sequence[ClaimRow]) -> tuple[list[Stated], list[list[Waiting]]]:
+async def in_ids(c: Transaction, kind: Kind, claims: Sequence[ClaimRow]) -> tuple[list[Stated], list[list[Waiting]]]:
     """Put entity ids where sources wrote keys; a key that denotes nothing published is left out and listed."""
     wanted = {
         (row.connection, reference.kind, key)

@@ -1,12 +1,25 @@
 """Commands about what makes a run wait: guards, blackouts."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from gateway import clock
-from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, As, Because, District, Json, Role, actor, gateway, run, show
+from gateway.cli.output import (
+    DEFAULT_DISTRICT,
+    STDOUT,
+    As,
+    Because,
+    District,
+    Json,
+    Role,
+    actor,
+    gateway,
+    moment,
+    run,
+    show,
+)
 from gateway.errors import ConfigError
 from gateway.guard import EVERY, Limits
 from gateway.store import blackouts as stored_blackouts
@@ -15,7 +28,7 @@ from gateway.store import limits, registers
 guards = typer.Typer(help="How much a run may change before it waits for a person.", no_args_is_help=True)
 blackouts = typer.Typer(help="When nothing may be published or delivered.", invoke_without_command=True)
 
-Until = Annotated[datetime, typer.Option("--until", help="End, UTC unless it says otherwise.")]
+Until = Annotated[datetime, typer.Option("--until", parser=moment, help="End, UTC unless it says otherwise.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -117,10 +130,10 @@ def guards_allow(
                 collection, field, value = _limit(pair)
                 if value is not None:
                     wanted.setdefault(collection, {})[field] = value
-            await limits.allow(g.store, g.district, found.id, wanted, in_utc(until), because, actor(as_, role))
+            await limits.allow(g.store, g.district, found.id, wanted, until, because, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"Allowed for {name} until {in_utc(until):%Y-%m-%d %H:%M} UTC.")
+    STDOUT.print(f"Allowed for {name} until {until:%Y-%m-%d %H:%M} UTC.")
 
 
 def _limit(pair: str) -> tuple[str, str, float | None]:
@@ -134,11 +147,6 @@ def _limit(pair: str) -> tuple[str, str, float | None]:
     raise ConfigError(
         "limits-invalid", f"{pair!r} is no limit.", "Give it as collection.limit=value, for instance users.removed=0.2."
     )
-
-
-def in_utc(moment: datetime) -> datetime:
-    """A moment as typed; without a zone it is meant in UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 @blackouts.callback()
@@ -156,7 +164,7 @@ def blackouts_list(context: typer.Context, district: District = DEFAULT_DISTRICT
 
 @blackouts.command("add")
 def blackouts_add(
-    begin: Annotated[datetime, typer.Option("--from", help="Begin, UTC unless it says otherwise.")],
+    begin: Annotated[datetime, typer.Option("--from", parser=moment, help="Begin, UTC unless it says otherwise.")],
     until: Until,
     name: Annotated[str | None, typer.Option("--connection", help="Only this one; else all of the district.")] = None,
     because: Because = "",
@@ -169,12 +177,10 @@ def blackouts_add(
     async def work() -> int:
         async with gateway(district) as g:
             one = (await registers.connection(g.store, g.district, name)).id if name else None
-            return await stored_blackouts.add(
-                g.store, g.district, one, in_utc(begin), in_utc(until), because, actor(as_, role)
-            )
+            return await stored_blackouts.add(g.store, g.district, one, begin, until, because, actor(as_, role))
 
     number = run(work())
-    STDOUT.print(f"Blackout {number}: from {in_utc(begin):%Y-%m-%d %H:%M} to {in_utc(until):%Y-%m-%d %H:%M} UTC.")
+    STDOUT.print(f"Blackout {number}: from {begin:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC.")
 
 
 @blackouts.command("end")

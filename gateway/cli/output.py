@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.errors import PlanbridgeError
+from gateway.errors import ConfigError, PlanbridgeError
 from gateway.settings import Settings
 from gateway.store import registers
 from gateway.store.database import Store
@@ -102,6 +102,17 @@ def plain(value: Any) -> str:
     if isinstance(value, datetime | date):
         return value.isoformat()
     return str(value)
+
+
+def moment(text: str) -> datetime:
+    """A date or time as typed (ISO 8601); without a zone it is meant in UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            "time-unreadable", f"{text!r} is no date or time.", "Write it as 2027-06-30 or 2027-06-30T18:00-05:00."
+        ) from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def error_document(error: PlanbridgeError) -> dict[str, Any]:

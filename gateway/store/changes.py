@@ -471,9 +471,11 @@ async def clear_waiting(c: AsyncConnection, kind: str) -> None:
     )
     await c.execute(
         text(
-            "DELETE FROM difference d USING touched t JOIN link l ON l.connection_id = t.connection_id "
-            "AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done "
-            "AND d.kind = :kind AND d.entity_id = l.entity_id"
+            "DELETE FROM difference d USING ("
+            "  SELECT l.entity_id FROM touched t JOIN link l ON l.connection_id = t.connection_id "
+            "  AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done "
+            "  UNION SELECT entity_id FROM orphan WHERE kind = :kind) e "
+            "WHERE d.kind = :kind AND d.entity_id = e.entity_id"
         ),
         {"kind": kind},
     )

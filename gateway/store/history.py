@@ -1,13 +1,75 @@
 """What was: what a run changed or would change, how an entity stood on a day, what may be undone."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.errors import ConfigError, Refused
+from gateway.store.changes import ClaimRow
 from gateway.store.database import Store
+from gateway.store.registers import pause_in
+from gateway.store.runs import Attempt
+
+
+@dataclass(frozen=True)
+class Undoable:
+    """A run and every later one of its connection that published something: they go together."""
+
+    connection: int
+    runs: tuple[int, ...]
+
+
+async def undoable(c: AsyncConnection, run: int) -> Undoable:
+    """What undoing this run undoes. Refused where it published nothing, or was undone before."""
+    found = (
+        await c.execute(text("SELECT connection_id, publication, undone_by FROM run WHERE id = :run"), {"run": run})
+    ).one_or_none()
+    if found is None:
+        raise ConfigError("run-unknown", f"There is no run {run}.", "`planbridge runs` lists them.")
+    if found.publication is None or found.undone_by is not None:
+        why = f"was undone by run {found.undone_by}" if found.undone_by else "published nothing"
+        raise Refused("nothing-to-undo", f"Run {run} {why}.", "`planbridge runs` shows what each run published.")
+    later = await c.execute(
+        text(
+            "SELECT id FROM run WHERE connection_id = :connection AND id >= :run AND publication IS NOT NULL "
+            "ORDER BY id"
+        ),
+        {"connection": found.connection_id, "run": run},
+    )
+    return Undoable(found.connection_id, tuple(later.scalars()))
+
+
+async def mark_undone(c: AsyncConnection, attempt: Attempt) -> None:
+    """In the transaction that undoes: the undone runs name the undoing one, and their connection waits for a person,
+    or its next pull would publish the same again."""
+    values = {"run": attempt.run, "undone": list(attempt.undoes), "first": min(attempt.undoes)}
+    # What an undone undoing had taken back is in force again.
+    await c.execute(text("UPDATE run SET undone_by = NULL WHERE undone_by = ANY(:undone) AND id < :first"), values)
+    await c.execute(text("UPDATE run SET undone_by = :run WHERE id = ANY(:undone) AND undone_by IS NULL"), values)
+    undone = f"run {attempt.undoes[0]}" if len(attempt.undoes) == 1 else f"runs {attempt.undoes[0]} and later"
+    await pause_in(c, attempt.connection, "undo", f"{undone} of it were undone by run {attempt.run}.")
+
+
+async def compensations(store: Store, district: int, undo: int) -> list[dict[str, Any]]:
+    """Deliveries made since the first undone run, of plans whose student the undo changed: to be sent again."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "WITH undone AS (SELECT min(r.started_at) AS since FROM run r WHERE r.undone_by = :undo), "
+                "moved AS MATERIALIZED (SELECT DISTINCT h.entity_id FROM change h "
+                "  JOIN publication p ON p.id = h.publication WHERE p.run_id = :undo AND h.kind = 'person') "
+                "SELECT DISTINCT CAST(d.plan_id AS text) AS plan, n.name AS destination, max(d.version) AS version "
+                "FROM delivery d JOIN plan l ON l.id = d.plan_id JOIN moved m ON m.entity_id = l.student_id "
+                "JOIN connection n ON n.id = d.connection_id, undone u "
+                "WHERE d.state = 'delivered' AND d.finished_at >= u.since GROUP BY 1, 2 ORDER BY 1, 2"
+            ),
+            {"undo": undo},
+        )
+        return [dict(row._mapping) for row in rows]
 
 
 async def previewed(store: Store, district: int, run: int, limit: int) -> list[dict[str, Any]]:
@@ -98,3 +160,65 @@ async def changes_of(store: Store, district: int, kind: str, entity: str) -> lis
             {"kind": kind, "entity": entity},
         )
         return [dict(row._mapping) for row in rows]
+
+
+@dataclass(frozen=True)
+class ClaimOrigin:
+    """A live claim, and what is known of the record and the run it comes from; `body` is None once it was purged."""
+
+    claim: ClaimRow
+    run: int
+    mapping: str | None
+    fetched_at: datetime | None
+    method: str
+    body: str | None
+
+
+async def claims_about(c: AsyncConnection, kind: str, entity: str) -> tuple[dict[str, Any] | None, list[ClaimOrigin]]:
+    """An entity as published (None where it is not) and every live claim about it."""
+    doc = await c.scalar(
+        text("SELECT doc FROM entity WHERE kind = :kind AND id = CAST(:entity AS uuid)"),
+        {"kind": kind, "entity": entity},
+    )
+    rows = await c.execute(
+        text(
+            "SELECT c.connection_id, c.key, c.collection, c.record_key, c.rank, c.anchor, c.stated, c.run_id, "
+            "  r.mapping, o.fetched_at, l.method, o.body FROM link l "
+            "JOIN claim c ON c.connection_id = l.connection_id AND c.kind = l.kind AND c.key = l.key "
+            "JOIN run r ON r.id = c.run_id LEFT JOIN record o ON o.connection_id = c.connection_id "
+            "  AND o.collection = c.collection AND o.key = c.record_key "
+            "WHERE l.kind = :kind AND l.entity_id = CAST(:entity AS uuid) AND l.method <> 'alias' "
+            "AND c.same_as IS NULL ORDER BY c.connection_id, c.rank, c.collection, c.record_key"
+        ),
+        {"kind": kind, "entity": entity},
+    )
+    return doc, [ClaimOrigin(ClaimRow(entity, *row[:7]), *row[7:]) for row in rows]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Changes in the order of their publication, and the place to go on from."""
+
+    changes: list[dict[str, Any]]
+    place: tuple[str, int]
+
+
+BEGINNING = ("0", 0)
+
+
+async def changes_since(store: Store, district: int, place: tuple[str, int] = BEGINNING, limit: int = 1000) -> Feed:
+    """What was published since a place: kind, entity, op, publication. Nothing is ever skipped: what a transaction
+    still under way will publish comes later, also where younger ones were faster."""
+    async with store.transaction(district) as c:
+        rows = (
+            await c.execute(
+                text(
+                    "SELECT CAST(xid AS text) AS xid, seq, kind, CAST(entity_id AS text) AS entity, op, publication "
+                    "FROM change WHERE (xid, seq) > (CAST(:xid AS xid8), :seq) "
+                    "AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY change.xid, seq LIMIT :limit"
+                ),
+                {"xid": place[0], "seq": place[1], "limit": limit},
+            )
+        ).all()
+    found = [{"kind": r.kind, "entity": r.entity, "op": r.op, "publication": r.publication} for r in rows]
+    return Feed(found, (rows[-1].xid, rows[-1].seq) if rows else place)

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError, Refused
+from gateway.schema import KINDS
 from gateway.store.database import Store
 
 RECORD_COLLECTIONS = (
@@ -195,6 +197,37 @@ async def set_system_of_record(store: Store, district: int, collection: str, con
         )
         await c.execute(text("UPDATE district SET resolve_all = true WHERE id = :id"), {"id": district})
         await log_act(c, district, actor, "system-of-record", collection, {"connection": connection})
+
+
+async def survivors(c: AsyncConnection) -> dict[str, dict[str, list[int]]]:
+    """Kind -> field -> connections whose word counts more for this field, the first one most."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for row in await c.execute(text("SELECT kind, field, connections FROM survivorship ORDER BY 1, 2")):
+        found.setdefault(row.kind, {})[row.field] = list(row.connections)
+    return found
+
+
+async def set_survivors(
+    store: Store, district: int, kind: str, field: str, connections: Sequence[int], actor: Actor
+) -> None:
+    """Say whose word counts for a field (nobody named: the usual order); takes effect with the next run of any
+    connection. ConfigError where there is no such field, or its values are not chosen but collected."""
+    merge = KINDS[kind].merge.get(field) if kind in KINDS else None
+    if merge not in ("one", "owned"):
+        raise ConfigError(
+            "field-unknown",
+            f"{kind}.{field} has no one source that could be chosen.",
+            "Name it as kind.field, for instance person.email.",
+        )
+    async with store.transaction(district) as c:
+        values = {"district": district, "kind": kind, "field": field, "connections": json.dumps(list(connections))}
+        await c.execute(text("DELETE FROM survivorship WHERE kind = :kind AND field = :field"), values)
+        if connections:
+            await c.execute(
+                text("INSERT INTO survivorship VALUES (:district, :kind, :field, CAST(:connections AS json))"), values
+            )
+        await c.execute(text("UPDATE district SET resolve_all = true WHERE id = :district"), values)
+        await log_act(c, district, actor, "survivorship", f"{kind}.{field}", {"connections": list(connections)})
 
 
 async def owners(c: AsyncConnection, district: int, order: list[int]) -> dict[str, int]:

@@ -64,6 +64,7 @@ ALTER TABLE link ADD since bigint;
 UPDATE link SET since = run_id;
 ALTER TABLE link ALTER since SET NOT NULL;
 CREATE INDEX ON link (since);
+CREATE INDEX ON change (xid, seq);
 CREATE TABLE link_history (
     district_id int NOT NULL,
     connection_id int NOT NULL,
@@ -101,6 +102,15 @@ CREATE TABLE blackout (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- Whose word counts for one field, where that is not the order of the connections.
+CREATE TABLE survivorship (
+    district_id int NOT NULL REFERENCES district ON DELETE CASCADE,
+    kind text COLLATE "C" NOT NULL,
+    field text COLLATE "C" NOT NULL,
+    connections json NOT NULL,
+    PRIMARY KEY (district_id, kind, field)
+);
+
 -- Limits that a person lifted for a while, with a reason: an announced year change, a merger of schools.
 CREATE TABLE allowance (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -118,6 +128,6 @@ CREATE TABLE allowance (
 def upgrade() -> None:
     adding.apply(
         STATEMENTS,
-        districts=("claim_history", "link_history", "preview", "blackout", "allowance"),
+        districts=("claim_history", "link_history", "preview", "blackout", "survivorship", "allowance"),
         kept=("claim_history", "link_history"),
     )
