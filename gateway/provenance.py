@@ -41,7 +41,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Why:
+class Provenance:
     """One field of an entity: its value as published, where it comes from, and who says something else or the same."""
 
     field: str
@@ -51,7 +51,7 @@ class Why:
     others: tuple[Origin, ...]
 
 
-async def why(store: Store, district: int, kind: str, entity: str, field: str | None = None) -> list[Why]:
+async def why(store: Store, district: int, kind: str, entity: str, field: str | None = None) -> list[Provenance]:
     """Every field of a published entity, or one. ConfigError where there is no such entity or field."""
     if kind not in KINDS:
         raise ConfigError("kind-unknown", f"There is no kind {kind!r}.", f"Choose one of {', '.join(KINDS)}.")
@@ -72,7 +72,7 @@ async def why(store: Store, district: int, kind: str, entity: str, field: str | 
         count = len(stated) if KINDS[kind].merge.get(name) == "union" else 1
         because = _because(name, stated, owner, survivors)
         found.append(
-            Why(name, doc[name], because, tuple(o for _, o in told[:count]), tuple(o for _, o in told[count:]))
+            Provenance(name, doc[name], because, tuple(o for _, o in told[:count]), tuple(o for _, o in told[count:]))
         )
     return found
 

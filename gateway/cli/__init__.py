@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (service, connections, runs, guards, schedules, plans, demo, history):
+for part in (service, connections, runs, guards, history, schedules, plans, demo):
     part.register(app)
 
 

@@ -133,7 +133,7 @@ def why(
 ) -> None:
     """Say where each value of an entity comes from, and what other sources say."""
 
-    async def look() -> list[provenance.Why]:
+    async def look() -> list[provenance.Provenance]:
         async with gateway(district) as g:
             return await provenance.why(g.store, g.district, kind, id, field)
 
