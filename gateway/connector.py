@@ -19,7 +19,8 @@ class Resource:
 
     `drop` names what planning never needs: it is removed before anything is stored. `ignore` names what is
     stored but is not a change (a refresh time, an entity tag). Both are paths: `password`,
-    `userProfiles[].credentials`, or `**.link` for a name at any depth.
+    `userProfiles[].credentials`, or `**.link` for a name at any depth. `closed` names objects that may hold anything:
+    of each only the members that an override reads are kept.
     `wire` is decoded strictly; unknown fields are skipped but stay in the stored payload.
     """
 
@@ -27,6 +28,7 @@ class Resource:
     wire: type
     key: Callable[[Any], str]
     drop: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     inactive: Callable[[Any], bool] | None = None
     beyond_roster: bool = False
@@ -46,7 +48,8 @@ class Page:
     """One page as it came. `next` lists the cursors this page makes known: none at the end, many where the
     server told the total, so that they can be pulled side by side. `total` is what the server claims.
 
-    `first_row` is the number of the first row in its file, for messages. `absent` is the reason why the
+    For messages: `first_row` is the number of the first row in its file, or `positions` says where each row stood.
+    `absent` is the reason why the
     collection is not served at all (not granted, not in the standard, not in the manifest): it is then
     reported and left as it is, never emptied.
     """
@@ -55,8 +58,15 @@ class Page:
     next: tuple[str, ...] = ()
     total: int | None = None
     first_row: int | None = None
+    positions: Sequence[str] = ()
     unreadable: Sequence[Unreadable] = ()
     absent: str = ""
+
+    def position(self, n: int) -> str:
+        """Where the row at index `n` stood; empty where that is not known."""
+        if self.positions:
+            return self.positions[n]
+        return f"row {self.first_row + n}" if self.first_row is not None else ""
 
 
 class Source(Protocol):

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from gateway import registry
+from gateway import codes
+from gateway.codes import Codes
 from gateway.connected import opened
 from gateway.connector import Document, Loss, Receipt
 from gateway.errors import ConfigError, Refused
@@ -42,7 +43,8 @@ async def preview(store: Store, district: int, plan: str, destination: str, numb
     async with store.transaction(district) as c:
         version = await stored.version(c, plan, number)
         profile = await deliveries.profile(c, connection.id)
-    return await _compose(store, connection, version, profile)
+        opened_codes = await codes.opened(c, connection)
+    return await _compose(store, connection, version, profile, opened_codes)
 
 
 async def request(
@@ -72,7 +74,8 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
     async with store.transaction(district) as c:
         version = await stored.version(c, delivery.plan, delivery.version)
         profile = await deliveries.profile(c, connection.id)
-    made = await _compose(store, connection, version, profile)
+        opened_codes = await codes.opened(c, connection)
+    made = await _compose(store, connection, version, profile, opened_codes)
     async with opened(store, connection) as (connector, settings, http):
         assert connector.open_sink is not None
         sink = await connector.open_sink(settings, http)
@@ -131,9 +134,9 @@ def fingerprint(document: Document) -> str:
 
 
 async def _compose(
-    store: Store, connection: Connection, version: StoredVersion, profile: dict[str, Any] | None
+    store: Store, connection: Connection, version: StoredVersion, profile: dict[str, Any] | None, by: Codes
 ) -> Preview:
-    mapping = registry.mapping(connection.connector)
+    mapping = by.mapping
     if mapping.outbound is None or mapping.profile is None:
         raise ConfigError(
             "not-a-destination",
@@ -142,7 +145,8 @@ async def _compose(
         )
     plan = Plan.model_validate(json.loads(version.content))
     parties = await _parties(store, connection, version.plan, plan)
-    documents, losses = mapping.outbound(plan, parties, mapping.profile.model_validate(profile or {}), mapping.codes())
+    shown = mapping.profile.model_validate(profile or {})
+    documents, losses = mapping.outbound(plan, parties, shown, by.crosswalks.fresh())
     return Preview(version.version, version.sha256, documents, losses)
 
 

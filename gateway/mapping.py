@@ -54,12 +54,26 @@ class Row:
     note: str = ""
 
 
+Missed = tuple[str, str, str, str]
+"""What of a record did not come into its claims: why (unmapped, defaulted, override), the crosswalk or the field, the
+code, what stands in its place."""
+
+OUTWARD = "out_"
+"""A table whose name begins so is read the other way: from a word of the common schema to a code of the target."""
+
+
 @dataclass
 class Crosswalks:
-    """The code tables of one mapping; whatever a table does not know is counted, never guessed."""
+    """The code tables of one mapping; whatever a table does not know is counted, never guessed.
+
+    `defaults` holds the word a district chose for whatever a table does not know. `unmapped` counts what got no word;
+    `missed` lists what the record being mapped met: (unmapped or defaulted, table, code, the default).
+    """
 
     tables: dict[str, dict[str, Row]]
+    defaults: dict[str, str] = field(default_factory=dict)
     unmapped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    missed: list[Missed] = field(default_factory=list)
 
     @classmethod
     def load(cls, folder: Path) -> "Crosswalks":
@@ -72,27 +86,51 @@ class Crosswalks:
 
     def translate(self, table: str, code: str) -> str | None:
         """The common schema's word for `code`, or None: then it is counted unless the table says `none`."""
-        row = self.tables[table].get(code) or self.tables[table].get(code.strip().casefold())
-        if row is None:
+        row = self.find(table, code)
+        if row is not None:
+            return row.target or None
+        default = self.defaults.get(table)
+        if default is None:
             self.unmapped[table, code] += 1
-            return None
-        return row.target or None
+        self.missed.append(("unmapped" if default is None else "defaulted", table, code, default or ""))
+        return default
+
+    def find(self, table: str, code: str) -> Row | None:
+        """The line for a code as it stands, else for it in lower case; nothing is counted."""
+        return self.tables[table].get(code) or self.tables[table].get(code.strip().casefold())
+
+    def with_own(self, rows: Iterable[tuple[str, Row]], defaults: Table[str, str]) -> "Crosswalks":
+        """These tables with a district's own lines, (table, line), laid over them, and its defaults."""
+        tables = {name: dict(lines) for name, lines in self.tables.items()}
+        for table, row in rows:
+            tables[table][row.source] = row
+        return Crosswalks(tables, dict(defaults))
+
+    def fresh(self) -> "Crosswalks":
+        """The same tables with nothing counted yet."""
+        return Crosswalks(self.tables, self.defaults)
 
     def fingerprint(self) -> str:
-        """Changes whenever any line changes, so that records are mapped again."""
-        lines = msgspec.json.encode({name: sorted(map(repr, rows.values())) for name, rows in self.tables.items()})
-        return hashlib.sha256(lines).hexdigest()[:16]
+        """Changes whenever any line or default changes, so that records are mapped again."""
+        lines: dict[str, Any] = {name: sorted(map(repr, rows.values())) for name, rows in self.tables.items()}
+        if self.defaults:
+            lines[""] = sorted(self.defaults.items())
+        return hashlib.sha256(msgspec.json.encode(lines)).hexdigest()[:16]
+
+
+def row(source: str, target: str, match: str, note: str = "") -> Row:
+    """A line of a crosswalk. ConfigError when it contradicts itself."""
+    if match not in ("exact", "narrower", "broader", "none") or (match == "none") != (not target):
+        raise ConfigError(
+            "crosswalk-line",
+            f"The crosswalk line for source code {source!r} has match {match!r} and target {target!r}.",
+            "Use exact, narrower or broader with a target, or none without one.",
+        )
+    return Row(source, target, match, note)  # type: ignore[arg-type]
 
 
 def _row(line: dict[str, str]) -> Row:
-    match = line.get("match") or "exact"
-    if match not in ("exact", "narrower", "broader", "none") or (match == "none") != (not line["target"]):
-        raise ConfigError(
-            "crosswalk-line",
-            f"The crosswalk line for source code {line['source']!r} has match {match!r} and target {line['target']!r}.",
-            "Use exact, narrower or broader with a target, or none without one.",
-        )
-    return Row(line["source"], line["target"], match, line.get("note") or "")  # type: ignore[arg-type]
+    return row(line["source"], line["target"], line.get("match") or "exact", line.get("note") or "")
 
 
 Inbound = Callable[[Any, Crosswalks], Iterable[Statement]]
@@ -124,6 +162,8 @@ class Mapping:
     inbound: Table[type, Inbound]
     crosswalks: Path
     outbound: "Outbound | None" = None
+    outward: str = ".+"
+    """What a target's own codes look like, as a regular expression: checked where a district names one."""
     profile: type[BaseModel] | None = None
     """The delivery profile: what a destination gets to see. Its defaults send as little as possible."""
 

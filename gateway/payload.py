@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -56,14 +56,16 @@ def _parts(text: bytes) -> Iterator[bytes]:
 Edge = Callable[[msgspec.Raw | bytes], tuple[str, str]]
 
 
-def edge(resource: Resource, fingerprint: str) -> Edge:
+def edge(resource: Resource, fingerprint: str, named: Collection[tuple[str, str]] = ()) -> Edge:
     """A function from a row's bytes to (what is kept as JSON text, hash of what counts as a change).
 
+    `named` holds the members of closed objects that are kept all the same: (object, member).
     The hash is `<mapping>:<record>`. When the mapping (`fingerprint`) changes, every record is mapped again, and it
     can be told from a change at the source. What the resource ignores is left out: a refresh time is not a change.
     The function raises RecordError for a row that no database should hold, and what UNREADABLE names.
     """
     drops = [_remover(path) for path in resource.drop]
+    drops += [_closer(name, {member for of, member in named if of == name}) for name in resource.closed]
     ignores = [_remover(path) for path in resource.ignore]
     mapping = hashlib.blake2b(fingerprint.encode(), digest_size=4).hexdigest()
 
@@ -95,6 +97,21 @@ def _remover(path: str) -> Callable[[Any], bool]:
         return lambda value: _remove_everywhere(value, name)
     steps = path.split(".")
     return lambda value: _remove(value, steps)
+
+
+def _closer(name: str, members: set[str]) -> Callable[[Any], bool]:
+    """Remove an object but for some of its members; True if anything was removed."""
+
+    def close(value: Any) -> bool:
+        if not isinstance(value, dict) or name not in value:
+            return False
+        inner = value.pop(name)
+        if isinstance(inner, dict) and (kept := {member: inner[member] for member in inner if member in members}):
+            value[name] = kept
+            return len(kept) < len(inner)
+        return True
+
+    return close
 
 
 def _remove(value: Any, steps: list[str]) -> bool:

@@ -79,7 +79,7 @@ class FileSource:
             unreadable = table.page().unreadable
         said = f"{name}.csv: listed as bulk, header understood"
         if table.extra:
-            fate = "dropped" if "metadata" in RESOURCES[name].drop else "kept as metadata"
+            fate = "dropped" if "metadata" in RESOURCES[name].closed else "kept as metadata"
             said += f", columns unknown to OneRoster ({fate}): {', '.join(table.extra)}"
         if unreadable:
             return Finding(False, f"{said}, {unreadable[0].position} cannot be read.", unreadable[0].reason)

@@ -213,12 +213,13 @@ class AssessmentResult(Record, frozen=True, kw_only=True):
     missing: Flag = None
 
 
-def _resource(name: str, wire: type[Record], *drop: str) -> Resource:
+def _resource(name: str, wire: type[Record], *drop: str, closed: tuple[str, ...] = ()) -> Resource:
     return Resource(
         name,
         wire,
         key=lambda record: record.sourcedId,
         drop=drop,
+        closed=closed,
         ignore=("dateLastModified",),  # some servers write the time of their own refresh into it
         inactive=is_deleted,
     )
@@ -234,7 +235,9 @@ _SOCIAL_SECURITY = tuple(
     for name in ("ssn", "social security number", "socialsecuritynumber", "social_security_number")
 )
 
-# Metadata about a person may hold anything (a locker combination, a social security number), so none is kept.
+# Metadata about a person may hold anything (a locker combination, a social security number), so none is kept but
+# what a district reads by name.
+_METADATA = ("metadata",)
 RESOURCES = {
     resource.name: resource
     for resource in (
@@ -242,22 +245,22 @@ RESOURCES = {
         _resource("academicSessions", AcademicSession),
         _resource("courses", Course),
         _resource("classes", Class),
-        _resource("users", User, "password", "userProfiles", "metadata", *_SOCIAL_SECURITY),
-        _resource("roles", UserRole, "metadata"),
+        _resource("users", User, "password", "userProfiles", *_SOCIAL_SECURITY, closed=_METADATA),
+        _resource("roles", UserRole, closed=_METADATA),
         _resource(
             "demographics",
             Demographics,
             "countryOfBirthCode",
             "stateOfBirthAbbreviation",
             "cityOfBirth",
-            "metadata",
+            closed=_METADATA,
         ),
-        _resource("enrollments", Enrollment, "metadata"),
+        _resource("enrollments", Enrollment, closed=_METADATA),
         _resource("categories", Category),
         _resource("lineItems", LineItem),
-        _resource("results", Result, "metadata"),
+        _resource("results", Result, closed=_METADATA),
         _resource("assessmentLineItems", AssessmentLineItem),
-        _resource("assessmentResults", AssessmentResult, "metadata"),
+        _resource("assessmentResults", AssessmentResult, closed=_METADATA),
     )
 }
 """Every collection by name, parents before children."""

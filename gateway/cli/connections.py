@@ -156,7 +156,9 @@ def kept(kind: Connector) -> list[dict[str, str]]:
         {
             "collection": resource.name,
             "read": ", ".join(field.encode_name for field in msgspec.structs.fields(resource.wire)),
-            "dropped": ", ".join(resource.drop),
+            "dropped": ", ".join(
+                [*resource.drop, *(f"{name} (but what an override reads)" for name in resource.closed)]
+            ),
         }
         for resource in kind.resources
     ]

@@ -102,16 +102,16 @@ _END = (
     "INSERT INTO claim_history (district_id, connection_id, collection, record_key, n, kind, key, same_as, anchor, "
     "  rank, stated, run_id, ended_by) SELECT c.district_id, c.connection_id, c.collection, c.record_key, c.n, c.kind, "
     "  c.key, c.same_as, c.anchor, c.rank, c.stated, c.run_id, CAST(:run AS bigint) FROM c",
-    "INSERT INTO record_history (district_id, connection_id, collection, key, hash, body, run_id, fetched_at, since, "
-    "  ended_by) SELECT r.district_id, r.connection_id, r.collection, r.key, r.hash, r.body, r.run_id, r.fetched_at, "
-    "  r.since, :run FROM record r JOIN changed x "
+    "INSERT INTO record_history (district_id, connection_id, collection, key, hash, body, left_out, run_id, "
+    "  fetched_at, since, ended_by) SELECT r.district_id, r.connection_id, r.collection, r.key, r.hash, r.body, "
+    "  r.left_out, r.run_id, r.fetched_at, r.since, :run FROM record r JOIN changed x "
     "ON r.connection_id = :connection AND r.collection = x.collection AND r.key = x.key",
     "DELETE FROM record r USING changed x WHERE r.connection_id = :connection "
     "AND r.collection = x.collection AND r.key = x.key",
 )
 _BEGIN = (
-    "INSERT INTO record (district_id, connection_id, collection, key, hash, body, run_id, since) "
-    "SELECT :district, :connection, x.collection, x.key, s.hash, s.body, :run, :run FROM changed x "
+    "INSERT INTO record (district_id, connection_id, collection, key, hash, body, left_out, run_id, since) "
+    "SELECT :district, :connection, x.collection, x.key, s.hash, s.body, s.left_out, :run, :run FROM changed x "
     "JOIN staged s ON s.run_id = :run AND s.page = x.page AND s.place = x.place WHERE x.op <> 'gone'",
     "INSERT INTO claim SELECT :district, :connection, x.collection, x.key, a.n, a.j->>0, a.j->>1, a.j->>2, "
     "  CAST(a.j->>3 AS boolean), CAST(a.j->>4 AS int), a.j->5, :run "
@@ -125,9 +125,9 @@ _KEEP_LINKS = (
 )
 # What an undo brings back keeps the run that stated it; `since` says from when on it is in force again.
 _RESTORE = (
-    "INSERT INTO record (district_id, connection_id, collection, key, hash, body, run_id, fetched_at, since) "
-    "SELECT h.district_id, h.connection_id, h.collection, h.key, h.hash, h.body, h.run_id, h.fetched_at, :run "
-    "FROM changed x JOIN record_history h ON h.connection_id = :connection AND h.ended_by = x.restored_from "
+    "INSERT INTO record (district_id, connection_id, collection, key, hash, body, left_out, run_id, fetched_at, since) "
+    "SELECT h.district_id, h.connection_id, h.collection, h.key, h.hash, h.body, h.left_out, h.run_id, h.fetched_at, "
+    "  :run FROM changed x JOIN record_history h ON h.connection_id = :connection AND h.ended_by = x.restored_from "
     "  AND h.collection = x.collection AND h.key = x.key WHERE x.op <> 'gone'",
     "INSERT INTO claim (district_id, connection_id, collection, record_key, n, kind, key, same_as, anchor, rank, "
     "  stated, run_id) "

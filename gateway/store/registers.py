@@ -41,7 +41,8 @@ class Actor:
 
 @dataclass(frozen=True)
 class Connection:
-    """A configured system. `settings` holds no secret; `secrets` are opened only to talk to it."""
+    """A configured system. `settings` holds no secret; `secrets` are opened only to talk to it. `wires` says as which
+    wire record its last pull read each collection."""
 
     id: int
     district: int
@@ -52,6 +53,7 @@ class Connection:
     paused_because: str | None
     paused_code: str | None
     shadow: bool
+    wires: dict[str, str]
 
     def __repr__(self) -> str:
         return f"Connection({self.name!r}, {self.connector!r})"
@@ -130,7 +132,7 @@ async def connections(store: Store, district: int) -> list[Connection]:
         rows = await c.execute(
             text(
                 "SELECT id, district_id, name, connector, settings, sealed_secrets, paused_because, "
-                "  paused_code, shadow "
+                "  paused_code, shadow, wires "
                 "FROM connection ORDER BY id"
             )
         )
@@ -138,7 +140,7 @@ async def connections(store: Store, district: int) -> list[Connection]:
             Connection(
                 r.id, r.district_id, r.name, r.connector, r.settings,
                 json.loads(store.secrets.open(r.sealed_secrets)), r.paused_because,
-                r.paused_code, r.shadow,
+                r.paused_code, r.shadow, r.wires,
             )
             for r in rows
         ]  # fmt: skip
@@ -177,6 +179,16 @@ async def set_shadow(store: Store, district: int, connection: int, shadow: bool,
             text("UPDATE connection SET shadow = :shadow WHERE id = :id"), {"shadow": shadow, "id": connection}
         )
         await log_act(c, district, actor, "shadow-on" if shadow else "shadow-off", str(connection), {})
+
+
+async def set_wires(store: Store, connection: Connection, wires: dict[str, str]) -> None:
+    """Remember as which wire records a connection's collections are read, so that what is stored is read so again."""
+    if wires != connection.wires:
+        async with store.transaction(connection.district) as c:
+            await c.execute(
+                text("UPDATE connection SET wires = CAST(:wires AS json) WHERE id = :id"),
+                {"wires": json.dumps(wires), "id": connection.id},
+            )
 
 
 async def set_system_of_record(store: Store, district: int, collection: str, connection: int, actor: Actor) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import PlanbridgeError, Refused
+from gateway.mapping import Missed
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
@@ -55,18 +56,20 @@ class Attempt:
     proposal: dict[str, Any] | None = None
 
 
-class StagedRow(msgspec.Struct, frozen=True):
-    """One row as it is staged. `claims` and `body` are JSON text, present only where the row is a change."""
+class StagedRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One row as it is staged. `claims` and `body` are JSON text, present only where the row is a change; `left_out`
+    says what of it is not in the claims."""
 
     key: str
     op: str
     hash: str | None = None
     body: str | None = None
     claims: str | None = None
+    left_out: tuple[Missed, ...] = ()
 
 
 class Reject(msgspec.Struct, frozen=True):
-    """A record set aside: where it stood, which field, why. `body` rests encrypted."""
+    """A record set aside: where it stood, which field, why. `body` rests encrypted. `unmapped` as in StagedRow."""
 
     code: str
     reason: str
@@ -74,6 +77,7 @@ class Reject(msgspec.Struct, frozen=True):
     position: str = ""
     field: str = ""
     body: str | None = None
+    unmapped: tuple[Missed, ...] = ()
 
 
 class StagedPage(msgspec.Struct, frozen=True):
@@ -221,15 +225,17 @@ STAGE = text(
         ON CONFLICT DO NOTHING
         RETURNING id
     ), rows AS (
-        INSERT INTO staged (district_id, run_id, page, place, collection, key, op, hash, body, claims)
+        INSERT INTO staged (district_id, run_id, page, place, collection, key, op, hash, body, claims,
+                            left_out)
         SELECT :district, :run, page.id, r.place, :collection, r.row->>'key', r.row->>'op', r.row->>'hash',
-               r.row->>'body', CAST(r.row->>'claims' AS json)
+               r.row->>'body', CAST(r.row->>'claims' AS json), r.row->'left_out'
         FROM page, json_array_elements(CAST(:rows AS json)) WITH ORDINALITY AS r(row, place)
     ), rejects AS (
         INSERT INTO reject (district_id, run_id, connection_id, collection, key, position, field, code, reason,
-                            sealed_body)
+                            sealed_body, unmapped)
         SELECT :district, :run, :connection, :collection, r->>'key', r->>'position', r->>'field', r->>'code',
-               r->>'reason', CAST(r->>'body' AS bytea)
+               r->>'reason', CAST(r->>'body' AS bytea),
+               CASE WHEN json_array_length(r->'unmapped') > 0 THEN r->'unmapped' END
         FROM page, json_array_elements(CAST(:rejects AS json)) AS r
     )
     SELECT (SELECT count(*) FROM mine)

@@ -11,6 +11,7 @@ MAPPING = Mapping(
     version="1",
     inbound=INBOUND,
     outbound=outbound,
+    outward=r"uri://[^#\s]+#\S.*",
     profile=EdfiProfile,
     crosswalks=Path(__file__).parent / "crosswalks",
 )

@@ -1,0 +1,144 @@
+"""From the rows of a page to what is staged: decoded, mapped; a bad one is set aside and costs no other."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gateway.codes import Codes
+from gateway.connector import Page, Resource
+from gateway.errors import RecordError
+from gateway.mapping import Alias, Claim, Missed
+from gateway.payload import UNREADABLE, Edge
+from gateway.store import runs
+from gateway.store.database import Store
+from gateway.store.runs import Attempt, Reject, StagedPage, StagedRow
+
+
+async def stage(
+    store: Store, attempt: Attempt, resource: Resource, codes: Codes, at_the_edge: Edge, cursor: str, page: Page
+) -> None:
+    """Decode, map and write one page; what was published already is not mapped again."""
+    decoded = decode(resource, page, at_the_edge)
+    known = await runs.known_hashes(store, attempt, resource.name, [row.key for row in decoded.rows])
+    mapped = map_rows(resource, codes, decoded, known)
+    await runs.stage(
+        store,
+        attempt,
+        StagedPage(
+            collection=resource.name,
+            cursor=cursor,
+            next=page.next,
+            rows=mapped.rows,
+            received=len(page.rows) + len(page.unreadable),
+            rejects=[*decoded.rejects, *mapped.rejects],
+            total=page.total,
+            absent=page.absent,
+            unkeyed=len(decoded.rejects),
+            unmapped=[(table, code, n) for (table, code), n in mapped.unmapped.items()],
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One decoded row: the wire record, what is kept of it, the hash of what counts as a change."""
+
+    wire: Any
+    key: str
+    position: str
+    kept: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    rows: Sequence[Row]
+    rejects: Sequence[Reject]
+
+
+def decode(resource: Resource, page: Page, at_the_edge: Edge) -> Decoded:
+    """Each row by itself, so that a bad one is set aside with its bytes and costs no other."""
+    rows: list[Row] = []
+    rejects = [
+        # No fields, no drop list: such a row's bytes may hold anything, so only its place is kept.
+        Reject(bad.code, bad.reason, position=bad.position)
+        for bad in page.unreadable
+    ]
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(resource.wire)
+    for n, raw in enumerate(page.rows):
+        position = page.position(n)
+        try:
+            kept, hash = at_the_edge(raw)
+            wire = decoder.decode(raw)
+            rows.append(Row(wire, resource.key(wire), position, kept, hash))
+        except (*UNREADABLE, RecordError) as error:
+            rejects.append(_unreadable(error, position, _kept(raw, at_the_edge)))
+    return Decoded(rows, rejects)
+
+
+def _kept(raw: msgspec.Raw | bytes, at_the_edge: Edge) -> str | None:
+    """What may be kept of a row that is set aside: what the edge lets through; nothing where it cannot tell."""
+    try:
+        return at_the_edge(raw)[0]
+    except (*UNREADABLE, RecordError):
+        return None
+
+
+def _unreadable(error: Exception, position: str, kept: str | None) -> Reject:
+    match error:
+        case RecordError():
+            return Reject(error.code, error.message, position=position, field=error.field, body=kept)
+        case UnicodeDecodeError():  # its own words quote the row
+            reason, path = "It has bytes that are not UTF-8", ""
+        case RecursionError():
+            reason, path = "It is nested deeper than any record", ""
+        case _:
+            reason, _, path = str(error).partition(" - at `$.")
+    return Reject("unreadable-record", reason, position=position, field=path.rstrip("`"), body=kept)
+
+
+@dataclass(frozen=True)
+class MappedRows:
+    rows: Sequence[StagedRow]
+    rejects: Sequence[Reject]
+    unmapped: Counter[tuple[str, str]]
+
+
+def map_rows(resource: Resource, codes: Codes, decoded: Decoded, known: dict[str, str]) -> MappedRows:
+    """Claims of the rows that differ from what is published; a row that cannot be mapped keeps what was."""
+    tables = codes.crosswalks.fresh()
+    to_claims = codes.mapping.inbound[resource.wire]
+    overriding = codes.overriding(resource)
+    rows: list[StagedRow] = []
+    rejects: list[Reject] = []
+    for row in decoded.rows:
+        if resource.inactive is not None and resource.inactive(row.wire):
+            rows.append(StagedRow(row.key, "gone"))
+        elif known.get(row.key) == row.hash:
+            rows.append(StagedRow(row.key, "same"))
+        else:
+            tables.missed.clear()
+            try:
+                stated = to_claims(row.wire, tables)
+                if overriding:
+                    stated = overriding.apply(stated, row.kept, tables)
+                claims = msgspec.json.encode([_compact(claim) for claim in stated]).decode()
+                rows.append(StagedRow(row.key, "put", row.hash, row.kept, claims, _once(tables.missed)))
+            except RecordError as error:
+                rows.append(StagedRow(row.key, "same"))
+                reject = Reject(error.code, error.message, row.key, row.position, error.field, row.kept)
+                rejects.append(msgspec.structs.replace(reject, unmapped=_once(tables.missed)))
+    return MappedRows(rows, rejects, tables.unmapped)
+
+
+def _once(missed: Sequence[Missed]) -> tuple[Missed, ...]:
+    return tuple(dict.fromkeys(missed)) if missed else ()
+
+
+def _compact(statement: Claim | Alias) -> tuple[Any, ...]:
+    if isinstance(statement, Alias):
+        return statement.kind, statement.key, statement.same_as, False, 0, None
+    return statement.kind, statement.key, None, statement.anchor, statement.rank, statement.values
