@@ -85,6 +85,7 @@ class CollectionCount:
     total: int | None = None
     absent: str = ""
     unkeyed: int = 0
+    purged: int = 0
     repeated: int = 0
     mapped: int = 0
     unmapped: int = 0
@@ -141,9 +142,10 @@ def _holds(count: CollectionCount, limits: Limits, whole: bool) -> Iterable[Hold
         reason = f"The source sent no {name} at all; {known} are published."
         yield Hold("empty-collection", name, reason, known, known)
         return
-    if count.total is not None and count.distinct + count.unkeyed < count.total:
+    arrived = count.distinct + count.unkeyed + count.purged
+    if count.total is not None and arrived < count.total:
         reason = f"The source says it has {count.total} {name}, but {count.distinct} arrived."
-        yield Hold("incomplete-collection", name, reason, count.total - count.distinct - count.unkeyed, known)
+        yield Hold("incomplete-collection", name, reason, count.total - arrived, known)
     lost = count.gone - count.ended
     if count.total is None and count.repeated and lost:
         reason = (

@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     trusted_proxy: str | None = Field(
         default=None, description="Address of the proxy that ends TLS; may stand instead of a certificate."
     )
+    purges: Path | None = Field(
+        default=None,
+        description="File of purges, kept apart from the database; else `purges.jsonl` in home.",
+    )
     payload_days: int = Field(default=14, ge=1, description="Days that source payloads are kept.")
     heartbeat_seconds: float = Field(default=10.0, gt=0, description="How often a worker says it lives.")
     takeover_seconds: float = Field(default=30.0, gt=0, description="Silence after which a worker's job is taken over.")

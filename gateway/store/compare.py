@@ -116,7 +116,7 @@ async def _counts(c: AsyncConnection, values: dict[str, Any]) -> list[Collection
     await c.execute(text(WHOLE_SETS))
     rows = await c.execute(
         text(
-            "SELECT p.collection, p.received, p.total, p.absent, p.unkeyed, "
+            "SELECT p.collection, p.received, p.total, p.absent, p.unkeyed, p.purged, "
             "  (SELECT count(*) FROM latest l WHERE l.collection = p.collection) AS distinct_keys, "
             "  (SELECT count(*) FROM staged s WHERE s.run_id = :run AND s.collection = p.collection) AS staged, "
             "  (SELECT count(*) FROM staged s WHERE s.run_id = :run AND s.collection = p.collection "
@@ -130,7 +130,8 @@ async def _counts(c: AsyncConnection, values: dict[str, Any]) -> list[Collection
             "  (SELECT count(*) FROM record r WHERE r.connection_id = :connection "
             "     AND r.collection = p.collection) AS known "
             "FROM (SELECT collection, min(id) AS first, sum(rows) AS received, max(total) AS total, "
-            "        max(absent) AS absent, sum(unkeyed) AS unkeyed FROM run_page WHERE run_id = :run "
+            "        max(absent) AS absent, sum(unkeyed) AS unkeyed, sum(purged) AS purged "
+            "      FROM run_page WHERE run_id = :run "
             "      GROUP BY collection) p ORDER BY p.first"
         ),
         values,
@@ -153,6 +154,7 @@ async def _counts(c: AsyncConnection, values: dict[str, Any]) -> list[Collection
             total=r.total,
             absent=r.absent,
             unkeyed=int(r.unkeyed),
+            purged=int(r.purged),
             repeated=await _repeated(c, values, r.collection) if r.staged > r.distinct_keys else 0,
             mapped=r.mapped,
             unmapped=int(r.unmapped),

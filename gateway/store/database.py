@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from gateway.errors import ConfigError, Unavailable
 from gateway.settings import Settings
 from gateway.store.embedded import Embedded
+from gateway.store.marks import Marks
+from gateway.store.purge_file import PurgeFile
 from gateway.store.secrets import Secrets
 
 DatabaseError = DBAPIError
@@ -31,19 +33,26 @@ IDLE_LIMIT_MS = 60_000
 class Store:
     """The database, open. `engine` acts as planbridge_app (row-level security holds), `owner` as the owner."""
 
-    def __init__(self, url: URL, secrets: Secrets) -> None:
+    def __init__(self, url: URL, secrets: Secrets, purges: PurgeFile) -> None:
         self.url = url
         self.secrets = secrets
+        self.marks = Marks(secrets)
+        self.purges = purges
         self.engine = _engine(url, as_app=True)
         self.owner = _engine(url, as_app=False)
 
     @classmethod
     async def open(cls, settings: Settings) -> "Store":
-        """Start the embedded server unless a database is named; refuse a schema this program does not know."""
+        """Start the embedded server unless a database is named; refuse a schema this program does not know, and
+        purge again whom a restored database forgot to be purged."""
         url = await asyncio.to_thread(database_url, settings)
         keys = settings.keys.get_secret_value() if settings.keys else None
-        store = cls(url, Secrets.load(keys, settings.home))
+        purges = PurgeFile(settings.purges or settings.home / "purges.jsonl")
+        store = cls(url, Secrets.load(keys, settings.home), purges)
         await asyncio.to_thread(migrate, url)
+        from gateway.store.remembering import catch_up  # it works on a store
+
+        await catch_up(store)
         return store
 
     @asynccontextmanager

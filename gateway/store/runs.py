@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import PlanbridgeError, Refused
 from gateway.mapping import Missed
+from gateway.store import sieve
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
@@ -218,9 +219,10 @@ STAGE = text(
     WITH mine AS (
         SELECT id FROM run WHERE id = :run AND fence = :fence AND state IN ('pulling', 'resolving') FOR SHARE
     ), page AS (
-        INSERT INTO run_page (district_id, run_id, collection, cursor, next, rows, total, absent, unkeyed, unmapped)
+        INSERT INTO run_page (district_id, run_id, collection, cursor, next, rows, total, absent, unkeyed, purged,
+                              unmapped)
         SELECT :district, id, :collection, :cursor, CAST(:next AS json), :received, :total, :absent, :unkeyed,
-               CAST(:unmapped AS json)
+               :purged, CAST(:unmapped AS json)
         FROM mine
         ON CONFLICT DO NOTHING
         RETURNING id
@@ -244,8 +246,10 @@ STAGE = text(
 
 
 async def stage(store: Store, attempt: Attempt, page: StagedPage) -> None:
-    """Write a page and its progress in one statement. Raises Fenced when a newer attempt has the run."""
+    """Write a page and its progress in one statement, without what speaks of somebody who was purged. Raises Fenced
+    when a newer attempt has the run."""
     async with store.transaction(attempt.district) as c:
+        page, purged = await _sifted(store, c, attempt, page)
         mine = await c.scalar(
             STAGE,
             {
@@ -260,6 +264,7 @@ async def stage(store: Store, attempt: Attempt, page: StagedPage) -> None:
                 "total": page.total,
                 "absent": page.absent,
                 "unkeyed": page.unkeyed,
+                "purged": purged,
                 "unmapped": json.dumps(page.unmapped),
                 "rows": msgspec.json.encode(page.rows).decode(),
                 "rejects": json.dumps([_sealed(store, reject) for reject in page.rejects]),
@@ -267,6 +272,28 @@ async def stage(store: Store, attempt: Attempt, page: StagedPage) -> None:
         )
     if not mine:
         raise Fenced
+
+
+async def _sifted(store: Store, c: AsyncConnection, attempt: Attempt, page: StagedPage) -> tuple[StagedPage, int]:
+    """The page without the purged, and how many rows that were. A reject that has no key keeps its place only."""
+    rows = [sieve.Row(row.key, row.claims, row.body) for row in page.rows]
+    rejects = [sieve.Row(reject.key, None, reject.body) for reject in page.rejects]
+    dropped, wordless = await sieve.sift(
+        c, store.marks, attempt.district, attempt.run, page.collection, [*rows, *rejects]
+    )
+    if not dropped and not wordless:
+        return page, 0
+    kept = [
+        row if n not in wordless else msgspec.structs.replace(row, body=None)
+        for n, row in enumerate(page.rows)
+        if n not in dropped
+    ]
+    told = [
+        reject if n not in dropped else msgspec.structs.replace(reject, body=None)
+        for n, reject in enumerate(page.rejects, start=len(rows))
+        if n not in dropped or reject.key is None
+    ]
+    return msgspec.structs.replace(page, rows=kept, rejects=told), len(rows) - len(kept)
 
 
 def _sealed(store: Store, reject: Reject) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """How secrets rest: MultiFernet under keys from the environment or from a file only we can read."""
 
+import hashlib
+import hmac
 import os
+from base64 import urlsafe_b64decode
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -12,6 +15,7 @@ class Secrets:
     """Encrypts with the first key, decrypts with any: a new key goes in front, the old one stays behind it."""
 
     def __init__(self, keys: list[str]) -> None:
+        self._keys = keys
         try:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except (ValueError, TypeError):
@@ -44,6 +48,14 @@ class Secrets:
                 "What is stored was encrypted with another key.",
                 "Put the key that was used before behind the present one, in PLANBRIDGE_KEYS or the key file.",
             ) from None
+
+    def derived(self, purpose: str) -> dict[str, bytes]:
+        """A key for keyed hashes of this purpose from each of ours, the first one for new hashes: name -> key.
+
+        The name tells which key made a hash, and nothing about the key.
+        """
+        keys = [hmac.digest(urlsafe_b64decode(key), f"planbridge/{purpose}".encode(), "sha256") for key in self._keys]
+        return {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
 
 
 def _write_once(path: Path, key: bytes) -> None:

@@ -350,7 +350,7 @@ async def test_the_factory_opens_the_store_that_the_environment_names(
 
 
 async def test_without_its_database_the_service_says_that_it_is_ill(store: Store, settings: Settings) -> None:
-    nowhere = Store(make_url("postgresql+psycopg://nobody@127.0.0.1:9/nothing"), store.secrets)
+    nowhere = Store(make_url("postgresql+psycopg://nobody@127.0.0.1:9/nothing"), store.secrets, store.purges)
     async with serving(api.create_app(nowhere, settings)) as http:
         answer = await http.get("/health")
     await nowhere.close()

@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 import psycopg
 from psycopg.rows import tuple_row
 
-from gateway.store.embedded import Embedded, _programs
+from gateway.store.embedded import Embedded, programs
 
 
 @dataclass
@@ -135,7 +135,7 @@ class Home:
     def dump(self) -> bytes:
         """All that the database holds, as pg_dump writes it."""
         return subprocess.run(
-            [str(_programs() / "pg_dump"), "--dbname", self.server.url],
+            [str(programs() / "pg_dump"), "--dbname", self.server.url],
             env=os.environ | {"PGPASSWORD": self.server.password},
             capture_output=True,
             check=True,

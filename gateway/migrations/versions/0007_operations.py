@@ -5,9 +5,57 @@ from gateway.migrations import adding
 revision = "0007"
 down_revision = "0006"
 
+# A purge outlives what it purged, its district included: nothing here refers to anything else, and nothing says
+# who it was. Marks are keyed hashes (gateway.store.marks); `connection` is empty where any connection is meant.
 STATEMENTS = """
+CREATE TABLE purge (
+    id uuid PRIMARY KEY,
+    district_id int NOT NULL,
+    district text NOT NULL,
+    what text NOT NULL CHECK (what IN ('student', 'district')),
+    subject text COLLATE "C" NOT NULL,
+    counts json NOT NULL,
+    remote json NOT NULL,
+    because text NOT NULL,
+    actor json NOT NULL,
+    at timestamptz NOT NULL,
+    erased_at timestamptz,
+    lifted json
+);
+
+CREATE TABLE purged_mark (
+    district_id int NOT NULL,
+    mark text COLLATE "C" NOT NULL,
+    connection text COLLATE "C" NOT NULL,
+    purge_id uuid NOT NULL REFERENCES purge ON DELETE CASCADE,
+    PRIMARY KEY (mark, connection, district_id, purge_id)
+);
+CREATE INDEX ON purged_mark (district_id);
+
+-- Rows of a page that were dropped because they speak of somebody who was purged.
+ALTER TABLE run_page ADD purged int NOT NULL DEFAULT 0;
+
+-- A purge publishes too, and no run did it.
+ALTER TABLE publication ALTER run_id DROP NOT NULL;
+
+-- An object that plans of several students use: it stays at the destination when one of them is purged.
+ALTER TABLE ledger ADD shared boolean NOT NULL DEFAULT false;
+
+-- Whole records are never searched for, and a sample of them in the statistics would outlive them.
+ALTER TABLE record ALTER body SET STATISTICS 0;
+ALTER TABLE record_history ALTER body SET STATISTICS 0;
+ALTER TABLE staged ALTER body SET STATISTICS 0;
+ALTER TABLE plan_version ALTER content SET STATISTICS 0;
+
+-- Whether the district has purged anybody, asked before a page is written. The lock is the one a purge holds until
+-- it is done; a function sees what was committed while it waited, where one statement would not.
+CREATE FUNCTION planbridge_has_purged(district int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtext('planbridge.purge'), district);
+    RETURN EXISTS (SELECT FROM purged_mark WHERE district_id = district);
+END $$;
 """
 
 
 def upgrade() -> None:
-    adding.apply(STATEMENTS)
+    adding.apply(STATEMENTS, districts=("purge", "purged_mark"), kept=("purge",))
