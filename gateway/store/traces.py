@@ -311,7 +311,9 @@ NOBODY = {
     "blackout": "times of a connection",
     "client": "programs that may call",
     "connection": "settings of a system",
+    "crosswalk_change": "codes",
     "destination": "settings of a system",
+    "field_override": "expressions over field names",
     "hold": "counts and codes",
     "publication": "times",
     "purge": "the proof: keyed hashes and counts",
@@ -319,6 +321,7 @@ NOBODY = {
     "run": "counts and codes",
     "run_page": "counts and cursors",
     "schedule": "times of a connection",
+    "survivorship": "settings of a district",
     "system_of_record": "settings of a district",
     "token": "sealed access tokens of systems",
 }

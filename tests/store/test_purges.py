@@ -55,8 +55,9 @@ async def district_tables(store: Store) -> list[str]:
     async with store.owner.connect() as c:
         rows = await c.execute(
             text(
-                "SELECT table_name FROM information_schema.columns WHERE column_name = 'district_id' "
-                "AND table_schema = 'public' ORDER BY 1"
+                "SELECT c.relname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+                "WHERE a.attname = 'district_id' AND c.relkind = 'r' "
+                "AND c.relnamespace = 'public'::regnamespace ORDER BY 1"
             )
         )
         return list(rows.scalars())
