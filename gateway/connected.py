@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 from gateway import registry
 from gateway.connector import ConnectionSettings, Connector
-from gateway.http import Http
+from gateway.http import Http, Pace
 from gateway.store import registers
 from gateway.store.database import Store
 from gateway.store.tokens import DistrictTokens
@@ -23,6 +24,13 @@ async def opened(
         tokens=DistrictTokens(store, connection.district),
         allow_private=settings.allow_private,
         in_flight=settings.in_flight,
+        pace=_pace(connection.id, settings.requests_per_second),
         timeout=settings.patience,
     ) as http:
         yield connector, settings, http
+
+
+@cache
+def _pace(connection: int, per_second: float | None) -> Pace:
+    """One for all of this process that talk to a connection: a pull, a delivery, a check."""
+    return Pace(per_second)

@@ -163,6 +163,17 @@ class ConnectionSettings(BaseModel):
     ]
     staff_identifier: Annotated[str, Field(title="Staff identifier", description="The same for members of staff.")]
     in_flight: Annotated[int, Field(default=16, ge=1, le=64, title="Requests side by side", json_schema_extra=Advanced)]
+    requests_per_second: Annotated[
+        float | None,
+        Field(
+            default=None,
+            gt=0,
+            le=1000,
+            title="Requests a second",
+            description="At most so many, where the system asks for it; else as many as go side by side.",
+            json_schema_extra=Advanced,
+        ),
+    ]
     patience: Annotated[
         float,
         Field(

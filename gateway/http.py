@@ -167,15 +167,30 @@ class StaticBearer:
             )
 
 
+class Pace:
+    """At most so many requests a second, evenly spaced, of all who share it; None is as many as there are."""
+
+    def __init__(self, per_second: float | None) -> None:
+        self._apart = 0.0 if per_second is None else 1.0 / per_second
+        self._free_at = 0.0
+
+    async def turn(self) -> None:
+        now = time.monotonic()
+        mine = max(now, self._free_at)
+        self._free_at = mine + self._apart
+        if mine > now:
+            await asyncio.sleep(mine - now)
+
+
 class Http:
     """One connection's way out: at most `in_flight` requests at once, with one shared token, each retried.
 
     One attempt takes at most `timeout` seconds; `attempts` counts the first. A server's Retry-After is
     honoured up to `longest_wait` seconds, by all requests: none begins before; a longer one ends the call at
-    once. `allow_private` opens private
-    and loopback addresses (an SIS in the district's own network), and plain http to loopback. Every call
-    raises ConfigError, AuthError or Unavailable, whose texts name method, host, path, status and
-    correlation-id, never query, body or secret.
+    once. `pace` holds for every attempt, not for tokens: others wait for those, holding a lock.
+    `allow_private` opens private and loopback addresses (an SIS in the district's own network), and plain http
+    to loopback. Every call raises ConfigError, AuthError or Unavailable, whose texts name method, host, path,
+    status and correlation-id, never query, body or secret.
     """
 
     def __init__(
@@ -185,6 +200,7 @@ class Http:
         tokens: TokenStore,
         allow_private: bool = False,
         in_flight: int = 16,
+        pace: Pace | None = None,
         timeout: float = 60.0,
         attempts: int = 6,
         longest_wait: float = 60.0,
@@ -193,6 +209,7 @@ class Http:
         self._auth = auth
         self._tokens = tokens
         self._slots = asyncio.Semaphore(in_flight)
+        self._pace = pace or Pace(None)
         self._timeout = timeout
         self._attempts = attempts
         self._longest_wait = longest_wait
@@ -267,10 +284,10 @@ class Http:
         # The slot is kept while waiting to repeat: a busy server gets fewer requests, not other ones.
         async with self._slots:
             token = await self._usable_token()
-            reply = await self._persist(self._attempt, call, token, repeatable=call.repeatable)
+            reply = await self._persist(self._attempt_in_turn, call, token, repeatable=call.repeatable)
             if reply.status == 401 and isinstance(self._auth, ClientCredentials):
                 token = await self._usable_token(refused=token)
-                reply = await self._persist(self._attempt, call, token, repeatable=call.repeatable)
+                reply = await self._persist(self._attempt_in_turn, call, token, repeatable=call.repeatable)
         if reply.status == 401:
             raise AuthError(
                 "unauthorized",
@@ -307,14 +324,22 @@ class Http:
             raise outcome.final(repeatable)
         return outcome
 
+    async def _attempt_in_turn(self, call: "_Call", token: Token | None) -> "Reply | _Failure":
+        await self._rest()  # first, so that after it they come one by one again
+        await self._pace.turn()
+        return await self._attempt(call, token)
+
+    async def _rest(self) -> None:
+        # Again, because another answer may have asked for a longer rest meanwhile.
+        while (rest := self._rests_until - time.monotonic()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(rest)
+
     async def _attempt(self, call: "_Call", token: Token | None) -> "Reply | _Failure":
         headers = httpx.Headers({**call.headers, "correlation-id": call.correlation_id})
         if token is not None:
             headers["authorization"] = f"Bearer {token.access_token}"
         request = self._client.build_request(call.method, call.url, headers=headers, content=call.body)
-        # Again, because another answer may have asked for a longer rest meanwhile.
-        while (rest := self._rests_until - time.monotonic()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(rest)
+        await self._rest()
         began = time.monotonic()
         result: Reply | _Failure | ConfigError
         try:

@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     trusted_proxy: str | None = Field(
         default=None, description="Address of the proxy that ends TLS; may stand instead of a certificate."
     )
+    metrics_token: SecretStr | None = Field(
+        default=None, description="Bearer token of whoever may read /metrics; without it there is none."
+    )
     purges: Path | None = Field(
         default=None,
         description="File of purges, kept apart from the database; else `purges.jsonl` in home.",

@@ -32,6 +32,7 @@ from gateway.http import (
     ClientCredentials,
     Http,
     MemoryTokens,
+    Pace,
     Reply,
     StaticBearer,
     Token,
@@ -164,6 +165,27 @@ async def expire(tokens: MemoryTokens) -> None:
 
 
 OK = whole(body={"ok": True})
+
+
+# --- pace -----------------------------------------------------------------------------------------------------
+
+
+async def test_requests_keep_their_pace_also_when_repeated_and_whoever_sends_them() -> None:
+    pace, busy = Pace(20), whole(429, b"", retry_after="0")
+    async with Peer(in_turn(busy, busy, OK)) as peer, http(pace=pace) as one, http(pace=pace) as other:
+        began = time.monotonic()
+        await asyncio.gather(*(client.get(f"{peer.url}/a") for client in (one, other) for _ in range(4)))
+        took = time.monotonic() - began
+    assert len(peer.asked) == 10
+    assert took >= 9 / 20, "ten attempts at twenty a second"
+
+
+async def test_without_a_pace_nothing_waits() -> None:
+    pace = Pace(None)
+    began = time.monotonic()
+    for _ in range(1000):
+        await pace.turn()
+    assert time.monotonic() - began < 0.5
 
 
 # --- requests and replies -----------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from gateway.cli.output import (
 from gateway.connected import opened
 from gateway.connector import Connector, Finding
 from gateway.errors import ConfigError
-from gateway.http import Http, MemoryTokens
+from gateway.http import Http, MemoryTokens, Pace
 from gateway.store import clients, registers
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -172,6 +172,7 @@ async def try_out(kind: Connector, settings: Any) -> list[Finding]:
         tokens=MemoryTokens(),
         allow_private=settings.allow_private,
         in_flight=settings.in_flight,
+        pace=Pace(settings.requests_per_second),
         timeout=settings.patience,
     ) as http:
         source = await kind.open_source(settings, http)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -65,6 +66,11 @@ class Store:
             )
             yield connection
 
+    async def fits(self) -> bool:
+        """Whether the database has this program's schema: a newer program may have changed it since it was opened."""
+        async with self.transaction() as c:
+            return bool(await c.scalar(text("SELECT version_num = :head FROM alembic_version"), {"head": _head()}))
+
     async def close(self) -> None:
         await self.engine.dispose()
         await self.owner.dispose()
@@ -92,10 +98,20 @@ async def raw(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
     return driver
 
 
-def migrate(url: URL) -> None:
-    """Bring the schema up to this program's version; refuse one that is newer than the program."""
+@cache
+def _head() -> str | None:
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
+def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", "gateway:migrations")
+    return config
+
+
+def migrate(url: URL) -> None:
+    """Bring the schema up to this program's version; refuse one that is newer than the program."""
+    config = _alembic()
     engine = create_engine(url)
     try:
         with engine.begin() as connection:

@@ -1,5 +1,8 @@
 """How every connection stands, read in one query: for the command line, for monitors, for those who raise alarms."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from sqlalchemy import text
 
 from gateway.status import ConnectionState
@@ -61,3 +64,40 @@ async def read(store: Store, district: int | None = None) -> list[ConnectionStat
     async with begun as c:
         rows = (await c.execute(STATES, {"district": district})).mappings().all()
     return [ConnectionState(**row) for row in rows]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the workers of the installation have to do. `runs`: (district, connection, state, how many)."""
+
+    workers: int
+    waiting: int
+    under_way: int
+    parked: int
+    runs: Sequence[tuple[str, str, str, int]]
+
+
+async def load(store: Store, alive_within: float) -> Load:
+    """As the owner, over all districts: counts only. A worker lives that was heard within so many seconds."""
+    async with store.owner.begin() as c:
+        counts = (
+            await c.execute(
+                text(
+                    "SELECT (SELECT count(*) FROM procrastinate_workers "
+                    "        WHERE last_heartbeat > now() - make_interval(secs => :seconds)) AS workers, "
+                    "  (SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo') AS waiting, "
+                    "  (SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing') AS under_way, "
+                    "  (SELECT count(*) FROM delivery WHERE state = 'parked') AS parked"
+                ),
+                {"seconds": alive_within},
+            )
+        ).one()
+        runs = await c.execute(
+            text(
+                "SELECT d.name AS district, n.name AS connection, r.state, count(*) AS times FROM run r "
+                "JOIN connection n ON n.id = r.connection_id JOIN district d ON d.id = n.district_id "
+                "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            )
+        )
+        counted = [(row.district, row.connection, row.state, row.times) for row in runs]
+    return Load(counts.workers, counts.waiting, counts.under_way, counts.parked, counted)

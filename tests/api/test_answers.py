@@ -330,12 +330,40 @@ async def test_every_answer_can_be_found_again_and_is_kept_nowhere(empty: httpx.
 
 
 async def test_health_says_whether_a_worker_is_alive(empty: httpx.AsyncClient, store: Store) -> None:
-    assert (await empty.get("/health")).json() == {"database": True, "worker": False}
+    ready = {"database": True, "schema_fits": True}
+    assert (await empty.get("/health")).json().items() >= (ready | {"worker": False}).items()
     async with store.owner.begin() as c:
         await c.execute(text("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now())"))
-    assert (await empty.get("/health")).json() == {"database": True, "worker": True}
+    assert (await empty.get("/health")).json().items() >= (ready | {"worker": True}).items()
     async with store.owner.begin() as c:
         await c.execute(text("DELETE FROM procrastinate_workers"))
+
+
+async def test_health_counts_what_is_late(empty: httpx.AsyncClient, store: Store, district: int, actor: Actor) -> None:
+    before = (await empty.get("/health")).json()["late"]
+    await registers.add_connection(store, district, "silent", "oneroster", {}, {}, actor)
+    async with store.transaction(district) as c:
+        await c.execute(text("UPDATE connection SET created_at = now() - interval '27 h'"))
+    assert (await empty.get("/health")).json()["late"] == before + 1
+
+
+async def test_with_the_schema_of_a_newer_program_it_serves_no_more_and_lives(
+    empty: httpx.AsyncClient, store: Store
+) -> None:
+    async def change(version: str) -> str:
+        async with store.owner.begin() as c:
+            was = await c.scalar(text("SELECT version_num FROM alembic_version"))
+            await c.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+        return str(was)
+
+    ours = await change("9999")
+    try:
+        answer = await empty.get("/health")
+        assert (answer.status_code, answer.json()["schema_fits"]) == (503, False)
+        assert (await empty.get("/health/live")).json() == {"alive": True}
+    finally:
+        await change(ours)
+    assert (await empty.get("/health")).status_code == 200
 
 
 async def test_the_factory_opens_the_store_that_the_environment_names(
@@ -353,5 +381,6 @@ async def test_without_its_database_the_service_says_that_it_is_ill(store: Store
     nowhere = Store(make_url("postgresql+psycopg://nobody@127.0.0.1:9/nothing"), store.secrets, store.purges)
     async with serving(api.create_app(nowhere, settings)) as http:
         answer = await http.get("/health")
+        assert (await http.get("/health/live")).status_code == 200
     await nowhere.close()
-    assert (answer.status_code, answer.json()) == (503, {"database": False, "worker": False})
+    assert (answer.status_code, answer.json()["database"]) == (503, False)

@@ -18,8 +18,10 @@ from gateway.store.database import Store
 from tests.api.conftest import Bearer
 from tests.api.world import PLANTED, World, content
 
-OPEN = {"GET /health", "POST /oauth/token", "GET /openapi.json"}
+OPEN = {"GET /health", "GET /health/live", "POST /oauth/token", "GET /openapi.json"}
 """What answers without a token. Nothing of a district is behind it."""
+MONITORS = {"GET /metrics"}
+"""What takes a token of its own: tests/api/test_metrics.py."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ CALLS: dict[str, Any] = {
 ROUTES = sorted(
     f"{method} {route.path}" for route in iter_route_contexts(api.app().routes) for method in route.methods - {"HEAD"}
 )
-GUARDED = [route for route in ROUTES if route not in OPEN]
+GUARDED = [route for route in ROUTES if route not in OPEN | MONITORS]
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 NOWHERE = World(0, UNKNOWN, UNKNOWN, UNKNOWN, 1, UNKNOWN, UNKNOWN, 1)
@@ -99,7 +101,7 @@ async def test_what_is_planted_is_there_to_be_found(store: Store, world: World) 
     assert [word for word in PLANTED if word.casefold() not in kept] == []
 
 
-@pytest.mark.parametrize("route", ["GET /health", "GET /openapi.json"])
+@pytest.mark.parametrize("route", ["GET /health", "GET /health/live", "GET /openapi.json"])
 async def test_what_is_open_says_nothing_of_a_district(route: str, world: World, http: httpx.AsyncClient) -> None:
     answer = await http.get(route.split(" ")[1])
     assert answer.status_code == 200

@@ -39,7 +39,7 @@ def url() -> Iterator[str]:
 
 def test_up_serves_this_machine_only_does_the_work_and_goes_down(home: Home, url: str) -> None:
     with up(home) as service:
-        assert service.health() == {"database": True, "worker": True}
+        assert service.health() == {"database": True, "schema_fits": True, "worker": True, "late": 0}
         assert {"worker", "api", "up"} <= {part(process) for process in ours(home)}
         heard = listening(home)
         assert service.port in {port for _, port in heard}
