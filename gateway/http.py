@@ -421,6 +421,12 @@ def same_origin(base: str, url: str) -> str:
     return str(target)
 
 
+def checked_origin(url: str) -> str:
+    """Scheme, host and port of an address that may be asked: all of it that may be shown where the rest is a key.
+    ConfigError where it may not be asked, as by every call."""
+    return _origin(_admitted(url))
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class _Call:
     """A caller's request, however often it is tried. `reads`: its answer's body must be whole."""

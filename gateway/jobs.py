@@ -1,6 +1,7 @@
 """The queue and the worker: which job does what, what each error does to a job, who takes over from the dead."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,7 @@ import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
 
-from gateway import clock, delivery, logs, sync
+from gateway import clock, delivery, logs, notify, sync
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.settings import Settings
 from gateway.store import blackouts, deliveries, history, registers, retention, runs, schedules
@@ -174,7 +175,12 @@ async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
         await deliveries.park(store, district, delivery_id, f"{OUR_FAULT} ({logs.where(error)})")
 
 
-def queue(store: Store) -> procrastinate.App:
+async def watch(store: Store, settings: Settings) -> None:
+    """See to it that nothing stays unsaid, for as long as this process lives: every worker and the API do so."""
+    await _repeat(settings.watch_seconds, notify.Watch(store, settings).round)
+
+
+def queue(store: Store, settings: Settings) -> procrastinate.App:
     """The job engine over this database. Job arguments are ids only."""
     url = store.url.set(drivername="postgresql").render_as_string(hide_password=False)
     app = procrastinate.App(
@@ -187,11 +193,23 @@ def queue(store: Store) -> procrastinate.App:
     async def run_task(context: procrastinate.JobContext, district: int, run: int) -> None:
         with logs.about(**_ids(context.job), district=district, run=run):
             await _or_vanish(run_job, store, district, run)
+            await tell(district)
 
     @app.task(name="deliver", pass_context=True, retry=HandBack())
     async def deliver_task(context: procrastinate.JobContext, district: int, delivery: int) -> None:
         with logs.about(**_ids(context.job), district=district, delivery=delivery):
             await _or_vanish(deliver_job, store, district, delivery)
+            await tell(district)
+
+    @app.task(name="notify", pass_context=True, retry=HandBack())
+    async def notify_task(context: procrastinate.JobContext, district: int) -> None:
+        with logs.about(**_ids(context.job), district=district):
+            await notify.tell_and_send(store, settings, district)
+
+    async def tell(district: int) -> None:
+        """In a job of its own: a slow mail server must not keep a connection's lock."""
+        with contextlib.suppress(AlreadyEnqueued):
+            await notify_task.configure(queueing_lock=f"notify/{district}").defer_async(district=district)
 
     return app
 
@@ -237,7 +255,7 @@ async def work(
     Cancelled, it begins no new job, stages the pages that are on their way, and hands its jobs back. Cancel it once:
     it needs a few seconds for that.
     """
-    app = queue(store)
+    app = queue(store, settings)
     async with app.open_async():
         every = settings.heartbeat_seconds
         side = [
@@ -247,6 +265,7 @@ async def work(
         if scheduled:
             await tick(store)
             side.append(asyncio.create_task(_repeat(every, tick, store)))
+            side.append(asyncio.create_task(watch(store, settings)))
         worker = asyncio.create_task(
             app.run_worker_async(
                 concurrency=concurrency,

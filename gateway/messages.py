@@ -50,7 +50,8 @@ class Message:
 class Standing:
     """What is known of a connection when something happened to it. Times are aware; they are told in `zone`.
 
-    `good_run` and `good_at`: the newest good sync before it. `next_run`: the next one that is planned.
+    `good_run` and `good_at`: the newest good sync before it. `next_run`: the next one that is planned. `failures`:
+    how many there were since the last good sync and before this, the first of them at `failing_since`.
     """
 
     good_run: int | None = None
@@ -58,6 +59,8 @@ class Standing:
     next_run: datetime | None = None
     limit: timedelta = LIMIT
     zone: tzinfo = UTC
+    failures: int = 0
+    failing_since: datetime | None = None
 
 
 def of_run(run: Mapping[str, Any], standing: Standing) -> Message | None:
@@ -83,9 +86,10 @@ def _held(run: Mapping[str, Any], standing: Standing) -> Message:
     if all(hold["effect"] == "removals" for hold in holds):
         happened = f"The sync of {name} (run {number}) went well, but its removals wait for a person."
         live = f"What run {number} adds and changes is published. What it would remove is still there."
+        due = _review_by(run, standing)
     else:
         happened = f"The sync of {name} (run {number}) is held. It waits for a person."
-        live = _live(standing)
+        live, due = _live(standing), _decide_by(run, standing)
     return Message(
         f"{happened} {_first_few(reasons)}",
         f"{_first_few([_share(hold) for hold in holds], '; ')}.",
@@ -93,7 +97,7 @@ def _held(run: Mapping[str, Any], standing: Standing) -> Message:
         f"See what waits: planbridge holds show {number} --changes. If that is right, publish it: "
         f'planbridge holds approve {number} --because "...". If not, drop it: '
         f'planbridge holds refuse {number} --because "...", and ask whoever runs {name} to correct it.',
-        _decide_by(run, standing),
+        due,
     )
 
 
@@ -116,10 +120,16 @@ def _live(standing: Standing) -> str:
     )
 
 
+def _review_by(run: Mapping[str, Any], standing: Standing) -> str:
+    """Removals that wait keep nothing from coming in; the next run looks at them anew."""
+    until = standing.next_run or run["created_at"] + standing.limit
+    return f"Before {_at(until, standing)}. What has left stays in place until then, and longer if nobody decides."
+
+
 def _decide_by(run: Mapping[str, Any], standing: Standing) -> str:
-    """When the next planned run takes its place, or when what is live gets too old: whichever comes first."""
+    """When the next run is planned, or when what is live gets too old: whichever comes first."""
     if standing.next_run is not None and standing.next_run <= _deadline(run["created_at"], standing):
-        return f"Before {_at(standing.next_run, standing)}: then the next run begins and takes the place of this one."
+        return f"Before {_at(standing.next_run, standing)}: the run that is planned then waits for the decision."
     return _mend_by(run["created_at"], standing)
 
 
@@ -227,6 +237,8 @@ def _failed(run: Mapping[str, Any], standing: Standing) -> Message:
         to_do = f"{ask} Until then it is not asked again. Afterwards: planbridge check {name}, then {again}."
     else:
         to_do = f"{ask} Afterwards: {again}."
+    if standing.failures and standing.failing_since is not None:
+        why += f" It has failed {standing.failures + 1:,} times since {_at(standing.failing_since, standing)}."
     return Message(
         f"The sync of {name} (run {number}) stopped. {why}",
         f"No published record. {run['received']:,} records had arrived before it stopped; none of them was used.",
@@ -284,7 +296,7 @@ def of_silence(name: str, standing: Standing, began: datetime, why: str) -> Mess
         f"There was no good sync of {name} for more than {_hours(standing.limit)}. {why}",
         f"Whatever changed in {name} {since}.",
         _live(standing),
-        f"See what happened: planbridge runs. When it is mended: planbridge pull {name}.",
+        f"See how it stands: planbridge status, and planbridge runs. When it is mended: planbridge pull {name}.",
         f"At once: the limit was passed on {_at(_deadline(began, standing), standing)}.",
     )
 
@@ -356,3 +368,82 @@ def of_lost_database(since: datetime, standing: Standing) -> Message:
         f"At once; by {_at(since + standing.limit, standing)} at the latest, when what is live is "
         f"{_hours(standing.limit)} old.",
     )
+
+
+def of_returned_database(since: datetime, standing: Standing) -> Message:
+    """The database answers again, after people were told that it does not."""
+    return Message(
+        f"The database of Planbridge works again. It was away since {_at(since, standing)}.",
+        "All connections, and everybody who works on a plan.",
+        "Everything that was stored before. Runs that were under way go on where they stopped.",
+        "Nothing.",
+        "Nothing is due.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One connection in the digest. `state`: words such as held or late, none where all is well; the counts are of
+    its newest pull, and of that of a day before."""
+
+    name: str
+    state: Sequence[str]
+    standing: Standing
+    began: datetime
+    held_run: int | None = None
+    rejects: int = 0
+    rejects_before: int = 0
+    unmapped: int = 0
+    unmapped_before: int = 0
+
+
+# What each state asks of a person.
+ASKS = {
+    "paused": "mend {name}, then planbridge check {name}",
+    "held": "decide about run {run} of {name}: planbridge holds show",
+    "removals wait": "decide about what {name} would remove: planbridge holds show",
+    "failing": "see why {name} fails: planbridge runs",
+    "late": "see why {name} is late: planbridge runs",
+}
+
+
+def digest(day: date, lines: Sequence[Line], zone: tzinfo) -> Message:
+    """How everything stands on the morning of `day`: a line for each connection, and what waits for a person."""
+    told = [f"- {line.name}: {', '.join(line.state) or 'good'}." for line in lines]
+    live = [f"- {line.name}: {_as_of(line, zone)}" for line in lines]
+    asks = [f"- {_asked(line)}." for line in lines if line.state]
+    due = [_deadline(line.began, line.standing) for line in lines if line.state]
+    well = sum(1 for line in lines if not line.state)
+    return Message(
+        _listed(f"The morning of {_day(day)}: {well} of {len(lines)} good.", told),
+        _listed("", [f"- {line.name}: {_trouble(line)}" for line in lines]) or "None.",
+        _listed("", live) or "Nothing: no system is connected.",
+        _listed("", asks) or "Nothing waits for a person.",
+        f"Before {_at(min(due), Standing(zone=zone))}." if due else "Nothing is due.",
+    )
+
+
+def _listed(first: str, lines: Sequence[str]) -> str:
+    return "\n".join((first, *lines)) if lines else first
+
+
+def _as_of(line: Line, zone: tzinfo) -> str:
+    good_at = line.standing.good_at
+    return "nothing yet." if good_at is None else f"as of {_at(good_at, Standing(zone=zone))}."
+
+
+def _asked(line: Line) -> str:
+    return ASKS[line.state[0]].format(name=line.name, run=line.held_run)
+
+
+def _trouble(line: Line) -> str:
+    """Records set aside and values without a mapping, with what changed within a day."""
+    set_aside = f"{_count(line.rejects, 'record')} set aside ({_change(line.rejects, line.rejects_before)})"
+    unmapped = f"{_count(line.unmapped, 'value')} without a mapping ({_change(line.unmapped, line.unmapped_before)})"
+    return f"{set_aside}, {unmapped}."
+
+
+def _change(now: int, before: int) -> str:
+    if now == before:
+        return "as before"
+    return f"{abs(now - before):,} {'more' if now > before else 'fewer'} than a day before"

@@ -1,6 +1,7 @@
 """Settings of this process, read from PLANBRIDGE_* environment variables, and where its files lie."""
 
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr
@@ -39,4 +40,15 @@ class Settings(BaseSettings):
     payload_days: int = Field(default=14, ge=1, description="Days that source payloads are kept.")
     heartbeat_seconds: float = Field(default=10.0, gt=0, description="How often a worker says it lives.")
     takeover_seconds: float = Field(default=30.0, gt=0, description="Silence after which a worker's job is taken over.")
+    watch_seconds: float = Field(
+        default=60.0, gt=0, description="How often each process looks for silence and for notices that are due."
+    )
+    smtp_host: str | None = Field(default=None, description="Mail server that takes notices.")
+    smtp_port: int = Field(default=587, description="Its port.")
+    smtp_user: str | None = Field(default=None, description="User name there, if it wants one.")
+    smtp_password: SecretStr | None = Field(default=None, description="Password there.")
+    smtp_from: str | None = Field(default=None, description="Address that notices come from.")
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="How the line to it is encrypted; none only to a server on this machine."
+    )
     shared_buffers: str = Field(default="512MB", description="Memory of the embedded server's page cache.")

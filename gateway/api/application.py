@@ -1,5 +1,6 @@
 """How the application is put together: its routes, and what holds for every answer."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -7,7 +8,8 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 import gateway
-from gateway.api import oauth, plans, problems, runs, service
+from gateway import jobs
+from gateway.api import notices, oauth, plans, problems, runs, service
 from gateway.api.envelope import Envelope
 from gateway.settings import Settings
 from gateway.store.database import Store
@@ -28,9 +30,13 @@ def app() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
-        application.state.store = await Store.open(settings)
+        store = application.state.store = await Store.open(settings)
+        # Should every worker be dead, somebody has to say so.
+        watch = asyncio.create_task(jobs.watch(store, settings))
         yield
-        await application.state.store.close()
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        await store.close()
 
     return _assembled(settings, lifespan)
 
@@ -56,7 +62,7 @@ def _assembled(
         telemetry=NO_TELEMETRY,
     )
     application.state.settings = settings
-    for part in (service, oauth, runs, plans):
+    for part in (service, oauth, runs, notices, plans):
         application.include_router(part.router)
     problems.install(application)
     application.add_middleware(Envelope)

@@ -20,6 +20,7 @@ SCOPES = {
     "runs.read": "See runs, their counts and why they are held.",
     "runs.write": "Start a pull.",
     "holds.decide": "Approve or refuse a held run.",
+    "notices.read": "See what people were told, without whom.",
     "rejects.read": "See what was set aside and why, without the records themselves.",
     "students.read": "See which students there are: ids, schools and grades.",
     "plans.write": "Write drafts of plans and move plans through their steps.",

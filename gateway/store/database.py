@@ -91,6 +91,11 @@ def is_lost(error: DatabaseError) -> bool:
     return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
+def is_full(error: DatabaseError) -> bool:
+    """Whether the database has no room on its disk. # PostgreSQL 18 appendix A: 53100 disk_full"""
+    return getattr(error.orig, "sqlstate", None) == "53100"
+
+
 async def raw(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
     """The driver's own connection, for what must join this transaction (a job being deferred)."""
     driver = (await connection.get_raw_connection()).driver_connection

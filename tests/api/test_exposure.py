@@ -46,6 +46,7 @@ CALLS: dict[str, Any] = {
         "holds.decide", f"/v1/runs/{w.held}/approve-additions", {"reason": "The rest is wrong."}
     ),
     "POST /v1/runs/{run}/refuse": lambda w: How("holds.decide", f"/v1/runs/{w.held}/refuse", {"reason": "Too many."}),
+    "GET /v1/notices": lambda w: How("notices.read"),
     "GET /v1/rejects": lambda w: How("rejects.read"),
     "GET /v1/students": lambda w: How("students.read"),
     "POST /v1/plans": lambda w: How("plans.write", body=content(w)),

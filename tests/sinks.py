@@ -1,0 +1,96 @@
+"""What notices arrive at, on real sockets: a mail server and a web server that take what comes and keep it."""
+
+import asyncio
+import email
+import email.policy
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+
+
+@dataclass
+class MailServer:
+    """A mail server (RFC 5321) for one test. `refusing`: no recipient is good enough."""
+
+    port: int = 0
+    refusing: bool = False
+    mails: list[EmailMessage] = field(default_factory=list)
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 sink\r\n")
+        while line := await reader.readline():
+            match line.split()[0].upper():
+                case b"DATA":
+                    writer.write(b"354 go on\r\n")
+                    text = await reader.readuntil(b"\r\n.\r\n")
+                    self.mails.append(email.message_from_bytes(text[:-3], policy=email.policy.default))
+                    writer.write(b"250 taken\r\n")
+                case b"RCPT" if self.refusing:
+                    writer.write(b"550 nobody of that name\r\n")
+                case b"QUIT":
+                    writer.write(b"221 bye\r\n")
+                    break
+                case _:
+                    writer.write(b"250 fine\r\n")
+        writer.close()
+
+    @property
+    def texts(self) -> list[str]:
+        return [mail.get_content() for mail in self.mails]
+
+    @property
+    def subjects(self) -> list[str]:
+        return [mail["Subject"] for mail in self.mails]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class WebServer:
+    """A web server for one test: answers every request with `status`."""
+
+    port: int = 0
+    status: int = 200
+    asked: list[Asked] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        method, path, _ = first.split()
+        self.asked.append(Asked(method, path, headers, body))
+        writer.write(f"HTTP/1.1 {self.status} x\r\ncontent-length: 2\r\nconnection: close\r\n\r\nOK".encode())
+        await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def mail_server() -> AsyncIterator[MailServer]:
+    sink = MailServer()
+    server = await asyncio.start_server(sink.talk, "127.0.0.1", 0)
+    sink.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield sink
+
+
+@asynccontextmanager
+async def web_server() -> AsyncIterator[WebServer]:
+    sink = WebServer()
+    server = await asyncio.start_server(sink.talk, "127.0.0.1", 0)
+    sink.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield sink
