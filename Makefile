@@ -8,7 +8,7 @@ READY := .venv/ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help install demo test proof lint fmt lock
+.PHONY: help install demo test proof bench lint fmt lock
 .DELETE_ON_ERROR:
 
 help:  ## This list
@@ -24,6 +24,9 @@ test: lint  ## Everything that must hold before a change is accepted
 
 proof: $(READY)  ## The measured claims in full size, into docs/proofs (takes long)
 	$(BIN)/pytest -m proof tests/proofs
+
+bench: $(READY)  ## Us and our peers by turns, into docs/bench.md (takes hours; JOBS="sections users" for some)
+	$(BIN)/python -m bench.run $(JOBS)
 
 lint: $(READY)  ## Format, style, types, layers
 	$(BIN)/ruff format --check

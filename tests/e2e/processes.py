@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.request import Request, urlopen
 
 import psycopg
@@ -35,7 +35,7 @@ class Home:
 
     @classmethod
     @contextmanager
-    def made(cls) -> Iterator["Home"]:
+    def made(cls) -> Iterator[Self]:
         """A fresh home, and nothing left of it afterwards."""
         home = cls(Path(tempfile.mkdtemp(prefix="planbridge-e2e-")))
         (home.folder / "output").mkdir()
