@@ -1,18 +1,20 @@
 """Why a value is here: whose claim won, from which fields of which source record, and what the others said."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from gateway import registry
+from gateway import codes
+from gateway.codes import Codes
 from gateway.connector import Resource
 from gateway.errors import ConfigError, RecordError
 from gateway.fold import NOBODY, Stated, speakers_of
-from gateway.mapping import Claim, Mapping
+from gateway.mapping import Claim, Statement
 from gateway.resolve import by_precedence, in_ids, sources_of
 from gateway.schema import KINDS
 from gateway.store import history, registers
@@ -62,9 +64,10 @@ async def why(store: Store, district: int, kind: str, entity: str, field: str | 
         sources = await sources_of(store, c, district)
         claims, _ = await in_ids(c, KINDS[kind], [row.claim for row in rows])
         owner, ordered = by_precedence(KINDS[kind], claims, sources)
+        connections = {one.id: one for one in await registers.connections(store, district)}
+        reader = _Reader({id: (one, await codes.opened(c, one)) for id, one in connections.items()}, kind)
     by_claim = {_place(row.claim): row for row in rows}
     survivors = sources.survivors.get(kind, NOBODY)
-    reader = _Reader({one.id: one for one in await registers.connections(store, district)}, kind)
     found = []
     for name in [field] if field else sorted(doc):
         stated = speakers_of(name, ordered, survivors)
@@ -95,16 +98,16 @@ def _because(name: str, stated: Sequence[Stated], owner: int | None, survivors: 
 class _Reader:
     """Finds the source fields of a claim: those that, altered or left out, make the mapping say something else."""
 
-    connections: dict[int, registers.Connection]
+    connections: dict[int, tuple[registers.Connection, Codes]]
     kind: str
 
     def origin(self, row: history.ClaimOrigin, name: str, value: Any) -> Origin:
-        connection = self.connections[row.claim.connection]
+        connection, own = self.connections[row.claim.connection]
         return Origin(
             connection.name,
             row.claim.collection,
             row.claim.record_key,
-            tuple(self._source_fields(connection.connector, row, name)),
+            tuple(self._source_fields(connection, own, row, name)),
             value,
             row.run,
             row.mapping or "",
@@ -112,26 +115,28 @@ class _Reader:
             row.method,
         )
 
-    def _source_fields(self, connector: str, row: history.ClaimOrigin, name: str) -> Iterator[str]:
-        resources = {resource.name: resource for resource in registry.connector(connector).resources}
-        resource = resources.get(row.claim.collection)
+    def _source_fields(
+        self, connection: registers.Connection, own: Codes, row: history.ClaimOrigin, name: str
+    ) -> Iterator[str]:
+        resource = codes.as_read(connection).get(row.claim.collection)
         if row.body is None or resource is None:
             return
-        mapping = registry.mapping(connector)
         record = json.loads(row.body)
-        said = self._stated(resource, mapping, record, row, name)
+        said = self._stated(resource, own, record, row, name)
         for path in list(_paths(record))[:MOST_FIELDS]:
             for other in (_put(record, path, _altered), _put(record, path, None)):
-                says = self._stated(resource, mapping, other, row, name)
+                says = self._stated(resource, own, other, row, name)
                 if says is not _UNREADABLE:
                     if says != said:
                         yield "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
                     break
 
-    def _stated(self, resource: Resource, mapping: Mapping, record: Any, row: history.ClaimOrigin, name: str) -> Any:
+    def _stated(self, resource: Resource, own: Codes, record: Any, row: history.ClaimOrigin, name: str) -> Any:
         try:
             wire: Any = msgspec.convert(record, resource.wire, strict=True)
-            for claim in mapping.inbound[resource.wire](wire, mapping.codes()):
+            crosswalks = copy(own.crosswalks)
+            stated: Iterable[Statement] = own.mapping.inbound[resource.wire](wire, crosswalks)
+            for claim in own.overriding(resource).apply(stated, json.dumps(record), crosswalks):
                 if isinstance(claim, Claim) and (claim.kind, claim.key) == (self.kind, row.claim.key):
                     return msgspec.to_builtins(claim.values).get(name)
         except (msgspec.ValidationError, RecordError):

@@ -205,6 +205,14 @@ async def refuse(run: Number, decision: Decision, call: Annotated[Call, may("hol
     return await _decided(call, run, "refused", decision.reason)
 
 
+@router.post("/runs/{run}/undo", status_code=202)
+async def undo(run: Number, decision: Decision, response: Response, call: Annotated[Call, may("runs.undo")]) -> Started:
+    """Undo a run and every later one of its connection, which then waits until a person resumes it."""
+    made = await jobs.request_undo(call.store, call.district, run, call.actor, decision.reason)
+    response.headers["Location"] = f"/v1/runs/{made}"
+    return Started(run=made)
+
+
 async def _decided(call: Call, run: int, verdict: stored.Verdict, reason: str) -> Run:
     held = await one_run(run, call)
     if held.state != "held":

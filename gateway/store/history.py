@@ -200,13 +200,13 @@ class Feed:
     """Changes in the order of their publication, and the place to go on from."""
 
     changes: list[dict[str, Any]]
-    place: tuple[str, int]
+    place: tuple[int, int]
 
 
-BEGINNING = ("0", 0)
+BEGINNING = (0, 0)
 
 
-async def changes_since(store: Store, district: int, place: tuple[str, int] = BEGINNING, limit: int = 1000) -> Feed:
+async def changes_since(store: Store, district: int, place: tuple[int, int] = BEGINNING, limit: int = 1000) -> Feed:
     """What was published since a place: kind, entity, op, publication. Nothing is ever skipped: what a transaction
     still under way will publish comes later, also where younger ones were faster."""
     async with store.transaction(district) as c:
@@ -217,8 +217,8 @@ async def changes_since(store: Store, district: int, place: tuple[str, int] = BE
                     "FROM change WHERE (xid, seq) > (CAST(:xid AS xid8), :seq) "
                     "AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY change.xid, seq LIMIT :limit"
                 ),
-                {"xid": place[0], "seq": place[1], "limit": limit},
+                {"xid": str(place[0]), "seq": place[1], "limit": limit},
             )
         ).all()
     found = [{"kind": r.kind, "entity": r.entity, "op": r.op, "publication": r.publication} for r in rows]
-    return Feed(found, (rows[-1].xid, rows[-1].seq) if rows else place)
+    return Feed(found, (int(rows[-1].xid), rows[-1].seq) if rows else place)

@@ -45,6 +45,8 @@ CALLS: dict[str, Any] = {
     "POST /v1/runs/{run}/approve-additions": lambda w: How(
         "holds.decide", f"/v1/runs/{w.held}/approve-additions", {"reason": "The rest is wrong."}
     ),
+    "POST /v1/runs/{run}/undo": lambda w: How("runs.undo", f"/v1/runs/{w.first}/undo", {"reason": "Wrong file."}),
+    "GET /v1/changes": lambda w: How("changes.read"),
     "POST /v1/runs/{run}/refuse": lambda w: How("holds.decide", f"/v1/runs/{w.held}/refuse", {"reason": "Too many."}),
     "GET /v1/notices": lambda w: How("notices.read"),
     "GET /v1/rejects": lambda w: How("rejects.read"),
@@ -64,7 +66,7 @@ ROUTES = sorted(
 GUARDED = [route for route in ROUTES if route not in OPEN | MONITORS]
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-NOWHERE = World(0, UNKNOWN, UNKNOWN, UNKNOWN, 1, UNKNOWN, UNKNOWN, 1)
+NOWHERE = World(0, UNKNOWN, UNKNOWN, UNKNOWN, 1, 1, UNKNOWN, UNKNOWN, 1)
 
 
 async def call(http: httpx.AsyncClient, route: str, world: World, header: dict[str, str]) -> httpx.Response:
@@ -149,4 +151,5 @@ async def other_district(store: Store) -> int:
 
 def is_empty(answer: Any) -> bool:
     parts = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, list) else None
-    return not answer if parts is None else all(map(is_empty, parts))
+    at_the_beginning = answer == "0-0"
+    return not answer or at_the_beginning if parts is None else all(map(is_empty, parts))

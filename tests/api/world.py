@@ -26,12 +26,14 @@ STUDENTS = 30
 
 @dataclass
 class World:
-    """A populated district. `held` is a run that waits; `plan` a draft; `final` a finalized plan."""
+    """A populated district. `first` is a run that published, `held` one that waits; `plan` a draft; `final` a finalized
+    plan."""
 
     district: int
     student: str
     school: str
     teacher: str
+    first: int
     held: int
     plan: str
     final: str
@@ -100,6 +102,7 @@ async def populate(store: Store, district: int, actor: Actor, folder: Path) -> W
         student=student["id"],
         school=student["roles"][0]["organization"],
         teacher=next(person["id"] for person in people if person["given_name"] == "Thistleton"),
+        first=first,
         held=held,
         plan="",
         final="",
