@@ -9,7 +9,20 @@ import typer
 from rich.markup import escape
 
 from gateway import logs
-from gateway.cli import connections, crosswalks, demo, guards, history, notices, plans, purge, runs, schedules, service
+from gateway.cli import (
+    backup,
+    connections,
+    crosswalks,
+    demo,
+    guards,
+    history,
+    notices,
+    plans,
+    purge,
+    runs,
+    schedules,
+    service,
+)
 from gateway.cli.output import STDERR, error_document
 from gateway.errors import PlanbridgeError
 
@@ -22,7 +35,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (service, connections, runs, guards, history, crosswalks, schedules, notices, plans, purge, demo):
+for part in (
+    service, connections, runs, guards, history, crosswalks, schedules, notices, plans, purge, backup, demo,
+):  # fmt: skip
     part.register(app)
 
 

@@ -8,6 +8,7 @@ from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
     As,
+    Because,
     District,
     Json,
     Role,
@@ -19,8 +20,6 @@ from gateway.cli.output import (
 from gateway.store import purges
 from gateway.store.erasure import Erased
 from gateway.store.purges import Purge
-
-Because = Annotated[str, typer.Option("--because", help="Why, without saying who; it is kept for good.")]
 
 IN_THE_FILES = {
     Erased.WHOLLY: "The database's files were written anew; they hold nothing of it either.",

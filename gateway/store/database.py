@@ -46,15 +46,20 @@ class Store:
     async def open(cls, settings: Settings) -> "Store":
         """Start the embedded server unless a database is named; refuse a schema this program does not know, and
         purge again whom a restored database forgot to be purged."""
-        url = await asyncio.to_thread(database_url, settings)
-        keys = settings.keys.get_secret_value() if settings.keys else None
-        purges = PurgeFile(settings.purges or settings.home / "purges.jsonl")
-        store = cls(url, Secrets.load(keys, settings.home), purges)
-        await asyncio.to_thread(migrate, url)
+        store = await cls.reach(settings)
+        await asyncio.to_thread(migrate, store.url)
         from gateway.store.remembering import catch_up  # it works on a store
 
         await catch_up(store)
         return store
+
+    @classmethod
+    async def reach(cls, settings: Settings) -> "Store":
+        """The database as it is: of whatever schema, or empty."""
+        url = await asyncio.to_thread(database_url, settings)
+        keys = settings.keys.get_secret_value() if settings.keys else None
+        purges = PurgeFile(settings.purges or settings.home / "purges.jsonl")
+        return cls(url, Secrets.load(keys, settings.home), purges)
 
     @asynccontextmanager
     async def transaction(self, district: int | None = None) -> AsyncIterator[AsyncConnection]:
@@ -103,9 +108,18 @@ async def raw(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
     return driver
 
 
+def knows(schema: str | None) -> bool:
+    """Whether this program can work with a database of that schema version, or bring it up to its own."""
+    return schema is None or schema in {script.revision for script in _scripts().walk_revisions()}
+
+
 @cache
 def _head() -> str | None:
-    return ScriptDirectory.from_config(_alembic()).get_current_head()
+    return _scripts().get_current_head()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_alembic())
 
 
 def _alembic() -> Config:
@@ -121,9 +135,8 @@ def migrate(url: URL) -> None:
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.migrate'))"))
-            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
             present = MigrationContext.configure(connection).get_current_revision()
-            if present is not None and present not in known:
+            if not knows(present):
                 raise ConfigError(
                     "schema-newer",
                     f"The database has schema version {present}, which this program does not know.",

@@ -1,13 +1,15 @@
 """What a restored database forgot: the purges that the file knows are done again before anything is served."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import msgspec
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError
 from gateway.store import marks, purges, traces
 from gateway.store.database import Store
-from gateway.store.purge_file import Line, Purged
+from gateway.store.purge_file import Lifted, Line, Purged
 from gateway.store.registers import Actor, log_act
 
 US = Actor("Planbridge", "system")
@@ -18,17 +20,32 @@ async def catch_up(store: Store) -> None:
 
     ConfigError when a purge was made with a key that is not here: nobody could tell then whom it was about.
     """
+    await copy_out(store)
     lines = store.purges.read()
     async with store.owner.connect() as c:
         rows = await c.execute(text("SELECT CAST(id AS text), lifted IS NOT NULL AS lifted FROM purge"))
         lifted: dict[str, bool] = {row.id: row.lifted for row in rows}
         kept = list((await c.execute(text("SELECT DISTINCT mark FROM purged_mark"))).scalars())
     _refuse_lost_keys(store, [*kept, *(mark for line in lines if isinstance(line, Purged) for _, mark in line.marks)])
-    done = [line.id for line in lines if not lifted.get(line.id, False) and await _again(store, line)]
+    done = [line.id for line in lines if not _is_known(line, lifted) and await _again(store, line)]
     if done:
         await purges.finish(store, done)
-    if missing := lifted.keys() - {line.id for line in lines if isinstance(line, Purged)}:
-        store.purges.append(await _known(store, sorted(missing)))
+
+
+def _is_known(line: Line, lifted: Mapping[str, bool]) -> bool:
+    return line.id in lifted if isinstance(line, Purged) else lifted.get(line.id, False)
+
+
+async def copy_out(store: Store) -> None:
+    """Add to the file what only the database knows."""
+    lines = store.purges.read()
+    async with store.owner.connect() as c:
+        if await c.scalar(text("SELECT to_regclass('purge')")) is None:
+            return
+        kept = await _kept(c)
+    known = {(type(line), line.id) for line in lines}
+    if missing := [line for line in kept if (type(line), line.id) not in known]:
+        store.purges.append(missing)
 
 
 def _refuse_lost_keys(store: Store, kept: Sequence[str]) -> None:
@@ -65,22 +82,23 @@ async def _again(store: Store, line: Line) -> bool:
         return True
 
 
-async def _known(store: Store, ids: Sequence[str]) -> list[Purged]:
-    """Purges of the database as lines of the file."""
-    async with store.owner.connect() as c:
-        rows = await c.execute(
-            text(
-                "SELECT CAST(p.id AS text) AS id, at, what, district, subject, counts, remote, because, actor, "
-                "  coalesce((SELECT json_agg(json_build_array(connection, mark)) FROM purged_mark m "
-                "    WHERE m.purge_id = p.id), '[]') AS marks FROM purge p WHERE CAST(p.id AS text) = ANY(:ids) "
-                "ORDER BY at"
-            ),
-            {"ids": list(ids)},
+async def _kept(c: AsyncConnection) -> list[Line]:
+    """What the database knows, as lines of the file."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(p.id AS text) AS id, at, what, district, subject, counts, remote, because, actor, "
+            "  coalesce((SELECT json_agg(json_build_array(connection, mark)) FROM purged_mark m "
+            "    WHERE m.purge_id = p.id), '[]') AS marks, CAST(lifted AS text) AS lifted FROM purge p ORDER BY at"
         )
-        return [
+    )
+    found: list[Line] = []
+    for row in rows:
+        found.append(
             Purged(
-                row.id, row.at, row.what, row.district, row.subject, [(n, mark) for n, mark in row.marks],
+                row.id, row.at, row.what, row.district, row.subject, [(name, mark) for name, mark in row.marks],
                 row.counts, row.remote, row.because, row.actor,
             )
-            for row in rows
-        ]  # fmt: skip
+        )  # fmt: skip
+        if row.lifted is not None:
+            found.append(msgspec.json.decode(row.lifted, type=Lifted))
+    return found

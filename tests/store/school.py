@@ -67,14 +67,35 @@ def _files() -> dict[str, list[Row]]:
 
 
 @dataclass
-class School:
-    """The package in `folder`, and the connection `sis` that pulls it."""
+class Package:
+    """The files, and the folder that they are written into."""
 
-    store: Store
-    district: int
-    actor: Actor
     folder: Path
     files: dict[str, list[Row]] = field(default_factory=_files)
+
+    def write(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        for name, rows in self.files.items():
+            with (self.folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+                columns = list(dict.fromkeys(["sourcedId", "status", "dateLastModified", *rows[0]]))
+                writer = csv.DictWriter(file, columns, restval="")
+                writer.writeheader()
+                writer.writerows(rows)
+        lines = ["propertyName,value", "manifest.version,1.0", "oneroster.version,1.1"]
+        lines += [f"file.{name},bulk" for name in self.files]
+        (self.folder / "manifest.csv").write_text("\n".join(lines), encoding="ascii")
+
+    def row(self, name: str, key: str) -> Row:
+        return next(row for row in self.files[name] if row["sourcedId"] == key)
+
+
+@dataclass
+class School(Package):
+    """... and a connection that pulls them."""
+
+    store: Store = field(kw_only=True)
+    district: int = field(kw_only=True)
+    actor: Actor = field(kw_only=True)
     connection: int = 0
 
     async def connect(self, name: str = "sis") -> None:
@@ -92,18 +113,3 @@ class School:
         async with self.store.transaction(self.district) as c:
             [found] = await runs.summary(c, run=run)
         return found
-
-    def write(self) -> None:
-        self.folder.mkdir(exist_ok=True)
-        for name, rows in self.files.items():
-            with (self.folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-                columns = list(dict.fromkeys(["sourcedId", "status", "dateLastModified", *rows[0]]))
-                writer = csv.DictWriter(file, columns, restval="")
-                writer.writeheader()
-                writer.writerows(rows)
-        lines = ["propertyName,value", "manifest.version,1.0", "oneroster.version,1.1"]
-        lines += [f"file.{name},bulk" for name in self.files]
-        (self.folder / "manifest.csv").write_text("\n".join(lines), encoding="ascii")
-
-    def row(self, name: str, key: str) -> Row:
-        return next(row for row in self.files[name] if row["sourcedId"] == key)

@@ -20,7 +20,7 @@ from tests.store.school import GONE, HERS, NUMBER, SHARED_PARENT, SIBLING, TELLI
 
 @pytest.fixture
 async def school(store: Store, district: int, actor: Actor, tmp_path: Path) -> AsyncIterator[School]:
-    made = School(store, district, actor, tmp_path / "roster")
+    made = School(tmp_path / "roster", store=store, district=district, actor=actor)
     await made.connect()
     made.row("users", GONE)["username"] = "ptolemaia-of-old"
     await made.pull()

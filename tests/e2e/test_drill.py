@@ -1,0 +1,173 @@
+"""The worst day, rehearsed: the database is lost and comes back; a backup comes back that has not heard of a purge."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.e2e.office import QuickHome
+from tests.e2e.processes import Home, closed_port, tables, until
+from tests.e2e.test_leaks import files
+from tests.store.school import NUMBER, TELLING, Package
+
+BECAUSE = "case 2026-114"
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Home]:
+    """A district with one pull behind it, and a client that may see who is there."""
+    with QuickHome.made() as made:
+        package = Package(made.folder / "roster")
+        package.write()
+        made.run("connect", "oneroster", "--name", "sis", "--set", f"path={package.folder}", "--yes")
+        assert made.json("pull", "sis")["state"] == "published"
+        yield made
+
+
+@pytest.fixture(scope="module")
+def backup(home: Home) -> Path:
+    file = home.folder / "backups" / "before.dump"
+    file.parent.mkdir()
+    made = home.json("backup", str(file))
+    assert made["rows"]["entity"] > 10 and file.stat().st_mode & 0o777 == 0o600
+    return file
+
+
+def lost(home: Home) -> None:
+    """The data folder is gone. The keys and the file of purges lay elsewhere."""
+    home.server.remove()
+    assert not (home.home / "postgres" / "cluster").exists()
+
+
+def state(home: Home) -> dict[str, tuple[int, str]]:
+    """Every table but the record of acts, to which the restoring is added."""
+    found = tables(home)
+    found.pop("act")
+    return found
+
+
+def test_what_was_lost_comes_back_hash_for_hash(home: Home, backup: Path) -> None:
+    before = state(home)
+    lost(home)
+    assert home.json("restore", str(backup))["restored"] is False
+    assert home.json("restore", str(backup), "--yes")["restored"] is True
+    assert state(home) == before
+    refused = home.json("restore", str(backup), "--yes", code=6)
+    assert refused["error"] == "database-not-empty"
+    [run] = [found for found in [home.json("pull", "sis")] if found["state"] == "published"]
+    assert {
+        c["collection"]: c["added"] + c["changed"] + c["gone"] for c in run["counts"]["collections"]
+    } == dict.fromkeys((c["collection"] for c in run["counts"]["collections"]), 0)
+
+
+def test_a_backup_that_is_not_whole_is_refused(home: Home, backup: Path) -> None:
+    assert home.json("backup", str(backup), code=2)["error"] == "backup-exists"
+    torn = backup.with_name("torn.dump")
+    torn.write_bytes(backup.read_bytes()[:-100])
+    assert home.json("restore", str(torn), code=2)["error"] == "backup-incomplete"
+    manifest = json.loads(backup.with_name("before.dump.json").read_text())
+    torn.with_name("torn.dump.json").write_text(json.dumps(manifest))
+    assert home.json("restore", str(torn), code=2)["error"] == "backup-damaged"
+    torn.with_name("torn.dump.json").write_text(json.dumps(manifest | {"schema": "9999"} | measured(torn.read_bytes())))
+    assert home.json("restore", str(torn), code=2)["error"] == "backup-newer"
+    torn.with_name("torn.dump.json").write_text(json.dumps(manifest | measured(torn.read_bytes())))
+    before = state(home)
+    assert home.json("restore", str(torn), "--yes", "--replace", code=2)["error"] == "restore-failed"
+    assert state(home) == before, "what was there is there"
+
+
+def measured(dump: bytes) -> dict[str, Any]:
+    return {"sha256": sha256(dump).hexdigest(), "bytes": len(dump)}
+
+
+def student(home: Home) -> str:
+    [found] = home.json("students", "--number", NUMBER)
+    return str(found["id"])
+
+
+def told(home: Home) -> dict[str, list[str]]:
+    """Where a word stands that tells of the student: in a dump of the database, in a file of its folder."""
+    home.server.start(shared_buffers="64MB")
+    found = {"dump": home.dump(), **files(home.home / "postgres")}
+    return {
+        place: words for place, said in found.items() if (words := [word for word in TELLING if word.encode() in said])
+    }
+
+
+def test_a_purge_holds_when_an_older_backup_is_restored(home: Home, backup: Path) -> None:
+    """By our own command, and by whoever puts a copy of the data folder back and knows nothing of our commands."""
+    id = student(home)
+    assert "dump" in told(home) and len(told(home)) > 1, "else there would be nothing to find"
+    client = home.json("client", "add", "planner", "--scope", "students.read")
+    older = backup.with_name("older.dump")
+    home.json("backup", str(older))
+    home.server.stop()
+    copy = home.folder / "copy"
+    shutil.copytree(home.server.home / "cluster", copy)
+    purged = home.json("purge", "student", id, "--because", BECAUSE, "--yes")
+    assert purged["erased"] == "wholly"
+    assert told(home) == {}
+
+    assert home.json("restore", str(older), "--yes", "--replace")["restored"] is True
+    assert first_answer(home, client) == 11
+    assert told(home) == {}
+    [proof] = home.json("purge", "list", "--student", id)
+    assert (proof["id"], proof["because"]) == (purged["id"], BECAUSE)
+    assert home.json("pull", "sis")["state"] == "published"
+    assert told(home) == {}
+
+    put_back(home, copy)
+    shutil.rmtree(copy)
+    assert first_answer(home, client) == 11
+    assert told(home) == {}
+
+
+def first_answer(home: Home, client: dict[str, str]) -> int:
+    """How many students the service shows to its first caller."""
+    with up(home) as url:
+        return int(get(url, client, "/v1/students")["total"])
+
+
+def put_back(home: Home, copy: Path) -> None:
+    home.server.stop()
+    cluster = (home.server.home / "cluster").resolve()
+    owner = cluster.joinpath("data").stat()
+    shutil.rmtree(cluster / "data")
+    shutil.copytree(copy / "data", cluster / "data")
+    if os.geteuid() == 0:
+        for path in [cluster / "data", *(cluster / "data").rglob("*")]:
+            os.chown(path, owner.st_uid, owner.st_gid)
+    (cluster / "data").chmod(0o700)
+
+
+@contextmanager
+def up(home: Home) -> Iterator[str]:
+    port = closed_port()
+    service = home.start("up", "--port", str(port))
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return bool(json.loads(urlopen(f"{url}/health").read())["database"])
+        except OSError:
+            return False
+
+    until(answers, "the API answers")
+    try:
+        yield url
+    finally:
+        home.run("down")
+        service.wait()
+
+
+def get(url: str, client: dict[str, str], path: str) -> Any:
+    form = f"grant_type=client_credentials&client_id={client['client_id']}&client_secret={client['client_secret']}"
+    token = json.loads(urlopen(Request(f"{url}/oauth/token", form.encode())).read())["access_token"]
+    return json.loads(urlopen(Request(f"{url}{path}", headers={"Authorization": f"Bearer {token}"})).read())
