@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway import plans
+from gateway import clock, plans
 from gateway.errors import ConfigError, Refused
 from gateway.identity import population
 from gateway.plans import Facts, GuardResult, PersonFacts, RelationshipFacts, Step
@@ -32,7 +32,7 @@ async def begin(store: Store, district: int, student: str, actor: Actor) -> str:
     person = await reading.entity(store, district, "person", student)
     if person is None or population(person) != "student":
         raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
-    today = date.today()
+    today = clock.today()
     schools = _schools(person, today)
     if not schools:
         raise Refused("student-not-enrolled", "This student is enrolled nowhere today.", missing=["/school"])
@@ -171,7 +171,7 @@ def _state(found: StoredPlan) -> plans.State:
 
 async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str) -> Facts:
     """What the roster and the plan's own history say about everybody this plan names."""
-    today = date.today()
+    today = clock.today()
     people = {
         person["id"]: person
         for person in await reading.entities(store, district, "person", ids=sorted(set(_named(plan))))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import jobs
+from gateway import clock, jobs
 from gateway.api.oauth import Call, may
 from gateway.errors import ConfigError, Refused
 from gateway.store import reading, registers
@@ -246,7 +246,7 @@ async def students(
     """The published students in the order of their ids."""
     found = await reading.find_students(call.store, call.district)
     rest = [student for student in found if student["id"] > after]
-    page = [_student(student, date.today()) for student in rest[:limit]]
+    page = [_student(student, clock.today()) for student in rest[:limit]]
     return Students(students=page, total=len(found), next=page[-1].id if len(rest) > limit else None)
 
 

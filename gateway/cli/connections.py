@@ -215,7 +215,9 @@ def check(name: str, district: District = DEFAULT_DISTRICT, as_json: Json = Fals
         raise typer.Exit(ConfigError.exit_code)
 
 
-connections = typer.Typer(help="The connected systems: list, pause, resume, shadow.", invoke_without_command=True)
+connections = typer.Typer(
+    help="The connected systems: list, change, pause, resume, shadow.", invoke_without_command=True
+)
 
 
 @connections.callback()
@@ -232,6 +234,48 @@ def listed(context: typer.Context, district: District = DEFAULT_DISTRICT, as_jso
             ]
 
     show(run(look()), as_json, empty="No system is connected. Begin with: planbridge connect")
+
+
+@connections.command("change")
+def change(
+    name: str,
+    given: Annotated[
+        list[str], typer.Option("--set", help="field=value; a secret as field=env:NAME or field=file:PATH.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Save it also where the trial fails.")] = False,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
+) -> None:
+    """Change settings of a connection, or renew its secret. It is tried first; where all is right a pause for refused
+    credentials is lifted."""
+
+    async def work() -> list[Finding]:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, name)
+            kind = registry.connector(found.connector)
+            plain, hidden = settings_of(kind, given, ask=False)
+            settings = validated(kind.settings, found.settings | found.secrets | plain | hidden)
+            findings = await try_out(kind, settings)
+            wrong = [finding for finding in findings if not finding.ok]
+            if wrong and not yes:
+                raise ConfigError(
+                    "check-failed", f"Nothing was changed: {wrong[0].text}", wrong[0].fix or "Mend it and try again."
+                )
+            secrets = found.secrets | hidden
+            dumped = {k: v for k, v in settings.model_dump(mode="json").items() if k not in secrets}
+            await registers.change_settings(g.store, found, dumped, secrets, actor(as_, role))
+            if found.paused_code == "credentials" and not wrong:
+                await registers.resume(g.store, g.district, found.id, actor(as_, role))
+                findings.append(Finding(True, "The pause is lifted."))
+            return findings
+
+    findings = run(work())
+    if as_json:
+        show([vars(finding) for finding in findings], True)
+    else:
+        print_findings(findings)
 
 
 @connections.command("pause")

@@ -93,19 +93,24 @@ def over(kind: str, doc: str) -> str:
 
 
 async def _mark_ended(c: AsyncConnection, attempt: Attempt, today: date) -> None:
-    """Of the records that are gone, those whose entity was due to end: a term's enrollments after the term."""
+    """Of the records that are gone, those whose entity was due to end: a term's enrollments after the term. A record
+    that only contributes to an entity has ended when what it states has; one that only gives it another name is no
+    loss by itself: what is lost with the name shows when everything is resolved."""
     await c.execute(text(BY_KEY))
     await c.execute(
         text(
             "WITH gone AS MATERIALIZED (SELECT collection, key FROM changed WHERE op = 'gone'), "
             "meant AS MATERIALIZED ("
-            "  SELECT g.collection, g.key, e.kind, e.doc FROM gone g "
-            "  JOIN claim m ON m.connection_id = :connection AND m.collection = g.collection "
-            "    AND m.record_key = g.key AND m.anchor AND m.same_as IS NULL "
-            "  JOIN link l ON l.connection_id = m.connection_id AND l.kind = m.kind AND l.key = m.key "
-            "  JOIN entity e ON e.kind = l.kind AND e.id = l.entity_id) "
+            "  SELECT g.collection, g.key, m.kind, CASE WHEN m.anchor THEN e.doc ELSE m.stated END AS doc, "
+            "    m.same_as IS NOT NULL AS only_a_name, m.anchor, "
+            "    bool_or(m.anchor AND m.same_as IS NULL) OVER (PARTITION BY g.collection, g.key) AS anchored "
+            "  FROM gone g JOIN claim m ON m.connection_id = :connection AND m.collection = g.collection "
+            "    AND m.record_key = g.key "
+            "  LEFT JOIN link l ON l.connection_id = m.connection_id AND l.kind = m.kind AND l.key = m.key "
+            "  LEFT JOIN entity e ON e.kind = l.kind AND e.id = l.entity_id) "
             "UPDATE changed x SET ended = true FROM (SELECT collection, key FROM meant m "
-            f"  GROUP BY 1, 2 HAVING bool_and({over('m.kind', 'm.doc')})) o "
+            "  WHERE CASE WHEN anchored THEN anchor AND doc IS NOT NULL ELSE only_a_name OR kind = 'person' END "
+            f"  GROUP BY 1, 2 HAVING bool_and(only_a_name OR {over('m.kind', 'm.doc')})) o "
             "WHERE x.op = 'gone' AND x.collection = o.collection AND x.key = o.key"
         ),
         {"connection": attempt.connection, "today": today.isoformat()},

@@ -118,6 +118,24 @@ async def add_connection(
     return int(made)
 
 
+async def change_settings(
+    store: Store, connection: Connection, settings: dict[str, Any], hidden: dict[str, str], actor: Actor
+) -> None:
+    """Give a connection other settings and secrets. The act names the settings that differ, and repeats none."""
+    before = connection.settings | connection.secrets
+    differing = sorted(name for name, value in (settings | hidden).items() if before.get(name) != value)
+    async with store.transaction(connection.district) as c:
+        await c.execute(
+            text("UPDATE connection SET settings = CAST(:settings AS json), sealed_secrets = :sealed WHERE id = :id"),
+            {
+                "settings": json.dumps(settings),
+                "sealed": store.secrets.seal(json.dumps(hidden).encode()),
+                "id": connection.id,
+            },
+        )
+        await log_act(c, connection.district, actor, "settings-changed", connection.name, {"settings": differing})
+
+
 async def connection(store: Store, district: int, name: str | int) -> Connection:
     """One connection by name or id. ConfigError when there is none."""
     for found in await connections(store, district):
