@@ -100,6 +100,16 @@ class Shrunk:
 
 
 @dataclass(frozen=True)
+class Confused:
+    """Signs that one student was taken for another: so many have a number that is another's, so many have the name
+    and birth date that another had, so many results belong to another than before."""
+
+    one_number: int = 0
+    swapped: int = 0
+    results: int = 0
+
+
+@dataclass(frozen=True)
 class Effects:
     """What shows only when everything is resolved. `published` is kind -> {added, changed, removed}, `ended` how many
     of those removed were due to end, `known` how many there were. `unmatched` people match nobody now,
@@ -112,6 +122,7 @@ class Effects:
     people: int = 0
     unmatched: int = 0
     unmatched_before: int = 0
+    confused: Confused = Confused()
 
 
 @dataclass(frozen=True)
@@ -145,6 +156,8 @@ def _holds(count: CollectionCount, limits: Limits, whole: bool) -> Iterable[Hold
     arrived = count.distinct + count.unkeyed + count.purged
     if count.total is not None and arrived < count.total:
         reason = f"The source says it has {count.total} {name}, but {count.distinct} arrived."
+        if count.repeated:
+            reason += f" {count.repeated} came on more than one page: its pages seem to shift while they are read."
         yield Hold("incomplete-collection", name, reason, count.total - arrived, known)
     lost = count.gone - count.ended
     if count.total is None and count.repeated and lost:
@@ -176,7 +189,12 @@ def _holds(count: CollectionCount, limits: Limits, whole: bool) -> Iterable[Hold
 def effects(found: Effects, guards: Guards) -> list[Hold]:
     """Reasons to wait that show only when everything is resolved: one course that is gone takes its classes and
     their enrollments with it; a class goes on without its students; people are not recognised any more."""
-    return [*_unpublished(found, guards), *_emptied(found, guards), *_unmatched(found, guards)]
+    return [
+        *_unpublished(found, guards),
+        *_emptied(found, guards),
+        *_unmatched(found, guards),
+        *_confused(found),
+    ]
 
 
 def _unpublished(found: Effects, guards: Guards) -> Iterable[Hold]:
@@ -185,7 +203,8 @@ def _unpublished(found: Effects, guards: Guards) -> Iterable[Hold]:
         known, limits = found.known.get(kind, 0), guards.of(kind)
         # A key that changed at the source removes one entity and adds another: only the loss counts.
         if _passes(lost, limits.removed, limits.at_least, known) and lost > moved.get("added", 0):
-            reason = f"{lost} of {known} published {kind} entries would disappear, with what they depend on."
+            entries = f"{kind.replace('_', ' ')} entries"
+            reason = f"{lost} of {known} published {entries} would disappear, with what they depend on."
             yield Hold("many-unpublished", kind, reason, lost, known, "removals")
 
 
@@ -210,6 +229,18 @@ def _unmatched(found: Effects, guards: Guards) -> Iterable[Hold]:
             f"{_percent(more, found.people, limits.unmatched)}."
         )
         yield Hold("many-unmatched", "person", reason, more, found.people)
+
+
+def _confused(found: Effects) -> Iterable[Hold]:
+    """One student is enough: a plan would be shown under another child's name."""
+    confused, people = found.confused, found.known.get("person", 0)
+    for n, kind, reason in (
+        (confused.one_number, "person", "{n} students would have a number that another student has."),
+        (confused.swapped, "person", "{n} students would get the name and birth date that another student had."),
+        (confused.results, "assessment_result", "{n} results would change from one student to another."),
+    ):
+        if people and n:
+            yield Hold("students-confused", kind, reason.format(n=n), n, found.known.get(kind, 0))
 
 
 def _passes(n: int, share: float, at_least: int, known: int) -> bool:

@@ -289,11 +289,7 @@ class Http:
                 token = await self._usable_token(refused=token)
                 reply = await self._persist(self._attempt_in_turn, call, token, repeatable=call.repeatable)
         if reply.status == 401:
-            raise AuthError(
-                "unauthorized",
-                f"{call.name} answered 401: it does not accept our credentials ({call.trace}).",
-                "Check that these credentials belong to this system and that their access is still on.",
-            )
+            raise _unauthorized(call, reply)
         if reply.status < 300 and "json" in call.headers["accept"] and reply.is_html:
             raise _html_error(reply)
         return reply
@@ -476,6 +472,27 @@ _BROKEN = (
     httpx.DecodingError,
     OSError,  # with TimeoutError, and the TLS errors that httpcore lets through while reading
 )
+
+
+_CLOCKS_AGREE = 60.0  # seconds; what the network and whole seconds in a Date explain
+
+
+def _unauthorized(call: _Call, reply: Reply) -> AuthError:
+    """It refuses a token that it has just given; a clock that is wrong explains why."""
+    date = _moment(reply.headers.get("date", ""))
+    ahead = (date - datetime.now(UTC)).total_seconds() if date else 0.0
+    if abs(ahead) > _CLOCKS_AGREE:
+        differs = f"{abs(ahead) / 60:.0f} minutes {'ahead of' if ahead > 0 else 'behind'} ours"
+        return AuthError(
+            "clock-differs",
+            f"{call.name} answered 401 to a new token, and its clock is {differs} ({call.trace}).",
+            "Have the clock set that is wrong, there or here: by it a token has ended before it is used.",
+        )
+    return AuthError(
+        "unauthorized",
+        f"{call.name} answered 401: it does not accept our credentials ({call.trace}).",
+        "Check that these credentials belong to this system and that their access is still on.",
+    )
 
 
 def _outcome(state: RetryCallState) -> Any:

@@ -102,13 +102,25 @@ def _held(run: Mapping[str, Any], standing: Standing) -> Message:
 
 
 def _first_few(parts: Sequence[str], between: str = " ") -> str:
-    told = between.join(parts[:5])
-    return told if len(parts) <= 5 else f"{told}{between}and {len(parts) - 5} more"
+    told, more = between.join(parts[:5]), len(parts) - 5
+    if more <= 0:
+        return told
+    return f"{told} And {more} more." if told.endswith(".") else f"{told}{between}and {more} more"
 
 
 def _share(hold: Mapping[str, Any]) -> str:
     of = f" of {hold['known']:,}" if hold["known"] and hold["known"] >= hold["affected"] else ""
-    return f"{hold['affected']:,}{of} {hold['collection']}"
+    return f"{hold['affected']:,}{of} {_PLAIN.get(hold['code']) or _PLAIN.get(hold['collection'], hold['collection'])}"
+
+
+# Collections are called as their own system calls them; these are kinds of ours, and what a hold is about instead.
+_PLAIN = {
+    "assessment": "assessments", "assessment_result": "assessment results", "category": "categories",
+    "class": "classes", "class-emptied": "places in classes", "course": "courses", "enrollment": "enrollments",
+    "line_item": "line items", "organization": "organizations", "person": "people",
+    "program_status": "program records", "relationship": "family relationships", "result": "results",
+    "session": "sessions",
+}  # fmt: skip
 
 
 def _live(standing: Standing) -> str:
@@ -164,6 +176,10 @@ CAUSES: dict[str, Cause] = {
     "unauthorized": (
         "It let us sign in and then refused to answer.",
         "Ask whoever runs {connection} whether the access of these credentials is still switched on.",
+    ),
+    "clock-differs": (
+        "It takes each new token for one that has ended, because its clock and ours differ by minutes.",
+        "Ask whoever runs {connection} to look at its clock, and look at the clock of this machine.",
     ),
     "no-credentials": ("There are no credentials to sign in with.", "Enter them."),
     "token-malformed": ("The access token has characters that no token has.", "Enter it again, without spaces."),

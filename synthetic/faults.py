@@ -47,7 +47,8 @@ class Fault:
     - `status`: 429, 500 or 503, with `retry_after` seconds if given (a date, where the clock is wrong);
     - `drop`, `truncate`, `html`: half an answer and no more, half an answer that calls itself whole, a web page;
     - `slow`: waits `seconds` first;
-    - `clock`: its clock is `ahead` seconds of the world's, or behind;
+    - `clock`: its clock is `ahead` seconds of the world's, or behind; until the faults are changed, tokens are judged
+      by it;
     - `expire_tokens`, `revoke`: no token given so far is good; nor is the secret, until the faults are changed;
     - `empty`: a page without rows, and `total` as their number if given;
     - `mistype`, `poison`: `rows` rows with a field of another type; one row that has the given `shape`;
@@ -78,9 +79,11 @@ class Fault:
 
 
 class Tokens(Protocol):
-    """What a twin gives its tokens out by. While `revoked`, the secret is not accepted."""
+    """What a twin gives its tokens out by. While `revoked`, the secret is not accepted. The clock that ends tokens is
+    `ahead` seconds of the one that gives them out."""
 
     revoked: bool
+    ahead: float
 
     def forget(self) -> None:
         """Make every token bad that was given so far."""
@@ -157,7 +160,7 @@ class Faults:
 
     def _go_wrong(self, queue: list[Fault]) -> None:
         self._queue = queue
-        self._tokens.revoked = False
+        self._tokens.revoked, self._tokens.ahead = False, 0.0
 
     def _change(self, wanted: dict[str, Any]) -> None:
         district = self._district
@@ -225,6 +228,7 @@ class Faults:
             case Fault(kind="drop" | "truncate" as kind):
                 await damage.cut(await Answer.of(self._app, scope, receive), send, honest=kind == "truncate")
             case Fault():
+                self._tokens.ahead = fault.ahead or self._tokens.ahead
                 answer = await Answer.of(self._app, scope, receive)
                 await self._spoil(answer, fault, scope, receive)
                 await answer.send(send)

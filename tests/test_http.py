@@ -303,6 +303,19 @@ async def test_a_second_401_is_an_auth_error() -> None:
         with pytest.raises(AuthError) as caught:
             await client.get(f"{peer.url}/a")
     assert caught.value.code == "unauthorized"
+
+
+@pytest.mark.parametrize(("ahead", "said"), [(600, "10 minutes ahead of"), (-600, "10 minutes behind"), (20, None)])
+async def test_a_wrong_clock_explains_a_refusal_of_new_tokens(ahead: int, said: str | None) -> None:
+    def refuse(_: Asked) -> bytes:
+        now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=ahead)
+        return whole(401, date=format_datetime(now, usegmt=True))
+
+    async with Peer(token_server(refuse)) as peer, http(credentials(peer)) as client:
+        with pytest.raises(AuthError) as caught:
+            await client.get(f"{peer.url}/a")
+    assert caught.value.code == ("clock-differs" if said else "unauthorized")
+    assert said is None or f"its clock is {said} ours" in str(caught.value)
     assert [asked.bearer for asked in peer.to("/a")] == ["t1", "t2"]
     assert len(peer.to("/token")) == 2
 

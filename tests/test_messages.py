@@ -85,7 +85,7 @@ def test_only_open_holds_are_told_and_not_endlessly() -> None:
     assert "users" not in said(messages.of_run(run_of("held", holds=[decided, EMPTY]), GOOD)).text
     many = [hold("empty-collection", f"c{n}", f"Reason {n}.", 1, 1) for n in range(8)]
     message = said(messages.of_run(run_of("held", holds=many), GOOD))
-    assert "Reason 4. and 3 more" in message.what_happened
+    assert "Reason 4. And 3 more." in message.what_happened
     assert message.affected == "1 of 1 c0; 1 of 1 c1; 1 of 1 c2; 1 of 1 c3; 1 of 1 c4; and 3 more."
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 import zipfile
 from collections import deque
 from collections.abc import Callable
@@ -177,9 +178,11 @@ def _fields(name: str, header: list[str]) -> list[Field]:
 
 def _check_header(name: str, found: list[str], required: list[str]) -> None:
     if missing := [column for column in required if column not in found]:
+        hidden = any(_visible(column) in missing for column in found)
         raise ConfigError(
             "csv-missing-column",
-            f"{name}.csv has no column {', '.join(missing)}.",
+            f"{name}.csv has no column {', '.join(missing)}"
+            f"{', only one that looks like it: there is an invisible sign in the name' if hidden else ''}.",
             "The first line must hold the column names, separated by commas.",
         )
     if twice := sorted({column for column in found if column and found.count(column) > 1}):
@@ -188,6 +191,11 @@ def _check_header(name: str, found: list[str], required: list[str]) -> None:
             f"{name}.csv has more than one column {', '.join(twice)}.",
             "Each column may be there once.",
         )
+
+
+def _visible(column: str) -> str:
+    """Without what nobody sees: format characters such as a zero-width space, control characters."""
+    return "".join(sign for sign in column if unicodedata.category(sign) not in ("Cf", "Cc")).strip()
 
 
 def _field(column: str) -> Field:

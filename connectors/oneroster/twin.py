@@ -128,6 +128,7 @@ class _Tokens:
         self._seconds = seconds
         self._given: dict[str, tuple[frozenset[str], float]] = {}
         self.revoked = False
+        self.ahead = 0.0
 
     async def grant(self, request: Request) -> Response:
         form = parse_qs((await request.body()).decode("latin-1"))
@@ -165,7 +166,7 @@ class _Tokens:
         """Refuse a request without a live token (401) or without one of the scopes (403)."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         granted, until = self._given.get(token, (frozenset(), 0.0))
-        if scheme.lower() != "bearer" or until <= time.monotonic():
+        if scheme.lower() != "bearer" or until <= time.monotonic() + self.ahead:
             raise _Refused(401, "The access token is missing, unknown or expired.")
         if not granted & scopes:
             raise _Refused(403, "The access token lacks the scope of this collection.")

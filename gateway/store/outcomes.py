@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.guard import Effects, Hold, Shrunk
+from gateway.guard import Confused, Effects, Hold, Shrunk
 from gateway.store.compare import BY_KEY, over
 from gateway.store.runs import Attempt
 
@@ -88,7 +88,8 @@ async def effects(c: AsyncConnection, attempt: Attempt, was: Before, publication
         ended = {row.kind: row.n for row in rows}
         shrunk = await _shrunk(c, values)
     unmatched = await _unmatched(c, attempt)
-    return Effects(published, was.entities, ended, shrunk, was.people, unmatched, was.unmatched)
+    confused = await _confused(c, values) if was.entities.get("person") else Confused()
+    return Effects(published, was.entities, ended, shrunk, was.people, unmatched, was.unmatched, confused)
 
 
 async def _unmatched(c: AsyncConnection, attempt: Attempt) -> int:
@@ -102,6 +103,39 @@ async def _unmatched(c: AsyncConnection, attempt: Attempt) -> int:
             {"connection": attempt.connection, "codes": list(_UNMATCHED)},
         )
     )
+
+
+async def _confused(c: AsyncConnection, values: dict[str, Any]) -> Confused:
+    """Students who seem to have been taken for one another by what this transaction published."""
+    row = (await c.execute(text(_CONFUSED), values)).one()
+    return Confused(row.one_number, row.swapped, row.results)
+
+
+_WHO = "jsonb_build_array({0}->'given_name', {0}->'family_name', {0}->'birth_date')"
+# Grouped and looked up by index, never joined with itself: a run may change everybody.
+_CONFUSED = f"""
+    WITH student AS MATERIALIZED (
+        SELECT f.op, f.before, e.id, e.doc, e.match FROM (
+            SELECT DISTINCT ON (entity_id) entity_id, op, before FROM change
+            WHERE publication = :publication AND kind = 'person' ORDER BY entity_id, seq
+        ) f JOIN entity e ON e.kind = 'person' AND e.id = f.entity_id WHERE e.doc->>'population' = 'student'
+    ), who AS (
+        SELECT who, bool_or(earlier) AS had, bool_or(NOT earlier) AS has FROM (
+            SELECT id, {_WHO.format("before")} AS who, true AS earlier FROM student WHERE op = 'changed'
+            UNION ALL SELECT id, {_WHO.format("doc")}, false FROM student WHERE op = 'changed'
+        ) either GROUP BY who, id
+    )
+    SELECT (SELECT count(*) FROM student s WHERE s.before->>'identifiers' IS DISTINCT FROM s.doc->>'identifiers'
+              AND EXISTS (SELECT FROM entity o WHERE o.match = s.match AND o.kind = 'person' AND o.id <> s.id)
+           ) AS one_number,
+           (SELECT coalesce(sum(gained), 0) FROM (
+                SELECT count(*) FILTER (WHERE NOT had) AS gained FROM who
+                GROUP BY who HAVING bool_or(had AND NOT has) AND bool_or(has AND NOT had)
+            ) moved) AS swapped,
+           (SELECT count(*) FROM change f JOIN entity e ON e.kind = f.kind AND e.id = f.entity_id
+            WHERE f.publication = :publication AND f.kind IN ('assessment_result', 'result') AND f.op = 'changed'
+              AND f.before->>'student' <> e.doc->>'student') AS results
+"""
 
 
 async def _shrunk(c: AsyncConnection, values: dict[str, Any]) -> list[Shrunk]:

@@ -27,6 +27,7 @@ class Stage:
     def __init__(self) -> None:
         self.forgotten = 0
         self.revoked = False
+        self.ahead = 0.0
         self.secret = "first"
         self.district = DISTRICT
 
@@ -224,7 +225,7 @@ def test_a_fault_of_rows_leaves_alone_what_has_none(client: httpx.Client) -> Non
 
 
 @pytest.mark.parametrize("ahead", [600, -600])
-def test_a_clock_that_is_ten_minutes_off(client: httpx.Client, ahead: int) -> None:
+def test_a_clock_that_is_ten_minutes_off(client: httpx.Client, stage: Stage, ahead: int) -> None:
     ask(
         client,
         {"kind": "clock", "ahead": ahead},
@@ -233,9 +234,12 @@ def test_a_clock_that_is_ten_minutes_off(client: httpx.Client, ahead: int) -> No
     answer = client.get("/token")
     assert answer.json()["expires_in"] == 300 + ahead
     assert seconds_from_now(answer.headers["Date"]) == pytest.approx(ahead, abs=2)
+    assert stage.ahead == ahead
     answer = client.get("/token")
     assert seconds_from_now(answer.headers["Retry-After"]) == pytest.approx(ahead + 3, abs=2)
     assert seconds_from_now(answer.headers["Date"]) == pytest.approx(ahead, abs=2)
+    client.delete("/_twin/faults")
+    assert stage.ahead == 0
 
 
 def seconds_from_now(moment: str) -> float:

@@ -27,6 +27,7 @@ class Tokens:
         self._limited = limited
         self._live: dict[str, float] = {}
         self.revoked = False
+        self.ahead = 0.0
 
     async def grant(self, request: Request) -> Response:
         form = fields(request, await request.body())
@@ -56,7 +57,7 @@ class Tokens:
             raise refusals.unauthenticated("Unknown Authorization header scheme.")
         if not token.strip():
             raise refusals.unauthenticated("Missing Authorization header bearer token value.")
-        if self._live.get(token, 0) <= time.monotonic():
+        if self._live.get(token, 0) <= time.monotonic() + self.ahead:
             raise refusals.unauthenticated("Invalid Authorization header.")
         return token
 
