@@ -14,7 +14,10 @@ NOBODY: Survivors = {}
 
 @dataclass(frozen=True)
 class Stated:
-    """One live claim. References in `values` are entity ids already; what could not be resolved is left out."""
+    """One live claim. References in `values` are entity ids already; what could not be resolved is left out.
+
+    `joined`: of a key that a person joined to the entity; what was there before speaks first.
+    """
 
     connection: int
     collection: str
@@ -22,6 +25,7 @@ class Stated:
     rank: int
     anchor: bool
     values: Doc
+    joined: bool = False
 
 
 @dataclass
@@ -35,7 +39,7 @@ class Folded:
 def in_order(claims: Sequence[Stated], precedence: Sequence[int]) -> list[Stated]:
     """Sort claims: the connection's place in `precedence`, then rank, then the record, so that it is stable."""
     place = {connection: n for n, connection in enumerate(precedence)}
-    return sorted(claims, key=lambda c: (place[c.connection], c.rank, c.collection, c.record_key))
+    return sorted(claims, key=lambda c: (place[c.connection], c.joined, c.rank, c.collection, c.record_key))
 
 
 def fold(kind: Kind, claims: Sequence[Stated], survivors: Survivors = NOBODY) -> Folded:

@@ -15,7 +15,8 @@ from gateway.connector import Resource
 from gateway.errors import ConfigError, RecordError
 from gateway.fold import NOBODY, Stated, speakers_of
 from gateway.mapping import Claim, Statement
-from gateway.resolve import by_precedence, in_ids, sources_of
+from gateway.references import in_ids
+from gateway.resolve import by_precedence, sources_of
 from gateway.schema import KINDS
 from gateway.store import history, registers
 from gateway.store.changes import ClaimRow
@@ -62,7 +63,7 @@ async def why(store: Store, district: int, kind: str, entity: str, field: str | 
         if doc is None or (field is not None and field not in doc):
             raise ConfigError("entity-unknown", f"No such {kind}, or no such field, is published.", "Give its id.")
         sources = await sources_of(store, c, district)
-        claims, _ = await in_ids(c, KINDS[kind], [row.claim for row in rows])
+        claims, _ = await in_ids(c, KINDS[kind], [row.claim for row in rows], sources.in_conflict)
         owner, ordered = by_precedence(KINDS[kind], claims, sources)
         connections = {one.id: one for one in await registers.connections(store, district)}
         reader = _Reader({id: (one, await codes.opened(c, one)) for id, one in connections.items()}, kind)

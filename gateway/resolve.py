@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from gateway import clock, guard
-from gateway.fold import NOBODY, Stated, fold, in_order
+from gateway import clock, guard, people
+from gateway.candidates import Rule, Traits, traits
+from gateway.fold import NOBODY, Doc, Stated, fold, in_order
 from gateway.guard import CollectionCount, Guards, Hold
 from gateway.identity import (
     Identifiers,
@@ -17,10 +18,12 @@ from gateway.identity import (
     population,
     precedence,
 )
+from gateway.references import in_ids
 from gateway.schema import KINDS, Kind
-from gateway.store import blackouts, changes, compare, history, limits, outcomes, registers, runs
+from gateway.store import blackouts, changes, compare, history, identities, limits, outcomes, registers, runs
 from gateway.store.changes import CHUNK, ClaimRow, Waiting, Why, Word
 from gateway.store.database import Store, Transaction
+from gateway.store.identities import Key
 from gateway.store.outcomes import Previewed
 from gateway.store.runs import Attempt
 
@@ -39,13 +42,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Sources:
-    """The district's connections: in which order their word counts (`survivors`: for single fields of a kind), and by
-    which identifiers people match."""
+    """The district's connections: in which order their word counts (`survivors`: for single fields of a kind), by
+    which identifiers and rules people match. `in_conflict`: keys that came back as somebody else, and the first run
+    whose statements about them wait."""
 
     order: tuple[int, ...]
     owners: dict[str, int]
     survivors: dict[str, dict[str, list[int]]]
     identifiers: dict[int, Identifiers]
+    rules: list[Rule]
+    in_conflict: dict[Key, int]
     district_key: bytes
 
 
@@ -96,7 +102,7 @@ async def _try(store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: W
     async with store.transaction(attempt.district) as c:
         await runs.hold_fence(c, attempt)
         await changes.lock_district(c, attempt.district)
-        counts = await compare.compare(c, attempt, clock.today())
+        counts = await _compare(store, c, attempt)
         decided = await compare.decided(c, attempt.run) == await compare.digest(c)
         guards = await limits.guards(c, attempt.connection, clock.now())
         # A blackout ends by itself; nobody's decision lifts it.
@@ -128,13 +134,22 @@ async def _try(store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: W
         return Outcome(state, work.stored())
 
 
+async def _compare(store: Store, c: Transaction, attempt: Attempt) -> list[CollectionCount]:
+    """The change set, without what would turn a known person into somebody else."""
+    counts = await compare.compare(c, attempt, clock.today())
+    if attempt.kind != "undo":
+        await people.hold_out(store, c, attempt, counts)
+    return counts
+
+
 async def _publish(store: Store, c: Transaction, attempt: Attempt) -> tuple[dict[str, dict[str, int]], int | None]:
     """Apply the change set and publish what follows from it; None where nothing does."""
     everything = await changes.must_resolve_all(c, attempt.district)
-    if not everything and not await compare.any_left(c):
+    if not everything and not await compare.any_left(c) and not await identities.any_over(c):
         return {}, None
     publication = await outcomes.open_publication(c, attempt)
     await changes.apply_records(c, attempt, everything=everything)
+    await identities.settle(c)
     sources = await sources_of(store, c, attempt.district, attempt.proposal)
     for kind in KINDS.values():
         await _resolve_kind(c, attempt, kind, sources, publication)
@@ -151,7 +166,7 @@ async def _held(store: Store, attempt: Attempt, work: Work) -> Outcome:
     async with store.transaction(attempt.district) as c:
         await runs.hold_fence(c, attempt)
         await changes.lock_district(c, attempt.district)
-        await compare.compare(c, attempt, clock.today())
+        await _compare(store, c, attempt)
         stored = work.stored() | {"published": {}}
         await outcomes.add_holds(c, attempt, work.reasons, await compare.digest(c))
         await outcomes.keep_preview(c, attempt, work.preview)
@@ -184,6 +199,8 @@ async def sources_of(store: Store, c: Transaction, district: int, proposal: dict
             )
             for connection in found
         },
+        await identities.rules(c),
+        await identities.in_conflict(c),
         await registers.district_key(store, c, district),
     )
 
@@ -194,6 +211,8 @@ async def _resolve_kind(c: Transaction, attempt: Attempt, kind: Kind, sources: S
     retried = False
     while await changes.left(c, kind.name):
         await changes.clear_waiting(c, kind.name)
+        if kind.name == "person":
+            await changes.clear_traits(c)
         await _link(c, attempt, kind, sources)
         await changes.link_aliases(c, attempt, kind.name)
         for first in range(1, await changes.fill_batch(c, kind.name) + 1, CHUNK):
@@ -215,13 +234,16 @@ async def _link(c: Transaction, attempt: Attempt, kind: Kind, sources: Sources) 
         else:
             await changes.add_links(c, attempt, kind.name, _first_sight(kind, sources, keys))
     # A person who comes back under another key is the same person; a class with last year's code is not.
-    await changes.link_words(
+    await changes.match_words(c, attempt, kind.name, rekeyed=kind.name in ("person", "organization"))
+    if kind.name == "person" and sources.rules:
+        await people.match_by_rules(c, attempt, sources.rules)
+    await changes.settle_words(
         c,
         attempt,
         kind.name,
-        rekeyed=kind.name in ("person", "organization"),
         unknown=_unknown(kind),
         ambiguous=Why("ambiguous", f"More than one {kind.name} has the same identifying values."),
+        contradicted=Why("identity-conflict", "It has this person's number and another name and birth date."),
     )
 
 
@@ -241,7 +263,7 @@ async def _recognise(
 ) -> None:
     """Note the words by which new keys are recognised; all of them are compared at once, however many there are."""
     claims = await changes.claims_of_keys(c, kind.name, keys)
-    stated, _ = await in_ids(c, kind, claims)
+    stated, _ = await in_ids(c, kind, claims, sources.in_conflict)
     by_key: dict[tuple[int, str], list[Stated]] = {}
     for claim, row in zip(stated, claims, strict=True):
         by_key.setdefault((row.connection, row.key), []).append(claim)
@@ -255,21 +277,31 @@ async def _recognise(
             continue
         own = sources.owners[collection] == connection
         first = entity_id(sources.district_key, kind.name, connection, key) if own else None
-        about = collection if kind.name == "person" else ""
-        words.append(Word(connection, key, match_word(kind, doc, sources.identifiers[connection]), first, about))
+        words.append(_word(kind, connection, key, doc, first, sources))
     await changes.add_words(c, words)
     await changes.add_waiting(c, attempt, kind.name, roleless)
+
+
+def _word(kind: Kind, connection: int, key: str, doc: Doc, first: str | None, sources: Sources) -> Word:
+    identifiers = sources.identifiers[connection]
+    word = match_word(kind, doc, identifiers)
+    if kind.name != "person":
+        return Word(connection, key, word, first)
+    who = population(doc) or ""
+    system = identifiers.student if who == "student" else identifiers.staff
+    return Word(connection, key, word, first, who, people.key_traits(sources.district_key, doc, system, sources.rules))
 
 
 async def _publish_chunk(
     c: Transaction, attempt: Attempt, kind: Kind, sources: Sources, publication: int, first: int
 ) -> None:
     entities, claims = await changes.batch_claims(c, kind.name, first)
-    stated, missing = await in_ids(c, kind, claims)
+    stated, missing = await in_ids(c, kind, claims, sources.in_conflict)
     grouped: dict[str, list[tuple[ClaimRow, Stated, list[Waiting]]]] = {entity: [] for entity in entities}
     for row, claim, waits in zip(claims, stated, missing, strict=True):
         grouped[row.entity or ""].append((row, claim, waits))
     rows: list[tuple[str, str | None, str | None]] = []
+    compared: list[tuple[str, Traits | None]] = []
     waiting: list[Waiting] = []
     differences: list[tuple[int, str, str]] = []
     loose: set[tuple[int, str]] = set()
@@ -279,9 +311,13 @@ async def _publish_chunk(
             # Nobody who may publish it speaks of it any more: whoever else does is to be recognised anew.
             loose.update((row.connection, row.key) for row, claim, _ in members if claim.anchor)
         rows.append((entity, msgspec.json.encode(doc).decode() if doc is not None else None, word))
+        if kind.name == "person":
+            compared.append((entity, traits(sources.district_key, doc) if doc is not None else None))
         waiting += waits
         differences += [(connection, entity, name) for connection, name in sorted(differing)]
     await changes.put_entities(c, attempt, kind.name, publication, rows)
+    if compared:
+        await identities.put_traits(c, attempt, compared)
     await changes.add_waiting(c, attempt, kind.name, waiting)
     await changes.add_differences(c, attempt, kind.name, differences)
     await changes.loosen(c, kind.name, sorted(loose))
@@ -329,59 +365,9 @@ def _anchored(kind: Kind, claims: Sequence[Stated], sources: Sources) -> bool:
 
 def _published_word(kind: Kind, ordered: Sequence[Stated], doc: dict[str, Any], sources: Sources) -> str | None:
     """The match word as the leading connection itself states it: others' identifiers must not leak into it."""
-    leading = ordered[0].connection
-    own = fold(kind, [claim for claim in ordered if claim.connection == leading]).doc
+    leading = ordered[0]
+    first = [one for one in ordered if (one.connection, one.joined) == (leading.connection, leading.joined)]
+    own = fold(kind, first).doc
     if kind.name == "person":
         own["population"] = doc["population"]
-    return match_word(kind, own, sources.identifiers[leading])
-
-
-async def in_ids(c: Transaction, kind: Kind, claims: Sequence[ClaimRow]) -> tuple[list[Stated], list[list[Waiting]]]:
-    """Put entity ids where sources wrote keys; a key that denotes nothing published is left out and listed."""
-    wanted = {
-        (row.connection, reference.kind, key)
-        for row in claims
-        for reference in kind.references
-        for key in _keys(row.stated.get(reference.field), reference.many, reference.part)
-    }
-    ids = await changes.lookup(c, kind.name, wanted) if wanted else {}
-    stated, missing = [], []
-    for row in claims:
-        values, waits = _with_ids(kind, row, ids)
-        stated.append(Stated(row.connection, row.collection, row.record_key, row.rank, row.anchor, values))
-        missing.append(waits)
-    return stated, missing
-
-
-def _keys(value: Any, many: bool, part: str | None) -> Iterator[str]:
-    if value is None:
-        return
-    for item in value if many else [value]:
-        yield item[part] if part else item
-
-
-def _with_ids(kind: Kind, row: ClaimRow, ids: dict[tuple[int, str, str], str]) -> tuple[dict[str, Any], list[Waiting]]:
-    values = dict(row.stated)
-    waits: list[Waiting] = []
-    for reference in kind.references:
-        if reference.field not in values:
-            continue
-        kept = []
-        for item in values[reference.field] if reference.many else [values[reference.field]]:
-            key = item[reference.part] if reference.part else item
-            entity = ids.get((row.connection, reference.kind, key))
-            if entity is None:
-                waits.append(
-                    Waiting(
-                        row.connection, row.key, "unresolved-reference",
-                        f"It refers to a {reference.kind} that is not there.",
-                        reference.field, reference.kind, key,
-                    )
-                )  # fmt: skip
-            else:
-                kept.append({**item, reference.part: entity} if reference.part else entity)
-        if kept:
-            values[reference.field] = kept if reference.many else kept[0]
-        else:
-            del values[reference.field]
-    return values, waits
+    return match_word(kind, own, sources.identifiers[leading.connection])

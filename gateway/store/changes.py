@@ -6,23 +6,28 @@ resolve again), orphan (entities that lost a key), batch (entities to fold), mov
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.candidates import Traits
 from gateway.schema import KINDS, Kind
 from gateway.store.compare import BY_KEY
+from gateway.store.identities import contradicted, refused
 from gateway.store.runs import Attempt
 
 CHUNK = 1_000
-RETRIED = ("unmatched", "ambiguous", "not-in-system-of-record")
+RETRIED = ("unmatched", "ambiguous", "identity-conflict", "not-in-system-of-record")
 
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """One live claim about `key`, as the source stated it: references are source keys."""
+    """One live claim about `key`, as the source stated it in `run`: references are source keys.
+
+    `joined`: a person said that the key denotes this entity, which has other keys of its own.
+    """
 
     entity: str | None
     connection: int
@@ -32,6 +37,8 @@ class ClaimRow:
     rank: int
     anchor: bool
     stated: dict[str, Any]
+    run: int
+    joined: bool
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ _WORKING_TABLES = (
     'CREATE TEMP TABLE orphan (kind text COLLATE "C", entity_id uuid, PRIMARY KEY (kind, entity_id)) ON COMMIT DROP',
     "CREATE TEMP TABLE batch (n bigint PRIMARY KEY, entity_id uuid) ON COMMIT DROP",
     'CREATE TEMP TABLE word (connection_id int, key text COLLATE "C", word text COLLATE "C", first uuid, '
-    "about text NOT NULL DEFAULT '') ON COMMIT DROP",
+    "about text NOT NULL DEFAULT '', named bigint, born bigint, email bigint, phone bigint, numbers bigint[]) "
+    "ON COMMIT DROP",
     "CREATE INDEX ON word (word)",
     'CREATE TEMP TABLE loose (connection_id int, kind text COLLATE "C", key text COLLATE "C", '
     'word text COLLATE "C", again boolean NOT NULL, PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP',
@@ -191,8 +199,8 @@ async def claims_of_keys(c: AsyncConnection, kind: str, keys: Sequence[tuple[int
     """Every live claim about these keys."""
     rows = await c.execute(
         text(
-            "SELECT NULL AS entity, c.connection_id, c.key, c.collection, c.record_key, c.rank, c.anchor, c.stated "
-            "FROM unnest(CAST(:connections AS int[]), CAST(:keys AS text[])) u(connection_id, key) "
+            "SELECT NULL AS entity, c.connection_id, c.key, c.collection, c.record_key, c.rank, c.anchor, c.stated, "
+            "  c.run_id, false FROM unnest(CAST(:connections AS int[]), CAST(:keys AS text[])) u(connection_id, key) "
             "JOIN claim c ON c.connection_id = u.connection_id AND c.kind = :kind AND c.key = u.key "
             "WHERE c.same_as IS NULL"
         ),
@@ -225,12 +233,12 @@ async def link_aliases(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
             "  WHERE c.same_as IS NOT NULL AND c.kind = :kind AND EXISTS (SELECT FROM touched t WHERE t.kind = :kind "
             "    AND t.connection_id = c.connection_id AND t.key IN (c.key, c.same_as) AND NOT t.done)"
             f"), kept AS ({_KEEP_LINKS} FROM link l JOIN denoted d ON d.connection_id = l.connection_id "
-            "  AND d.kind = l.kind AND d.key = l.key WHERE l.entity_id <> d.entity_id) "
+            "  AND d.kind = l.kind AND d.key = l.key WHERE l.entity_id <> d.entity_id AND l.method <> 'decided') "
             "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
             "SELECT :district, connection_id, kind, key, entity_id, 'alias', :run, :run FROM denoted "
             "ON CONFLICT (connection_id, kind, key) "
             "DO UPDATE SET entity_id = excluded.entity_id, run_id = excluded.run_id, since = excluded.since "
-            "WHERE link.entity_id <> excluded.entity_id"
+            "WHERE link.entity_id <> excluded.entity_id AND link.method <> 'decided'"
         ),
         {"district": attempt.district, "kind": kind, "run": attempt.run},
     )
@@ -247,36 +255,47 @@ class Why:
 @dataclass(frozen=True)
 class Word:
     """By which word a new key is recognised, if by any; `first` is the id it gets where its connection may publish
-    and nobody has that word yet; `about` is the population of a person."""
+    and nobody has that word yet; `about` is the population of a person, whose traits may contradict the word."""
 
     connection: int
     key: str
     word: str | None
     first: str | None
     about: str = ""
+    traits: Traits = field(default_factory=Traits)
 
 
 async def add_words(c: AsyncConnection, words: Sequence[Word]) -> None:
-    """Note words to be compared by `link_words`."""
+    """Note words to be compared by `match_words`."""
     await c.execute(
         text(
-            "INSERT INTO word SELECT CAST(j->>0 AS int), j->>1, j->>2, CAST(j->>3 AS uuid), j->>4 "
+            "INSERT INTO word SELECT CAST(j->>0 AS int), j->>1, j->>2, CAST(j->>3 AS uuid), j->>4, "
+            "  CAST(j->>5 AS bigint), CAST(j->>6 AS bigint), CAST(j->>7 AS bigint), CAST(j->>8 AS bigint), "
+            "  ARRAY(SELECT CAST(v AS bigint) FROM json_array_elements_text(j->9) v) "
             "FROM json_array_elements(CAST(:rows AS json)) j"
         ),
-        {"rows": json.dumps([(w.connection, w.key, w.word, w.first, w.about) for w in words])},
+        {"rows": json.dumps([_word_row(w) for w in words])},
     )
+
+
+def _word_row(w: Word) -> tuple[Any, ...]:
+    has = w.traits
+    return w.connection, w.key, w.word, w.first, w.about, has.named, has.born, has.email, has.phone, sorted(has.numbers)
 
 
 _LIVING = (
     "EXISTS (SELECT FROM claim c WHERE c.connection_id = l.connection_id AND c.kind = l.kind AND c.key = l.key "
     "AND c.anchor)"
 )
-_LINK_WORDS = (
+_REFUSED = f"(:kind = 'person' AND {refused('w', 'e')})"
+_FITS = f"NOT (:kind = 'person' AND {contradicted('w', 'e')})"
+_MATCH_WORDS = (
     # Somebody of the same source was recognised by this word before: neither of the two is told apart any more.
     "INSERT INTO loose SELECT l.connection_id, l.kind, l.key, w.word, false FROM word w "
     "JOIN entity e ON e.match = w.word AND e.kind = :kind "
     "JOIN link l ON l.entity_id = e.id AND l.kind = :kind AND l.connection_id = w.connection_id AND l.key <> w.key "
-    f"  AND l.method <> 'alias' WHERE w.first IS NULL AND {_LIVING} ON CONFLICT DO NOTHING",
+    f"  AND l.method NOT IN ('alias', 'decided') WHERE w.first IS NULL AND {_LIVING} AND NOT {_REFUSED} "
+    "ON CONFLICT DO NOTHING",
     "INSERT INTO touched SELECT DISTINCT other.connection_id, other.kind, other.key FROM loose o "
     "JOIN link l ON l.key = o.key AND l.kind = o.kind AND l.connection_id = o.connection_id "
     "JOIN link other ON other.entity_id = l.entity_id AND other.kind = l.kind WHERE o.word IS NOT NULL "
@@ -290,43 +309,61 @@ _LINK_WORDS = (
     "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
     "SELECT :district, w.connection_id, :kind, w.key, e.id, 'matched', :run, :run FROM word w "
     "JOIN entity e ON e.match = w.word AND e.kind = :kind "
-    "WHERE (SELECT count(*) FROM word o WHERE o.word = w.word AND o.connection_id = w.connection_id) = 1 "
+    f"WHERE NOT {_REFUSED} AND {_FITS} "
+    "AND (SELECT count(*) FROM word o WHERE o.word = w.word AND o.connection_id = w.connection_id "
+    f"  AND NOT (:kind = 'person' AND {refused('o', 'e')})) = 1 "
     "AND (SELECT count(*) FROM entity o WHERE o.match = w.word AND o.kind = :kind) = 1 "
     "AND NOT EXISTS (SELECT FROM link l WHERE l.entity_id = e.id AND l.kind = :kind "
     f"  AND l.connection_id = w.connection_id AND l.method <> 'alias' AND (NOT :rekeyed OR {_LIVING})) "
     "ON CONFLICT DO NOTHING",
+)
+_UNLINKED_PERSON = (
+    ":kind = 'person' AND NOT EXISTS (SELECT FROM link l WHERE l.key = w.key AND l.kind = 'person' "
+    "AND l.connection_id = w.connection_id)"
+)
+_SETTLE_WORDS = (
     "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
     "SELECT :district, connection_id, :kind, key, first, 'first', :run, :run FROM word WHERE first IS NOT NULL "
     "ON CONFLICT DO NOTHING",
     "INSERT INTO waiting SELECT :district, w.connection_id, :kind, w.key, w.about, "
-    "  CASE WHEN found THEN :ambiguous_code ELSE :unknown_code END, '', '', "
-    "  CASE WHEN found THEN :ambiguous_reason ELSE :unknown_reason END, :run "
-    "FROM (SELECT *, EXISTS (SELECT FROM entity e WHERE e.match = o.word AND e.kind = :kind) AS found FROM word o) w "
+    "  CASE WHEN fits IS NULL THEN :unknown_code WHEN fits OR shared THEN :ambiguous_code "
+    "    ELSE :contradicted_code END, '', '', "
+    "  CASE WHEN fits IS NULL THEN :unknown_reason WHEN fits OR shared THEN :ambiguous_reason "
+    "    ELSE :contradicted_reason END, :run "
+    "FROM (SELECT *, EXISTS (SELECT FROM word o WHERE o.word = w.word AND o.connection_id = w.connection_id "
+    f"      AND o.key <> w.key) AS shared, (SELECT bool_or({_FITS}) FROM entity e WHERE e.match = w.word "
+    f"      AND e.kind = :kind AND NOT {_REFUSED}) AS fits FROM word w) w "
     "WHERE NOT EXISTS (SELECT FROM link l WHERE l.key = w.key AND l.kind = :kind "
     "  AND l.connection_id = w.connection_id)",
+    "INSERT INTO person_trait (district_id, connection_id, key, named, born, email, phone) "
+    f"SELECT :district, connection_id, key, named, born, email, phone FROM word w WHERE {_UNLINKED_PERSON} "
+    "ON CONFLICT DO NOTHING",
+    "INSERT INTO person_number (district_id, connection_id, key, number) "
+    f"SELECT :district, connection_id, key, unnest(numbers) FROM word w WHERE {_UNLINKED_PERSON} "
+    "ON CONFLICT DO NOTHING",
     "TRUNCATE word",
 )
 
 
-async def link_words(
-    c: AsyncConnection, attempt: Attempt, kind: str, *, rekeyed: bool, unknown: Why, ambiguous: Why
-) -> None:
-    """Link each noted key to the one published entity that has its word; else to its own, where it may publish.
+async def match_words(c: AsyncConnection, attempt: Attempt, kind: str, *, rekeyed: bool) -> None:
+    """Link each noted key to the one published entity that has its word.
 
-    What is not exactly one is listed and never guessed: two keys of a source with one word are both ambiguous,
-    also when the first of them was recognised long ago. `rekeyed`: a key that is gone does not stand in the way.
+    What is not exactly one is never guessed: two keys of a source with one word are both ambiguous, also when the
+    first of them was recognised long ago. `rekeyed`: a key that is gone does not stand in the way.
     """
-    values = {
-        "district": attempt.district,
-        "run": attempt.run,
-        "kind": kind,
-        "rekeyed": rekeyed,
-        "unknown_code": unknown.code,
-        "unknown_reason": unknown.reason,
-        "ambiguous_code": ambiguous.code,
-        "ambiguous_reason": ambiguous.reason,
-    }
-    for statement in _LINK_WORDS:
+    for statement in _MATCH_WORDS:
+        await c.execute(text(statement), {"district": attempt.district, "run": attempt.run, "kind": kind,
+                                          "rekeyed": rekeyed})  # fmt: skip
+
+
+async def settle_words(
+    c: AsyncConnection, attempt: Attempt, kind: str, *, unknown: Why, ambiguous: Why, contradicted: Why
+) -> None:
+    """Give each noted key that was not recognised an entity of its own, where it may publish; list the others."""
+    values = {"district": attempt.district, "run": attempt.run, "kind": kind}
+    for name, why in (("unknown", unknown), ("ambiguous", ambiguous), ("contradicted", contradicted)):
+        values |= {f"{name}_code": why.code, f"{name}_reason": why.reason}
+    for statement in _SETTLE_WORDS:
         await c.execute(text(statement), values)
 
 
@@ -373,8 +410,8 @@ async def batch_claims(c: AsyncConnection, kind: str, first: int) -> tuple[list[
     rows = await c.execute(
         text(
             "SELECT CAST(b.entity_id AS text), c.connection_id, c.key, c.collection, c.record_key, c.rank, c.anchor, "
-            "  c.stated FROM batch b JOIN link l ON l.kind = :kind AND l.entity_id = b.entity_id "
-            "  AND l.method <> 'alias' "
+            "  c.stated, c.run_id, l.method = 'decided' "
+            "FROM batch b JOIN link l ON l.kind = :kind AND l.entity_id = b.entity_id AND l.method <> 'alias' "
             "JOIN claim c ON c.connection_id = l.connection_id AND c.kind = l.kind AND c.key = l.key "
             "WHERE b.n BETWEEN :first AND :last AND c.same_as IS NULL"
         ),
@@ -481,6 +518,17 @@ async def clear_waiting(c: AsyncConnection, kind: str) -> None:
     )
 
 
+async def clear_traits(c: AsyncConnection) -> None:
+    """Forget the traits of touched keys; those that still wait get them anew."""
+    for table in ("person_trait", "person_number"):
+        await c.execute(
+            text(
+                f"DELETE FROM {table} p USING touched t WHERE t.kind = 'person' AND NOT t.done "
+                "AND p.connection_id = t.connection_id AND p.key = t.key"
+            )
+        )
+
+
 async def add_waiting(c: AsyncConnection, attempt: Attempt, kind: str, waiting: Sequence[Waiting]) -> None:
     """List what cannot be published yet, and why."""
     if waiting:
@@ -573,6 +621,11 @@ _REMOVED_ARE_LOOSE = (
     "WHERE m.kind = :kind AND m.op = 'removed' AND NOT m.seen ON CONFLICT DO NOTHING"
 )
 _RECOGNISE_AGAIN = (
+    # What a person decided stands, and waits until whoever it denotes is published again.
+    "WITH stands AS (DELETE FROM loose o USING link l WHERE o.again AND o.kind = :kind AND l.key = o.key "
+    "  AND l.kind = o.kind AND l.connection_id = o.connection_id AND l.method = 'decided' RETURNING l.*) "
+    "INSERT INTO waiting SELECT district_id, connection_id, kind, key, '', 'unmatched', '', '', "
+    "  'Whom it was said to be is not in the system of record any more.', :run FROM stands",
     "WITH l AS (DELETE FROM link l USING loose o WHERE o.again AND l.key = o.key AND l.kind = o.kind "
     f"AND l.connection_id = o.connection_id AND o.kind = :kind RETURNING l.*) {_KEEP_LINKS} FROM l",
     "UPDATE touched t SET done = false FROM loose o WHERE o.again AND o.kind = :kind AND t.kind = o.kind "

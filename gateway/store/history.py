@@ -28,7 +28,7 @@ async def undoable(c: AsyncConnection, run: int) -> Undoable:
     found = (
         await c.execute(text("SELECT connection_id, publication, undone_by FROM run WHERE id = :run"), {"run": run})
     ).one_or_none()
-    if found is None:
+    if found is None or found.connection_id is None:  # a decision's run: it is undone with the decision
         raise ConfigError("run-unknown", f"There is no run {run}.", "`planbridge runs` lists them.")
     if found.publication is None or found.undone_by is not None:
         why = f"was undone by run {found.undone_by}" if found.undone_by else "published nothing"
@@ -183,7 +183,7 @@ async def claims_about(c: AsyncConnection, kind: str, entity: str) -> tuple[dict
     rows = await c.execute(
         text(
             "SELECT c.connection_id, c.key, c.collection, c.record_key, c.rank, c.anchor, c.stated, c.run_id, "
-            "  r.mapping, o.fetched_at, l.method, o.body FROM link l "
+            "  l.method = 'decided', r.mapping, o.fetched_at, l.method, o.body FROM link l "
             "JOIN claim c ON c.connection_id = l.connection_id AND c.kind = l.kind AND c.key = l.key "
             "JOIN run r ON r.id = c.run_id LEFT JOIN record o ON o.connection_id = c.connection_id "
             "  AND o.collection = c.collection AND o.key = c.record_key "
@@ -192,7 +192,7 @@ async def claims_about(c: AsyncConnection, kind: str, entity: str) -> tuple[dict
         ),
         {"kind": kind, "entity": entity},
     )
-    return doc, [ClaimOrigin(ClaimRow(entity, *row[:7]), *row[7:]) for row in rows]
+    return doc, [ClaimOrigin(ClaimRow(entity, *row[:9]), *row[7:8], *row[9:]) for row in rows]
 
 
 @dataclass(frozen=True)

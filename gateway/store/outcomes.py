@@ -15,7 +15,7 @@ from gateway.store.runs import Attempt
 
 PREVIEWED = 10_000
 """Entities kept of what a run would do, removals first; the counts are always whole."""
-_UNMATCHED = ("unmatched", "ambiguous")
+_UNMATCHED = ("unmatched", "ambiguous", "identity-conflict")
 
 
 @dataclass(frozen=True)
