@@ -260,7 +260,7 @@ async def work(
         every = settings.heartbeat_seconds
         side = [
             asyncio.create_task(_repeat(every, _take_over, app, store, settings)),
-            asyncio.create_task(_repeat(3600, retention.purge_payloads, store, settings.payload_days)),
+            asyncio.create_task(_repeat(600, retention.keep_hourly, store, settings)),
         ]
         if scheduled:
             await tick(store)

@@ -38,6 +38,13 @@ class Settings(BaseSettings):
         description="File of purges, kept apart from the database; else `purges.jsonl` in home.",
     )
     payload_days: int = Field(default=14, ge=1, description="Days that source payloads are kept.")
+    reject_days: int = Field(default=30, ge=1, description="Days that the payload of what was set aside is kept.")
+    history_days: int = Field(
+        default=400, ge=1, description="Days that replaced records are kept; those of the last 30 runs always are."
+    )
+    notice_days: int = Field(default=90, ge=1, description="Days that notices are kept after they were sent.")
+    job_days: int = Field(default=30, ge=1, description="Days that finished jobs are kept.")
+    log_days: int = Field(default=90, ge=1, description="Days that the log files of the embedded database are kept.")
     heartbeat_seconds: float = Field(default=10.0, gt=0, description="How often a worker says it lives.")
     takeover_seconds: float = Field(default=30.0, gt=0, description="Silence after which a worker's job is taken over.")
     watch_seconds: float = Field(

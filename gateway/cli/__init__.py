@@ -19,6 +19,7 @@ from gateway.cli import (
     notices,
     plans,
     purge,
+    retention,
     runs,
     schedules,
     service,
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, runs, guards, history, crosswalks, schedules, notices, plans, purge, backup, demo,
+    service, connections, runs, guards, history, crosswalks, schedules, notices, plans, purge, retention, backup, demo,
 ):  # fmt: skip
     part.register(app)
 

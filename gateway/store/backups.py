@@ -171,7 +171,15 @@ async def restore(settings: Settings, file: Path, *, replace: bool = False) -> t
     store = await Store.open(settings)
     async with store.owner.begin() as c:
         await c.execute(text("DELETE FROM client_token"))
+        await c.execute(text(_NUMBERS_AHEAD))
     return store, manifest
+
+
+# Changes are read in the order of their transactions, up to the oldest that is still open. Another server counts
+# its transactions anew: what was done there before it is done here.
+_NUMBERS_AHEAD = (
+    "UPDATE change SET xid = '1' WHERE EXISTS (SELECT FROM change WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))"
+)
 
 
 def _refuse_unless_free(url: URL, replace: bool) -> None:

@@ -33,6 +33,7 @@ async def undoable(c: AsyncConnection, run: int) -> Undoable:
     if found.publication is None or found.undone_by is not None:
         why = f"was undone by run {found.undone_by}" if found.undone_by else "published nothing"
         raise Refused("nothing-to-undo", f"Run {run} {why}.", "`planbridge runs` shows what each run published.")
+    await _refuse_forgotten(c, found.connection_id, run)
     later = await c.execute(
         text(
             "SELECT id FROM run WHERE connection_id = :connection AND id >= :run AND publication IS NOT NULL "
@@ -41,6 +42,16 @@ async def undoable(c: AsyncConnection, run: int) -> Undoable:
         {"connection": found.connection_id, "run": run},
     )
     return Undoable(found.connection_id, tuple(later.scalars()))
+
+
+async def _refuse_forgotten(c: AsyncConnection, connection: int, run: int) -> None:
+    first = await c.scalar(text("SELECT history_from FROM connection WHERE id = :id"), {"id": connection})
+    if run < (first or 0):
+        raise Refused(
+            "history-gone",
+            f"What run {run} replaced was kept for its time and is gone.",
+            f"Runs from {first} on can be undone; PLANBRIDGE_HISTORY_DAYS says how long the past is kept.",
+        )
 
 
 async def mark_undone(c: AsyncConnection, attempt: Attempt) -> None:
@@ -124,6 +135,13 @@ async def counts_by(store: Store, district: int, run: int) -> list[dict[str, Any
 async def as_of(store: Store, district: int, kind: str, entity: str, at: datetime) -> dict[str, Any] | None:
     """An entity as it was published at a moment; None where it was not. The first change after that moment kept it."""
     async with store.transaction(district) as c:
+        begins = await c.scalar(text("SELECT history_from FROM district WHERE id = :id"), {"id": district})
+        if begins is not None and at < begins:
+            raise Refused(
+                "history-gone",
+                f"What was before {begins:%Y-%m-%d %H:%M} UTC was kept for its time and is gone.",
+                "Ask for a later moment; PLANBRIDGE_HISTORY_DAYS says how long the past is kept.",
+            )
         return await _as_of(c, kind, entity, at)
 
 

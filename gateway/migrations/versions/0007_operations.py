@@ -47,6 +47,18 @@ ALTER TABLE record_history ALTER body SET STATISTICS 0;
 ALTER TABLE staged ALTER body SET STATISTICS 0;
 ALTER TABLE plan_version ALTER content SET STATISTICS 0;
 
+-- From where on history is whole: before that retention has taken some of it.
+ALTER TABLE district ADD history_from timestamptz;
+ALTER TABLE connection ADD history_from bigint NOT NULL DEFAULT 0;
+
+-- Rule -> rows that were due, and rows still due when it was done. Counts only, so no policy.
+CREATE TABLE retention_pass (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    done json NOT NULL
+);
+CREATE INDEX ON retention_pass (at);
+
 -- Whether the district has purged anybody, asked before a page is written. The lock is the one a purge holds until
 -- it is done; a function sees what was committed while it waited, where one statement would not.
 CREATE FUNCTION planbridge_has_purged(district int) RETURNS boolean LANGUAGE plpgsql AS $$
