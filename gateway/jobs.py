@@ -132,12 +132,12 @@ async def _pull_due(store: Store, connection: Connection) -> None:
         if not due.schedule.is_open(due.now):
             await schedules.postpone(c, due, due.schedule.opening(due.now))
             return
-        run, skipped = None, "run-held" if due.held else None
-        if not due.held:
-            try:
-                run = await _request_pull(c, connection, SCHEDULE)
-            except Refused as refusal:
-                skipped = refusal.code
+        run, skipped = None, None
+        try:
+            # It takes the place of a run that is held: a source that was mended meanwhile needs no decision.
+            run = await _request_pull(c, connection, SCHEDULE)
+        except Refused as refusal:
+            skipped = refusal.code
         await schedules.settle(c, due, run=run, skipped=skipped)
     log.info("due at %s: %s", due.due_at.isoformat(), skipped or f"run {run}")
 

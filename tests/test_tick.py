@@ -96,10 +96,6 @@ async def test_workers_that_look_at_the_same_moment_queue_one_run_each_connectio
     [
         ("UPDATE connection SET paused_because = 'refused' WHERE id = {id}", "connection-paused"),
         (
-            "INSERT INTO run (district_id, connection_id, state, actor) VALUES ({district}, {id}, 'held', '{{}}')",
-            "run-held",
-        ),
-        (
             "INSERT INTO run (district_id, connection_id, state, actor) VALUES ({district}, {id}, 'pulling', '{{}}')",
             "run-under-way",
         ),
@@ -124,12 +120,15 @@ async def test_what_cannot_be_pulled_is_noted_and_waits_for_its_next_time(
     assert found["next_due_at"] > datetime.now(UTC) and found["last_due_at"] < datetime.now(UTC)
 
 
-async def test_removals_that_wait_do_not_stop_what_comes_next(store: Store, connection: Connection) -> None:
+@pytest.mark.parametrize("good_at", ["now()", "NULL"], ids=["its removals", "all of it"])
+async def test_a_run_that_waits_is_replaced_by_what_comes_next(
+    store: Store, connection: Connection, good_at: str
+) -> None:
     await do(
         store,
         connection.district,
         "INSERT INTO run (district_id, connection_id, state, actor, good_at) "
-        f"VALUES ({connection.district}, {connection.id}, 'held', '{{}}', now())",
+        f"VALUES ({connection.district}, {connection.id}, 'held', '{{}}', {good_at})",
     )
     await missed(store, connection, DAY)
     await jobs.tick(store)

@@ -16,14 +16,12 @@ from gateway.store.registers import Actor, Connection, log_act
 @dataclass(frozen=True)
 class Due:
     """A schedule whose time has come, locked until the transaction ends. `now` is the database's clock: workers on
-    machines whose clocks differ agree on what is due. `held`: a run of the connection waits for a person, and not
-    its removals alone."""
+    machines whose clocks differ agree on what is due."""
 
     connection: int
     schedule: Schedule
     due_at: datetime
     now: datetime
-    held: bool
 
 
 async def save(store: Store, connection: Connection, schedule: Schedule, limit: timedelta, actor: Actor) -> datetime:
@@ -118,16 +116,13 @@ async def claim(c: AsyncConnection, connection: int) -> Due | None:
     row = (
         await c.execute(
             text(
-                "SELECT s.*, now() AS now, EXISTS ("
-                "  SELECT FROM run r WHERE r.connection_id = s.connection_id AND r.state = 'held' "
-                "  AND r.good_at IS NULL) AS held "
-                "FROM schedule s WHERE s.connection_id = :connection AND s.enabled AND s.next_due_at <= now() "
+                "SELECT s.*, now() AS now FROM schedule s WHERE s.connection_id = :connection AND s.enabled AND s.next_due_at <= now() "
                 "FOR UPDATE OF s SKIP LOCKED"
             ),
             {"connection": connection},
         )
     ).one_or_none()
-    return None if row is None else Due(row.connection_id, _schedule(row), row.next_due_at, row.now, row.held)
+    return None if row is None else Due(row.connection_id, _schedule(row), row.next_due_at, row.now)
 
 
 async def postpone(c: AsyncConnection, due: Due, until: datetime) -> None:
