@@ -116,7 +116,8 @@ async def claim(c: AsyncConnection, connection: int) -> Due | None:
     row = (
         await c.execute(
             text(
-                "SELECT s.*, now() AS now FROM schedule s WHERE s.connection_id = :connection AND s.enabled AND s.next_due_at <= now() "
+                "SELECT s.*, now() AS now FROM schedule s "
+                "WHERE s.connection_id = :connection AND s.enabled AND s.next_due_at <= now() "
                 "FOR UPDATE OF s SKIP LOCKED"
             ),
             {"connection": connection},
