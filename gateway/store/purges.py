@@ -14,12 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
 from gateway.errors import ConfigError, Refused
-from gateway.store import marks, traces
+from gateway.store import gathering, marks, traces
 from gateway.store.database import Store
 from gateway.store.erasure import Erased, erase
+from gateway.store.gathering import Key
 from gateway.store.purge_file import Lifted, Purged
 from gateway.store.registers import Actor, log_act
-from gateway.store.traces import Key, Remote
+from gateway.store.traces import Remote
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,14 @@ async def purge_student(store: Store, district: int, student: str, actor: Actor,
 
 async def _gathered(store: Store, c: AsyncConnection, district: int, student: str) -> Purge:
     id = await _student(c, district, student)
-    await traces.begin(c, district)
-    await traces.note_person(c, id)
-    await traces.gather(c, district, store.secrets.open)
-    texts = [" ".join(name) for name in await traces.names(c, district)] + await traces.words(c)
+    await gathering.begin(c, district)
+    await gathering.note_person(c, id)
+    await gathering.gather(c, district, store.secrets.open)
+    texts = [" ".join(name) for name in await gathering.names(c, district)] + await gathering.words(c)
     return Purge(
         "",
         await traces.count(c, district),
-        await traces.keys(c),
+        await gathering.keys(c),
         await traces.remote(c),
         await traces.mentions(c, district, texts),
     )
@@ -90,7 +91,8 @@ async def _student(c: AsyncConnection, district: int, id: str) -> str:
                 text(
                     "SELECT CAST(l.entity_id AS text) AS id, e.doc->>'population' AS population FROM link l "
                     "LEFT JOIN entity e ON e.id = l.entity_id AND e.kind = l.kind AND e.district_id = l.district_id "
-                    "WHERE l.district_id = :district AND l.kind = 'person' AND l.entity_id = CAST(:id AS uuid) LIMIT 1"
+                    "WHERE l.district_id = :district AND l.kind = 'person' "
+                    "AND l.entity_id = planbridge_survivor(CAST(:id AS uuid)) LIMIT 1"
                 ),
                 {"district": district, "id": id},
             )
@@ -104,7 +106,7 @@ async def _student(c: AsyncConnection, district: int, id: str) -> str:
 
 async def _refuse_telling_reason(c: AsyncConnection, district: int, because: str) -> None:
     """The reason is kept for good."""
-    told = {part for name in await traces.names(c, district) for part in name} | set(await traces.words(c))
+    told = {part for name in await gathering.names(c, district) for part in name} | set(await gathering.words(c))
     if any(re.search(rf"(?<!\w){re.escape(said)}(?!\w)", because, re.IGNORECASE) for said in told):
         raise Refused(
             "reason-names-student",
@@ -118,10 +120,10 @@ async def _described(
 ) -> Purged:
     """The proof, and the marks by which the student is recognised again."""
     own = [key for key in found.keys if not key.contact]
-    numbers = await traces.numbers(c)
+    numbers = await gathering.numbers(c)
     kept = [(key.connection, marks.person(key.key)) for key in own]
     kept += [(key.connection, marks.contact(key.key)) for key in found.keys if key.contact]
-    kept += [(n, marks.record(collection, key)) for n, collection, key in await traces.own_records(c, district)]
+    kept += [(n, marks.record(collection, key)) for n, collection, key in await gathering.own_records(c, district)]
     kept += [("", marks.number(number)) for number in numbers]
     kept += [("", marks.word(word)) for word in {*numbers, *(key.key for key in own)} if marks.telling(word)]
     name = await c.scalar(text("SELECT name FROM district WHERE id = :id"), {"id": district})

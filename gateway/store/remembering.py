@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError
-from gateway.store import marks, purges, traces
+from gateway.store import gathering, marks, purges, traces
 from gateway.store.database import Store
 from gateway.store.purge_file import Lifted, Line, Purged
 from gateway.store.registers import Actor, log_act
@@ -68,14 +68,14 @@ async def _again(store: Store, line: Line) -> bool:
         district = await c.scalar(text("SELECT id FROM district WHERE name = :name"), {"name": line.district})
         if known or district is None:
             return False
-        await traces.begin(c, district)
+        await gathering.begin(c, district)
         theirs = set(line.marks)
-        await traces.note_keys(
+        await gathering.note_keys(
             c,
             district,
             lambda connection, key: any((connection, mark) in theirs for mark in store.marks.every(*marks.person(key))),
         )
-        await traces.gather(c, district, store.secrets.open)
+        await gathering.gather(c, district, store.secrets.open)
         swept = await traces.sweep(c, district)
         await purges.keep(c, district, line)
         await log_act(c, district, US, "purge-again", line.id, {"rows": swept})

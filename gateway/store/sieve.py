@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store import marks
+from gateway.store.gathering import STUDENT_OF
 from gateway.store.marks import Marks, Parts
-from gateway.store.traces import STUDENT_OF
 
 
 class Row(NamedTuple):

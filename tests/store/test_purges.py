@@ -32,6 +32,25 @@ async def purged(school: School) -> Purge:
     return await purges.purge_student(school.store, school.district, student, school.actor, "The family asked.")
 
 
+DECIDED = (
+    # She was merged from another id, which was undone once and done again; a namesake was told apart from her.
+    "INSERT INTO identity_decision (district_id, act, entity_id, other_id, actor, because, run_id) VALUES "
+    "(:d, 'merge', '00000000-0000-4000-8000-000000000001', CAST(:id AS uuid), '{}', 'the same', 1), "
+    "(:d, 'undo', '00000000-0000-4000-8000-000000000001', NULL, '{}', 'in doubt', 1)",
+    "UPDATE identity_decision SET undone_by = (SELECT max(id) FROM identity_decision) WHERE district_id = :d "
+    "AND act = 'merge'",
+    "INSERT INTO identity_decision (district_id, act, entity_id, other_id, before, actor, because, run_id) VALUES "
+    "(:d, 'merge', '00000000-0000-4000-8000-000000000001', CAST(:id AS uuid), '[\"ptolemaia-of-before\"]', '{}', "
+    " 'the same', 1)",
+    "INSERT INTO identity_decision (district_id, act, connection_id, key, entity_id, actor, because, run_id) "
+    "VALUES (:d, 'different', :n, :key, '00000000-0000-4000-8000-000000000002', '{}', 'a namesake', 1)",
+    "INSERT INTO identity_conflict (district_id, connection_id, key, entity_id, collections, doc, run_id) "
+    "VALUES (:d, :n, :key, CAST(:id AS uuid), ARRAY['users'], '{\"given_name\": \"Ptolemaia\"}', 1)",
+    "INSERT INTO identity_proposal (district_id, connection_id, key, entity_id, score, fields) "
+    "VALUES (:d, :n, 'stu-other-1', CAST(:id AS uuid), 0.9, '{}')",
+)
+
+
 async def id_of(school: School, number: str) -> str:
     [student] = await reading.find_students(school.store, school.district, number)
     return str(student["id"])
@@ -86,8 +105,13 @@ async def test_nothing_is_left_and_nobody_else_is_touched(school: School) -> Non
     assert len(told(await kept(school))) == len(TELLING), "else there would be nothing to find"
     before = await reading.entity_counts(school.store, school.district)
     student = await id_of(school, NUMBER)
+    async with school.store.owner.begin() as c:
+        for statement in DECIDED:
+            await c.execute(text(statement), {"d": school.district, "n": school.connection, "id": student, "key": GONE})
     done = await purged(school)
-    assert told(await kept(school)) == []
+    everything = await kept(school)
+    assert told(everything) == []
+    assert [line for line in everything.splitlines() if student in line and not line.startswith("change: ")] == []
     assert done.erased is Erased.WHOLLY
     after = await reading.entity_counts(school.store, school.district)
     assert {kind: n - after[kind] for kind, n in before.items() if n != after[kind]} == {
