@@ -254,17 +254,18 @@ async def test_a_silence_is_told_once_by_whoever_looks_and_again_after_a_recover
 
 
 async def test_end_dates_are_announced_30_7_and_1_day_before_each_once(desk: Desk) -> None:
+    connection = await registers.connection(desk.store, desk.district, "sis")
     ends = date(2030, 6, 30)
     said = []
     for left in (40, 31, 30, 29, 20, 8, 7, 6, 2, 1, 0, -1):
         async with desk.store.transaction(desk.district) as c:
             found = await notices.ending_credentials(c, ends - timedelta(days=left))
-            if left == 40:
-                await notices.set_end_date(c, desk.connection, ends)
+        if left == 40:
+            await notices.set_end_date(desk.store, connection, ends, desk.actor)
         said += [(left, step) for *_, step in found]
     assert said == [(30, 30), (7, 7), (1, 1)]
-    async with desk.store.transaction(desk.district) as c:
-        await notices.set_end_date(c, desk.connection, datetime.now(UTC).date() + timedelta(days=5))
+    in_five_days = datetime.now(UTC).date() + timedelta(days=5)
+    await notices.set_end_date(desk.store, connection, in_five_days, desk.actor)
     await desk.email("credential")
     await desk.watch()
     await desk.watch()
@@ -310,7 +311,7 @@ async def test_a_good_run_calls_its_heartbeat_and_a_dead_one_blocks_nothing(desk
     for _ in range(10):
         await desk.tell()
         await desk.later(1)
-    beat = (await outbox.heartbeats(desk.store, desk.district))[desk.connection]
+    [beat] = await channels.heartbeats(desk.store, desk.district)
     assert (beat["failures"], beat["error_code"]) == (5, "server-busy")
     assert beat["shown"] == desk.web.url, "the rest of it is a key"
     assert len(desk.web.asked) == 6

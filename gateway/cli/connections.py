@@ -1,6 +1,7 @@
 """Commands about connected systems: connect, check, connections, system-of-record, client."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -28,9 +29,13 @@ from gateway.connected import opened
 from gateway.connector import Connector, Finding
 from gateway.errors import ConfigError
 from gateway.http import Http, MemoryTokens, Pace
-from gateway.store import clients, registers
+from gateway.store import clients, notices, registers
 
 Shape = TypeVar("Shape", bound=BaseModel)
+EndDate = Annotated[
+    datetime | None,
+    typer.Option("--secret-expires", formats=["%Y-%m-%d"], help="When these credentials end, as 2027-06-30."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -49,6 +54,7 @@ def connect(
         typer.Option("--set", help="field=value; a secret as field=env:NAME or field=file:PATH."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before saving.")] = False,
+    ends: EndDate = None,
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
@@ -56,8 +62,11 @@ def connect(
 ) -> None:
     """Connect a system: ask for its settings, show what would be kept, try it, and only then save it."""
     kind = registry.connector(connector)
-    plain, hidden = settings_of(kind, given or [], ask=STDERR.is_terminal and not as_json)
+    ask = STDERR.is_terminal and not as_json
+    plain, hidden = settings_of(kind, given or [], ask=ask)
     settings = validated(kind.settings, plain | hidden)
+    if ask and hidden and ends is None:
+        ends = _asked_end_date()
     if not as_json:
         show(kept(kind), False, title="What would be kept of each record, and what is dropped on arrival")
     findings = run(try_out(kind, settings))
@@ -72,15 +81,26 @@ def connect(
     async def save() -> int:
         async with gateway(district) as g:
             dumped = {k: v for k, v in settings.model_dump(mode="json").items() if k not in hidden}
-            return await registers.add_connection(
-                g.store, g.district, name, connector, dumped, hidden, actor(as_, role)
-            )
+            who = actor(as_, role)
+            made = await registers.add_connection(g.store, g.district, name, connector, dumped, hidden, who)
+            if ends is not None:
+                found = await registers.connection(g.store, g.district, made)
+                await notices.set_end_date(g.store, found, ends.date(), who)
+            return made
 
     made = run(save())
     if as_json:
         show({"connection": name, "id": made, "findings": [vars(f) for f in findings]}, True)
     else:
         STDOUT.print(f"Connected as [bold]{name}[/]. Next: planbridge pull {name}")
+
+
+def _asked_end_date() -> datetime | None:
+    answer: str = typer.prompt("When do these credentials end (2027-06-30; empty: not known)", default="", err=True)
+    try:
+        return datetime.strptime(answer, "%Y-%m-%d").replace(tzinfo=UTC) if answer else None
+    except ValueError:
+        raise ConfigError("end-date-invalid", f"{answer!r} is no date.", "Give one like 2027-06-30.") from None
 
 
 def settings_of(kind: Connector, given: list[str], *, ask: bool) -> tuple[dict[str, Any], dict[str, str]]:
@@ -228,9 +248,17 @@ def listed(context: typer.Context, district: District = DEFAULT_DISTRICT, as_jso
 
     async def look() -> list[dict[str, Any]]:
         async with gateway(district) as g:
+            async with g.store.transaction(g.district) as c:
+                ends = await notices.end_dates(c)
             return [
-                {"name": c.name, "connector": c.connector, "shadow": c.shadow, "paused_because": c.paused_because}
-                for c in await registers.connections(g.store, g.district)
+                {
+                    "name": one.name,
+                    "connector": one.connector,
+                    "shadow": one.shadow,
+                    "paused_because": one.paused_because,
+                    "secret_expires": ends.get(one.id),
+                }
+                for one in await registers.connections(g.store, g.district)
             ]
 
     show(run(look()), as_json, empty="No system is connected. Begin with: planbridge connect")
@@ -243,6 +271,7 @@ def change(
         list[str], typer.Option("--set", help="field=value; a secret as field=env:NAME or field=file:PATH.")
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Save it also where the trial fails.")] = False,
+    ends: EndDate = None,
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
@@ -266,6 +295,8 @@ def change(
             secrets = found.secrets | hidden
             dumped = {k: v for k, v in settings.model_dump(mode="json").items() if k not in secrets}
             await registers.change_settings(g.store, found, dumped, secrets, actor(as_, role))
+            if ends is not None:
+                await notices.set_end_date(g.store, found, ends.date(), actor(as_, role))
             if found.paused_code == "credentials" and not wrong:
                 await registers.resume(g.store, g.district, found.id, actor(as_, role))
                 findings.append(Finding(True, "The pause is lifted."))

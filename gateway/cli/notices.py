@@ -1,15 +1,18 @@
-"""Commands about who is told what: notices."""
+"""Commands about who is told what, and of what: notices, connections heartbeat, connections secret-expires."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from gateway import clock, notify
+from gateway.cli.connections import connections
 from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, As, District, Json, Role, actor, gateway, run, show
 from gateway.errors import ConfigError, PlanbridgeError
 from gateway.messages import Message
 from gateway.settings import Settings
-from gateway.store import channels, outbox
+from gateway.store import channels, outbox, registers
+from gateway.store import notices as stored
 from gateway.store.channels import EVENTS
 from gateway.store.outbox import Sending
 
@@ -31,6 +34,8 @@ TEST = Message(
 
 def register(app: typer.Typer) -> None:
     app.add_typer(notices, name="notices")
+    connections.command("heartbeat")(heartbeat)
+    connections.command("secret-expires")(secret_expires)
 
 
 @notices.callback()
@@ -72,11 +77,20 @@ def list_notices(
 def list_channels(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
     """Show where notices go."""
 
-    async def look() -> list[dict[str, Any]]:
+    async def look() -> dict[str, Any]:
         async with gateway(district) as g:
-            return await channels.listed(g.store, g.district)
+            return {
+                "channels": await channels.listed(g.store, g.district),
+                "heartbeats": await channels.heartbeats(g.store, g.district),
+            }
 
-    show(run(look()), as_json, empty="Notices go nowhere. Begin with: planbridge notices add-email")
+    found = run(look())
+    if as_json:
+        show(found, True)
+        return
+    show(found["channels"], False, empty="Notices go nowhere. Begin with: planbridge notices add-email")
+    if found["heartbeats"]:
+        show(found["heartbeats"], False, title="\nCalled after each good run")
 
 
 @notices.command("add-email")
@@ -180,3 +194,50 @@ async def _tried(settings: Settings, channel: channels.Channel, district: str) -
     except PlanbridgeError as error:
         return {"code": error.code, "result": f"{error.message} {error.fix}"}
     return {"code": "", "result": "It was accepted."}
+
+
+def heartbeat(
+    name: str,
+    url: Annotated[str | None, typer.Argument(help="What to call after each good run; none: nothing any more.")] = None,
+    post: Annotated[bool, typer.Option("--post", help="By POST; else by GET.")] = False,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="It is in the district's own network.")
+    ] = False,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+) -> None:
+    """Have a monitor's URL called after each good run of a connection, so that it notices when none comes."""
+
+    async def work() -> None:
+        async with gateway(district) as g:
+            await channels.set_heartbeat(g.store, g.district, name, url, post, allow_private, actor(as_, role))
+
+    run(work())
+    STDOUT.print(f"Each good run of {name} is reported there." if url else f"Nothing is called after runs of {name}.")
+
+
+def secret_expires(
+    name: str,
+    ends: Annotated[
+        datetime | None, typer.Argument(metavar="DATE", formats=["%Y-%m-%d"], help="As 2027-06-30; none: not known.")
+    ] = None,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
+) -> None:
+    """Say when a connection's credentials end; it is announced 30, 7 and 1 day before."""
+    day = ends.date() if ends is not None else None
+
+    async def work() -> dict[str, Any]:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, name)
+            await stored.set_end_date(g.store, found, day, actor(as_, role))
+            return {"connection": found.name, "secret_expires": day}
+
+    done = run(work())
+    if as_json:
+        show(done, True)
+    else:
+        STDOUT.print(f"The credentials of {name} end on {day}." if day else f"It is not known when {name}'s end.")

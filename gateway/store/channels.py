@@ -224,3 +224,15 @@ async def set_heartbeat(
                 },
             )
         await log_act(c, district, actor, "heartbeat", found.name, {"to": shown})
+
+
+async def heartbeats(store: Store, district: int) -> list[dict[str, Any]]:
+    """Where good runs are reported, when one was last, and how often that failed in a row."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT n.name AS connection, h.shown, h.method, h.called_at, h.failures, h.error_code "
+                "FROM heartbeat h JOIN connection n ON n.id = h.connection_id ORDER BY n.id"
+            )
+        )
+        return [dict(row._mapping) for row in rows]

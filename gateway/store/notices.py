@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.messages import Standing
 from gateway.store.database import Store
+from gateway.store.registers import Actor, Connection, log_act
 
 UNTOLD_RUN = "r.state IN ('held', 'failed', 'published', 'compared') AND r.told IS DISTINCT FROM r.state"
 UNTOLD_DELIVERY = "d.state IN ('parked', 'delivered') AND NOT d.told"
@@ -191,12 +192,21 @@ async def ending_credentials(c: AsyncConnection, today: date) -> list[tuple[int,
     return sorted((row.id, row.name, row.secret_ends, row.secret_told) for row in rows)
 
 
-async def set_end_date(c: AsyncConnection, connection: int, ends: date | None) -> None:
+async def set_end_date(store: Store, connection: Connection, ends: date | None, actor: Actor) -> None:
     """When the credentials of a connection end; what was announced of an earlier date counts no more."""
-    await c.execute(
-        text("UPDATE connection SET secret_ends = :ends, secret_told = NULL WHERE id = :connection"),
-        {"ends": ends, "connection": connection},
-    )
+    async with store.transaction(connection.district) as c:
+        await c.execute(
+            text("UPDATE connection SET secret_ends = :ends, secret_told = NULL WHERE id = :connection"),
+            {"ends": ends, "connection": connection.id},
+        )
+        told = {"ends": ends.isoformat() if ends else None}
+        await log_act(c, connection.district, actor, "secret-expires", connection.name, told)
+
+
+async def end_dates(c: AsyncConnection) -> dict[int, date]:
+    """Connection -> when its credentials end, where that is known."""
+    rows = await c.execute(text("SELECT id, secret_ends FROM connection WHERE secret_ends IS NOT NULL"))
+    return {row.id: row.secret_ends for row in rows}
 
 
 async def due_mornings(c: AsyncConnection) -> list[tuple[int, ZoneInfo, date]]:

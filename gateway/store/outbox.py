@@ -197,15 +197,6 @@ async def listed(store: Store, district: int, limit: int = 50, notice: int | Non
         return [dict(row._mapping) for row in rows]
 
 
-async def heartbeats(store: Store, district: int) -> dict[int, dict[str, Any]]:
-    """Connection -> its heartbeat: where it goes, when it was called last, how often it failed in a row."""
-    async with store.transaction(district) as c:
-        rows = await c.execute(
-            text("SELECT connection_id, shown, method, called_at, failures, error_code FROM heartbeat")
-        )
-        return {row.connection_id: dict(row._mapping) for row in rows}
-
-
 async def forget_old(c: AsyncConnection) -> None:
     """Drop what was told long ago."""
     await c.execute(text("DELETE FROM notice WHERE at < now() - make_interval(days => :days)"), {"days": KEPT_DAYS})
