@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
-from procrastinate.jobs import Status
+from procrastinate.jobs import DEFAULT_QUEUE, Status
 
 from gateway import clock, delivery, logs, notify, sync
 from gateway.errors import AuthError, PlanbridgeError, Refused
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 OUR_FAULT = "This is a fault of Planbridge; please report it."
 SCHEDULE = Actor("schedule", "system")
+NOTICES = "notices"
+"""Only services work on this queue: who types a command may not have the settings of the mail server."""
 FENCED_OUT = 75
 """Exit code of a worker that found its work taken over: it ends at once, touching nothing more."""
 
@@ -201,7 +203,7 @@ def queue(store: Store, settings: Settings) -> procrastinate.App:
             await _or_vanish(deliver_job, store, district, delivery)
             await tell(district)
 
-    @app.task(name="notify", pass_context=True, retry=HandBack())
+    @app.task(name="notify", queue=NOTICES, pass_context=True, retry=HandBack())
     async def notify_task(context: procrastinate.JobContext, district: int) -> None:
         with logs.about(**_ids(context.job), district=district):
             await notify.tell_and_send(store, settings, district)
@@ -268,6 +270,7 @@ async def work(
             side.append(asyncio.create_task(watch(store, settings)))
         worker = asyncio.create_task(
             app.run_worker_async(
+                queues=[DEFAULT_QUEUE, NOTICES] if scheduled else [DEFAULT_QUEUE],
                 concurrency=concurrency,
                 install_signal_handlers=False,
                 fetch_job_polling_interval=1.0,

@@ -3,8 +3,9 @@
 import asyncio
 import email
 import email.policy
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 
@@ -56,7 +57,7 @@ class Asked:
 
 @dataclass
 class WebServer:
-    """A web server for one test: answers every request with `status`."""
+    """A web server for one test: answers every request with `status`, or with 0 never."""
 
     port: int = 0
     status: int = 200
@@ -73,6 +74,10 @@ class WebServer:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         method, path, _ = first.split()
         self.asked.append(Asked(method, path, headers, body))
+        if not self.status:
+            await reader.read()  # until the other side gives up
+            writer.close()
+            return
         writer.write(f"HTTP/1.1 {self.status} x\r\ncontent-length: 2\r\nconnection: close\r\n\r\nOK".encode())
         await writer.drain()
         writer.close()
@@ -94,3 +99,27 @@ async def web_server() -> AsyncIterator[WebServer]:
     sink.port = server.sockets[0].getsockname()[1]
     async with server:
         yield sink
+
+
+@contextmanager
+def both() -> Iterator[tuple[MailServer, WebServer]]:
+    """Both, for tests that do not run in an event loop of their own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def opened() -> tuple[MailServer, WebServer]:
+        return await mail.__aenter__(), await web.__aenter__()
+
+    async def closed() -> None:
+        await web.__aexit__(None, None, None)
+        await mail.__aexit__(None, None, None)
+
+    mail, web = mail_server(), web_server()
+    try:
+        yield asyncio.run_coroutine_threadsafe(opened(), loop).result()
+        asyncio.run_coroutine_threadsafe(closed(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -57,7 +57,7 @@ def parsed_morning(at: str, zone: str) -> Morning:
     try:
         ZoneInfo(zone)
         return Morning(time.fromisoformat(at), zone)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):  # what ZoneInfo raises for a name that is none
         raise ConfigError(
             "morning-invalid",
             f"{at!r} in {zone!r} is no time of a day in a time zone.",
