@@ -141,7 +141,7 @@ def _review_by(run: Mapping[str, Any], standing: Standing) -> str:
 def _decide_by(run: Mapping[str, Any], standing: Standing) -> str:
     """When the next run is planned, or when what is live gets too old: whichever comes first."""
     if standing.next_run is not None and standing.next_run <= _deadline(run["created_at"], standing):
-        return f"Before {_at(standing.next_run, standing)}: the run that is planned then waits for the decision."
+        return f"Before {_at(standing.next_run, standing)}: then the next run begins and takes the place of this one."
     return _mend_by(run["created_at"], standing)
 
 

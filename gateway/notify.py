@@ -62,7 +62,6 @@ async def _tell(store: Store, district: int) -> None:
         for channel, zone, day in await notices.due_mornings(c):
             message = messages.digest(day, await _lines(c, now), zone)
             await outbox.add(c, district, "digest", f"digest/{channel}/{day}", message, channel=channel)
-        await outbox.forget_old(c)
 
 
 async def _tell_of_run(c: Transaction, district: int, ended: Ended) -> None:
@@ -85,7 +84,10 @@ async def _tell_of_run(c: Transaction, district: int, ended: Ended) -> None:
 
 async def _event(c: Transaction, district: int, run: Mapping[str, Any], ended: Ended) -> str | None:
     if any(hold["state"] == "open" for hold in run["holds"]):
-        return "hold"
+        if not await notices.goes_on(c, ended):
+            await notices.end_alarms(c, ended.connection, "hold")
+        told = await notices.raise_alarm(c, district, ended.connection, "hold", run["created_at"])
+        return "hold" if told else None
     if ended.pull and ended.state == "failed":
         told = await notices.raise_alarm(c, district, ended.connection, "failure", run["finished_at"])
         return "failure" if told else None

@@ -63,7 +63,7 @@ def test_by_when_is_the_next_run_where_that_comes_first() -> None:
     later = Standing(11, MONDAY, next_run=TUESDAY + timedelta(hours=24), zone=CHICAGO)
     run = run_of("held", holds=[REMOVED])
     assert said(messages.of_run(run, soon)).by_when == (
-        "Before Tue 24 Nov 2026, 05:00 CST: the run that is planned then waits for the decision."
+        "Before Tue 24 Nov 2026, 05:00 CST: then the next run begins and takes the place of this one."
     )
     assert said(messages.of_run(run, later)).by_when.startswith("Before Tue 24 Nov 2026, 06:02 CST: then the last")
     first = said(messages.of_run(run, Standing()))

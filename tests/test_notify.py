@@ -68,13 +68,17 @@ class Desk:
         error = f"{PLANTED} answered 503. [server-busy]"
         return await self.run("failed", ago, error_code="server-busy", exit_code=4, error=error)
 
-    async def hold(self) -> int:
-        run = await self.run("held")
+    async def hold(self, ago: float = 0.0, code: str = "many-removed") -> int:
+        """A held run; one that was held before is superseded, as by every new pull."""
+        await self.do("UPDATE hold SET state = 'superseded' FROM run r WHERE r.id = run_id AND r.state = 'held'")
+        await self.do("UPDATE run SET state = 'superseded' WHERE state = 'held'")
+        run = await self.run("held", ago)
         await self.do(
             "INSERT INTO hold (district_id, run_id, code, collection, reason, affected, known, digest) VALUES "
-            "(:district, :run, 'many-removed', 'users', '480 of 4000 users would be removed.', 480, 4000, 'x')",
+            "(:district, :run, :code, 'users', '480 of 4000 users would be removed.', 480, 4000, 'x')",
             district=self.district,
             run=run,
+            code=code,
         )
         return run
 
@@ -173,6 +177,27 @@ async def test_a_night_of_failures_is_told_once_then_once_a_day_until_it_is_over
     await desk.fail()
     await desk.tell()
     assert (await desk.told())[-1] == "failure", "what begins after a recovery is new"
+
+
+async def test_a_night_of_runs_held_for_the_same_reason_is_told_once_a_day(desk: Desk) -> None:
+    for hours in (30, 29, 28, 17, 16):
+        await desk.hold(hours)
+        await desk.tell()
+    assert await desk.told() == ["hold"] * 2
+    await desk.hold(15, "empty-collection")
+    await desk.tell()
+    assert await desk.told() == ["hold"] * 3, "another reason is news"
+    run = await desk.hold(14, "empty-collection")
+    await desk.tell()
+    assert await desk.told() == ["hold"] * 3
+    await desk.do("UPDATE run SET state = 'refused' WHERE id = :run", run=run)
+    await desk.do("UPDATE hold SET state = 'refused' WHERE run_id = :run", run=run)
+    await desk.hold(13, "empty-collection")
+    await desk.tell()
+    assert await desk.told() == ["hold"] * 4, "somebody had decided, and now it is asked again"
+    await desk.run("published", 12)
+    await desk.tell()
+    assert await desk.told() == ["hold"] * 4, "a hold is no failure to recover from"
 
 
 async def test_what_is_no_pull_raises_no_alarm_and_ends_none(desk: Desk) -> None:

@@ -169,6 +169,21 @@ async def end_alarms(c: AsyncConnection, connection: int, *kinds: str) -> bool:
     return gone.rowcount > 0
 
 
+async def goes_on(c: AsyncConnection, ended: Ended) -> bool:
+    """Whether a run waits for the same reasons as the one whose place it took, about which nobody decided."""
+    reasons = "(SELECT array_agg(DISTINCT h.code || ' ' || h.collection) FROM hold h WHERE h.run_id = {run})"
+    return bool(
+        await c.scalar(
+            text(
+                f"SELECT r.state = 'superseded' AND {reasons.format(run='r.id')} = {reasons.format(run=':run')} "
+                "FROM run r WHERE r.connection_id = :connection AND r.id < :run "
+                "AND EXISTS (SELECT FROM hold h WHERE h.run_id = r.id) ORDER BY r.id DESC LIMIT 1"
+            ),
+            {"connection": ended.connection, "run": ended.run},
+        )
+    )
+
+
 async def untold_deliveries(c: AsyncConnection) -> list[tuple[int, int, str, datetime]]:
     """(delivery, connection, state, when it ended) of those that ended since, in their order."""
     rows = await c.execute(

@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.messages import Message
 from gateway.store.database import Store
 
-KEPT_DAYS = 90
 GIVE_UP_HOURS = 24
 
 
@@ -195,8 +194,3 @@ async def listed(store: Store, district: int, limit: int = 50, notice: int | Non
             {"limit": limit, "notice": notice},
         )
         return [dict(row._mapping) for row in rows]
-
-
-async def forget_old(c: AsyncConnection) -> None:
-    """Drop what was told long ago."""
-    await c.execute(text("DELETE FROM notice WHERE at < now() - make_interval(days => :days)"), {"days": KEPT_DAYS})

@@ -65,7 +65,7 @@ CREATE INDEX ON sending (next_at) WHERE state = 'queued';
 -- What is known to be wrong, from the first notice of it to the good run that ends it.
 CREATE TABLE alarm (
     connection_id int NOT NULL REFERENCES connection ON DELETE CASCADE,
-    kind text NOT NULL CHECK (kind IN ('failure', 'silence', 'delivery')),
+    kind text NOT NULL CHECK (kind IN ('hold', 'failure', 'silence', 'delivery')),
     district_id int NOT NULL,
     since timestamptz NOT NULL,
     told_days int NOT NULL DEFAULT 0,
