@@ -15,7 +15,7 @@ from gateway import clock, delivery, logs, notify, sync
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.settings import Settings
 from gateway.store import blackouts, deliveries, history, registers, retention, runs, schedules
-from gateway.store.database import APP_ROLE, DatabaseError, Store, Transaction, is_lost, raw
+from gateway.store.database import APP_ROLE, DatabaseError, Store, Transaction, is_full, is_lost, raw
 from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Mode, Verdict
 
@@ -242,7 +242,8 @@ async def _or_vanish(
         os._exit(FENCED_OUT)
     except DatabaseError as error:
         if is_lost(error):
-            log.error("the database was lost; this worker ends now")
+            why = "disk of the database is full" if is_full(error) else "database was lost"
+            log.error("the %s; this worker ends now", why)
             os._exit(FENCED_OUT)
         log.error("%s %s met a fault of ours: %s", job.__name__, number, logs.where(error))
         end = runs.fail_for_our_fault if job is run_job else deliveries.park

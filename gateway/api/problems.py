@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from gateway.errors import AuthError, ConfigError, PlanbridgeError, RecordError, Refused, Unavailable
+from gateway.store.database import DatabaseError, explained
 
 STATUS: dict[type[PlanbridgeError], tuple[int, str]] = {
     ConfigError: (400, "Something in the request or the configuration must be changed"),
@@ -45,6 +46,7 @@ class Problem(BaseModel):
 def install(application: FastAPI) -> None:
     """Answer every error of the tree, of the framework and of validation as a problem."""
     application.add_exception_handler(PlanbridgeError, _planned)
+    application.add_exception_handler(DatabaseError, _stored)
     application.add_exception_handler(HTTPException, _http)
     application.add_exception_handler(RequestValidationError, _invalid)
 
@@ -61,6 +63,14 @@ async def _planned(request: Request, error: Exception) -> JSONResponse:
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     missing = error.missing if isinstance(error, Refused) else ()
     return _answer(status, title, error.message, error.code, fix=error.fix, missing=missing, headers=headers)
+
+
+async def _stored(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DatabaseError)
+    known = explained(error)
+    if known is None:
+        raise error
+    return _answer(503, "The database cannot answer now", known.message, known.code, fix=known.fix)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

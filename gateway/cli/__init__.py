@@ -4,11 +4,12 @@ import json
 import logging
 import os
 import sys
+from typing import NoReturn
 
 import typer
 from rich.markup import escape
 
-from gateway import logs
+from gateway import clock, logs, messages
 from gateway.cli import (
     backup,
     connections,
@@ -26,6 +27,8 @@ from gateway.cli import (
 )
 from gateway.cli.output import STDERR, error_document
 from gateway.errors import PlanbridgeError
+from gateway.messages import Message, Standing
+from gateway.store.database import DatabaseError, explained, is_full
 
 log = logging.getLogger(__name__)
 
@@ -49,17 +52,33 @@ def main() -> None:
     try:
         app()
     except PlanbridgeError as error:
-        if "--json" in sys.argv:
-            print(json.dumps(error_document(error)))
+        _end(error)
+    except DatabaseError as error:
+        if (known := explained(error)) is None:
+            _end_for_our_fault(error)
         else:
-            STDERR.print(f"[bold red]Error:[/] {escape(error.message)}", highlight=False)
-            if error.fix:
-                STDERR.print(f"[bold]What to do:[/] {escape(error.fix)}", highlight=False)
-            STDERR.print(f"[dim]Code {error.code}, explained in docs/errors.md[/]", highlight=False)
-            for pointer in getattr(error, "missing", ()):
-                STDERR.print(f"  missing: {pointer}", highlight=False)
-        sys.exit(error.exit_code)
+            _end(known, messages.of_full_disk(clock.now(), Standing()) if is_full(error) else None)
     except Exception as error:
-        # Its text may quote a record.
-        log.critical("this is a fault of Planbridge, please report it: %s", logs.where(error))
-        sys.exit(1)
+        _end_for_our_fault(error)
+
+
+def _end(error: PlanbridgeError, message: Message | None = None) -> NoReturn:
+    """Say what is wrong and what to do; `message` says it in five parts."""
+    if "--json" in sys.argv:
+        print(json.dumps(error_document(error) | ({"parts": message.parts()} if message else {})))
+    else:
+        STDERR.print(f"[bold red]Error:[/] {escape(error.message)}", highlight=False)
+        if error.fix and not message:
+            STDERR.print(f"[bold]What to do:[/] {escape(error.fix)}", highlight=False)
+        STDERR.print(f"[dim]Code {error.code}, explained in docs/errors.md[/]", highlight=False)
+        for pointer in getattr(error, "missing", ()):
+            STDERR.print(f"  missing: {pointer}", highlight=False)
+        if message:
+            STDERR.print(f"\n{message.text}", highlight=False, markup=False)
+    sys.exit(error.exit_code)
+
+
+def _end_for_our_fault(error: Exception) -> NoReturn:
+    # Its text may quote a record.
+    log.critical("this is a fault of Planbridge, please report it: %s", logs.where(error))
+    sys.exit(1)

@@ -101,6 +101,21 @@ def is_full(error: DatabaseError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "53100"
 
 
+def explained(error: DatabaseError) -> Unavailable | None:
+    """What to tell whoever asked while the database is full or gone; None where it refused a statement of ours."""
+    if is_full(error):
+        return Unavailable(
+            "disk-full",
+            "The disk of the database is full, so nothing of this was stored.",
+            "Make room, then try again.",
+        )
+    if is_lost(error):
+        return Unavailable(
+            "database-unreachable", "The database does not answer.", "Check that its server runs, then try again."
+        )
+    return None
+
+
 async def raw(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
     """The driver's own connection, for what must join this transaction (a job being deferred)."""
     driver = (await connection.get_raw_connection()).driver_connection

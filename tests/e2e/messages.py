@@ -97,14 +97,18 @@ DISASTERS = {
         "The clock of the service is ten minutes ahead, so that it takes every token for one that has ended.",
         "stopped",
     ),
+    20: Disaster(
+        20, "full-disk", "The disk is full while a plan is finalized",
+        "The disk of the database has no room left.", "stopped",
+    ),
 }  # fmt: skip
 
 _INDEX = """# What people are told on a bad day
 
-Each of these days is played by a test, `tests/e2e/test_disasters.py`, and none of them does harm to what is published:
-the sync is held and waits for a person, or it stops, or it goes on without the record that is wrong. What a person is
-then told, by command line, e-mail and webhook, is written here word for word, with another run number and date. The
-numbers are those of the scenarios in the list that this project keeps of known disasters.
+Each of these days is played by a test (`tests/e2e/test_disasters.py`, and `test_full_disk.py` beside it), and none of
+them does harm to what is published: the sync is held and waits for a person, or it stops, or it goes on without the
+record that is wrong. What a person is then told, by command line, e-mail and webhook, is written here word for word,
+with another run number and date. The numbers are those of a longer list of known disasters.
 
 | | What happens at the source | The sync |
 |---|---|---|
@@ -139,4 +143,4 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
         sys.exit("python -m tests.e2e.messages --write: play all disasters and write their messages anew")
     os.environ[WRITE] = "yes"
-    sys.exit(pytest.main([str(ROOT / "tests" / "e2e" / "test_disasters.py")]))
+    sys.exit(pytest.main([str(ROOT / "tests" / "e2e" / name) for name in ("test_disasters.py", "test_full_disk.py")]))
