@@ -2,21 +2,24 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
 from gateway import overrides, registry
 from gateway.connector import Connector, Resource
 from gateway.errors import ConfigError
-from gateway.mapping import OUTWARD, Crosswalks, Mapping, row
+from gateway.mapping import OUTWARD, Crosswalks, Mapping, Statement, row
 from gateway.overrides import Override, Overriding
 from gateway.payload import Edge, edge
 from gateway.store import codes as stored
 from gateway.store.codes import Line
 from gateway.store.database import Transaction
 from gateway.store.registers import Connection
+
+Reading = Callable[[Any, str, Crosswalks], Iterable[Statement]]
 
 
 class Proposal(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -46,8 +49,14 @@ class Codes:
         """What of a record of this collection is kept, and what counts as a change."""
         return edge(resource, self.fingerprint, overrides.named_members(self.overrides, resource))
 
-    def overriding(self, resource: Resource) -> Overriding:
-        return Overriding(self.overrides, resource.name)
+    def reading(self, resource: Resource) -> Reading:
+        """What a record of this collection states: a function of the wire record, what is kept of it, and the tables,
+        which count what they miss."""
+        to_claims = self.mapping.inbound[resource.wire]
+        overriding = Overriding(self.overrides, resource.name)
+        if not overriding:
+            return lambda wire, kept, tables: to_claims(wire, tables)
+        return lambda wire, kept, tables: overriding.apply(to_claims(wire, tables), kept, tables)
 
 
 async def opened(c: Transaction, connection: Connection, suppose: Proposal | None = None) -> Codes:

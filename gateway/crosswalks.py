@@ -1,19 +1,21 @@
-"""What people do with code tables and overrides: choose, take back, undo; and which stored records that concerns."""
+"""What people do with code tables and overrides: choose, undo, see the effect; and which records that concerns."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from gateway import codes, registry
+from gateway import codes, jobs, registry
 from gateway.codes import Codes, Proposal
-from gateway.errors import ConfigError
-from gateway.mapping import Mapping
+from gateway.errors import ConfigError, Refused
 from gateway.overrides import Override
+from gateway.replay import Wanted
 from gateway.store import codes as stored
-from gateway.store import registers
+from gateway.store import payloads, registers
 from gateway.store.codes import Line
 from gateway.store.database import Store, Transaction
 from gateway.store.payloads import Selection
 from gateway.store.registers import Actor, Connection
+from gateway.store.runs import Mode
 
 
 async def choose(store: Store, district: int, name: str, wanted: Sequence[Line], actor: Actor) -> int | None:
@@ -82,6 +84,76 @@ async def _others(store: Store, district: int, name: str, one: Override) -> list
     return [other for other in present if (other.collection, other.place) != (one.collection, one.place)]
 
 
+@dataclass(frozen=True)
+class Concern:
+    """How many stored records and rejects of a connection would be read differently; `everything`: it may be any."""
+
+    connection: str
+    records: int
+    rejects: int
+    everything: bool
+
+
+async def concerns(store: Store, district: int, name: str, lines: Sequence[Line]) -> list[Concern]:
+    """Whom lines concern that are about to be kept; connections that they do not concern are left out."""
+    found = []
+    for connection in await registers.connections(store, district):
+        if connection.connector == name:
+            async with store.transaction(district) as c:
+                selection = await concerned(c, connection, Proposal(lines=tuple(lines)))
+                meant = await payloads.extent(c, connection.id, selection)
+            if meant:
+                records, rejects = sum(one.records for one in meant), sum(one.rejects for one in meant)
+                found.append(Concern(connection.name, records, rejects, selection.everything))
+    return found
+
+
+async def preview(store: Store, district: int, name: str, lines: Sequence[Line], actor: Actor) -> list[int]:
+    """Say what these lines would do to what is published: a run that only compares, for each connection whose records
+    they concern. Refused where they concern none."""
+    mapping = codes.mapping_named(name)
+    for line in lines:
+        codes.check_line(mapping, line)
+    suppose = Proposal(lines=tuple(lines))
+    readers = [one for one in await registers.connections(store, district) if one.connector == mapping.name]
+    return await _previewed(store, readers, suppose, actor)
+
+
+async def preview_override(store: Store, district: int, name: str, one: Override, actor: Actor) -> list[int]:
+    """The same for an override of a connection."""
+    connection = await registers.connection(store, district, name)
+    wanted = [*await _others(store, district, name, one), one]
+    codes.check_overrides(registry.connector(connection.connector), wanted)
+    return await _previewed(store, [connection], Proposal(overrides=tuple(wanted)), actor)
+
+
+async def _previewed(store: Store, readers: Sequence[Connection], suppose: Proposal, actor: Actor) -> list[int]:
+    runs = []
+    for connection in readers:
+        async with store.transaction(connection.district) as c:
+            selection = await concerned(c, connection, suppose)
+        if selection != Selection():
+            wanted = Wanted(selection, suppose)
+            runs.append(await jobs.request_replay(store, connection, wanted, actor, mode="dry"))
+    if not runs:
+        raise Refused(
+            "nothing-to-replay",
+            "No stored record would be read differently.",
+            "`planbridge crosswalks unmapped` shows which codes records have and no table knows.",
+        )
+    return runs
+
+
+async def replay(
+    store: Store, district: int, name: str, actor: Actor, *, everything: bool = False, mode: Mode = "publish"
+) -> int:
+    """Read again what had no word, or a default, and would not now; or everything that is stored of a connection."""
+    connection = await registers.connection(store, district, name)
+    async with store.transaction(district) as c:
+        selection = Selection(everything=True) if everything else await answered(c, connection)
+    return await jobs.request_replay(store, connection, Wanted(selection), actor, mode=mode)
+
+
 async def concerned(c: Transaction, connection: Connection, suppose: Proposal) -> Selection:
     """What of a connection's records and rejects would be read differently. Where a code that is known already changes,
     nobody has noted who has it, and it may be any record."""
@@ -118,9 +190,3 @@ def _differs(then: Codes, missed: dict[str, Any]) -> bool:
         return False
     default = tables.defaults.get(table, "")
     return tables.find(table, missed["code"]) is not None or default != missed["word"]
-
-
-async def with_mapping(store: Store, district: int, mapping: Mapping) -> list[Connection]:
-    """The connections whose records this mapping reads."""
-    found = await registers.connections(store, district)
-    return [one for one in found if registry.mapping(one.connector).name == mapping.name]

@@ -13,8 +13,9 @@ from procrastinate.jobs import DEFAULT_QUEUE, Status
 
 from gateway import clock, delivery, logs, notify, sync
 from gateway.errors import AuthError, PlanbridgeError, Refused
+from gateway.replay import Wanted
 from gateway.settings import Settings
-from gateway.store import blackouts, deliveries, history, registers, retention, runs, schedules
+from gateway.store import blackouts, deliveries, history, payloads, registers, retention, runs, schedules
 from gateway.store.database import APP_ROLE, DatabaseError, Store, Transaction, is_full, is_lost, raw
 from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Mode, Verdict
@@ -72,6 +73,37 @@ async def request_undo(
             detail = {"because": because, "runs": found.runs}
             await registers.log_act(c, district, actor, "undo", str(run), detail)
         return await request_run(c, district, connection, actor, kind="undo", mode=mode, undoes=found.runs)
+
+
+async def request_replay(
+    store: Store, connection: Connection, wanted: Wanted, actor: Actor, *, mode: Mode = "publish"
+) -> int:
+    """Queue the reading again of what is stored. Refused where nothing of it is, and, unless it only compares, while
+    the connection is paused, in a blackout, or has a run that waits for a person: that run holds newer records."""
+    async with store.transaction(connection.district) as c:
+        meant = await payloads.extent(c, connection.id, wanted.selection)
+        gone = sum(one.gone for one in meant)
+        if not meant or sum(one.records + one.rejects for one in meant) == gone:
+            raise Refused(
+                "nothing-to-replay",
+                f"{gone} records of {connection.name} are meant, but their payloads were purged."
+                if gone
+                else f"Nothing that is stored of {connection.name} is meant.",
+                f"The next pull reads everything again: planbridge pull {connection.name}",
+            )
+        if mode == "publish":
+            refuse_paused(connection)
+            await blackouts.refuse(c, connection.id, clock.now())
+            if held := await runs.held(c, connection.id):
+                raise Refused(
+                    "run-waits",
+                    f"Run {held} of {connection.name} waits for a person.",
+                    f"Decide about it first: planbridge holds show {held}",
+                )
+            detail = {"collections": {one.collection: one.records + one.rejects for one in meant}}
+            await registers.log_act(c, connection.district, actor, "replay", connection.name, detail)
+        proposal = wanted.as_stored()
+        return await request_run(c, connection.district, connection, actor, kind="replay", mode=mode, proposal=proposal)
 
 
 def refuse_paused(connection: Connection) -> None:

@@ -1,8 +1,7 @@
 """Why a value is here: whose claim won, from which fields of which source record, and what the others said."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +13,7 @@ from gateway.codes import Codes
 from gateway.connector import Resource
 from gateway.errors import ConfigError, RecordError
 from gateway.fold import NOBODY, Stated, speakers_of
-from gateway.mapping import Claim, Statement
+from gateway.mapping import Claim
 from gateway.references import in_ids
 from gateway.resolve import by_precedence, sources_of
 from gateway.schema import KINDS
@@ -135,9 +134,7 @@ class _Reader:
     def _stated(self, resource: Resource, own: Codes, record: Any, row: history.ClaimOrigin, name: str) -> Any:
         try:
             wire: Any = msgspec.convert(record, resource.wire, strict=True)
-            crosswalks = copy(own.crosswalks)
-            stated: Iterable[Statement] = own.mapping.inbound[resource.wire](wire, crosswalks)
-            for claim in own.overriding(resource).apply(stated, json.dumps(record), crosswalks):
+            for claim in own.reading(resource)(wire, json.dumps(record), own.crosswalks.fresh()):
                 if isinstance(claim, Claim) and (claim.kind, claim.key) == (self.kind, row.claim.key):
                     return msgspec.to_builtins(claim.values).get(name)
         except (msgspec.ValidationError, RecordError):

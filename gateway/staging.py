@@ -110,8 +110,7 @@ class MappedRows:
 def map_rows(resource: Resource, codes: Codes, decoded: Decoded, known: dict[str, str]) -> MappedRows:
     """Claims of the rows that differ from what is published; a row that cannot be mapped keeps what was."""
     tables = codes.crosswalks.fresh()
-    to_claims = codes.mapping.inbound[resource.wire]
-    overriding = codes.overriding(resource)
+    reading = codes.reading(resource)
     rows: list[StagedRow] = []
     rejects: list[Reject] = []
     for row in decoded.rows:
@@ -122,9 +121,7 @@ def map_rows(resource: Resource, codes: Codes, decoded: Decoded, known: dict[str
         else:
             tables.missed.clear()
             try:
-                stated = to_claims(row.wire, tables)
-                if overriding:
-                    stated = overriding.apply(stated, row.kept, tables)
+                stated = reading(row.wire, row.kept, tables)
                 claims = msgspec.json.encode([_compact(claim) for claim in stated]).decode()
                 rows.append(StagedRow(row.key, "put", row.hash, row.kept, claims, _once(tables.missed)))
             except RecordError as error:

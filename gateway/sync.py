@@ -1,12 +1,15 @@
 """The straight line of one run: pull, decode, map, stage, then resolve, check and publish."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from gateway import replay
 from gateway.codes import Codes
 from gateway.codes import opened as opened_codes
 from gateway.connected import opened
-from gateway.connector import START, Resource, Source
+from gateway.connector import START, Page, Resource
 from gateway.errors import PlanbridgeError
 from gateway.payload import Edge
 from gateway.resolve import Outcome, resolve
@@ -34,6 +37,8 @@ async def run(store: Store, district: int, run_id: int) -> Outcome | None:
     try:
         if attempt.kind == "pull" and not attempt.approved:
             await _pull_all(store, attempt)
+        elif attempt.kind == "replay" and not attempt.approved:
+            await _replay(store, attempt)
         return await resolve(store, attempt)
     except PlanbridgeError as error:
         await runs.fail(store, attempt, error)
@@ -44,19 +49,40 @@ async def _pull_all(store: Store, attempt: Attempt) -> None:
     connection = await registers.connection(store, attempt.district, attempt.connection)
     async with store.transaction(attempt.district) as c:
         codes = await opened_codes(c, connection)
-    await runs.set_mapping(store, attempt, codes.fingerprint)
-    done = await runs.pages(store, attempt)
     async with opened(store, connection) as (connector, settings, http):
         assert connector.open_source is not None
         source = await connector.open_source(settings, http)
         try:
             await registers.set_wires(store, connection, {each.name: each.wire.__name__ for each in source.resources})
-            for resource in source.resources:
-                staged = {page.cursor: page.next for page in done if page.collection == resource.name}
-                pull = Collection(store, attempt, source, resource, codes, codes.edge(resource), settings.in_flight)
-                await pull.all_pages(staged)
+            await _stage_all(store, attempt, source, codes, settings.in_flight)
         finally:
             await source.close()
+
+
+async def _replay(store: Store, attempt: Attempt) -> None:
+    """The same with what is stored as the source, and with the codes that the run supposes."""
+    connection = await registers.connection(store, attempt.district, attempt.connection)
+    wanted = replay.wanted(attempt)
+    async with store.transaction(attempt.district) as c:
+        codes = await opened_codes(c, connection, wanted.suppose)
+    source = await replay.stored_source(store, attempt, connection, wanted.selection)
+    await _stage_all(store, attempt, source, codes, in_flight=1)
+
+
+class Readable(Protocol):
+    """What is read, from a remote system or from what is stored."""
+
+    resources: Sequence[Resource]
+
+    async def pull(self, resource: Resource, cursor: str) -> Page: ...
+
+
+async def _stage_all(store: Store, attempt: Attempt, source: Readable, codes: Codes, in_flight: int) -> None:
+    await runs.set_mapping(store, attempt, codes.fingerprint)
+    done = await runs.pages(store, attempt)
+    for resource in source.resources:
+        staged = {page.cursor: page.next for page in done if page.collection == resource.name}
+        await Collection(store, attempt, source, resource, codes, codes.edge(resource), in_flight).all_pages(staged)
 
 
 @dataclass(frozen=True)
@@ -65,7 +91,7 @@ class Collection:
 
     store: Store
     attempt: Attempt
-    source: Source
+    source: Readable
     resource: Resource
     codes: Codes
     edge: Edge

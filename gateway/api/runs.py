@@ -1,4 +1,4 @@
-"""Connections, runs, rejects and students, as far as a client may see them: counts, codes and ids, no person."""
+"""Connections, runs and students, as far as a client may see them: counts, codes and ids, no person."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -75,6 +75,7 @@ class Run(BaseModel):
     received: int
     rejects: int
     unmapped: dict[str, int] = Field(description="Crosswalk -> values it has no line for.")
+    payload_gone: dict[str, int] = Field(description="Of a replay: records whose payload was purged wait for a pull.")
     collections: list[Collection]
     holds: list[Hold]
     error_code: str | None
@@ -92,43 +93,6 @@ class Decision(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     reason: str = Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")
-
-
-class Reject(BaseModel):
-    """Where a record stood that was set aside, and why. Neither the record nor its key is shown."""
-
-    run: int = Field(validation_alias="run_id")
-    connection: str
-    collection: str
-    position: str
-    field: str
-    code: str
-
-
-class Cause(BaseModel):
-    """How many records of the newest runs were set aside for the same reason."""
-
-    connection: str
-    collection: str
-    code: str
-    field: str
-    records: int
-
-
-class Waiting(BaseModel):
-    """How many records cannot be published yet for the same reason."""
-
-    connection: str
-    kind: str
-    code: str
-    field: str
-    records: int
-
-
-class Rejects(BaseModel):
-    causes: list[Cause]
-    waiting: list[Waiting]
-    rejects: list[Reject] = Field(description="One by one: of the run asked for, else of each newest run.")
 
 
 class Student(BaseModel):
@@ -219,22 +183,6 @@ async def _decided(call: Call, run: int, verdict: stored.Verdict, reason: str) -
         raise Refused("run-not-held", f"Run {run} is {held.state}, not held.", "Only a held run can be decided.")
     await jobs.decide_hold(call.store, call.district, run, verdict, call.actor, reason)
     return await one_run(run, call)
-
-
-@router.get("/rejects")
-async def rejects(
-    call: Annotated[Call, may("rejects.read")],
-    run: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None,
-    limit: Limit = 200,
-) -> Rejects:
-    """What was set aside and what waits, by cause, and one by one where it stood."""
-    return Rejects.model_validate(
-        {
-            "causes": await reading.reject_causes(call.store, call.district),
-            "waiting": await reading.waiting(call.store, call.district),
-            "rejects": await reading.rejects(call.store, call.district, run, limit),
-        }
-    )
 
 
 @router.get("/students")

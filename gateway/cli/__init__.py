@@ -20,6 +20,7 @@ from gateway.cli import (
     notices,
     plans,
     purge,
+    rejects,
     retention,
     runs,
     schedules,
@@ -40,7 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, runs, guards, history, crosswalks, schedules, notices, plans, purge, retention, backup, demo,
+    service, connections, runs, guards, history, rejects, crosswalks, schedules, notices, plans, purge, retention,
+    backup, demo,
 ):  # fmt: skip
     part.register(app)
 

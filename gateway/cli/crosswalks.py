@@ -18,6 +18,7 @@ from gateway.cli.output import (
     run,
     show,
 )
+from gateway.cli.rejects import Preview, followed, outcomes
 from gateway.errors import ConfigError
 from gateway.overrides import Override
 from gateway.store import codes as stored
@@ -155,7 +156,9 @@ def remove(
 def _choose(name: str, line: Line, district: str, as_: str, role: str, as_json: bool) -> None:
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
-            return {"change": await crosswalks.choose(g.store, g.district, name, [line], actor(as_, role))}
+            concerned = await crosswalks.concerns(g.store, g.district, name, [line])
+            change = await crosswalks.choose(g.store, g.district, name, [line], actor(as_, role))
+            return {"change": change, "concerns": [vars(one) for one in concerned]}
 
     done = run(work())
     if as_json:
@@ -164,6 +167,66 @@ def _choose(name: str, line: Line, district: str, as_: str, role: str, as_json: 
         STDOUT.print("It was so already: nothing was changed.")
     else:
         STDOUT.print(f"Kept as change {done['change']}. To take it back: planbridge crosswalks undo {done['change']}")
+        for one in done["concerns"]:
+            offer(**one)
+
+
+def offer(connection: str, records: int, rejects: int, everything: bool) -> None:
+    """Say how a change takes effect: with the next pull, or now."""
+    whom = f"any of {records:,} records" if everything else f"{records:,} records and {rejects:,} rejects"
+    again = f"planbridge crosswalks replay {connection}" + (" --everything" if everything else "")
+    STDOUT.print(
+        f"It concerns {whom} of {connection}. The next pull takes it in; or now: {again} (first with --preview).",
+        highlight=False,
+    )
+
+
+@tables.command("preview")
+def preview(
+    name: MappingName,
+    table: Table,
+    code: Code,
+    target: Target = "",
+    match: Match = "exact",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
+) -> None:
+    """Say what a line would do to what is published; keep nothing, publish nothing."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with gateway(district) as g:
+            lines = [Line(table, code, target, match)]
+            runs = await crosswalks.preview(g.store, g.district, name, lines, actor(as_, role))
+            return await followed(g, runs, quiet=as_json)
+
+    outcomes(run(work()), as_json)
+
+
+@tables.command("replay")
+def replay(
+    name: ConnectionName,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="All that is stored, not only what had no word before.")
+    ] = False,
+    preview: Preview = False,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
+) -> None:
+    """Read stored records once more whose codes had no word, or a default, and would be read differently now."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with gateway(district) as g:
+            number = await crosswalks.replay(
+                g.store, g.district, name, actor(as_, role), everything=everything,
+                mode="dry" if preview else "publish",
+            )  # fmt: skip
+            return await followed(g, [number], quiet=as_json)
+
+    outcomes(run(work()), as_json)
 
 
 @tables.command("changes")
@@ -236,6 +299,7 @@ def set_override(
     place: Place,
     expression: Annotated[str, typer.Argument(metavar="EXPRESSION", help="JMESPath over the record.")],
     crosswalk: Annotated[str | None, typer.Option("--crosswalk", help="Translate what is found by this table.")] = None,
+    preview: Preview = False,
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
@@ -244,15 +308,29 @@ def set_override(
     """Read a field from where this district keeps it. Records are read so from the next pull on, or when replayed."""
     one = Override(collection, *split(place), expression, crosswalk)
 
+    async def try_out() -> list[dict[str, Any]]:
+        async with gateway(district) as g:
+            runs = await crosswalks.preview_override(g.store, g.district, name, one, actor(as_, role))
+            return await followed(g, runs, quiet=as_json)
+
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
             return {"changed": await crosswalks.add_override(g.store, g.district, name, one, actor(as_, role))}
 
+    if preview:
+        outcomes(run(try_out()), as_json)
+        return
     done = run(work())
     if as_json:
         show(done, True)
+    elif not done["changed"]:
+        STDOUT.print("It was so already: nothing was changed.")
     else:
-        STDOUT.print("Kept." if done["changed"] else "It was so already: nothing was changed.")
+        STDOUT.print(
+            f"Kept. The next pull takes it in; or now: planbridge crosswalks replay {name} --everything "
+            "(first with --preview). What was not kept before comes with the next pull only.",
+            highlight=False,
+        )
 
 
 @custom.command("remove")

@@ -30,7 +30,7 @@ from gateway.connector import Document
 from gateway.errors import ConfigError, Refused
 from gateway.http import Http, MemoryTokens
 from gateway.settings import Settings
-from gateway.store import reading, registers
+from gateway.store import reading, registers, rejects
 from gateway.store.database import Store
 from gateway.store.embedded import Embedded
 from gateway.store.registers import Actor
@@ -118,7 +118,9 @@ async def _matched(g: Gateway) -> None:
     _heading("Matched")
     STDOUT.print("Who is the same person in both systems, by the number that both know; names are never compared.")
     show(await reading.matched(g.store, g.district), False)
-    show(await reading.waiting(g.store, g.district), False, title="\nNot published, and why", empty="")
+    async with g.store.transaction(g.district) as c:
+        waiting = await rejects.waiting(c)
+    show(waiting, False, title="\nNot published, and why", empty="")
     show(
         await reading.differences(g.store, g.district), False, title="\nSaid differently by the second system", empty=""
     )

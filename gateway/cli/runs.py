@@ -1,4 +1,4 @@
-"""Commands about runs: pull, runs, holds, rejects, students."""
+"""Commands about runs: pull, runs, holds, students."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,6 @@ def register(app: typer.Typer) -> None:
     app.command()(pull)
     app.command("runs")(list_runs)
     app.add_typer(holds, name="holds")
-    app.command()(rejects)
     app.command()(students)
 
 
@@ -274,33 +273,6 @@ def holds_refuse(
 
     run(work())
     STDOUT.print(f"Run {number} is refused; what is published stays as it is.")
-
-
-def rejects(
-    number: Annotated[int | None, typer.Option("--run", help="Of one run; else of each newest run.")] = None,
-    rows: Annotated[bool, typer.Option("--rows", help="Each record, not only the causes.")] = False,
-    district: District = DEFAULT_DISTRICT,
-    as_json: Json = False,
-) -> None:
-    """Show what could not be read, mapped, matched or resolved, by cause."""
-
-    async def look() -> dict[str, Any]:
-        async with gateway(district) as g:
-            return {
-                "set_aside": await reading.rejects(g.store, g.district, number, 10_000)
-                if rows or number is not None
-                else await reading.reject_causes(g.store, g.district),
-                "waiting": await reading.waiting(g.store, g.district),
-                "differences": await reading.differences(g.store, g.district),
-            }
-
-    found = run(look())
-    if as_json:
-        show(found, True)
-        return
-    show(found["set_aside"], False, title="Set aside", empty="No record was set aside.")
-    show(found["waiting"], False, title="\nWaiting", empty="No record waits for another.")
-    show(found["differences"], False, title="\nSaid differently by a second source", empty="No source disagrees.")
 
 
 def students(

@@ -1,7 +1,6 @@
 """Stored payloads to be read once more: which records and rejects are meant, page by page, and which are purged."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +109,7 @@ async def extent(c: AsyncConnection, connection: int, selection: Selection) -> l
 
 async def records(
     c: AsyncConnection, connection: int, selection: Selection, collection: str, after: str
-) -> Sequence[Stored]:
+) -> list[Stored]:
     """The next page of published records with their payload, in the order of their keys."""
     rows = await c.execute(
         text(
@@ -124,7 +123,7 @@ async def records(
 
 async def rejects(
     store: Store, c: AsyncConnection, connection: int, selection: Selection, collection: str, after: int
-) -> Sequence[Stored]:
+) -> list[Stored]:
     """The next page of open rejects with their payload opened, the first set aside first."""
     rows = await c.execute(
         text(

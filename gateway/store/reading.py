@@ -1,4 +1,4 @@
-"""What people look at: published entities, what was set aside or waits, where a value comes from."""
+"""What people look at: published entities, who is matched, where sources disagree."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -66,61 +66,6 @@ async def entity_counts(store: Store, district: int) -> dict[str, int]:
             )
         )
         return {row[0]: row[1] for row in rows}
-
-
-async def rejects(store: Store, district: int, run: int | None = None, limit: int = 200) -> list[dict[str, Any]]:
-    """Records set aside: of one run, or of each connection's newest run. Payloads stay sealed."""
-    async with store.transaction(district) as c:
-        rows = await c.execute(
-            text(
-                "SELECT j.run_id, n.name AS connection, j.collection, j.key, j.position, j.field, j.code, j.reason "
-                "FROM reject j JOIN connection n ON n.id = j.connection_id WHERE j.run_id = ANY("
-                "  SELECT coalesce(CAST(:run AS bigint), max(id)) FROM run GROUP BY connection_id) "
-                "ORDER BY j.id LIMIT :limit"
-            ),
-            {"run": run, "limit": limit},
-        )
-        return [dict(row._mapping) for row in rows]
-
-
-async def reject_causes(store: Store, district: int) -> list[dict[str, Any]]:
-    """What was set aside, grouped by cause: five thousand errors of one cause are one line."""
-    async with store.transaction(district) as c:
-        rows = await c.execute(
-            text(
-                "SELECT n.name AS connection, j.collection, j.code, j.field, count(*) AS records, "
-                "  min(j.reason) AS example FROM reject j JOIN connection n ON n.id = j.connection_id "
-                "WHERE j.run_id IN (SELECT max(id) FROM run GROUP BY connection_id) "
-                "GROUP BY 1, 2, 3, 4 ORDER BY records DESC"
-            )
-        )
-        return [dict(row._mapping) for row in rows]
-
-
-async def waiting(store: Store, district: int) -> list[dict[str, Any]]:
-    """What cannot be published yet, grouped: by connection, kind, cause and field."""
-    async with store.transaction(district) as c:
-        rows = await c.execute(
-            text(
-                "SELECT n.name AS connection, w.kind, w.code, w.field, count(*) AS records, min(w.reason) AS reason "
-                "FROM waiting w JOIN connection n ON n.id = w.connection_id "
-                "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, records DESC"
-            )
-        )
-        return [dict(row._mapping) for row in rows]
-
-
-async def waiting_keys(store: Store, district: int, code: str, limit: int = 200) -> list[dict[str, Any]]:
-    """The source keys that wait for one cause."""
-    async with store.transaction(district) as c:
-        rows = await c.execute(
-            text(
-                "SELECT n.name AS connection, w.kind, w.key, w.field, w.reason FROM waiting w "
-                "JOIN connection n ON n.id = w.connection_id WHERE w.code = :code ORDER BY 1, 2, 3 LIMIT :limit"
-            ),
-            {"code": code, "limit": limit},
-        )
-        return [dict(row._mapping) for row in rows]
 
 
 async def matched(store: Store, district: int) -> list[dict[str, Any]]:

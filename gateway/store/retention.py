@@ -69,6 +69,13 @@ RULES = (
         f"reject t WHERE t.sealed_body IS NOT NULL AND t.at < {_OLD}",
         "sealed_body",
     ),
+    Rule(
+        "codes of what was set aside",
+        "reject_days",
+        "reject",
+        f"reject t WHERE t.unmapped IS NOT NULL AND t.at < {_OLD}",
+        "unmapped",
+    ),
     Rule("rows of finished runs", "", "staged", f"staged t JOIN run u ON u.id = t.run_id WHERE {_OVER}"),
     Rule(
         "previews of finished runs",

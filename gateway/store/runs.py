@@ -144,6 +144,14 @@ async def request(
     return run
 
 
+async def held(c: AsyncConnection, connection: int) -> int | None:
+    """The run of a connection that waits for a person, if one does."""
+    found: int | None = await c.scalar(
+        text("SELECT max(id) FROM run WHERE connection_id = :connection AND state = 'held'"), {"connection": connection}
+    )
+    return found
+
+
 async def _end_held(c: AsyncConnection, connection: int, state: str) -> None:
     ended = (
         await c.execute(
@@ -437,7 +445,7 @@ async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20
         text(
             "SELECT r.id, n.name AS connection, r.kind, r.mode, r.state, r.undone_by, "
             "  r.actor, r.mapping, r.created_at, r.started_at, "
-            "  r.finished_at, r.publication, r.error_code, r.exit_code, r.error, r.counts, r.unmapped, "
+            "  r.finished_at, r.publication, r.error_code, r.exit_code, r.error, r.counts, r.unmapped, r.payload_gone, "
             "  (SELECT count(*) FROM reject j WHERE j.run_id = r.id) AS rejects, "
             "  (SELECT coalesce(sum(p.rows), 0) FROM run_page p WHERE p.run_id = r.id) AS received, "
             "  (SELECT coalesce(json_agg(json_build_object('code', h.code, 'collection', h.collection, "

@@ -100,10 +100,44 @@ async def test_rejects_are_shown_by_cause_and_by_place(mine: httpx.AsyncClient, 
     [cause] = found["causes"]
     assert (cause["collection"], cause["field"], cause["records"]) == ("users", "familyName", 1)
     [reject] = found["rejects"]
-    assert reject.keys() == {"run", "connection", "collection", "position", "field", "code"}
+    assert reject.keys() == {"id", "run", "connection", "collection", "position", "field", "code", "cause"}
+    assert (cause["cause"], cause["replayable"]) == (reject["cause"], 1)
     assert reject["position"].startswith("row ")
     assert found["waiting"]
     assert (await mine.get("/v1/rejects", params={"run": 1 << 62})).json()["rejects"] == []
+
+
+async def test_a_payload_is_shown_without_values(mine: httpx.AsyncClient, world: World) -> None:
+    found = (await mine.get(f"/v1/rejects/{world.reject}")).json()
+    assert (found["state"], found["code"], found["field"]) == ("open", "missing-field", "familyName")
+    assert found["payload"] == {"sourcedId": "text (15)", "role": "text (7)", "givenName": "text (9)"}
+    assert "key" not in found
+    missing = await mine.get("/v1/rejects/99999999")
+    assert (missing.status_code, missing.json()["code"]) == (404, "reject-unknown")
+
+
+async def test_codes_without_a_word_are_counted_given_one_and_undone(mine: httpx.AsyncClient, world: World) -> None:
+    found = (await mine.get("/v1/crosswalks/unmapped")).json()
+    assert [(one["table"], one["codes"], one["records"], one["defaulted"]) for one in found] == [
+        ("grade", 1, 1, False), ("sex", 1, 1, False),
+    ]  # fmt: skip
+    line = {"table": "grade", "code": "planted-grade", "word": "05", "note": "as the upper school writes it"}
+    path = "/v1/connections/sis/crosswalks"
+    preview = (await mine.post(f"{path}/preview", json={"lines": [line]})).json()
+    [run] = [(await mine.get(f"/v1/runs/{number}")).json() for number in preview["runs"]]
+    assert (run["kind"], run["mode"], run["state"]) == ("replay", "dry", "queued")
+    assert (await mine.post(path, json={"lines": [line]})).json() == {"change": 2}
+    assert (await mine.post(path, json={"lines": [line]})).json() == {"change": None}
+    lines = (await mine.get("/v1/crosswalks")).json()
+    assert [(one["code"], one["word"], one["match"]) for one in lines] == [
+        ("fifth of five", "05", "exact"), ("planted-grade", "05", "exact"),
+    ]  # fmt: skip
+    assert (await mine.post("/v1/crosswalks/undo", json={})).json() == {"undone": 2, "mapping": "oneroster"}
+    assert [(c["change"], c["undoes"], c["lines"]) for c in (await mine.get("/v1/crosswalks/changes")).json()] == [
+        (3, 2, 1), (2, None, 1), (1, None, 1),
+    ]  # fmt: skip
+    wrong = await mine.post(path, json={"lines": [line | {"word": "grade five"}]})
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "crosswalk-target")
 
 
 async def test_students_come_in_pages(mine: httpx.AsyncClient, world: World) -> None:

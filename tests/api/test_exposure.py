@@ -34,6 +34,9 @@ class How:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+PLANTED_GRADE = {"table": "grade", "code": "planted-grade", "word": "05"}
+EMAIL = {"collection": "users", "kind": "person", "field": "email", "expression": "metadata.mail"}
+
 CALLS: dict[str, Any] = {
     "GET /v1/connections": lambda w: How("connections.read"),
     "POST /v1/connections/{name}/pull": lambda w: How("runs.write", "/v1/connections/sis/pull"),
@@ -50,6 +53,25 @@ CALLS: dict[str, Any] = {
     "POST /v1/runs/{run}/refuse": lambda w: How("holds.decide", f"/v1/runs/{w.held}/refuse", {"reason": "Too many."}),
     "GET /v1/notices": lambda w: How("notices.read"),
     "GET /v1/rejects": lambda w: How("rejects.read"),
+    "GET /v1/rejects/{id}": lambda w: How("rejects.read", f"/v1/rejects/{w.reject}"),
+    "POST /v1/rejects/replay": lambda w: How("rejects.replay", body={"mode": "dry"}),
+    "POST /v1/connections/{name}/replay": lambda w: How(
+        "rejects.replay", "/v1/connections/sis/replay", {"everything": True, "mode": "dry"}
+    ),
+    "GET /v1/crosswalks": lambda w: How("crosswalks.read"),
+    "GET /v1/crosswalks/unmapped": lambda w: How("crosswalks.read"),
+    "GET /v1/crosswalks/changes": lambda w: How("crosswalks.read"),
+    "POST /v1/crosswalks/undo": lambda w: How("crosswalks.write", body={}),
+    "POST /v1/connections/{name}/crosswalks": lambda w: How(
+        "crosswalks.write", "/v1/connections/sis/crosswalks", {"lines": [PLANTED_GRADE]}
+    ),
+    "POST /v1/connections/{name}/crosswalks/preview": lambda w: How(
+        "crosswalks.write", "/v1/connections/sis/crosswalks/preview", {"lines": [PLANTED_GRADE]}
+    ),
+    "GET /v1/connections/{name}/overrides": lambda w: How("crosswalks.read", "/v1/connections/sis/overrides"),
+    "PUT /v1/connections/{name}/overrides": lambda w: How(
+        "crosswalks.write", "/v1/connections/sis/overrides", {"overrides": [EMAIL]}
+    ),
     "GET /v1/students": lambda w: How("students.read"),
     "POST /v1/plans": lambda w: How("plans.write", body=content(w)),
     "PUT /v1/plans/{id}": lambda w: How("plans.write", f"/v1/plans/{w.plan}", content(w), (("If-Match", '"1"'),)),
@@ -66,7 +88,7 @@ ROUTES = sorted(
 GUARDED = [route for route in ROUTES if route not in OPEN | MONITORS]
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-NOWHERE = World(0, UNKNOWN, UNKNOWN, UNKNOWN, 1, 1, UNKNOWN, UNKNOWN, 1)
+NOWHERE = World(0, UNKNOWN, UNKNOWN, UNKNOWN, 1, 1, 1, UNKNOWN, UNKNOWN, 1)
 
 
 async def call(http: httpx.AsyncClient, route: str, world: World, header: dict[str, str]) -> httpx.Response:

@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from gateway import delivery, jobs, planning
+from gateway import crosswalks, delivery, jobs, planning
 from gateway.connector import Document, Loss, Receipt
 from gateway.store import deliveries, reading, registers
+from gateway.store.codes import Line
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 
@@ -26,8 +27,8 @@ STUDENTS = 30
 
 @dataclass
 class World:
-    """A populated district. `first` is a run that published, `held` one that waits; `plan` a draft; `final` a finalized
-    plan."""
+    """A populated district. `first` is a run that published, `held` one that waits; `reject` a record that was set
+    aside; `plan` a draft; `final` a finalized plan."""
 
     district: int
     student: str
@@ -35,6 +36,7 @@ class World:
     teacher: str
     first: int
     held: int
+    reject: int
     plan: str
     final: str
     delivery: int
@@ -93,6 +95,7 @@ async def populate(store: Store, district: int, actor: Actor, folder: Path) -> W
     settings = {"path": str(folder), "student_identifier": "identifier", "staff_identifier": "identifier"}
     sis = await registers.add_connection(store, district, "sis", "oneroster", settings, {}, actor)
     first = await pulled(store, district, sis, actor)
+    await crosswalks.choose(store, district, "oneroster", [Line("grade", "fifth of five", "05")], actor)
     write_package(folder, STUDENTS // 2)
     held = await pulled(store, district, sis, actor)
     student = (await reading.find_students(store, district, "NUM-77105"))[0]
@@ -104,6 +107,7 @@ async def populate(store: Store, district: int, actor: Actor, folder: Path) -> W
         teacher=next(person["id"] for person in people if person["given_name"] == "Thistleton"),
         first=first,
         held=held,
+        reject=await the_reject(store, district),
         plan="",
         final="",
         delivery=0,
@@ -113,6 +117,11 @@ async def populate(store: Store, district: int, actor: Actor, folder: Path) -> W
     made.final = await finalized(store, made, actor)
     made.delivery = await refused_delivery(store, made, actor)
     return made
+
+
+async def the_reject(store: Store, district: int) -> int:
+    async with store.transaction(district) as c:
+        return int(await c.scalar(text("SELECT max(id) FROM reject")))
 
 
 async def pulled(store: Store, district: int, connection: int, actor: Actor) -> int:

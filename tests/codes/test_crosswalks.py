@@ -1,13 +1,12 @@
 """A district's own code tables: laid over what is shipped, checked, undone; and which stored records they concern."""
 
-import csv
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from gateway import codes, crosswalks, jobs
+from gateway import codes, crosswalks
 from gateway.codes import Proposal
 from gateway.errors import ConfigError, Refused
 from gateway.overrides import Override
@@ -17,56 +16,7 @@ from gateway.store.codes import Line
 from gateway.store.database import Store
 from gateway.store.payloads import Selection
 from gateway.store.registers import Actor
-
-GRADES = ("05", "Quinto", "K9", "K9", "")
-"""Of the students in the package, in the order of their ids."""
-
-
-def write_package(folder: Path, grades: Sequence[str] = GRADES, **columns: Sequence[str]) -> None:
-    """A OneRoster 1.1 package: one school, a student for each grade, and whatever columns more."""
-    folder.mkdir(exist_ok=True)
-    orgs = [{"sourcedId": "school-1", "name": "Fennel School", "type": "school"}]
-    users = [
-        {
-            "sourcedId": f"pupil-{n}", "enabledUser": "true", "orgSourcedIds": "school-1", "role": "student",
-            "username": f"pupil-{n}", "givenName": "Juniper", "familyName": "Fennel", "identifier": f"77{n}",
-            "grades": grade, **{name: values[n] for name, values in columns.items()},
-        }
-        for n, grade in enumerate(grades)
-    ]  # fmt: skip
-    for name, rows in {"orgs": orgs, "users": users}.items():
-        with (folder / f"{name}.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(["status", *(c for row in rows for c in row)])))
-            writer.writeheader()
-            writer.writerows(rows)
-    manifest = "propertyName,value\nmanifest.version,1.0\noneroster.version,1.1\nfile.orgs,bulk\nfile.users,bulk\n"
-    (folder / "manifest.csv").write_text(manifest, encoding="ascii")
-
-
-@pytest.fixture
-async def sis(store: Store, district: int, actor: Actor, tmp_path: Path) -> registers.Connection:
-    """A connected package, pulled once."""
-    write_package(tmp_path)
-    settings = {"path": str(tmp_path), "student_identifier": "identifier", "staff_identifier": "identifier"}
-    await registers.add_connection(store, district, "sis", "oneroster", settings, {}, actor)
-    found = await registers.connection(store, district, "sis")
-    await pull(store, found, actor)
-    return found
-
-
-async def pull(store: Store, sis: registers.Connection, actor: Actor) -> None:
-    await jobs.run_job(store, sis.district, await jobs.request_pull(store, sis.district, sis.id, actor))
-
-
-async def grades(store: Store, district: int) -> dict[str, Any]:
-    """Student -> published grade."""
-    people = await reading.entities(store, district, "person")
-    return {person["username"]: person.get("grades", [None])[0] for person in people}
-
-
-async def missed(store: Store, district: int) -> dict[tuple[str, str, str], int]:
-    async with store.transaction(district) as c:
-        return {(m["why"], m["place"], m["code"]): m["records"] for m in await stored.missed(c)}
+from tests.codes.world import grades, missed, pull, write_package
 
 
 async def test_codes_without_a_word_are_counted_as_long_as_records_have_them(
@@ -235,7 +185,7 @@ async def test_a_custom_column_is_read_by_name_and_nothing_else_of_it_is_kept(
     assert people["pupil-0"]["email"] == "a@example.org" and "email" not in people["pupil-1"]
     assert (await missed(store, sis.district))["override", "person.birth_date", ""] == 1
     async with store.transaction(sis.district) as c:
-        kept = str(await c.scalar(stored.text("SELECT string_agg(body, ' ') FROM record")))
+        kept = str(await c.scalar(text("SELECT string_agg(body, ' ') FROM record")))
     assert "DistrictMail" in kept and "planted-locker" not in kept
     await crosswalks.remove_override(store, sis.district, "sis", Override("users", "person", "email", ""), actor)
     await pull(store, sis, actor)
