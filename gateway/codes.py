@@ -19,7 +19,7 @@ from gateway.store.codes import Line
 from gateway.store.database import Transaction
 from gateway.store.registers import Connection
 
-Reading = Callable[[Any, str, Crosswalks], Iterable[Statement]]
+Reading = Callable[[Any, bytes | str, Crosswalks], Iterable[Statement]]
 
 
 class Proposal(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -127,7 +127,7 @@ class Overriding:
     def __bool__(self) -> bool:
         return bool(self._ready)
 
-    def apply(self, statements: Iterable[Statement], body: str, codes: Crosswalks) -> list[Statement]:
+    def apply(self, statements: Iterable[Statement], body: bytes | str, codes: Crosswalks) -> list[Statement]:
         """What the record states then. A value that does not fit leaves the field out; `codes.missed` lists it."""
         stated = list(statements)
         record = msgspec.json.decode(body)

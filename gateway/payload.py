@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -53,34 +53,35 @@ def _parts(text: bytes) -> Iterator[bytes]:
             start = token.end()
 
 
-Edge = Callable[[msgspec.Raw | bytes], tuple[str, str]]
+Edge = Callable[[msgspec.Raw | bytes], tuple[bytes, str]]
 
 
 def edge(resource: Resource, fingerprint: str, named: Collection[tuple[str, str]] = ()) -> Edge:
-    """A function from a row's bytes to (what is kept as JSON text, hash of what counts as a change).
+    """A function from a row's bytes to (what is kept as JSON, hash of what counts as a change).
 
     `named` holds the members of closed objects that are kept all the same: (object, member).
     The hash is `<mapping>:<record>`. When the mapping (`fingerprint`) changes, every record is mapped again, and it
     can be told from a change at the source. What the resource ignores is left out: a refresh time is not a change.
     The function raises RecordError for a row that no database should hold, and what UNREADABLE names.
     """
-    drops = [_remover(path) for path in resource.drop]
-    drops += [_closer(name, {member for of, member in named if of == name}) for name in resource.closed]
-    ignores = [_remover(path) for path in resource.ignore]
+    closers = [_closer(name, {member for of, member in named if of == name}) for name in resource.closed]
+    drop = _remover(resource.drop, closers)
+    ignore = _remover(resource.ignore)
     mapping = hashlib.blake2b(fingerprint.encode(), digest_size=4).hexdigest()
+    decode = msgspec.json.Decoder().decode
+    encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
-    def at_the_edge(row: msgspec.Raw | bytes) -> tuple[str, str]:
-        if memoryview(row).nbytes > LONGEST_ROW:
+    def at_the_edge(row: msgspec.Raw | bytes) -> tuple[bytes, str]:
+        text = bytes(row)
+        if len(text) > LONGEST_ROW:
             raise RecordError("unreadable-record", "It is longer than 1 MB")
-        value = msgspec.json.decode(row)
-        removed = [remove(value) for remove in drops]
-        kept = msgspec.json.encode(value) if any(removed) else bytes(row)
-        for ignore in ignores:
-            ignore(value)
-        counted = msgspec.json.encode(value, order="sorted")
+        value = decode(text)
+        kept = msgspec.json.encode(value) if drop(value) else text
+        ignore(value)
+        counted = encode_sorted(value)
         if b"\\u0000" in counted and _NUL.search(counted):
             raise RecordError("unreadable-record", "It has a NUL character, which no text may have")
-        return kept.decode(), f"{mapping}:{hashlib.blake2b(counted, digest_size=16).hexdigest()}"
+        return kept, f"{mapping}:{hashlib.blake2b(counted, digest_size=16).hexdigest()}"
 
     return at_the_edge
 
@@ -89,9 +90,33 @@ def edge(resource: Resource, fingerprint: str, named: Collection[tuple[str, str]
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
-def _remover(path: str) -> Callable[[Any], bool]:
-    """Remove what a path names: `a.b`, `a[].b` (in each item), `**.b` (at any depth), `a[type=ssn]` (the items that
-    say so, in any case); True if it was there."""
+Remover = Callable[[Any], bool]
+
+
+def _remover(paths: Sequence[str], more: Sequence[Remover] = ()) -> Remover:
+    """Remove what these paths name; True if anything was there.
+
+    A path is `a.b`, `a[].b` (in each item), `a[type=ssn]` (the items that say so, in any case), or `**.b` (at any
+    depth). Most of them are plain names, and every record of a district passes here: these are looked at first.
+    """
+    names = [path for path in paths if re.fullmatch(r"\w+", path)]
+    deeper = [*(_deep_remover(path) for path in paths if path not in names), *more]
+
+    def remove(value: Any) -> bool:
+        removed = False
+        if type(value) is dict:
+            for name in names:
+                if name in value:
+                    del value[name]
+                    removed = True
+        for one in deeper:
+            removed |= one(value)
+        return removed
+
+    return remove
+
+
+def _deep_remover(path: str) -> Remover:
     if path.startswith("**."):
         name = path[3:]
         return lambda value: _remove_everywhere(value, name)
@@ -99,7 +124,7 @@ def _remover(path: str) -> Callable[[Any], bool]:
     return lambda value: _remove(value, steps)
 
 
-def _closer(name: str, members: set[str]) -> Callable[[Any], bool]:
+def _closer(name: str, members: set[str]) -> Remover:
     """Remove an object but for some of its members; True if anything was removed."""
 
     def close(value: Any) -> bool:
@@ -140,9 +165,15 @@ def _remove_items(value: dict[str, Any], step: str) -> bool:
 
 
 def _remove_everywhere(value: Any, name: str) -> bool:
-    if isinstance(value, dict):
-        found = value.pop(name, value) is not value
-        return found + sum(_remove_everywhere(inner, name) for inner in value.values()) > 0
-    if isinstance(value, list):
-        return sum(_remove_everywhere(inner, name) for inner in value) > 0
-    return False
+    removed = False
+    if type(value) is dict:
+        if name in value:
+            del value[name]
+            removed = True
+        value = value.values()
+    elif type(value) is not list:
+        return False
+    for inner in value:
+        if type(inner) is dict or type(inner) is list:
+            removed |= _remove_everywhere(inner, name)
+    return removed

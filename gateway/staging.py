@@ -1,7 +1,7 @@
 """From the rows of a page to what is staged: decoded, mapped; a bad one is set aside and costs no other."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,34 +22,35 @@ async def stage(
 ) -> None:
     """Decode, map and write one page; what was published already is not mapped again."""
     decoded = decode(resource, page, at_the_edge)
-    known = await runs.known_hashes(store, attempt, resource.name, [row.key for row in decoded.rows])
-    mapped = map_rows(resource, codes, decoded, known)
-    await runs.stage(
-        store,
-        attempt,
-        StagedPage(
-            collection=resource.name,
-            cursor=cursor,
-            next=page.next,
-            rows=mapped.rows,
-            received=len(page.rows) + len(page.unreadable),
-            rejects=[*decoded.rejects, *mapped.rejects],
-            total=page.total,
-            absent=page.absent,
-            unkeyed=len(decoded.rejects),
-            unmapped=[(table, code, n) for (table, code), n in mapped.unmapped.items()],
-        ),
-    )
+    async with store.transaction(attempt.district) as c:
+        hashes = [(row.key, row.hash) for row in decoded.rows]
+        mapped = map_rows(resource, codes, decoded, await runs.differing(c, attempt, resource.name, hashes))
+        await runs.stage(
+            store,
+            c,
+            attempt,
+            StagedPage(
+                collection=resource.name,
+                cursor=cursor,
+                next=page.next,
+                rows=mapped.rows,
+                received=len(page.rows) + len(page.unreadable),
+                rejects=[*decoded.rejects, *mapped.rejects],
+                total=page.total,
+                absent=page.absent,
+                unkeyed=len(decoded.rejects),
+                unmapped=[(table, code, n) for (table, code), n in mapped.unmapped.items()],
+            ),
+        )
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One decoded row: the wire record, what is kept of it, the hash of what counts as a change."""
 
     wire: Any
     key: str
     position: str
-    kept: str
+    kept: bytes
     hash: str
 
 
@@ -79,7 +80,7 @@ def decode(resource: Resource, page: Page, at_the_edge: Edge) -> Decoded:
     return Decoded(rows, rejects)
 
 
-def _kept(raw: msgspec.Raw | bytes, at_the_edge: Edge) -> str | None:
+def _kept(raw: msgspec.Raw | bytes, at_the_edge: Edge) -> bytes | None:
     """What may be kept of a row that is set aside: what the edge lets through; nothing where it cannot tell."""
     try:
         return at_the_edge(raw)[0]
@@ -87,17 +88,18 @@ def _kept(raw: msgspec.Raw | bytes, at_the_edge: Edge) -> str | None:
         return None
 
 
-def _unreadable(error: Exception, position: str, kept: str | None) -> Reject:
+def _unreadable(error: Exception, position: str, kept: bytes | None) -> Reject:
+    body = None if kept is None else kept.decode()
     match error:
         case RecordError():
-            return Reject(error.code, error.message, position=position, field=error.field, body=kept)
+            return Reject(error.code, error.message, position=position, field=error.field, body=body)
         case UnicodeDecodeError():  # its own words quote the row
             reason, path = "It has bytes that are not UTF-8", ""
         case RecursionError():
             reason, path = "It is nested deeper than any record", ""
         case _:
             reason, _, path = str(error).partition(" - at `$.")
-    return Reject("unreadable-record", reason, position=position, field=path.rstrip("`"), body=kept)
+    return Reject("unreadable-record", reason, position=position, field=path.rstrip("`"), body=body)
 
 
 @dataclass(frozen=True)
@@ -107,26 +109,28 @@ class MappedRows:
     unmapped: Counter[tuple[str, str]]
 
 
-def map_rows(resource: Resource, codes: Codes, decoded: Decoded, known: dict[str, str]) -> MappedRows:
-    """Claims of the rows that differ from what is published; a row that cannot be mapped keeps what was."""
+def map_rows(resource: Resource, codes: Codes, decoded: Decoded, differing: Container[int]) -> MappedRows:
+    """Claims of the rows at the places that differ from what is published; a row that cannot be mapped keeps what
+    was."""
     tables = codes.crosswalks.fresh()
     reading = codes.reading(resource)
+    encode = msgspec.json.Encoder().encode
     rows: list[StagedRow] = []
     rejects: list[Reject] = []
-    for row in decoded.rows:
+    for place, row in enumerate(decoded.rows):
         if resource.inactive is not None and resource.inactive(row.wire):
             rows.append(StagedRow(row.key, "gone"))
-        elif known.get(row.key) == row.hash:
+        elif place not in differing:
             rows.append(StagedRow(row.key, "same"))
         else:
             tables.missed.clear()
             try:
                 stated = reading(row.wire, row.kept, tables)
-                claims = msgspec.json.encode([_compact(claim) for claim in stated]).decode()
-                rows.append(StagedRow(row.key, "put", row.hash, row.kept, claims, _once(tables.missed)))
+                claims = msgspec.Raw(encode([_compact(claim) for claim in stated]))
+                rows.append(StagedRow(row.key, "put", row.hash, msgspec.Raw(row.kept), claims, _once(tables.missed)))
             except RecordError as error:
                 rows.append(StagedRow(row.key, "same"))
-                reject = Reject(error.code, error.message, row.key, row.position, error.field, row.kept)
+                reject = Reject(error.code, error.message, row.key, row.position, error.field, row.kept.decode())
                 rejects.append(msgspec.structs.replace(reject, unmapped=_once(tables.missed)))
     return MappedRows(rows, rejects, tables.unmapped)
 

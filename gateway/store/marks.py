@@ -65,7 +65,7 @@ def telling(word: str) -> bool:
     return len(word) >= WORD_LENGTH
 
 
-def words_of(key: str | None, body: str | None) -> set[str]:
+def words_of(key: str | None, body: msgspec.Raw | str | None) -> set[str]:
     """Every text in a record that was not understood, and every part of its key, as far as it is telling."""
     found = set((key or "").split("|"))
     if body is not None:

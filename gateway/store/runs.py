@@ -1,7 +1,7 @@
 """The life of a run and its staged pages; every write demands the fencing number of the present attempt."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
@@ -58,14 +58,14 @@ class Attempt:
 
 
 class StagedRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One row as it is staged. `claims` and `body` are JSON text, present only where the row is a change; `left_out`
-    says what of it is not in the claims."""
+    """One row as it is staged. `claims` and `body` are JSON, present only where the row is a change; `left_out` says
+    what of it is not in the claims."""
 
     key: str
     op: str
     hash: str | None = None
-    body: str | None = None
-    claims: str | None = None
+    body: msgspec.Raw | None = None
+    claims: msgspec.Raw | None = None
     left_out: tuple[Missed, ...] = ()
 
 
@@ -209,18 +209,30 @@ async def pages(store: Store, attempt: Attempt) -> list[PageDone]:
         return [PageDone(r.collection, r.cursor, tuple(r.next), r.rows) for r in rows]
 
 
-async def known_hashes(store: Store, attempt: Attempt, collection: str, keys: Sequence[str]) -> dict[str, str]:
-    """Key -> hash of the record as it is published now."""
-    async with store.transaction(attempt.district) as c:
-        rows = await c.execute(
-            text(
-                "SELECT key, hash FROM record WHERE connection_id = :connection AND collection = :collection "
-                "AND key = ANY(:keys)"
-            ),
-            {"connection": attempt.connection, "collection": collection, "keys": list(keys)},
-        )
-        return {row.key: row.hash for row in rows}
+async def differing(
+    c: AsyncConnection, attempt: Attempt, collection: str, hashes: Sequence[tuple[str, str]]
+) -> Container[int]:
+    """The places of those (key, hash) that are not as they are published now."""
+    found: list[int] = await c.scalar(
+        _DIFFERING,
+        {
+            "connection": attempt.connection,
+            "collection": collection,
+            "hashes": msgspec.json.encode(hashes).decode(),
+        },
+    )
+    return set(found)
 
+
+# A subquery, because a join invites the planner to read the whole table for each page.
+_DIFFERING = text(
+    """
+    SELECT coalesce(array_agg(h.place - 1), '{}')
+    FROM json_array_elements(CAST(:hashes AS json)) WITH ORDINALITY AS h(pair, place)
+    WHERE (SELECT r.hash FROM record r WHERE r.connection_id = :connection AND r.collection = :collection
+           AND r.key = h.pair->>0) IS DISTINCT FROM h.pair->>1
+    """
+)
 
 STAGE = text(
     """
@@ -237,9 +249,12 @@ STAGE = text(
     ), rows AS (
         INSERT INTO staged (district_id, run_id, page, place, collection, key, op, hash, body, claims,
                             left_out)
-        SELECT :district, :run, page.id, r.place, :collection, r.row->>'key', r.row->>'op', r.row->>'hash',
-               r.row->>'body', CAST(r.row->>'claims' AS json), r.row->'left_out'
-        FROM page, json_array_elements(CAST(:rows AS json)) WITH ORDINALITY AS r(row, place)
+        SELECT :district, :run, page.id, r.place, :collection, r.key, r.op, r.hash, CAST(r.body AS text), r.claims,
+               r.left_out
+        FROM page, ROWS FROM (
+            json_to_recordset(CAST(:rows AS json)) AS (key text, op text, hash text, body json, claims json,
+                                                       left_out json)
+        ) WITH ORDINALITY AS r(key, op, hash, body, claims, left_out, place)
     ), rejects AS (
         INSERT INTO reject (district_id, run_id, connection_id, collection, key, position, field, code, reason,
                             sealed_body, unmapped)
@@ -253,31 +268,30 @@ STAGE = text(
 )
 
 
-async def stage(store: Store, attempt: Attempt, page: StagedPage) -> None:
+async def stage(store: Store, c: AsyncConnection, attempt: Attempt, page: StagedPage) -> None:
     """Write a page and its progress in one statement, without what speaks of somebody who was purged. Raises Fenced
     when a newer attempt has the run."""
-    async with store.transaction(attempt.district) as c:
-        page, purged = await _sifted(store, c, attempt, page)
-        mine = await c.scalar(
-            STAGE,
-            {
-                "run": attempt.run,
-                "fence": attempt.fence,
-                "district": attempt.district,
-                "connection": attempt.connection,
-                "collection": page.collection,
-                "cursor": page.cursor,
-                "next": json.dumps(page.next),
-                "received": page.received,
-                "total": page.total,
-                "absent": page.absent,
-                "unkeyed": page.unkeyed,
-                "purged": purged,
-                "unmapped": json.dumps(page.unmapped),
-                "rows": msgspec.json.encode(page.rows).decode(),
-                "rejects": json.dumps([_sealed(store, reject) for reject in page.rejects]),
-            },
-        )
+    page, purged = await _sifted(store, c, attempt, page)
+    mine = await c.scalar(
+        STAGE,
+        {
+            "run": attempt.run,
+            "fence": attempt.fence,
+            "district": attempt.district,
+            "connection": attempt.connection,
+            "collection": page.collection,
+            "cursor": page.cursor,
+            "next": json.dumps(page.next),
+            "received": page.received,
+            "total": page.total,
+            "absent": page.absent,
+            "unkeyed": page.unkeyed,
+            "purged": purged,
+            "unmapped": json.dumps(page.unmapped),
+            "rows": msgspec.json.encode(page.rows).decode(),
+            "rejects": json.dumps([_sealed(store, reject) for reject in page.rejects]),
+        },
+    )
     if not mine:
         raise Fenced
 
@@ -285,7 +299,7 @@ async def stage(store: Store, attempt: Attempt, page: StagedPage) -> None:
 async def _sifted(store: Store, c: AsyncConnection, attempt: Attempt, page: StagedPage) -> tuple[StagedPage, int]:
     """The page without the purged, and how many rows that were. A reject that has no key keeps its place only."""
     rows = [sieve.Row(row.key, row.claims, row.body) for row in page.rows]
-    rejects = [sieve.Row(reject.key, None, reject.body) for reject in page.rejects]
+    rejects = [sieve.Row(reject.key, None, _raw(reject.body)) for reject in page.rejects]
     dropped, wordless = await sieve.sift(
         c, store.marks, attempt.district, attempt.run, page.collection, [*rows, *rejects]
     )
@@ -302,6 +316,10 @@ async def _sifted(store: Store, c: AsyncConnection, attempt: Attempt, page: Stag
         if n not in dropped or reject.key is None
     ]
     return msgspec.structs.replace(page, rows=kept, rejects=told), len(rows) - len(kept)
+
+
+def _raw(body: str | None) -> msgspec.Raw | None:
+    return None if body is None else msgspec.Raw(body.encode())
 
 
 def _sealed(store: Store, reject: Reject) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from gateway.store.marks import Marks, Parts
 
 
 class Row(NamedTuple):
-    """A row on its way into staging: its key, its claims as JSON text if it states any, else what is kept of it."""
+    """A row on its way into staging: its key, its claims as JSON if it states any, and what is kept of it."""
 
     key: str | None
-    claims: str | None = None
-    body: str | None = None
+    claims: msgspec.Raw | None = None
+    body: msgspec.Raw | None = None
 
 
 class Sifted(NamedTuple):

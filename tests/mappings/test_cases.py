@@ -93,7 +93,7 @@ def test_a_sample_decodes_and_maps_and_loses_what_must_not_be_kept(path: Path) -
     for row in rows:
         assert statements(resource, mapping, codes, row)
         kept, _ = edge(resource, "")(json.dumps(row).encode())
-        assert "planted" not in kept
+        assert b"planted" not in kept
 
 
 def statements(resource: Resource, mapping: Mapping, codes: Crosswalks, row: Any) -> list[Statement]:
