@@ -243,25 +243,35 @@ PASSING, REFUSED = 4, 3
 
 def _failed(run: Mapping[str, Any], standing: Standing) -> Message:
     name, number, code = run["connection"], run["id"], run["error_code"]
-    own_words = _own_words(run["error"]), "Do what the first answer says."
+    own_words = _own_words(run["error"]), "Correct that, or have whoever runs {connection} correct it."
     why, ask = CAUSES.get(code, own_words)
     ask, again = ask.format(connection=name), f"planbridge pull {name}"
     if run["exit_code"] == PASSING:
         first = "Nothing yet: the next planned run tries again." if standing.next_run else f"Try again: {again}."
         to_do = f"{first} If it stays so: {ask}"
     elif run["exit_code"] == REFUSED:
-        to_do = f"{ask} Until then it is not asked again. Afterwards: planbridge check {name}, then {again}."
+        to_do = (
+            f"{ask} {name} rests until it is mended. New credentials are entered with planbridge connections change "
+            f"{name}; if the old ones are right, planbridge check {name} sees that and ends the rest. "
+            f"Afterwards: {again}."
+        )
     else:
         to_do = f"{ask} Afterwards: {again}."
     if standing.failures and standing.failing_since is not None:
         why += f" It has failed {standing.failures + 1:,} times since {_at(standing.failing_since, standing)}."
     return Message(
         f"The sync of {name} (run {number}) stopped. {why}",
-        f"No published record. {run['received']:,} records had arrived before it stopped; none of them was used.",
+        f"No published record. {_arrived(run['received'])}",
         _live(standing),
         f"{to_do} The exact words: planbridge runs {number} (code {code}).",
         _mend_by(run["created_at"], standing),
     )
+
+
+def _arrived(records: int) -> str:
+    if not records:
+        return "It stopped before any record had arrived."
+    return f"{_count(records, 'record')} had arrived before it stopped; none of them was used."
 
 
 def _own_words(error: str) -> str:
@@ -335,8 +345,8 @@ def of_end_date(name: str, ends: date, today: date, standing: Standing) -> Messa
         f"The credentials of {name} end on {_day(ends)}, {when}. After that every sync of it fails.",
         f"One connection, {name}, with all that comes from it.",
         _live(standing),
-        f"Ask whoever runs {name} for new credentials and enter them. Then say how long these last: "
-        f"planbridge connections secret-expires {name} DATE.",
+        f"Ask whoever runs {name} for new credentials, and enter them with the day on which these end: "
+        f"planbridge connections change {name} --set ... --secret-expires DATE.",
         f"Before {_day(ends)}.",
     )
 

@@ -92,9 +92,13 @@ def test_only_open_holds_are_told_and_not_endlessly() -> None:
 @pytest.mark.parametrize(
     ("code", "exit_code", "to_do"),
     [
-        ("token-refused", 3, "planbridge check sis, then planbridge pull sis."),
+        ("token-refused", 3, "planbridge check sis sees that and ends the rest. Afterwards: planbridge pull sis."),
         ("unreachable", 4, "Try again: planbridge pull sis. If it stays so: Ask whether sis is up"),
-        ("csv-missing-column", 2, "Do what the first answer says. Afterwards: planbridge pull sis."),
+        (
+            "csv-missing-column",
+            2,
+            "Correct that, or have whoever runs sis correct it. Afterwards: planbridge pull sis.",
+        ),
         ("internal-error", 1, "Report it"),
     ],
 )
