@@ -2,12 +2,16 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
+from gateway.errors import ConfigError
 from gateway.http import ClientCredentials, Http, StaticBearer
+
+Shape = TypeVar("Shape", bound=BaseModel)
 
 START = ""
 """The cursor of a collection's first page."""
@@ -194,6 +198,23 @@ class ConnectionSettings(BaseModel):
             json_schema_extra=Advanced,
         ),
     ]
+
+
+def is_secret(info: FieldInfo) -> bool:
+    """Whether a setting is kept encrypted and never shown."""
+    return "SecretStr" in str(info.annotation)
+
+
+def validated(shape: type[Shape], values: dict[str, Any]) -> Shape:
+    """Settings of that shape. ConfigError names each wrong field and never repeats a value."""
+    try:
+        return shape.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigError("settings-invalid", f"The settings do not fit: {problems}", "Correct them.") from None
 
 
 @dataclass(frozen=True)

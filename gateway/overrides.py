@@ -39,6 +39,14 @@ class Override:
         return f"{self.kind}.{self.field}"
 
 
+def at(collection: str, place: str, expression: str, crosswalk: str | None = None) -> Override:
+    """An override of the field `kind.field`. ConfigError when that names no field."""
+    kind, dot, field = place.partition(".")
+    if not dot:
+        raise ConfigError("override-invalid", f"{place!r} names no field.", "Write it as kind.field: person.email")
+    return Override(collection, kind, field, expression, crosswalk)
+
+
 def check(override: Override, resources: Sequence[Resource], tables: Container[str]) -> None:
     """ConfigError when an override names what there is not, or reads what is not kept."""
     resource = next((each for each in resources if each.name == override.collection), None)

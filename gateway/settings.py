@@ -1,11 +1,14 @@
-"""Settings of this process, read from PLANBRIDGE_* environment variables, and where its files lie."""
+"""Settings of this process from PLANBRIDGE_* variables, where its files lie, and secrets that are named elsewhere."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.errors import ConfigError
 
 
 class Settings(BaseSettings):
@@ -59,3 +62,19 @@ class Settings(BaseSettings):
         default="starttls", description="How the line to it is encrypted; none only to a server on this machine."
     )
     shared_buffers: str = Field(default="512MB", description="Memory of the embedded server's page cache.")
+
+
+def referenced(field: str, reference: str) -> str | None:
+    """The secret that `env:NAME` or `file:PATH` stands for; None where it is no such reference. ConfigError when the
+    variable is not set or the file cannot be read."""
+    source, _, name = reference.partition(":")
+    if source == "env" and name:
+        if name not in os.environ:
+            raise ConfigError("secret-missing", f"The variable {name} for {field} is not set.", f"Export {name}.")
+        return os.environ[name]
+    if source == "file" and name:
+        try:
+            return Path(name).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError("secret-missing", f"The file for {field} cannot be read.", str(error.strerror)) from None
+    return None

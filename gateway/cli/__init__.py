@@ -12,6 +12,7 @@ from rich.markup import escape
 from gateway import clock, logs, messages
 from gateway.cli import (
     backup,
+    configuration,
     connections,
     crosswalks,
     demo,
@@ -41,8 +42,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, runs, guards, history, rejects, crosswalks, schedules, notices, plans, purge, retention,
-    backup, demo,
+    service, connections, configuration, runs, guards, history, rejects, crosswalks, schedules, notices, plans, purge,
+    retention, backup, demo,
 ):  # fmt: skip
     part.register(app)
 

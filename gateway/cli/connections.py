@@ -1,13 +1,10 @@
 """Commands about connected systems: connect, check, connections, system-of-record, client."""
 
-import os
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 import typer
-from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from gateway import registry
@@ -26,12 +23,12 @@ from gateway.cli.output import (
     show,
 )
 from gateway.connected import opened
-from gateway.connector import Connector, Finding
+from gateway.connector import Connector, Finding, is_secret, validated
 from gateway.errors import ConfigError
 from gateway.http import Http, MemoryTokens, Pace
+from gateway.settings import referenced
 from gateway.store import clients, notices, registers
 
-Shape = TypeVar("Shape", bound=BaseModel)
 EndDate = Annotated[
     datetime | None,
     typer.Option("--secret-expires", formats=["%Y-%m-%d"], help="When these credentials end, as 2027-06-30."),
@@ -133,41 +130,18 @@ def settings_of(kind: Connector, given: list[str], *, ask: bool) -> tuple[dict[s
 
 
 def _secret(field: str, value: str) -> str:
-    source, _, name = value.partition(":")
-    if source == "env" and name:
-        if name not in os.environ:
-            raise ConfigError("secret-missing", f"The variable {name} for {field} is not set.", f"Export {name}.")
-        return os.environ[name]
-    if source == "file" and name:
-        try:
-            return Path(name).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError("secret-missing", f"The file for {field} cannot be read.", str(error.strerror)) from None
-    raise ConfigError(
-        "secret-on-command-line",
-        f"{field} is a secret; on the command line other users of this machine could read it.",
-        f"Give it as {field}=env:NAME or {field}=file:PATH.",
-    )
-
-
-def is_secret(info: FieldInfo) -> bool:
-    return "SecretStr" in str(info.annotation) or info.annotation is SecretStr
+    found = referenced(field, value)
+    if found is None:
+        raise ConfigError(
+            "secret-on-command-line",
+            f"{field} is a secret; on the command line other users of this machine could read it.",
+            f"Give it as {field}=env:NAME or {field}=file:PATH.",
+        )
+    return found
 
 
 def _advanced(info: FieldInfo) -> bool:
     return bool(isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("advanced"))
-
-
-def validated(shape: type[Shape], values: dict[str, Any]) -> Shape:
-    """Settings of that shape. ConfigError names each wrong field and never repeats a value."""
-    try:
-        return shape.model_validate(values)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_input=False, include_url=False)
-        )
-        raise ConfigError("settings-invalid", f"The settings do not fit: {problems}", "Correct them.") from None
 
 
 def kept(kind: Connector) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import codes, crosswalks
+from gateway import codes, crosswalks, overrides
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -19,8 +19,6 @@ from gateway.cli.output import (
     show,
 )
 from gateway.cli.rejects import Preview, followed, outcomes
-from gateway.errors import ConfigError
-from gateway.overrides import Override
 from gateway.store import codes as stored
 from gateway.store import registers
 from gateway.store.codes import Line
@@ -306,7 +304,7 @@ def set_override(
     as_json: Json = False,
 ) -> None:
     """Read a field from where this district keeps it. Records are read so from the next pull on, or when replayed."""
-    one = Override(collection, *split(place), expression, crosswalk)
+    one = overrides.at(collection, place, expression, crosswalk)
 
     async def try_out() -> list[dict[str, Any]]:
         async with gateway(district) as g:
@@ -343,7 +341,7 @@ def remove_override(
     role: Role = "district_it",
 ) -> None:
     """Take an override back: the mapping's own reading holds again."""
-    one = Override(collection, *split(place), "")
+    one = overrides.at(collection, place, "")
 
     async def work() -> None:
         async with gateway(district) as g:
@@ -351,11 +349,3 @@ def remove_override(
 
     run(work())
     STDOUT.print(f"{place} is read as the mapping reads it again.")
-
-
-def split(place: str) -> tuple[str, str]:
-    """Kind and field of `kind.field`."""
-    kind, dot, field = place.partition(".")
-    if not dot:
-        raise ConfigError("override-invalid", f"{place!r} names no field.", "Write it as kind.field: person.email")
-    return kind, field

@@ -20,13 +20,13 @@ from typing import Any
 import typer
 
 from gateway import delivery, jobs, planning, registry
-from gateway.cli.connections import try_out, validated
+from gateway.cli.connections import try_out
 from gateway.cli.output import STDOUT, Gateway, run, show
 from gateway.cli.plans import described
 from gateway.cli.plans import follow as follow_push
 from gateway.cli.runs import follow as follow_run
 from gateway.cli.service import down
-from gateway.connector import Document
+from gateway.connector import Document, validated
 from gateway.errors import ConfigError, Refused
 from gateway.http import Http, MemoryTokens
 from gateway.settings import Settings

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 import typer
 
 from gateway import delivery, jobs, planning, registry
-from gateway.cli.connections import validated
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -22,6 +21,7 @@ from gateway.cli.output import (
     show,
 )
 from gateway.cli.runs import working
+from gateway.connector import validated
 from gateway.errors import ConfigError, Refused
 from gateway.plans import Step
 from gateway.schema.plan import Plan

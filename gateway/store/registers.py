@@ -211,12 +211,7 @@ async def set_wires(store: Store, connection: Connection, wires: dict[str, str])
 
 async def set_system_of_record(store: Store, district: int, collection: str, connection: int, actor: Actor) -> None:
     """Choose whose word counts for a collection; it takes effect with the next run of any connection."""
-    if collection not in RECORD_COLLECTIONS:
-        raise ConfigError(
-            "collection-unknown",
-            f"{collection!r} has no system of record.",
-            f"Choose one of {', '.join(RECORD_COLLECTIONS)}.",
-        )
+    check_record_collection(collection)
     async with store.transaction(district) as c:
         await c.execute(
             text(
@@ -227,6 +222,21 @@ async def set_system_of_record(store: Store, district: int, collection: str, con
         )
         await c.execute(text("UPDATE district SET resolve_all = true WHERE id = :id"), {"id": district})
         await log_act(c, district, actor, "system-of-record", collection, {"connection": connection})
+
+
+def check_record_collection(collection: str) -> None:
+    """ConfigError when there is no system of record for that."""
+    if collection not in RECORD_COLLECTIONS:
+        raise ConfigError(
+            "collection-unknown",
+            f"{collection!r} has no system of record.",
+            f"Choose one of {', '.join(RECORD_COLLECTIONS)}.",
+        )
+
+
+async def chosen_owners(c: AsyncConnection) -> dict[str, int]:
+    """Collection -> the connection that was chosen as its system of record; those nobody chose are left out."""
+    return {row.collection: row.connection_id for row in await c.execute(text("SELECT * FROM system_of_record"))}
 
 
 async def survivors(c: AsyncConnection) -> dict[str, dict[str, list[int]]]:
@@ -242,13 +252,7 @@ async def set_survivors(
 ) -> None:
     """Say whose word counts for a field (nobody named: the usual order); takes effect with the next run of any
     connection. ConfigError where there is no such field, or its values are not chosen but collected."""
-    merge = KINDS[kind].merge.get(field) if kind in KINDS else None
-    if merge not in ("one", "owned"):
-        raise ConfigError(
-            "field-unknown",
-            f"{kind}.{field} has no one source that could be chosen.",
-            "Name it as kind.field, for instance person.email.",
-        )
+    check_survivors(kind, field)
     async with store.transaction(district) as c:
         values = {"district": district, "kind": kind, "field": field, "connections": json.dumps(list(connections))}
         await c.execute(text("DELETE FROM survivorship WHERE kind = :kind AND field = :field"), values)
@@ -260,10 +264,21 @@ async def set_survivors(
         await log_act(c, district, actor, "survivorship", f"{kind}.{field}", {"connections": list(connections)})
 
 
+def check_survivors(kind: str, field: str) -> None:
+    """ConfigError when nobody's word can be chosen for that field."""
+    merge = KINDS[kind].merge.get(field) if kind in KINDS else None
+    if merge not in ("one", "owned"):
+        raise ConfigError(
+            "field-unknown",
+            f"{kind}.{field} has no one source that could be chosen.",
+            "Name it as kind.field, for instance person.email.",
+        )
+
+
 async def owners(c: AsyncConnection, district: int, order: list[int]) -> dict[str, int]:
     """Collection -> the connection whose word counts. Default: the first one connected; for family contacts
     the first one that has any, which is then remembered."""
-    chosen = {r.collection: r.connection_id for r in await c.execute(text("SELECT * FROM system_of_record"))}
+    chosen = await chosen_owners(c)
     if "contact" not in chosen:
         first = await c.scalar(text("SELECT min(connection_id) FROM claim WHERE kind = 'relationship'"))
         if first is not None:

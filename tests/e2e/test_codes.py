@@ -76,3 +76,20 @@ def test_what_was_set_aside_goes_in(sis: Office) -> None:
     assert sis.ask("rejects", "show", "--waiting", "unmatched") == []
     assert sis.ask("rejects", "replay", "--all", code=2)["error"] == "cause-unknown"
     assert sis.ask("rejects", "replay", code=2)["error"] == "cause-unknown"
+
+
+def test_a_configuration_is_written_changed_and_applied(sis: Office, tmp_path: Path) -> None:
+    sis.ask("crosswalks", "set", "oneroster", "grade", "K9", "KG")
+    file = tmp_path / "district.yaml"
+    assert sis.tell("export-config") == sis.tell("export-config", str(file)) + file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8").replace("K9: KG", "K9: KG\n        Quinto: '05'")
+    file.write_text(text, encoding="utf-8")
+    wanted = [{"place": "crosswalks.oneroster.grade.lines.Quinto", "before": None, "after": "05"}]
+    assert sis.ask("apply", str(file), "--preview") == {"changes": wanted, "missing": [], "left": []}
+    assert "Nothing was changed yet." in sis.tell("apply", str(file), "--preview")
+    assert sis.ask("apply", str(file))["changes"] == wanted
+    assert sis.tell("apply", str(file)) == "It is so already: nothing changes.\n"
+    file.write_text(text.replace("lines:", "liens:"), encoding="utf-8")
+    assert "crosswalks.oneroster.grade.liens" in sis.ask("apply", str(file), code=2)["message"]
+    assert sis.ask("apply", str(tmp_path / "nowhere"), code=2)["error"] == "file-unreadable"
+    assert "cannot be written" in sis.home.run("export-config", "/proc/x", district=sis.district).stderr
