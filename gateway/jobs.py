@@ -237,7 +237,7 @@ def queue(store: Store, settings: Settings) -> procrastinate.App:
 
     @app.task(name="notify", queue=NOTICES, pass_context=True, retry=HandBack())
     async def notify_task(context: procrastinate.JobContext, district: int) -> None:
-        with logs.about(**_ids(context.job), district=district):
+        with logs.about(job=context.job.id or 0, district=district):
             await notify.tell_and_send(store, settings, district)
 
     async def tell(district: int) -> None:

@@ -33,7 +33,7 @@ class Message:
 
     @property
     def subject(self) -> str:
-        return re.split(r"(?<=\.) ", self.what_happened, maxsplit=1)[0].rstrip(".")
+        return re.split(r"(?<=\.)\s", self.what_happened, maxsplit=1)[0].rstrip(".")
 
     @property
     def text(self) -> str:
@@ -397,9 +397,9 @@ def of_lost_database(since: datetime, standing: Standing) -> Message:
 
 
 def of_returned_database(since: datetime, standing: Standing) -> Message:
-    """The database answers again, after people were told that it does not."""
+    """The database works again, after people were told that it does not."""
     return Message(
-        f"The database of Planbridge works again. It was away since {_at(since, standing)}.",
+        f"The database of Planbridge works again. The trouble began on {_at(since, standing)}.",
         "All connections, and everybody who works on a plan.",
         "Everything that was stored before. Runs that were under way go on where they stopped.",
         "Nothing.",

@@ -21,7 +21,7 @@ from gateway.settings import Settings
 from gateway.status import ConnectionState
 from gateway.store import channels, deliveries, notices, outbox, runs, states
 from gateway.store.channels import Channel
-from gateway.store.database import DatabaseError, Store, Transaction, is_full, is_lost
+from gateway.store.database import DatabaseError, Store, Transaction, is_full, is_lost, try_room
 from gateway.store.notices import Ended
 from gateway.store.outbox import Beat, Sending
 
@@ -266,10 +266,11 @@ class Watch:
     async def round(self) -> None:
         """Raise the silences, make and send the notices of all districts."""
         try:
+            self.known = await channels.everywhere(self.store)
+            await try_room(self.store)
             await raise_silences(self.store, self.settings)
             for district in await notices.districts_with_work(self.store, clock.today()):
                 await self._district(district)
-            self.known = await channels.everywhere(self.store)
         except DatabaseError as error:
             if not is_lost(error):
                 raise

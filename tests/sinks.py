@@ -118,8 +118,8 @@ def both() -> Iterator[tuple[MailServer, WebServer]]:
     mail, web = mail_server(), web_server()
     try:
         yield asyncio.run_coroutine_threadsafe(opened(), loop).result()
-        asyncio.run_coroutine_threadsafe(closed(), loop).result()
     finally:
+        asyncio.run_coroutine_threadsafe(closed(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

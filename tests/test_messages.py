@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway import http, messages
-from gateway.messages import Message, Standing
+from gateway.messages import Line, Message, Standing
 
 MONDAY = datetime(2026, 11, 23, 10, 2, tzinfo=UTC)
 TUESDAY = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
@@ -207,3 +207,27 @@ def test_trouble_with_the_database_says_what_becomes_of_the_work() -> None:
     for message in (full, lost):
         assert "Wed 25 Nov 2026, 06:00 CST" in message.by_when
         assert all(message.parts().values())
+
+
+def test_the_digest_has_a_line_for_each_connection_and_says_what_changed() -> None:
+    lines = [
+        Line(name="sis", state=["held", "late"], standing=GOOD, began=MONDAY, held_run=12, rejects=5, rejects_before=2),
+        Line(name="lms", state=[], standing=GOOD, began=MONDAY, unmapped=1, unmapped_before=4),
+        Line(name="new", state=["failing"], standing=Standing(), began=TUESDAY),
+    ]
+    message = messages.digest(date(2026, 11, 24), lines, CHICAGO)
+    assert message.subject == "The morning of Tue 24 Nov 2026: 1 of 3 good"
+    assert message.what_happened.splitlines()[1:] == ["- sis: held, late.", "- lms: good.", "- new: failing."]
+    assert message.affected.splitlines()[1:] == [
+        "- sis: 5 records set aside (3 more than a day before), 0 values without a mapping (as before).",
+        "- lms: 0 records set aside (as before), 1 value without a mapping (3 fewer than a day before).",
+        "- new: 0 records set aside (as before), 0 values without a mapping (as before).",
+    ]
+    assert "- sis: as of Mon 23 Nov 2026, 04:02 CST." in message.live_now and "- new: nothing yet." in message.live_now
+    assert message.to_do.splitlines()[1:] == [
+        "- decide about run 12 of sis: planbridge holds show.",
+        "- see why new fails: planbridge runs.",
+    ]
+    assert message.by_when == "Before Tue 24 Nov 2026, 06:02 CST."
+    quiet = messages.digest(date(2026, 11, 24), [], CHICAGO)
+    assert (quiet.to_do, quiet.by_when) == ("Nothing waits for a person.", "Nothing is due.")

@@ -101,6 +101,13 @@ def is_full(error: DatabaseError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "53100"
 
 
+async def try_room(store: Store) -> None:
+    """Raise what a full disk raises, where it is: a few megabytes are spilt to a temporary file of the server."""
+    async with store.transaction() as c:
+        await c.execute(text("SET LOCAL work_mem = '64kB'"))
+        await c.execute(text("SELECT count(*) FROM generate_series(1, 200000)"))
+
+
 def explained(error: DatabaseError) -> Unavailable | None:
     """What to tell whoever asked while the database is full or gone; None where it refused a statement of ours."""
     if is_full(error):

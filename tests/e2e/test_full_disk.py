@@ -26,8 +26,9 @@ from tests.api.conftest import serving
 from tests.api.world import consulted, content, populate
 from tests.e2e.messages import DISASTERS
 from tests.e2e.office import QuickHome
-from tests.e2e.processes import Home, published, steer, tables, until
+from tests.e2e.processes import Home, closed_port, published, steer, tables, until
 from tests.serving import serve
+from tests.sinks import both
 
 SIZE = "320m"
 COUNSELOR = Actor("Ottoline Farrow", "educator")
@@ -173,3 +174,26 @@ def test_a_sync_that_cannot_be_stored_goes_on_when_there_is_room(home: Home, dis
         worker = home.start("worker")
         until(lambda: home.one("SELECT state FROM run WHERE id = %(id)s", id=number) == "published", "it goes on")
         home.stop(worker)
+
+
+def test_people_are_told_of_the_full_disk_and_of_the_end_of_it(home: Home, disk: SmallDisk) -> None:
+    with both() as (mail, _):
+        home.run("notices", "add-email", "it@district.example.org")
+        with home.database() as c:
+            c.execute("UPDATE channel SET digested_on = digested_on - 1, digest_at = '00:00'")
+        smtp = {
+            "PLANBRIDGE_SMTP_HOST": "127.0.0.1", "PLANBRIDGE_SMTP_PORT": str(mail.port), "PLANBRIDGE_SMTP_TLS": "none",
+            "PLANBRIDGE_SMTP_FROM": "planbridge@district.example.org",
+        }  # fmt: skip
+        server = home.start("api", PLANBRIDGE_WATCH_SECONDS="0.3", PLANBRIDGE_PORT=str(closed_port()), **smtp)
+        until(lambda: mail.mails, "it has looked round, and knows whom to tell")
+        disk.fill()
+        try:
+            until(lambda: len(mail.mails) == 2, "somebody is told")
+        finally:
+            disk.make_room()
+        until(lambda: len(mail.mails) == 3, "somebody is told that it is over")
+        home.kill(server)
+    morning, *told = mail.subjects
+    assert morning.startswith("The morning of ")
+    assert told == ["The disk of the database is full (default)", "The database of Planbridge works again (default)"]
