@@ -13,8 +13,8 @@ from gateway.errors import ConfigError, Refused
 from gateway.identity import population
 from gateway.plans import Facts, GuardResult, PersonFacts, RelationshipFacts, Step
 from gateway.schema.plan import PREFIX, Plan, canonical, sha256, shown, shown_items
+from gateway.store import cases, reading
 from gateway.store import plans as stored
-from gateway.store import reading
 from gateway.store.database import Store, Transaction
 from gateway.store.plans import StoredPlan, StoredVersion
 from gateway.store.registers import Actor
@@ -40,7 +40,7 @@ async def begin(store: Store, district: int, student: str, actor: Actor) -> str:
         store,
         district,
         {
-            "student": student,
+            "student": person["id"],
             "school": schools[0],
             "period_start": today.isoformat(),
             "next_review_on": (today + REVIEW_IN).isoformat(),
@@ -68,7 +68,7 @@ async def edit(
     async with store.transaction(district) as c:
         found = await stored.load(c, id)
         before = parse(found.content)
-        plan = parse(_numbered_on(content, before.numbered))
+        plan = parse(_numbered_on(await stored.followed(c, content), before.numbered))
         if revision is not None and revision != found.revision:
             raise Refused(
                 "plan-changed",
@@ -182,7 +182,7 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
     return Facts(
         today=today,
         enrolled_at=frozenset(_schools(people.get(plan.student, {}), today)),
-        open_identity=await reading.identity_is_open(store, district, plan.student),
+        open_identity=await cases.is_open(c, plan.student),
         people={who: _person(person, today) for who, person in people.items()},
         relationships=[_relationship(r) for r in relationships],
         results=frozenset(result["id"] for result in results),

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway import clock, guard, people
 from gateway.candidates import Rule, Traits, traits
+from gateway.errors import Refused
 from gateway.fold import NOBODY, Doc, Stated, fold, in_order
 from gateway.guard import CollectionCount, Guards, Hold
 from gateway.identity import (
@@ -20,9 +21,10 @@ from gateway.identity import (
 )
 from gateway.references import in_ids
 from gateway.schema import KINDS, Kind
-from gateway.store import blackouts, changes, compare, history, identities, limits, outcomes, registers, runs
+from gateway.store import blackouts, changes, compare, decisions, history, identities, limits, outcomes, registers, runs
 from gateway.store.changes import CHUNK, ClaimRow, Waiting, Why, Word
 from gateway.store.database import Store, Transaction
+from gateway.store.decisions import Link
 from gateway.store.identities import Key
 from gateway.store.outcomes import Previewed
 from gateway.store.runs import Attempt
@@ -154,6 +156,30 @@ async def _publish(store: Store, c: Transaction, attempt: Attempt) -> tuple[dict
     for kind in KINDS.values():
         await _resolve_kind(c, attempt, kind, sources, publication)
     return await outcomes.published_counts(c), publication
+
+
+async def publish_decision(
+    store: Store, c: Transaction, attempt: Attempt, links: Sequence[Link], touched: Sequence[Key], ended: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Publish what follows from moving links, in the caller's transaction, which has the district locked and rolls
+    back with it. `ended`: keys whose records, as stored, spoke of somebody else. Refused where too much would go."""
+    await compare.compare(c, attempt, clock.today())
+    await decisions.end_records(c, attempt, ended)
+    was = await outcomes.before(c, attempt)
+    publication = await outcomes.open_publication(c, attempt)
+    await changes.apply_records(c, attempt, everything=False)
+    await identities.settle(c)
+    await decisions.move_links(c, attempt, links, touched)
+    sources = await sources_of(store, c, attempt.district)
+    for kind in KINDS.values():
+        await _resolve_kind(c, attempt, kind, sources, publication)
+    found = await outcomes.effects(c, attempt, was, publication, clock.today())
+    if reasons := guard.effects(found, Guards()):
+        raise Refused("decision-too-wide", reasons[0].reason, "Have the source put right instead.")
+    published = await outcomes.published_counts(c)
+    await outcomes.finish_run(c, attempt, "published", Work(published=published).stored(), publication)
+    await outcomes.close_publication(c, publication)
+    return published
 
 
 async def _guards(store: Store, attempt: Attempt) -> Guards:

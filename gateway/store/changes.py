@@ -126,7 +126,7 @@ _BEGIN = (
     "FROM changed x JOIN staged s ON s.run_id = :run AND s.page = x.page AND s.place = x.place, "
     "  json_array_elements(s.claims) WITH ORDINALITY AS a(j, n) WHERE x.op <> 'gone'",
 )
-_KEEP_LINKS = (
+KEEP_LINKS = (
     "INSERT INTO link_history (district_id, connection_id, kind, key, entity_id, method, run_id, since, ended_by) "
     "SELECT l.district_id, l.connection_id, l.kind, l.key, l.entity_id, l.method, l.run_id, l.since, "
     "CAST(:run AS bigint)"
@@ -156,7 +156,7 @@ _RESTORE_LINKS = (
     "INSERT INTO orphan SELECT DISTINCT l.kind, l.entity_id FROM link l JOIN undone u USING (connection_id, kind, key) "
     "ON CONFLICT DO NOTHING",
     f"WITH l AS (DELETE FROM link l USING undone u WHERE l.connection_id = u.connection_id AND l.kind = u.kind "
-    f"AND l.key = u.key RETURNING l.*) {_KEEP_LINKS} FROM l",
+    f"AND l.key = u.key RETURNING l.*) {KEEP_LINKS} FROM l",
     "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
     "SELECT o.district_id, o.connection_id, o.kind, o.key, o.entity_id, o.method, o.run_id, :run FROM ("
     "  SELECT DISTINCT ON (h.connection_id, h.kind, h.key) h.* FROM link_history h "
@@ -232,7 +232,7 @@ async def link_aliases(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
             "  JOIN link l ON l.connection_id = c.connection_id AND l.kind = c.kind AND l.key = c.same_as "
             "  WHERE c.same_as IS NOT NULL AND c.kind = :kind AND EXISTS (SELECT FROM touched t WHERE t.kind = :kind "
             "    AND t.connection_id = c.connection_id AND t.key IN (c.key, c.same_as) AND NOT t.done)"
-            f"), kept AS ({_KEEP_LINKS} FROM link l JOIN denoted d ON d.connection_id = l.connection_id "
+            f"), kept AS ({KEEP_LINKS} FROM link l JOIN denoted d ON d.connection_id = l.connection_id "
             "  AND d.kind = l.kind AND d.key = l.key WHERE l.entity_id <> d.entity_id AND l.method <> 'decided') "
             "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
             "SELECT :district, connection_id, kind, key, entity_id, 'alias', :run, :run FROM denoted "
@@ -303,7 +303,7 @@ _MATCH_WORDS = (
     "INSERT INTO word SELECT connection_id, key, word, NULL, "
     "  CASE WHEN kind = 'person' THEN split_part(word, chr(31), 1) ELSE '' END FROM loose WHERE word IS NOT NULL",
     "WITH l AS (DELETE FROM link l USING loose o WHERE o.word IS NOT NULL AND l.key = o.key AND l.kind = o.kind "
-    f"AND l.connection_id = o.connection_id RETURNING l.*) {_KEEP_LINKS} FROM l",
+    f"AND l.connection_id = o.connection_id RETURNING l.*) {KEEP_LINKS} FROM l",
     "ANALYZE word",
     # Exactly one key of the source, exactly one entity, and no other key of the source denotes it.
     "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
@@ -627,7 +627,7 @@ _RECOGNISE_AGAIN = (
     "INSERT INTO waiting SELECT district_id, connection_id, kind, key, '', 'unmatched', '', '', "
     "  'Whom it was said to be is not in the system of record any more.', :run FROM stands",
     "WITH l AS (DELETE FROM link l USING loose o WHERE o.again AND l.key = o.key AND l.kind = o.kind "
-    f"AND l.connection_id = o.connection_id AND o.kind = :kind RETURNING l.*) {_KEEP_LINKS} FROM l",
+    f"AND l.connection_id = o.connection_id AND o.kind = :kind RETURNING l.*) {KEEP_LINKS} FROM l",
     "UPDATE touched t SET done = false FROM loose o WHERE o.again AND o.kind = :kind AND t.kind = o.kind "
     "AND t.connection_id = o.connection_id AND t.key = o.key",
     "INSERT INTO touched SELECT connection_id, kind, key FROM loose WHERE again AND kind = :kind "

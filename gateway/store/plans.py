@@ -1,7 +1,7 @@
 """Plans at rest: drafts with a revision, finalized versions that nobody can change, and every act upon them."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import text
@@ -49,12 +49,13 @@ async def create(c: AsyncConnection, district: int, id: str, student: str, conte
 
 
 async def load(c: AsyncConnection, id: str) -> StoredPlan:
-    """One plan, locked until the transaction ends. ConfigError when there is none."""
+    """One plan, locked until the transaction ends. ConfigError when there is none. Whoever it names and was merged
+    into another person since is named as that person; finalized versions stay as they are."""
     row = (
         await c.execute(
             text(
-                "SELECT CAST(p.id AS text), CAST(p.student_id AS text), p.state, p.content, p.revision, "
-                "  (SELECT max(version) FROM plan_version v WHERE v.plan_id = p.id) "
+                "SELECT CAST(p.id AS text), CAST(planbridge_survivor(p.student_id) AS text), p.state, p.content, "
+                "  p.revision, (SELECT max(version) FROM plan_version v WHERE v.plan_id = p.id) "
                 "FROM plan p WHERE CAST(p.id AS text) = :id FOR UPDATE OF p"
             ),
             {"id": id.lower()},
@@ -62,7 +63,22 @@ async def load(c: AsyncConnection, id: str) -> StoredPlan:
     ).one_or_none()
     if row is None:
         raise ConfigError("plan-unknown", f"There is no plan {id}.", "`planbridge plan list` shows the plans.")
-    return StoredPlan(*row)
+    found = StoredPlan(*row)
+    return replace(found, content=await followed(c, found.content) | {"student": found.student})
+
+
+async def followed(c: AsyncConnection, content: dict[str, Any]) -> dict[str, Any]:
+    """A plan's content with the ids that stand today for the people it names."""
+    rows = await c.execute(
+        text(
+            "SELECT DISTINCT CAST(entity_id AS text) AS gone, CAST(planbridge_survivor(entity_id) AS text) AS stays "
+            "FROM identity_decision WHERE act = 'merge' AND undone_by IS NULL"
+        )
+    )
+    written = json.dumps(content)
+    for row in rows:
+        written = written.replace(row.gone, row.stays)
+    return dict(json.loads(written))
 
 
 async def save(
@@ -134,8 +150,8 @@ async def listed(c: AsyncConnection) -> list[dict[str, Any]]:
     """Every plan: id, student, state, revision, newest version."""
     rows = await c.execute(
         text(
-            "SELECT CAST(p.id AS text) AS id, CAST(p.student_id AS text) AS student, p.state, p.revision, "
-            "  (SELECT max(version) FROM plan_version v WHERE v.plan_id = p.id) AS version, p.updated_at "
+            "SELECT CAST(p.id AS text) AS id, CAST(planbridge_survivor(p.student_id) AS text) AS student, p.state, "
+            "  p.revision, (SELECT max(version) FROM plan_version v WHERE v.plan_id = p.id) AS version, p.updated_at "
             "FROM plan p ORDER BY p.created_at"
         )
     )

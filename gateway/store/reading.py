@@ -16,12 +16,14 @@ async def entity(store: Store, district: int, kind: str, id: str) -> dict[str, A
 
 
 async def entities(store: Store, district: int, kind: str, *, ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """Published entities of a kind, all of them or those with the given ids, in the order of their ids."""
+    """Published entities of a kind, all of them or those with the given ids, in the order of their ids. Whoever was
+    merged into another person is found as that person."""
     async with store.transaction(district) as c:
         rows = await c.execute(
             text(
                 "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = :kind "
-                "AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(CAST(:ids AS uuid[]))) ORDER BY entity.id"
+                "AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(ARRAY("
+                "  SELECT planbridge_survivor(asked) FROM unnest(CAST(:ids AS uuid[])) asked))) ORDER BY entity.id"
             ),
             {"kind": kind, "ids": list(ids) if ids is not None else None},
         )
@@ -33,8 +35,8 @@ async def referring(store: Store, district: int, kind: str, field: str, id: str)
     async with store.transaction(district) as c:
         rows = await c.execute(
             text(
-                "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = :kind AND doc->>:field = :id "
-                "ORDER BY entity.id"
+                "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = :kind "
+                "AND doc->>:field = (SELECT CAST(planbridge_survivor(CAST(:id AS uuid)) AS text)) ORDER BY entity.id"
             ),
             {"kind": kind, "field": field, "id": id},
         )
@@ -76,7 +78,7 @@ async def matched(store: Store, district: int) -> list[dict[str, Any]]:
                 "SELECT n.name AS connection, e.doc->>'population' AS population, count(*) AS people "
                 "FROM link l JOIN entity e ON e.kind = l.kind AND e.id = l.entity_id "
                 "JOIN connection n ON n.id = l.connection_id "
-                "WHERE l.kind = 'person' AND l.method = 'matched' GROUP BY 1, 2 ORDER BY 1, 2"
+                "WHERE l.kind = 'person' AND l.method IN ('matched', 'ruled', 'decided') GROUP BY 1, 2 ORDER BY 1, 2"
             )
         )
         return [dict(row._mapping) for row in rows]
@@ -102,43 +104,9 @@ async def provenance(c: AsyncConnection, kind: str, id: str) -> list[dict[str, A
             "  c.stated, c.run_id AS run, r.mapping, l.method, r.finished_at "
             "FROM link l JOIN claim c ON c.connection_id = l.connection_id AND c.kind = l.kind AND c.key = l.key "
             "JOIN connection n ON n.id = c.connection_id JOIN run r ON r.id = c.run_id "
-            "WHERE l.kind = :kind AND l.entity_id = CAST(:id AS uuid) AND l.method <> 'alias' "
-            "AND c.same_as IS NULL ORDER BY c.connection_id, c.rank, c.collection, c.record_key"
+            "WHERE l.kind = :kind AND l.entity_id = planbridge_survivor(CAST(:id AS uuid)) AND l.method <> 'alias' "
+            "AND c.same_as IS NULL ORDER BY c.connection_id, l.method = 'decided', c.rank, c.collection, c.record_key"
         ),
         {"kind": kind, "id": id},
     )
     return [dict(row._mapping) for row in rows]
-
-
-async def source_keys(store: Store, district: int, kind: str, id: str) -> dict[int, list[str]]:
-    """Connection -> the keys by which that system knows an entity."""
-    async with store.transaction(district) as c:
-        found: dict[int, list[str]] = {}
-        rows = await c.execute(
-            text(
-                "SELECT connection_id, key FROM link WHERE kind = :kind AND entity_id = CAST(:id AS uuid) "
-                "AND method <> 'alias' ORDER BY 1, 2"
-            ),
-            {"kind": kind, "id": id},
-        )
-        for row in rows:
-            found.setdefault(row.connection_id, []).append(row.key)
-        return found
-
-
-async def identity_is_open(store: Store, district: int, person: str) -> bool:
-    """Whether somebody in another source has one of this person's numbers and could not be told apart."""
-    async with store.transaction(district) as c:
-        return bool(
-            await c.scalar(
-                text(
-                    "SELECT EXISTS (SELECT FROM waiting w JOIN claim c ON c.connection_id = w.connection_id "
-                    "  AND c.kind = w.kind AND c.key = w.key, "
-                    "  json_array_elements(c.stated->'identifiers') theirs, entity e, "
-                    "  json_array_elements(e.doc->'identifiers') ours "
-                    "WHERE w.kind = 'person' AND w.code = 'ambiguous' AND e.kind = 'person' "
-                    "AND e.id = CAST(:person AS uuid) AND theirs->>'value' = ours->>'value')"
-                ),
-                {"person": person},
-            )
-        )

@@ -16,7 +16,7 @@ from gateway.store import sieve
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
-Kind = Literal["pull", "replay", "undo"]
+Kind = Literal["pull", "replay", "undo", "decision"]
 Mode = Literal["publish", "shadow", "dry"]
 Effect = Literal["all", "additions"]
 Verdict = Literal["approved", "additions", "refused"]
@@ -40,9 +40,9 @@ class Attempt:
     """One attempt at a run. `fence` is higher than that of every earlier attempt.
 
     `kind`: pull (whole collections from the source), replay (stored payloads, mapped again), undo (back to before the
-    runs in `undoes`). `mode`: publish, shadow or dry (both compare and publish nothing). `effect`: all, or additions
-    where a person approved no more than these. `proposal`: what a dry run supposes, for those who know its parts;
-    `systems_of_record` (collection -> connection id) is known to resolve.
+    runs in `undoes`), decision (a person said who is who). `mode`: publish, shadow or dry (both compare and publish
+    nothing). `effect`: all, or additions where a person approved no more than these. `proposal`: what a dry run
+    supposes, for those who know its parts; `systems_of_record` (collection -> connection id) is known to resolve.
     """
 
     run: int

@@ -75,7 +75,7 @@ CREATE TABLE identity_decision (
     actor json NOT NULL,
     because text NOT NULL,
     at timestamptz NOT NULL DEFAULT now(),
-    run_id bigint NOT NULL
+    run_id bigint
 );
 CREATE INDEX ON identity_decision (key, connection_id);
 CREATE INDEX ON identity_decision (entity_id);
