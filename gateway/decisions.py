@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import resolve
-from gateway.candidates import Resemblance, compare, masked, revealed
+from gateway.candidates import RULES, Resemblance, compare, masked, revealed
 from gateway.errors import ConfigError, Refused
 from gateway.fold import Doc
 from gateway.identity import Identifiers, entity_id, population
@@ -102,6 +102,8 @@ async def _case(store: Store, c: Transaction, district: int, id: str) -> Case:
 
 
 async def _cases(store: Store, c: Transaction, district: int, waiting: Sequence[Open]) -> list[Case]:
+    if not waiting:  # maybe there is no connection yet, and so nobody's word counts
+        return []
     sources = await sources_of(store, c, district)
     names = {one.id: one.name for one in await registers.connections(store, district)}
     docs = docs_of_keys(await changes.claims_of_keys(c, "person", [one.of for one in waiting]))
@@ -128,6 +130,26 @@ def _system(identifiers: Identifiers, who: str) -> str:
     return identifiers.student if who == "student" else identifiers.staff
 
 
+def summary(case: Case) -> dict[str, Any]:
+    """A case without a name, a number or a key: ids and codes."""
+    return {
+        "case": case.id,
+        "connection": case.connection,
+        "population": case.population,
+        "code": case.code,
+        "denotes": case.denotes,
+        "candidates": [
+            {
+                "person": one.person,
+                "strength": one.resemblance.strength,
+                "how": one.resemblance.how,
+                "likelihood": one.score,
+            }
+            for one in case.candidates
+        ],
+    }
+
+
 async def side_by_side(
     store: Store, district: int, id: str, actor: Actor, *, reveal: bool = False, because: str = ""
 ) -> dict[str, Any]:
@@ -138,25 +160,10 @@ async def side_by_side(
             _reasoned(because)
             await registers.log_act(c, district, actor, "identity-reveal", id, {"because": because})
     shown = revealed if reveal else masked
-    return {
-        "case": found.id,
-        "connection": found.connection,
-        "population": found.population,
-        "code": found.code,
-        "denotes": found.denotes,
-        "says": shown(found.doc) | ({"key": found.key[1]} if reveal else {}),
-        "candidates": [
-            {
-                "person": one.person,
-                "strength": one.resemblance.strength,
-                "how": one.resemblance.how,
-                "compared": one.resemblance.fields,
-                "likelihood": one.score,
-                "says": shown(one.doc),
-            }
-            for one in found.candidates
-        ],
-    }
+    told = summary(found)
+    for candidate, one in zip(told["candidates"], found.candidates, strict=True):
+        candidate |= {"compared": one.resemblance.fields, "says": shown(one.doc)}
+    return told | {"says": shown(found.doc) | ({"key": found.key[1]} if reveal else {})}
 
 
 async def keys_of(store: Store, district: int, person: str) -> dict[str, Any]:
@@ -180,6 +187,15 @@ async def keys_of(store: Store, district: int, person: str) -> dict[str, Any]:
             ],
             "plans": await decisions.plans_of(c, id),
         }
+
+
+async def set_rule(store: Store, district: int, rule: str, systems: Sequence[str], actor: Actor) -> None:
+    """Switch a rule on for these identifier systems, or off where there are none; the next run goes by it."""
+    if rule not in RULES:
+        raise ConfigError("rule-unknown", f"There is no rule {rule!r}.", f"Choose one of {', '.join(RULES)}.")
+    async with store.transaction(district) as c:
+        await cases.set_rule(c, district, rule, systems)
+        await registers.log_act(c, district, actor, "identity-rule", rule, {"systems": list(systems)})
 
 
 # --- what is decided ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from fastapi.telemetry import TelemetryConfig
 
 import gateway
 from gateway import jobs
-from gateway.api import changes, crosswalks, notices, oauth, plans, problems, rejects, runs, service
+from gateway.api import changes, crosswalks, identity, notices, oauth, plans, problems, rejects, runs, service
 from gateway.api.envelope import Envelope
 from gateway.settings import Settings
 from gateway.store.database import Store
@@ -62,7 +62,7 @@ def _assembled(
         telemetry=NO_TELEMETRY,
     )
     application.state.settings = settings
-    for part in (service, oauth, runs, rejects, crosswalks, notices, plans, changes):
+    for part in (service, oauth, runs, rejects, identity, crosswalks, notices, plans, changes):
         application.include_router(part.router)
     problems.install(application)
     application.add_middleware(Envelope)

@@ -18,6 +18,7 @@ from gateway.cli import (
     demo,
     guards,
     history,
+    identity,
     notices,
     plans,
     purge,
@@ -42,8 +43,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, configuration, runs, guards, history, rejects, crosswalks, schedules, notices, plans, purge,
-    retention, backup, demo,
+    service, connections, configuration, runs, guards, history, rejects, crosswalks, identity, schedules, notices,
+    plans, purge, retention, backup, demo,
 ):  # fmt: skip
     part.register(app)
 

@@ -23,6 +23,8 @@ SCOPES = {
     "holds.decide": "Approve or refuse a held run.",
     "changes.read": "Follow which entities were added, changed and removed, by kind and id.",
     "notices.read": "See what people were told, without whom.",
+    "identity.read": "See who waits to be told apart, and whom they resemble: ids and codes.",
+    "identity.decide": "Say who is who: confirm, refuse, merge, split, undo.",
     "rejects.read": "See what was set aside and why, without the records themselves.",
     "rejects.replay": "Have stored records, and those that were set aside, read once more.",
     "crosswalks.read": "See the district's own code tables and overrides, and how many codes have no word.",

@@ -52,6 +52,10 @@ CALLS: dict[str, Any] = {
     "GET /v1/changes": lambda w: How("changes.read"),
     "POST /v1/runs/{run}/refuse": lambda w: How("holds.decide", f"/v1/runs/{w.held}/refuse", {"reason": "Too many."}),
     "GET /v1/notices": lambda w: How("notices.read"),
+    "GET /v1/identity/queue": lambda w: How("identity.read"),
+    "POST /v1/identity/decisions": lambda w: How(
+        "identity.decide", body={"act": "merge", "person": w.twice, "into": w.student, "reason": "One child."}
+    ),
     "GET /v1/rejects": lambda w: How("rejects.read"),
     "GET /v1/rejects/{id}": lambda w: How("rejects.read", f"/v1/rejects/{w.reject}"),
     "POST /v1/rejects/replay": lambda w: How("rejects.replay", body={"mode": "dry"}),
@@ -88,7 +92,7 @@ ROUTES = sorted(
 GUARDED = [route for route in ROUTES if route not in OPEN | MONITORS]
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-NOWHERE = World(0, UNKNOWN, UNKNOWN, UNKNOWN, 1, 1, 1, UNKNOWN, UNKNOWN, 1)
+NOWHERE = World(0, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 1, 1, 1, UNKNOWN, UNKNOWN, 1)
 
 
 async def call(http: httpx.AsyncClient, route: str, world: World, header: dict[str, str]) -> httpx.Response:

@@ -27,11 +27,12 @@ STUDENTS = 30
 
 @dataclass
 class World:
-    """A populated district. `first` is a run that published, `held` one that waits; `reject` a record that was set
-    aside; `plan` a draft; `final` a finalized plan."""
+    """A populated district. `twice` is another student; `first` is a run that published, `held` one that waits; `reject`
+    a record that was set aside; `plan` a draft; `final` a finalized plan."""
 
     district: int
     student: str
+    twice: str
     school: str
     teacher: str
     first: int
@@ -98,11 +99,12 @@ async def populate(store: Store, district: int, actor: Actor, folder: Path) -> W
     await crosswalks.choose(store, district, "oneroster", [Line("grade", "fifth of five", "05")], actor)
     write_package(folder, STUDENTS // 2)
     held = await pulled(store, district, sis, actor)
-    student = (await reading.find_students(store, district, "NUM-77105"))[0]
+    student, twice = [(await reading.find_students(store, district, f"NUM-7710{n}"))[0] for n in (5, 6)]
     people = await reading.entities(store, district, "person")
     made = World(
         district=district,
         student=student["id"],
+        twice=twice["id"],
         school=student["roles"][0]["organization"],
         teacher=next(person["id"] for person in people if person["given_name"] == "Thistleton"),
         first=first,
