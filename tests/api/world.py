@@ -27,8 +27,8 @@ STUDENTS = 30
 
 @dataclass
 class World:
-    """A populated district. `twice` is another student; `first` is a run that published, `held` one that waits; `reject`
-    a record that was set aside; `plan` a draft; `final` a finalized plan."""
+    """A populated district. `twice` is another student; `first` is a run that published, `held` one that waits;
+    `reject` a record that was set aside; `plan` a draft; `final` a finalized plan."""
 
     district: int
     student: str

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from gateway.store import reading
+from gateway.store import rejects
 from gateway.store.database import Store
 from tests.identity.rosters import ADA, BEN, CLEO, FILLERS, System, again, attending, denoted, published, waits
 
@@ -64,7 +64,9 @@ async def test_a_key_that_comes_back_as_somebody_else_keeps_what_is_published(
     assert await published(store, district) == before
     assert await denoted(store, district) == ids
     assert await attending(store, district) == {ids["sis", "k-ben"]}, "nor is Ada in the class of the other child"
-    assert {(one["collection"], one["code"]) for one in await reading.rejects(store, district, run["id"])} == {
+    async with store.transaction(district) as c:
+        aside = await rejects.rows(c, run=run["id"])
+    assert {(one["collection"], one["code"]) for one in aside} == {
         ("users", "identity-conflict"),
         ("demographics", "identity-conflict"),
     }
