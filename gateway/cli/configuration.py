@@ -35,7 +35,7 @@ def export_config(
 
     async def work() -> str:
         async with gateway(district) as g:
-            return await configuration.exported(g.store, g.district, actor("export-config", "system"))
+            return await configuration.exported(g.store, g.district)
 
     text = run(work())
     if file is None:

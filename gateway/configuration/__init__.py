@@ -19,6 +19,7 @@ from gateway.store.registers import Actor, Connection
 
 VERSION = "1"
 HIDDEN = "(secret)"
+READER = Actor("planbridge export-config", "system")
 
 
 def _with_sections(name: str, sections: Sequence[Section], **own: Any) -> type[BaseModel]:
@@ -63,9 +64,9 @@ class _Plan:
     steps: list[Callable[[], Awaitable[Any]]] = field(default_factory=list)
 
 
-async def exported(store: Store, district: int, actor: Actor) -> str:
+async def exported(store: Store, district: int) -> str:
     """The configuration as a file. Secrets are named as variables of the environment."""
-    scope = Scope(store, district, actor)
+    scope = Scope(store, district, READER)
     found: dict[str, Any] = {"planbridge": int(VERSION), "connections": {}}
     for connection in await registers.connections(store, district):
         there = replace(scope, connector=registry.connector(connection.connector), connection=connection)

@@ -69,21 +69,21 @@ async def apply(store: Store, district: int, text: str, actor: Actor, *, preview
 
 
 async def refused(store: Store, district: int, text: str, actor: Actor) -> ConfigError:
-    before = await configuration.exported(store, district, actor)
+    before = await configuration.exported(store, district)
     with pytest.raises(ConfigError) as error:
         await configuration.apply(store, district, text, actor)
-    assert await configuration.exported(store, district, actor) == before
+    assert await configuration.exported(store, district) == before
     return error.value
 
 
 async def test_a_whole_configuration_goes_from_district_to_district(store: Store, district: int, actor: Actor) -> None:
     assert await apply(store, district, WHOLE, actor)
-    written = await configuration.exported(store, district, actor)
+    written = await configuration.exported(store, district)
     assert yaml.load(written, yaml.BaseLoader) == _expected()
     assert "planted" not in written
     twin = await registers.district(store, f"twin of {district}")
     assert await apply(store, twin, written, actor)
-    assert await configuration.exported(store, twin, actor) == written
+    assert await configuration.exported(store, twin) == written
     there = await registers.connection(store, twin, "sis")
     assert there.secrets == {"client_secret": "planted-sis-secret"}
 
@@ -110,7 +110,7 @@ async def test_a_second_time_changes_nothing(store: Store, district: int, actor:
     assert await registers.connections(store, district) == []
     assert await apply(store, district, WHOLE, actor) == preview
     acts = await _acts(store, district)
-    for text in (WHOLE, await configuration.exported(store, district, actor)):
+    for text in (WHOLE, await configuration.exported(store, district)):
         assert await apply(store, district, text, actor) == {}
     assert await _acts(store, district) == acts
 
@@ -150,10 +150,10 @@ async def test_what_differs_is_named_place_by_place_and_only_that_is_set(
 
 async def test_what_the_file_does_not_name_stays(store: Store, district: int, actor: Actor) -> None:
     await apply(store, district, WHOLE, actor)
-    written = await configuration.exported(store, district, actor)
+    written = await configuration.exported(store, district)
     done = await configuration.apply(store, district, "planbridge: 1\nsystems_of_record: {staff: ods}", actor)
     assert (done.left, [one.place for one in done.changes]) == (["sis", "ods"], ["systems_of_record.staff"])
-    assert await configuration.exported(store, district, actor) == written.replace(
+    assert await configuration.exported(store, district) == written.replace(
         "  student: sis\n", "  student: sis\n  staff: ods\n"
     )
 

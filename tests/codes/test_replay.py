@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway import crosswalks, jobs, rejects, replay, staging, sync
-from gateway.codes import opened
+from gateway.codes import as_read, opened
 from gateway.connector import START
 from gateway.errors import ConfigError, Refused
 from gateway.overrides import Override
@@ -145,6 +145,18 @@ async def test_a_replay_goes_on_where_a_dead_worker_left_it(store: Store, sis: C
         await payloads.begin(store, first, selection, {})
 
 
+async def test_what_is_stored_is_read_as_the_last_pull_read_it(store: Store, sis: Connection, actor: Actor) -> None:
+    """One name may stand for two wire records: Ed-Fi's staffSectionAssociations differ by data standard."""
+    assert (await registers.connection(store, sis.district, "sis")).wires["users"] == "User"
+    await registers.add_connection(store, sis.district, "ods", "edfi", {}, {}, actor)
+    for wire in ("StaffSectionAssociation4", "StaffSectionAssociation"):
+        ods = await registers.connection(store, sis.district, "ods")
+        await registers.set_wires(store, ods, {"staffSectionAssociations": wire})
+        found = as_read(await registers.connection(store, sis.district, "ods"))
+        assert found["staffSectionAssociations"].wire.__name__ == wire
+        assert found["students"].wire.__name__ == "Student"
+
+
 # --- rejects
 
 
@@ -280,3 +292,20 @@ async def test_nothing_set_aside_is_nothing_to_replay(store: Store, sis: Connect
         with pytest.raises(ConfigError) as refused:
             await rejects.replay(store, sis.district, actor, **what)
         assert refused.value.code == "cause-unknown"
+
+
+async def test_of_one_record_the_newer_payload_counts(
+    store: Store, sis: Connection, actor: Actor, tmp_path: Path
+) -> None:
+    """What is published of it is older than what was set aside."""
+    write_package(tmp_path, enrolled=["student"])
+    await pull(store, sis, actor)
+    write_package(tmp_path, enrolled=["wizard"])
+    await pull(store, sis, actor)
+    roles = "SELECT doc->>'role' FROM entity WHERE kind = 'enrollment'"
+    assert await sql(store, sis.district, roles) == [("student",)]
+    await crosswalks.choose(store, sis.district, "oneroster", [Line("enrollment_role", "wizard", "teacher")], actor)
+    run = await crosswalks.replay(store, sis.district, "sis", actor, everything=True)
+    await carried_out(store, sis.district, run)
+    assert await sql(store, sis.district, roles) == [("teacher",)]
+    assert await causes(store, sis.district) == {}
