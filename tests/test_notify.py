@@ -219,14 +219,18 @@ async def test_what_is_no_pull_raises_no_alarm_and_ends_none(desk: Desk) -> None
 async def test_many_at_once_tell_and_send_everything_once(desk: Desk) -> None:
     await desk.email()
     await desk.webhook()
-    await desk.fail(1)
-    await desk.run("published", 0.5)
+    await channels.set_heartbeat(desk.store, desk.district, "sis", f"{desk.web.url}/ping", False, True, desk.actor)
+    for _ in range(5):
+        await desk.fail(1)
+        await desk.run("published", 0.5)
     await desk.hold()
     await asyncio.gather(*(desk.tell() for _ in range(6)))
     await desk.tell()
-    assert await desk.told() == ["failure", "recovery", "hold"]
-    assert len(desk.mail.mails) == len(desk.web.asked) == 3
-    assert len({mail["Message-ID"] for mail in desk.mail.mails}) == 3
+    assert await desk.told() == [*["failure", "recovery"] * 5, "hold"]
+    hooks = [asked for asked in desk.web.asked if asked.path == "/hook"]
+    assert len(desk.mail.mails) == len(hooks) == 11
+    assert len({mail["Message-ID"] for mail in desk.mail.mails}) == 11
+    assert len(desk.web.asked) - len(hooks) == 1, "the last good run is reported, once"
 
 
 async def test_what_cannot_be_sent_is_tried_for_a_day_and_then_kept_as_failed(desk: Desk) -> None:
@@ -318,6 +322,48 @@ async def test_the_digest_goes_out_every_morning_once(desk: Desk) -> None:
     assert "0 of 1 good" in said and "- sis: held." in said
     assert "- decide about run" in said
     assert PLANTED not in said
+
+
+async def test_the_first_delivery_that_is_parked_is_told_then_one_a_day_until_one_arrives(desk: Desk) -> None:
+    await desk.email("failure")
+    plan = "6f1c0e9a-0000-4000-8000-000000000000"
+    await desk.do(
+        "INSERT INTO plan (id, district_id, student_id, state, content) "
+        "VALUES (CAST(:plan AS uuid), :district, CAST(:plan AS uuid), 'finalized', '{}')",
+        plan=plan, district=desk.district,
+    )  # fmt: skip
+
+    async def deliver(state: str, ago: float) -> None:
+        await desk.do(
+            "INSERT INTO delivery (district_id, plan_id, version, connection_id, state, actor, reason, finished_at) "
+            "VALUES (:district, CAST(:plan AS uuid), 1, :connection, :state, '{}', 'Quillfeather', :at)",
+            district=desk.district, plan=plan, connection=desk.connection, state=state,
+            at=desk.now - timedelta(hours=ago),
+        )  # fmt: skip
+        await desk.tell()
+
+    for hours in (30, 29, 28, 15):
+        await deliver("parked", hours)
+    assert len(desk.mail.mails) == 2
+    assert "A plan could not be delivered to sis." in desk.mail.texts[0]
+    assert PLANTED not in desk.mail.texts[0] and plan not in desk.mail.texts[0]
+    await deliver("delivered", 14)
+    await deliver("parked", 13)
+    assert len(desk.mail.mails) == 3
+
+
+async def test_why_a_mail_did_not_go_out_is_told_by_a_code(desk: Desk) -> None:
+    await desk.email()
+    closed = desk.settings.model_copy(update={"smtp_port": 1})
+    none = desk.settings.model_copy(update={"smtp_host": None})
+    plain = desk.settings.model_copy(update={"smtp_tls": "starttls"})
+    for its, code in ((closed, "mail-unreachable"), (none, "mail-not-configured"), (plain, "mail-unreachable")):
+        await desk.do("DELETE FROM notice")
+        await desk.hold(code=code)
+        await notify.tell_and_send(desk.store, its, desk.district)
+        [notice] = await outbox.listed(desk.store, desk.district)
+        assert notice["errors"] == [code]
+    assert desk.mail.mails == [], "a mail server that cannot encrypt gets nothing unless that is allowed"
 
 
 async def test_a_good_run_calls_its_heartbeat_and_a_dead_one_blocks_nothing(desk: Desk) -> None:
