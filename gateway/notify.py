@@ -9,7 +9,7 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -46,7 +46,6 @@ async def tell_and_send(store: Store, settings: Settings, district: int) -> None
 
 
 async def _tell(store: Store, district: int) -> None:
-    now = await states.read(store, district)
     async with store.transaction(district) as c:
         if not await notices.take_turn(c, district):
             return
@@ -54,14 +53,23 @@ async def _tell(store: Store, district: int) -> None:
             await _tell_of_run(c, district, ended)
         for delivery, connection, state, at in await notices.untold_deliveries(c):
             await _tell_of_delivery(c, district, delivery, connection, state, at)
-        for connection, name, ends, step in await notices.ending_credentials(c, clock.today()):
-            standing = await _standing(c, next(s for s in now if s.connection == connection))
-            message = messages.of_end_date(name, ends, clock.today(), standing)
-            await outbox.add(c, district, "credential", f"credential/{connection}/{ends}/{step}", message,
-                              connection=connection)  # fmt: skip
-        for channel, zone, day in await notices.due_mornings(c):
-            message = messages.digest(day, await _lines(c, now), zone)
-            await outbox.add(c, district, "digest", f"digest/{channel}/{day}", message, channel=channel)
+        await _tell_of_days(store, c, district)
+
+
+async def _tell_of_days(store: Store, c: Transaction, district: int) -> None:
+    """What is told because its day has come: credentials that end, the digest."""
+    today = clock.today()
+    ending, mornings = await notices.ending_credentials(c, today), await notices.due_mornings(c)
+    if not ending and not mornings:
+        return
+    states_now = {state.connection: state for state in await states.read(store, district)}
+    for connection, name, ends, step in ending:
+        message = messages.of_end_date(name, ends, today, await _standing(c, states_now[connection]))
+        key = f"credential/{connection}/{ends}/{step}"
+        await outbox.add(c, district, "credential", key, message, connection=connection)
+    for channel, zone, day in mornings:
+        message = messages.digest(day, await _lines(c, states_now.values()), zone)
+        await outbox.add(c, district, "digest", f"digest/{channel}/{day}", message, channel=channel)
 
 
 async def _tell_of_run(c: Transaction, district: int, ended: Ended) -> None:
@@ -69,7 +77,7 @@ async def _tell_of_run(c: Transaction, district: int, ended: Ended) -> None:
     [run] = await runs.summary(c, run=ended.run)
     standing = await notices.standing(c, ended.run)
     event = await _event(c, district, run, ended)
-    said = {event: messages.of_run(run, standing)} if event else {}
+    said = {event: messages.of_run(run, standing)} if event is not None else {}
     if ended.good:
         if await notices.end_alarms(c, ended.connection, "failure", "silence"):
             said["recovery"] = messages.of_recovery(run, standing)
@@ -113,10 +121,10 @@ async def _standing(c: Transaction, state: ConnectionState) -> Standing:
     )
 
 
-async def _lines(c: Transaction, now: Sequence[ConnectionState]) -> list[Line]:
+async def _lines(c: Transaction, states_now: Iterable[ConnectionState]) -> list[Line]:
     tallies = await notices.tallies(c)
     lines = []
-    for state in now:
+    for state in states_now:
         rejects, unmapped, rejects_before, unmapped_before = tallies.get(state.connection, (0, 0, 0, 0))
         lines.append(
             Line(
