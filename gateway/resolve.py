@@ -21,7 +21,19 @@ from gateway.identity import (
 )
 from gateway.references import in_ids
 from gateway.schema import KINDS, Kind
-from gateway.store import blackouts, changes, compare, decisions, history, identities, limits, outcomes, registers, runs
+from gateway.store import (
+    blackouts,
+    changes,
+    compare,
+    decisions,
+    history,
+    identities,
+    limits,
+    outcomes,
+    registers,
+    runs,
+    wholes,
+)
 from gateway.store.changes import CHUNK, ClaimRow, Waiting, Why, Word
 from gateway.store.database import Store, Transaction
 from gateway.store.decisions import Link
@@ -239,6 +251,16 @@ async def _resolve_kind(c: Transaction, attempt: Attempt, kind: Kind, sources: S
         await changes.clear_waiting(c, kind.name)
         if kind.name == "person":
             await changes.clear_traits(c)
+        if wholes.may_be_whole(kind):
+            await wholes.publish(
+                c,
+                attempt,
+                kind,
+                publication,
+                owner=sources.owners.get(kind.system_of_record or ""),
+                district_key=sources.district_key,
+                not_denoting={key for _, key in sources.in_conflict},
+            )
         await _link(c, attempt, kind, sources)
         await changes.link_aliases(c, attempt, kind.name)
         for first in range(1, await changes.fill_batch(c, kind.name) + 1, CHUNK):

@@ -1,7 +1,8 @@
 """From a change set to published entities, as set-based SQL inside one transaction of one run.
 
 The working tables are temporary: changed (records that differ, see gateway.store.compare), touched (claim keys to
-resolve again), orphan (entities that lost a key), batch (entities to fold), moved (what was published so far).
+resolve again; `whole` are those that gateway.store.wholes has published), orphan (entities that lost a key), batch
+(entities to fold), moved (what was published so far).
 """
 
 import json
@@ -86,7 +87,8 @@ async def apply_records(c: AsyncConnection, attempt: Attempt, *, everything: boo
 
 _WORKING_TABLES = (
     'CREATE TEMP TABLE touched (connection_id int, kind text COLLATE "C", key text COLLATE "C", '
-    "done boolean NOT NULL DEFAULT false, PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP",
+    "done boolean NOT NULL DEFAULT false, whole boolean NOT NULL DEFAULT false, "
+    "PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP",
     'CREATE TEMP TABLE orphan (kind text COLLATE "C", entity_id uuid, PRIMARY KEY (kind, entity_id)) ON COMMIT DROP',
     "CREATE TEMP TABLE batch (n bigint PRIMARY KEY, entity_id uuid) ON COMMIT DROP",
     'CREATE TEMP TABLE word (connection_id int, key text COLLATE "C", word text COLLATE "C", first uuid, '
@@ -383,14 +385,14 @@ async def loosen(c: AsyncConnection, kind: str, keys: Sequence[tuple[int, str]])
 
 
 async def fill_batch(c: AsyncConnection, kind: str) -> int:
-    """Collect the entities of the touched keys, numbered from 1; returns how many."""
+    """Collect the entities of the touched keys that are still to be folded, numbered from 1; returns how many."""
     await c.execute(text("TRUNCATE batch"))
     await c.execute(text("ANALYZE touched"))
     filled = await c.execute(
         text(
             "INSERT INTO batch SELECT row_number() OVER (ORDER BY entity_id), entity_id FROM ("
             "  SELECT DISTINCT l.entity_id FROM touched t JOIN link l ON l.connection_id = t.connection_id "
-            "  AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done "
+            "  AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done AND NOT t.whole "
             "  UNION SELECT entity_id FROM orphan WHERE kind = :kind) e"
         ),
         {"kind": kind},
@@ -446,12 +448,10 @@ async def lookup(
     return {(r[0], r[1], r[2]): r[3] for r in rows}
 
 
-_PUBLISH = text(
-    """
-    WITH next AS MATERIALIZED (
-        SELECT CAST(j->>0 AS uuid) AS id, j->>1 AS doc, j->>2 AS match
-        FROM json_array_elements(CAST(:rows AS json)) j
-    ), present AS MATERIALIZED (
+def publishing(next: str) -> str:
+    """SQL that publishes the rows (id, doc as text or NULL, match) of `next`: only differences are written."""
+    return f"""
+    WITH next AS MATERIALIZED ({next}), present AS MATERIALIZED (
         SELECT id, doc, match FROM entity
         WHERE id = ANY(ARRAY(SELECT id FROM next)) AND kind = :kind AND district_id = :district
     ), differing AS MATERIALIZED (
@@ -475,7 +475,12 @@ _PUBLISH = text(
     )
     INSERT INTO moved SELECT :kind, entity_id, op FROM logged
     """
-)
+
+
+_PUBLISH = text(
+    publishing("SELECT CAST(j->>0 AS uuid) AS id, j->>1 AS doc, j->>2 AS match "
+               "FROM json_array_elements(CAST(:rows AS json)) j")
+)  # fmt: skip
 
 
 async def put_entities(

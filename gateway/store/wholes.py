@@ -1,0 +1,165 @@
+"""What one record says everything about needs no folding: its key is linked and published here, all keys at once.
+
+An enrollment, a result, a relationship is nearly always such a one, and they are most of what a district has. What
+stands here does exactly what `gateway.resolve` would do with them one by one; whatever is not so plain is left to it.
+"""
+
+from collections.abc import Iterable
+from itertools import chain
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.schema import Kind
+from gateway.schema.kinds import Reference
+from gateway.store.changes import publishing
+from gateway.store.runs import Attempt
+
+
+def may_be_whole(kind: Kind) -> bool:
+    """Whether an entity of this kind can be what one claim says, with ids in place of keys."""
+    return kind.name != "person" and all(rule == "one" for rule in kind.merge.values()) and not _lists(kind)
+
+
+def _lists(kind: Kind) -> bool:
+    return any(reference.many for reference in kind.references)
+
+
+async def publish(
+    c: AsyncConnection,
+    attempt: Attempt,
+    kind: Kind,
+    publication: int,
+    *,
+    owner: int | None,
+    district_key: bytes,
+    not_denoting: Iterable[str],
+) -> None:
+    """Publish those touched keys of a kind that a single record speaks of and that a single key denotes.
+
+    `owner`: the connection that alone may publish, if one may; `not_denoting`: source keys of people that are not to
+    be followed now. Marks in `touched` what it has done.
+    """
+    values = {
+        "district": attempt.district,
+        "run": attempt.run,
+        "kind": kind.name,
+        "publication": publication,
+        "owner": owner,
+        "not_denoting": list(not_denoting),
+        **dict(zip(("inner", "outer"), _pads(district_key), strict=True)),
+    }
+    for statement in _statements(kind):
+        await c.execute(text(statement), values)
+
+
+def _statements(kind: Kind) -> list[str]:
+    elsewhere = [(n, one) for n, one in enumerate(kind.references) if one.kind != kind.name]
+    return [
+        "UPDATE touched SET whole = false WHERE kind = :kind AND NOT done AND whole",
+        _candidates(kind, elsewhere),
+        "ANALYZE whole",
+        "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
+        "SELECT :district, connection_id, :kind, key, entity_id, 'first', :run, :run FROM whole WHERE fresh",
+        "SELECT planbridge_grown((SELECT count(*) FROM whole WHERE fresh), 'link')",
+        _docs(kind),
+        publishing("SELECT entity_id AS id, doc, match FROM said"),
+        "UPDATE touched t SET whole = true FROM said s WHERE t.kind = :kind AND t.connection_id = s.connection_id "
+        "AND t.key = s.key",
+        "DROP TABLE whole, said",
+    ]
+
+
+def _candidates(kind: Kind, elsewhere: list[tuple[int, Reference]]) -> str:
+    """Keys with one claim, their own, all of whose references denote something published."""
+    joins = "".join(
+        f" LEFT JOIN link r{n} ON r{n}.key = s.stated->>'{one.field}' AND r{n}.kind = '{one.kind}' "
+        f"AND r{n}.connection_id = t.connection_id "
+        f"LEFT JOIN entity e{n} ON e{n}.id = r{n}.entity_id AND e{n}.kind = r{n}.kind"
+        for n, one in elsewhere
+    )
+    conditions = chain(
+        (f"s.stated->'{name}' IS NOT NULL" for name in kind.required),
+        (f"(s.stated->'{one.field}' IS NULL OR e{n}.id IS NOT NULL)" for n, one in elsewhere),
+        (
+            f"(s.stated->>'{one.field}' = ANY(:not_denoting)) IS NOT TRUE"
+            for _, one in elsewhere
+            if one.kind == "person"
+        ),
+    )
+    word = _word(kind)
+    return (
+        "CREATE TEMP TABLE whole ON COMMIT DROP AS "
+        "SELECT t.connection_id, t.key, s.stated, l.entity_id IS NULL AS fresh, "
+        f"  coalesce(l.entity_id, {_FIRST_SIGHT}) AS entity_id, {word} AS match"
+        + "".join(f", e{n}.id AS ref_{n}" for n, _ in elsewhere)
+        + " FROM touched t CROSS JOIN LATERAL ("
+        "  SELECT (array_agg(c.stated))[1] AS stated FROM claim c "
+        "  WHERE c.key = t.key AND c.kind = :kind AND c.connection_id = t.connection_id "
+        "  HAVING count(*) = 1 AND bool_and(c.anchor AND c.same_as IS NULL)) s "
+        "LEFT JOIN link l ON l.key = t.key AND l.kind = :kind AND l.connection_id = t.connection_id"
+        f"{joins} "
+        "WHERE t.kind = :kind AND NOT t.done "
+        "AND t.connection_id = coalesce(CAST(:owner AS int), t.connection_id) AND "
+        + " AND ".join(conditions)
+        + " AND CASE WHEN l.entity_id IS NULL "
+        # Somebody's entity that can be recognised by its word is not made a second time.
+        f"  THEN NOT EXISTS (SELECT FROM entity x WHERE x.match = {word} AND x.kind = :kind) "
+        "  ELSE l.method IN ('first', 'matched') AND NOT EXISTS (SELECT FROM link o WHERE o.entity_id = l.entity_id "
+        "    AND o.kind = :kind AND (o.key <> l.key OR o.connection_id <> l.connection_id)) END"
+    )
+
+
+def _docs(kind: Kind) -> str:
+    """What is published of each: the claim's own text, in its own order, with ids where keys stood.
+
+    A reference to the same kind denotes what is published, or what is being published just now.
+    """
+    within = [(n, one) for n, one in enumerate(kind.references) if one.kind == kind.name]
+    joins = "".join(
+        f" LEFT JOIN link r{n} ON r{n}.key = w.stated->>'{one.field}' AND r{n}.kind = :kind "
+        f"AND r{n}.connection_id = w.connection_id AND (EXISTS (SELECT FROM entity e WHERE e.id = r{n}.entity_id "
+        f"  AND e.kind = :kind) OR EXISTS (SELECT FROM claim c WHERE c.key = r{n}.key AND c.kind = :kind "
+        f"  AND c.connection_id = r{n}.connection_id AND c.anchor))"
+        for n, one in within
+    )
+    ids = {
+        one.field: f"r{n}.entity_id" if one.kind == kind.name else f"w.ref_{n}" for n, one in enumerate(kind.references)
+    }
+    replaced = " ".join(f"WHEN '{field}' THEN '\"' || {id} || '\"'" for field, id in ids.items())
+    value = f"CASE m.key {replaced} ELSE CAST(m.value AS text) END" if ids else "CAST(m.value AS text)"
+    resolved = " AND ".join(f"(w.stated->'{one.field}' IS NULL OR r{n}.key IS NOT NULL)" for n, one in within)
+    return (
+        "CREATE TEMP TABLE said ON COMMIT DROP AS "
+        "SELECT w.connection_id, w.key, w.entity_id, w.match, ("
+        f"  SELECT '{{' || string_agg('\"' || m.key || '\":' || {value}, ',' ORDER BY m.n) || '}}' "
+        "  FROM json_each(w.stated) WITH ORDINALITY AS m(key, value, n)) AS doc "
+        f"FROM whole w{joins} WHERE {resolved or 'true'}"
+    )
+
+
+def _word(kind: Kind) -> str:
+    """By which text another source's entity is recognised as the same; see gateway.identity.match_word."""
+    if not kind.match:
+        return "CAST(NULL AS text)"
+    ids = {one.field: f"CAST(e{n}.id AS text)" for n, one in enumerate(kind.references)}
+    return " || chr(31) || ".join(ids.get(name) or f"nullif(s.stated->>'{name}', '')" for name in kind.match)
+
+
+# HMAC-SHA256 (RFC 2104) of what gateway.identity.entity_id hashes, with the version and variant of RFC 9562.
+_MAC = (
+    "sha256(CAST(:outer AS bytea) || sha256(CAST(:inner AS bytea) || "
+    "convert_to(:kind || chr(31) || t.connection_id || chr(31) || t.key, 'UTF8')))"
+)
+_FIRST_SIGHT = (
+    "(SELECT CAST(encode(set_byte(set_byte(h, 6, get_byte(h, 6) & 15 | 128), 8, get_byte(h, 8) & 63 | 128), 'hex') "
+    f"AS uuid) FROM (SELECT substr({_MAC}, 1, 16) AS h) mac)"
+)
+_BLOCK = 64  # bytes of a block of SHA-256
+
+
+def _pads(key: bytes) -> tuple[bytes, bytes]:
+    """What HMAC puts before the inner and before the outer message."""
+    assert len(key) <= _BLOCK
+    filled = key.ljust(_BLOCK, b"\0")
+    return bytes(byte ^ 0x36 for byte in filled), bytes(byte ^ 0x5C for byte in filled)
