@@ -15,7 +15,7 @@ from gateway import clock, delivery, logs, notify, sync
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
 from gateway.settings import Settings
-from gateway.store import blackouts, deliveries, history, payloads, registers, retention, runs, schedules
+from gateway.store import blackouts, deliveries, districts, history, payloads, registers, retention, runs, schedules
 from gateway.store.database import APP_ROLE, DatabaseError, Store, Transaction, is_full, is_lost, raw
 from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Mode, Verdict
@@ -48,7 +48,9 @@ async def _request_pull(c: Transaction, connection: Connection, actor: Actor, mo
 async def request_run(
     c: Transaction, district: int, connection: Connection, actor: Actor, **wanted: Unpack[runs.Wanted]
 ) -> int:
-    """Queue a run of any kind in the caller's transaction. Refused while one of this connection is under way."""
+    """Queue a run of any kind in the caller's transaction. Refused while one of this connection is under way, and while
+    the district is suspended."""
+    await districts.refuse_suspended(c, district)
     run = await runs.request(c, district, connection.id, actor, **wanted)
     if run is None:
         raise Refused(
@@ -121,6 +123,7 @@ async def decide_hold(store: Store, district: int, run: int, verdict: Verdict, a
     """Approve a held run, wholly or for its additions alone, or refuse it. An approved one is resolved again, and
     asks again if it would differ. Refused in a blackout, unless it is to be refused."""
     async with store.transaction(district) as c:
+        await districts.refuse_suspended(c, district)
         connection = await runs.decide(c, run, verdict, actor, because)
         if verdict != "refused":
             await blackouts.refuse(c, connection, clock.now())
@@ -132,6 +135,7 @@ async def request_push(store: Store, district: int, plan: str, destination: str,
     found = await registers.connection(store, district, destination)
     refuse_paused(found)
     async with store.transaction(district) as c:
+        await districts.refuse_suspended(c, district)
         await blackouts.refuse(c, found.id, clock.now())
 
     async def with_job(c: Transaction, number: int, connection: int) -> None:
@@ -254,12 +258,14 @@ def _ids(job: procrastinate.jobs.Job) -> dict[str, int]:
 
 
 class HandBack(procrastinate.BaseRetryStrategy):
-    """A job that its worker had to leave because it was told to stop waits again, for whoever is free, from now on."""
+    """A job that its worker had to leave, because it was told to stop or must not touch this database any more, waits
+    again for whoever is free, from now on. What a job itself does not do is its outcome, and no exception."""
 
     def get_retry_decision(
         self, *, exception: BaseException, job: procrastinate.jobs.Job
     ) -> procrastinate.RetryDecision | None:
-        return procrastinate.RetryDecision() if isinstance(exception, asyncio.CancelledError) else None
+        left = isinstance(exception, asyncio.CancelledError) or getattr(exception, "code", "") == "schema-changed"
+        return procrastinate.RetryDecision() if left else None
 
 
 async def _or_vanish(
@@ -268,6 +274,7 @@ async def _or_vanish(
     """A worker whose work was taken over, or which lost its database, ends at once: whoever takes over goes on
     from what is staged. A statement the database refuses is our fault, and the job's end."""
     try:
+        await store.refuse_other_schema()
         await job(store, district, number)
     except runs.Fenced:
         log.error("this worker was taken for dead and its work taken over; it ends now")
@@ -285,7 +292,8 @@ async def _or_vanish(
 async def work(
     store: Store, settings: Settings, *, until_empty: bool = False, scheduled: bool = True, concurrency: int = 2
 ) -> None:
-    """Work until cancelled, or until nothing is left to do. `scheduled`: also see to what is due.
+    """Work until cancelled, or until nothing is left to do. `scheduled`: also see to what is due. ConfigError when
+    another version of the program has changed the database.
 
     Cancelled, it begins no new job, stages the pages that are on their way, and hands its jobs back. Cancel it once:
     it needs a few seconds for that.
@@ -313,11 +321,13 @@ async def work(
                 delete_jobs="successful",
             )
         )
-        ends = {worker, asyncio.create_task(_nothing_left(app))} if until_empty else {worker}
+        ends = {worker, asyncio.create_task(store.until_other_schema(every))}
+        if until_empty:
+            ends.add(asyncio.create_task(_nothing_left(app)))
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if worker.done():
-                worker.result()
+            over, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in over:
+                end.result()
         finally:
             for task in (*ends, *side):
                 task.cancel()

@@ -1,11 +1,12 @@
 """Settings of this process from PLANBRIDGE_* variables, where its files lie, and secrets that are named elsewhere."""
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.errors import ConfigError
@@ -28,10 +29,17 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8433, description="Port the API listens on.")
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$",
+        description="Address by which others reach the API, without a slash at the end; for links.",
+    )
     tls_certificate: Path | None = Field(default=None, description="PEM chain; needed beyond loopback.")
     tls_key: Path | None = Field(default=None, description="PEM key of that certificate.")
     trusted_proxy: str | None = Field(
-        default=None, description="Address of the proxy that ends TLS; may stand instead of a certificate."
+        default=None,
+        description="Addresses or networks of the proxies that end TLS, comma separated; may stand instead of a "
+        "certificate. Whom they name as the caller is believed to them alone.",
     )
     metrics_token: SecretStr | None = Field(
         default=None, description="Bearer token of whoever may read /metrics; without it there is none."
@@ -62,6 +70,33 @@ class Settings(BaseSettings):
         default="starttls", description="How the line to it is encrypted; none only to a server on this machine."
     )
     shared_buffers: str = Field(default="512MB", description="Memory of the embedded server's page cache.")
+
+    def __init__(self, **given: Any) -> None:
+        """ConfigError names the variable that cannot be read, and repeats no value."""
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"PLANBRIDGE_{str(one['loc'][0]).upper()}: {one['msg'].removeprefix('Value error, ')}"
+                for one in error.errors(include_input=False, include_url=False)
+            )
+            raise ConfigError("environment-invalid", f"The settings cannot be read: {wrong}.", "Correct it.") from None
+
+    @field_validator("trusted_proxy")
+    @classmethod
+    def _addresses(cls, proxies: str | None) -> str | None:
+        for one in (proxies or "127.0.0.1").split(","):
+            try:
+                ip_network(one.strip())
+            except ValueError:
+                raise ValueError(f"{one.strip()!r} is no address and no network") from None
+        return proxies
+
+    @property
+    def address(self) -> str:
+        """Where the API is reached: as others do, where that is said, else on this machine."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"{'https' if self.tls_certificate else 'http'}://{host}:{self.port}"
 
 
 def referenced(field: str, reference: str) -> str | None:

@@ -23,7 +23,8 @@ class ConnectionState:
     created_at: datetime
     limit: timedelta
     watched: bool
-    """Only plans are sent to it, nothing was ever pulled from it, and no schedule says so: then it may be silent."""
+    """Not where only plans are sent to it, nothing was ever pulled from it, and no schedule says so; nor while its
+    district is suspended: then it may be silent."""
     shadow: bool
     paused_because: str | None
     quiet_until: datetime | None

@@ -1,15 +1,24 @@
 """How the application is put together: its routes, and what holds for every answer."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from ipaddress import ip_address
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.telemetry import TelemetryConfig
 
 import gateway
-from gateway import jobs
-from gateway.api import changes, crosswalks, identity, notices, oauth, plans, problems, rejects, runs, service
+from gateway.api import (
+    changes,
+    crosswalks,
+    firstlink,
+    identity,
+    notices,
+    oauth,
+    plans,
+    problems,
+    rejects,
+    runs,
+    service,
+)
 from gateway.api.envelope import Envelope
 from gateway.settings import Settings
 from gateway.store.database import Store
@@ -24,46 +33,39 @@ NO_TELEMETRY: TelemetryConfig = {
 }
 
 
-def app() -> FastAPI:
-    """For uvicorn (`--factory`): settings from the environment, the store open for as long as it serves."""
-    settings = Settings()
-
-    @asynccontextmanager
-    async def lifespan(application: FastAPI) -> AsyncIterator[None]:
-        store = application.state.store = await Store.open(settings)
-        # Should every worker be dead, somebody has to say so.
-        watch = asyncio.create_task(jobs.watch(store, settings))
-        yield
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
-        await store.close()
-
-    return _assembled(settings, lifespan)
-
-
 def create_app(store: Store, settings: Settings) -> FastAPI:
     """The application over a store that is open already, and that the caller closes."""
-    application = _assembled(settings)
+    application = assembled(settings)
     application.state.store = store
     return application
 
 
-def _assembled(
-    settings: Settings, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
-) -> FastAPI:
+def assembled(settings: Settings) -> FastAPI:
+    """The application before it has a store."""
     # The interactive pages load scripts from a foreign server: only the OpenAPI document itself is served.
     application = FastAPI(
         title="Planbridge",
         version=gateway.__version__,
         docs_url=None,
+        servers=[{"url": settings.public_url}] if settings.public_url else None,
         redoc_url=None,
-        lifespan=lifespan,
         redirect_slashes=False,
         telemetry=NO_TELEMETRY,
+        dependencies=[Depends(only_encrypted)],
     )
     application.state.settings = settings
-    for part in (service, oauth, runs, rejects, identity, crosswalks, notices, plans, changes):
+    for part in (service, oauth, runs, rejects, identity, crosswalks, notices, plans, changes, firstlink):
         application.include_router(part.router)
     problems.install(application)
     application.add_middleware(Envelope)
     return application
+
+
+async def only_encrypted(request: Request) -> None:
+    """Where a proxy ends TLS, nobody goes past it, and it says that the line to it was encrypted. A caller on this
+    machine, such as a monitor, crosses no network."""
+    settings: Settings = request.app.state.settings
+    if settings.trusted_proxy is None or settings.tls_certificate is not None or request.url.scheme == "https":
+        return
+    if request.client is None or not ip_address(request.client.host).is_loopback:
+        raise HTTPException(403, "Come through the proxy, by https; the proxy must say so in X-Forwarded-Proto.")

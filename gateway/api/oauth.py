@@ -13,6 +13,7 @@ from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
     InvalidRequestError,
     InvalidScopeError,
     OAuth2Error,
+    UnauthorizedClientError,
     UnsupportedGrantTypeError,
     scope_to_list,
 )
@@ -24,6 +25,7 @@ from fastapi.security import OAuth2, SecurityScopes
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 
+from gateway.errors import Refused
 from gateway.store import clients
 from gateway.store.clients import Client
 from gateway.store.database import Store
@@ -61,6 +63,8 @@ async def token(
             raise UnsupportedGrantTypeError(grant_type)
         store: Store = request.app.state.store
         client = await _authenticated(store, *_credentials(request.headers, client_id, client_secret))
+        if client.suspended:
+            raise UnauthorizedClientError("The client's district is suspended.")
         granted = _granted(client, scope)
         return Token(access_token=await clients.issue_token(store, client, granted), scope=" ".join(granted))
     except OAuth2Error as error:
@@ -132,6 +136,8 @@ async def calling(
     client = await clients.token_client(request.app.state.store, given.strip())
     if client is None:
         raise HTTPException(401, "The token is not known or has expired.", _challenge("invalid_token"))
+    if client.suspended:
+        raise Refused("district-suspended", "The district is suspended.", "Ask who runs Planbridge for it.")
     if not client.scopes.issuperset(needed.scopes):
         raise HTTPException(
             403,

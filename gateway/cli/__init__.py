@@ -16,6 +16,7 @@ from gateway.cli import (
     connections,
     crosswalks,
     demo,
+    districts,
     guards,
     history,
     identity,
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 for part in (
     service, connections, configuration, runs, guards, history, rejects, crosswalks, identity, schedules, notices,
-    plans, purge, retention, backup, demo,
+    plans, purge, retention, backup, districts, demo,
 ):  # fmt: skip
     part.register(app)
 

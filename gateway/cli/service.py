@@ -21,6 +21,7 @@ import typer
 import uvicorn
 
 from gateway import jobs, logs
+from gateway.api import create_app
 from gateway.cli.output import STDOUT
 from gateway.errors import ConfigError
 from gateway.settings import Settings
@@ -52,11 +53,17 @@ def up(
     with _listed(settings) as pids:
         children = {part: _start(part, settings) for part in PARTS}
         try:
-            STDOUT.print(f"Planbridge is up: {_scheme(settings)}://{settings.host}:{settings.port} (stop: Ctrl-C)")
+            STDOUT.print(f"Planbridge is up: {settings.address} (stop: Ctrl-C)")
             while True:
                 _write(pids, children)
                 time.sleep(0.5)
                 for part, child in children.items():
+                    if child.poll() == ConfigError.exit_code:
+                        raise ConfigError(
+                            "part-stopped",
+                            f"The {part} cannot go on until a person changes something; it said what.",
+                            "Do that, then start again.",
+                        )
                     if child.poll() is not None:
                         log.error("the %s ended with %s; it is started again", part, child.returncode)
                         time.sleep(1)
@@ -97,30 +104,42 @@ def api() -> None:
     logs.tell()
     settings = Settings()
     refuse_open_address(settings)
-    config = uvicorn.Config(
-        "gateway.api:app",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        ssl_certfile=settings.tls_certificate,
-        ssl_keyfile=settings.tls_key,
-        proxy_headers=settings.trusted_proxy is not None,
-        forwarded_allow_ips=settings.trusted_proxy,
-        access_log=False,
-        server_header=False,
-        log_config=None,
-        timeout_graceful_shutdown=5,
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    asyncio.get_running_loop().set_exception_handler(logs.lost)
+    store = await Store.open(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(store, settings),
+            host=settings.host,
+            port=settings.port,
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
+            proxy_headers=settings.trusted_proxy is not None,
+            forwarded_allow_ips=settings.trusted_proxy,
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            timeout_graceful_shutdown=5,
+        )
     )
-
-    async def serve() -> None:
-        asyncio.get_running_loop().set_exception_handler(logs.lost)
-        server = uvicorn.Server(config)
-        orphaned = asyncio.create_task(_when_orphaned())
-        orphaned.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    other_schema = asyncio.create_task(store.until_other_schema(settings.heartbeat_seconds))
+    ends = [asyncio.create_task(_when_orphaned()), other_schema]
+    for end in ends:
+        end.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    # Should every worker be dead, somebody has to say so.
+    side = [*ends, asyncio.create_task(jobs.watch(store, settings))]
+    try:
         await server.serve()
-        orphaned.cancel()
-
-    asyncio.run(serve())
+        if other_schema.done():
+            other_schema.result()
+    finally:
+        for task in side:
+            task.cancel()
+        await asyncio.gather(*side, return_exceptions=True)
+        await store.close()
 
 
 def with_address(settings: Settings, host: str | None, port: int | None) -> Settings:
@@ -160,9 +179,11 @@ async def _work(settings: Settings, until_empty: bool) -> None:
     await asyncio.wait([work, *told], return_when=asyncio.FIRST_COMPLETED)
     for task in (work, *told):
         task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
-    await store.close()
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+    finally:
+        await store.close()
 
 
 async def _when_orphaned() -> None:
@@ -180,10 +201,6 @@ def _start(part: str, settings: Settings) -> "subprocess.Popen[bytes]":
         "PLANBRIDGE_HOME": str(settings.home),
     }
     return subprocess.Popen([sys.executable, "-m", "gateway.cli", part], env=environment)  # noqa: S603 ourselves
-
-
-def _scheme(settings: Settings) -> str:
-    return "https" if settings.tls_certificate else "http"
 
 
 def _interrupt(*_: object) -> None:

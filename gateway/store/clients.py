@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError
 from gateway.store.database import Store
@@ -41,16 +42,24 @@ TOKEN_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Client:
-    """A program that may call, which district it belongs to, and what it, or this token of it, may do."""
+    """A program that may call, which district it belongs to, and what it, or this token of it, may do. While its
+    district is suspended it may do nothing."""
 
     id: str
     district: int
     name: str
     scopes: frozenset[str]
+    suspended: bool = False
 
 
 async def add(store: Store, district: int, name: str, scopes: Iterable[str], actor: Actor) -> tuple[str, str]:
     """A new client: its id and its secret. The secret is not kept and cannot be shown again."""
+    async with store.transaction(district) as c:
+        return await add_in(c, district, name, scopes, actor)
+
+
+async def add_in(c: AsyncConnection, district: int, name: str, scopes: Iterable[str], actor: Actor) -> tuple[str, str]:
+    """The same in the caller's transaction."""
     wanted = sorted(set(scopes))
     unknown = [scope for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:
@@ -58,15 +67,14 @@ async def add(store: Store, district: int, name: str, scopes: Iterable[str], act
         raise ConfigError("scope-unknown" if unknown else "scope-missing", what, f"Choose from: {', '.join(SCOPES)}.")
     client_id, secret = f"client-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
     hashed = await asyncio.to_thread(_hashed, secret)
-    async with store.transaction(district) as c:
-        await c.execute(
-            text(
-                "INSERT INTO client (id, district_id, name, secret_hash, scopes) "
-                "VALUES (:id, :district, :name, :hash, CAST(:scopes AS json))"
-            ),
-            {"id": client_id, "district": district, "name": name, "hash": hashed, "scopes": json.dumps(wanted)},
-        )
-        await log_act(c, district, actor, "client-add", client_id, {"name": name, "scopes": wanted})
+    await c.execute(
+        text(
+            "INSERT INTO client (id, district_id, name, secret_hash, scopes) "
+            "VALUES (:id, :district, :name, :hash, CAST(:scopes AS json))"
+        ),
+        {"id": client_id, "district": district, "name": name, "hash": hashed, "scopes": json.dumps(wanted)},
+    )
+    await log_act(c, district, actor, "client-add", client_id, {"name": name, "scopes": wanted})
     return client_id, secret
 
 
@@ -106,12 +114,17 @@ async def authenticate(store: Store, client_id: str, secret: str) -> Client | No
     async with store.transaction() as c:
         row = (
             await c.execute(
-                text("SELECT district_id, name, secret_hash, scopes FROM client WHERE id = :id AND revoked_at IS NULL"),
+                text(
+                    "SELECT n.district_id, n.name, n.secret_hash, n.scopes, d.suspended_at IS NOT NULL AS suspended "
+                    "FROM client n JOIN district d ON d.id = n.district_id WHERE n.id = :id AND n.revoked_at IS NULL"
+                ),
                 {"id": client_id},
             )
         ).one_or_none()
     right = await asyncio.to_thread(_is_secret, secret, row.secret_hash if row else _NOBODY)
-    return Client(client_id, row.district_id, row.name, frozenset(row.scopes)) if row and right else None
+    if row is None or not right:
+        return None
+    return Client(client_id, row.district_id, row.name, frozenset(row.scopes), row.suspended)
 
 
 async def issue_token(store: Store, client: Client, scopes: Iterable[str]) -> str:
@@ -127,7 +140,7 @@ async def issue_token(store: Store, client: Client, scopes: Iterable[str]) -> st
                 "VALUES (:hash, :id, CAST(:scopes AS json), now() + make_interval(secs => :seconds))"
             ),
             {
-                "hash": _fingerprint(token),
+                "hash": fingerprint(token),
                 "id": client.id,
                 "scopes": json.dumps(sorted(scopes)),
                 "seconds": TOKEN_SECONDS,
@@ -142,17 +155,20 @@ async def token_client(store: Store, token: str) -> Client | None:
         row = (
             await c.execute(
                 text(
-                    "SELECT n.id, n.district_id, n.name, t.scopes FROM client_token t "
-                    "JOIN client n ON n.id = t.client_id "
+                    "SELECT n.id, n.district_id, n.name, t.scopes, d.suspended_at IS NOT NULL AS suspended "
+                    "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
                     "WHERE t.token_hash = :hash AND t.expires_at > now() AND n.revoked_at IS NULL"
                 ),
-                {"hash": _fingerprint(token)},
+                {"hash": fingerprint(token)},
             )
         ).one_or_none()
-    return None if row is None else Client(row.id, row.district_id, row.name, frozenset(row.scopes))
+    if row is None:
+        return None
+    return Client(row.id, row.district_id, row.name, frozenset(row.scopes), row.suspended)
 
 
-def _fingerprint(token: str) -> str:
+def fingerprint(token: str) -> str:
+    """As what a token is kept."""
     # A token has 256 random bits: it cannot be guessed from a fast hash, and is looked up by it.
     return hashlib.sha256(token.encode()).hexdigest()
 

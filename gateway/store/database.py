@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -75,6 +75,22 @@ class Store:
         """Whether the database has this program's schema: a newer program may have changed it since it was opened."""
         async with self.transaction() as c:
             return bool(await c.scalar(text("SELECT version_num = :head FROM alembic_version"), {"head": _head()}))
+
+    async def refuse_other_schema(self) -> None:
+        """ConfigError once another version of the program has changed the database: this one may do nothing more."""
+        if not await self.fits():
+            raise ConfigError(
+                "schema-changed",
+                "Another version of Planbridge has changed the database.",
+                "Start this process again with that version.",
+            )
+
+    async def until_other_schema(self, every: float) -> None:
+        """Returns never; raises ConfigError when that happens. A database that does not answer says nothing."""
+        while True:
+            with suppress(DatabaseError):
+                await self.refuse_other_schema()
+            await asyncio.sleep(every)
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
 from enum import Enum
 
 from psycopg.errors import InsufficientPrivilege
@@ -25,8 +24,19 @@ class Erased(Enum):
     """Tables were busy, or somebody still looked at the deleted rows: to be tried again."""
 
 
-async def erase(store: Store, tables: Iterable[str]) -> Erased:
-    """Write these tables anew without their deleted rows, and let go of the write-ahead log that tells of them.
+async def tables(c: AsyncConnection) -> list[str]:
+    """Every table in which districts have rows."""
+    rows = await c.execute(
+        text(
+            "SELECT t.relname FROM pg_attribute a JOIN pg_class t ON t.oid = a.attrelid "
+            "WHERE a.attname = 'district_id' AND t.relkind = 'r' AND t.relnamespace = 'public'::regnamespace ORDER BY 1"
+        )
+    )
+    return list(rows.scalars())
+
+
+async def erase(store: Store) -> Erased:
+    """Write the districts' tables anew without their deleted rows, and let go of the log of writes that tells of them.
 
     Each table is locked while it is written, readers wait for as long.
     """
@@ -37,7 +47,7 @@ async def erase(store: Store, tables: Iterable[str]) -> Erased:
         try:
             await c.execute(text(f"SET lock_timeout = '{PATIENCE_SECONDS:.0f}s'"))
             # Statistics hold samples of the rows; only the owner of the whole database may write them anew.
-            for table in (*sorted(tables), "pg_statistic"):
+            for table in (*await tables(c), "pg_statistic"):
                 await c.execute(text(f"VACUUM (FULL, ANALYZE) {table}"))
             await c.execute(text("RESET lock_timeout"))
         except DatabaseError:

@@ -174,7 +174,7 @@ async def keep(c: AsyncConnection, district: int, purged: Purged) -> None:
 
 async def finish(store: Store, purges: Sequence[str]) -> Erased:
     """See to it that nothing of these purges is left in the files either."""
-    done = await erase(store, traces.tables())
+    done = await erase(store)
     if done is not Erased.NOT_YET:
         async with store.owner.begin() as c:
             await c.execute(

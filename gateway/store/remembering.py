@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError
-from gateway.store import gathering, marks, purges, traces
+from gateway.store import districts, gathering, marks, purges, traces
 from gateway.store.database import Store
 from gateway.store.purge_file import Lifted, Line, Purged
 from gateway.store.registers import Actor, log_act
@@ -65,9 +65,16 @@ async def _again(store: Store, line: Line) -> bool:
             await purges.end(c, line)
             return False
         known = await c.scalar(text("SELECT 1 FROM purge WHERE CAST(id AS text) = :id"), {"id": line.id})
-        district = await c.scalar(text("SELECT id FROM district WHERE name = :name"), {"name": line.district})
+        district = await c.scalar(
+            text("SELECT id FROM district WHERE name = :name AND created_at < :at"),
+            {"name": line.district, "at": line.at},
+        )
         if known or district is None:
             return False
+        if line.what == "district":
+            await districts.sweep(c, district)
+            await purges.keep(c, district, line)
+            return True
         await gathering.begin(c, district)
         theirs = set(line.marks)
         await gathering.note_keys(

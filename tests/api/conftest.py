@@ -23,12 +23,13 @@ Bearer = Callable[..., Awaitable[dict[str, str]]]
 
 
 @asynccontextmanager
-async def serving(application: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(application: FastAPI, trusted_proxy: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """The application on a free loopback port, in this event loop: it shares the test's store."""
+    proxies = {"proxy_headers": trusted_proxy is not None, "forwarded_allow_ips": trusted_proxy}
     # asyncio sets TCP_NODELAY only where the protocol is named; without it each answer waits 40 ms
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(application, log_level="critical", lifespan="off", ws="none"))
+        server = uvicorn.Server(uvicorn.Config(application, log_level="critical", lifespan="off", ws="none", **proxies))
         task = asyncio.create_task(server.serve([listener]))
         while not server.started and not task.done():  # noqa: ASYNC110 it has no event to wait for
             await asyncio.sleep(0.01)

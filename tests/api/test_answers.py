@@ -400,17 +400,6 @@ async def test_with_the_schema_of_a_newer_program_it_serves_no_more_and_lives(
     assert (await empty.get("/health")).status_code == 200
 
 
-async def test_the_factory_opens_the_store_that_the_environment_names(
-    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PLANBRIDGE_DATABASE_URL", store.url.render_as_string(hide_password=False))
-    monkeypatch.setenv("PLANBRIDGE_HOME", str(settings.home))
-    application = api.app()
-    async with application.router.lifespan_context(application):
-        async with serving(application) as http:
-            assert (await http.get("/health")).json()["database"] is True
-
-
 async def test_without_its_database_the_service_says_that_it_is_ill(store: Store, settings: Settings) -> None:
     nowhere = Store(make_url("postgresql+psycopg://nobody@127.0.0.1:9/nothing"), store.secrets, store.purges)
     async with serving(api.create_app(nowhere, settings)) as http:

@@ -12,13 +12,16 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from gateway import api
+from gateway.settings import Settings
 from gateway.store import registers
 from gateway.store.clients import SCOPES
 from gateway.store.database import Store
 from tests.api.conftest import Bearer
 from tests.api.world import PLANTED, World, content
 
-OPEN = {"GET /health", "GET /health/live", "POST /oauth/token", "GET /openapi.json"}
+FIRST = {"GET /first-admin/{token}", "POST /first-admin/{token}"}
+"""Whose token stands in the address: tests/api/test_first_link.py."""
+OPEN = {"GET /health", "GET /health/live", "POST /oauth/token", "GET /openapi.json", *FIRST}
 """What answers without a token. Nothing of a district is behind it."""
 MONITORS = {"GET /metrics"}
 """What takes a token of its own: tests/api/test_metrics.py."""
@@ -87,7 +90,9 @@ CALLS: dict[str, Any] = {
 }
 
 ROUTES = sorted(
-    f"{method} {route.path}" for route in iter_route_contexts(api.app().routes) for method in route.methods - {"HEAD"}
+    f"{method} {route.path}"
+    for route in iter_route_contexts(api.assembled(Settings()).routes)
+    for method in route.methods - {"HEAD"}
 )
 GUARDED = [route for route in ROUTES if route not in OPEN | MONITORS]
 

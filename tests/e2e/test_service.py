@@ -93,6 +93,41 @@ def test_down_leaves_nothing_after_kill_9_and_up_goes_on_where_it_was(
         assert home.run("down").returncode == 0
 
 
+def test_another_versions_database_is_left_alone_at_once_and_at_the_next_start(home: Home, url: str) -> None:
+    """A newer program has brought the schema on while this one was at work."""
+    name = home.connect_oneroster(url, district="later")
+    with up(home) as service:
+        steer(url, "PUT", "faults", [{"kind": "slow", "path": "/v1p2/", "times": 1_000_000, "seconds": 0.2}])
+        run = home.json("pull", name, "--no-wait", district="later")["id"]
+        until(
+            lambda: home.one("SELECT count(*) FROM run_page WHERE run_id = %(run)s", run=run) > 1, "a pull is at work"
+        )
+        home.server.start(shared_buffers="64MB")
+        with home.database() as c:
+            [version] = c.execute("SELECT version_num FROM alembic_version").fetchall()
+            c.execute("UPDATE alembic_version SET version_num = '9999'")
+        assert service.supervisor.wait(timeout=60) == 2
+        assert ours_gone(home)
+        said = home.said(service.supervisor)
+        assert "schema-changed" in said and "part-stopped" in said
+        home.server.start(shared_buffers="64MB")
+        try:
+            refused = home.run("worker", "--until-empty")
+            assert refused.returncode == 2 and "schema-newer" in refused.stderr
+            states = home.sql("SELECT status FROM procrastinate_jobs WHERE args->>'run' = %(run)s", run=str(run))
+            assert states == [("todo",)], "the work was handed back"
+        finally:
+            with home.database() as c:
+                c.execute("UPDATE alembic_version SET version_num = %s", version)
+            steer(url, "DELETE", "faults")
+    assert home.run("worker", "--until-empty").returncode == 0
+    assert home.one("SELECT state FROM run WHERE id = %(run)s", run=run) == "published"
+
+
+def ours_gone(home: Home) -> bool:
+    return {part(process) for process in ours(home)} <= {"postmaster", ""}
+
+
 @dataclass(frozen=True)
 class Service:
     supervisor: "subprocess.Popen[bytes]"

@@ -32,6 +32,18 @@ CREATE TABLE purged_mark (
 );
 CREATE INDEX ON purged_mark (district_id);
 
+ALTER TABLE district ADD suspended_at timestamptz, ADD suspended_because text;
+
+-- A link that lets its bearer make the first client of a district, once. Found before the district is known, so
+-- without a policy; it holds a hash.
+CREATE TABLE first_link (
+    token_hash text COLLATE "C" PRIMARY KEY,
+    district_id int NOT NULL REFERENCES district ON DELETE CASCADE,
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz
+);
+GRANT SELECT, UPDATE ON first_link TO planbridge_app;
+
 -- Rows of a page that were dropped because they speak of somebody who was purged.
 ALTER TABLE run_page ADD purged int NOT NULL DEFAULT 0;
 

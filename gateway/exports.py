@@ -1,0 +1,66 @@
+"""A district in one file: what it has and what it wrote, in a form that any program can read."""
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import gateway
+from gateway import clock, configuration
+from gateway.errors import ConfigError
+from gateway.store import districts, extracts
+from gateway.store.database import Store
+from gateway.store.registers import Actor
+
+SETTINGS = "configuration.yaml"
+
+
+async def export(store: Store, name: str, file: Path, actor: Actor) -> dict[str, Any]:
+    """Write a zip of JSON lines, the configuration without secrets, and a manifest with the hash of each; returns the
+    manifest. It holds everything of everybody in the clear. ConfigError when the file is there or cannot be written.
+    """
+    district = await districts.named(store, name)
+    draft = _begun(file)
+    try:
+        files = {SETTINGS: (await configuration.exported(store, district)).encode()}
+        manifest: dict[str, Any] = {
+            "district": name,
+            "made_at": clock.now().isoformat(),
+            "program": gateway.__version__,
+            "files": {},
+        }
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as package:
+            async with extracts.still(store, district) as c:
+                for part in extracts.FILES:
+                    digest, rows = hashlib.sha256(), 0
+                    with package.open(part, "w") as out:
+                        async for line in extracts.lines(c, part):
+                            said = line.encode() + b"\n"
+                            out.write(said)
+                            digest.update(said)
+                            rows += 1
+                    manifest["files"][part] = {"rows": rows, "sha256": digest.hexdigest()}
+            for part, said in files.items():
+                package.writestr(part, said)
+                manifest["files"][part] = {"sha256": hashlib.sha256(said).hexdigest()}
+            package.writestr("manifest.json", json.dumps(manifest, indent=2))
+        os.replace(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
+    with file.open("rb") as made:
+        await districts.note_export(store, district, actor, hashlib.file_digest(made, "sha256").hexdigest())
+    return manifest
+
+
+def _begun(file: Path) -> Path:
+    """An empty file that only we can read, beside the place that the whole one will take."""
+    draft = file.with_name(file.name + ".draft")
+    if file.exists():
+        raise ConfigError("export-exists", f"{file} is there already.", "Choose another name: none is replaced.")
+    try:
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    except OSError as error:
+        raise ConfigError("file-unwritable", f"{file} cannot be written: {error.strerror}.", "Correct it.") from None
+    return draft
