@@ -4,20 +4,21 @@ Every decision names its actor and its reason, takes effect at once in a run of 
 no likelihood overrides it.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import resolve
+from gateway import likeness, resolve
 from gateway.candidates import RULES, Resemblance, compare, masked, revealed
 from gateway.errors import ConfigError, Refused
 from gateway.fold import Doc
-from gateway.identity import Identifiers, entity_id, population
+from gateway.identity import entity_id, population
 from gateway.people import docs_of_keys
 from gateway.resolve import Sources, sources_of
 from gateway.store import cases, changes, decisions, registers
-from gateway.store.cases import Open, Pair
+from gateway.store.cases import Open, Pair, Proposal
 from gateway.store.database import Store, Transaction
 from gateway.store.decisions import Decided, Decision, Link
 from gateway.store.identities import Key
@@ -26,6 +27,8 @@ from gateway.store.registers import Actor
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 SHOWN = 50
 """Cases on one page of the queue."""
+MOST_COMPARED = 2_000
+"""Waiting keys that are scored at a time: when more wait, something else is wrong."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Candidate:
     doc: Doc
     resemblance: Resemblance
     score: float | None
-    fields: dict[str, Any] | None
+    weights: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -117,17 +120,45 @@ async def _cases(store: Store, c: Transaction, district: int, waiting: Sequence[
 
 
 def _told(sources: Sources, connection: str, one: Open, doc: Doc, pairs: Sequence[Pair]) -> Case:
-    systems = {_system(sources.identifiers[one.connection], one.population)}.union(*(r.systems for r in sources.rules))
-    candidates = [
-        Candidate(pair.person, pair.doc, compare(doc, pair.doc, systems, former=pair.former), pair.score, pair.fields)
-        for pair in pairs
-    ]
+    systems = _systems(sources, one.connection, one.population)
+    candidates = [_candidate(doc, pair, systems) for pair in pairs]
     id = entity_id(sources.district_key, "person", *one.of)
     return Case(id, connection, one.of, one.population, one.code, one.denotes, doc, candidates)
 
 
-def _system(identifiers: Identifiers, who: str) -> str:
-    return identifiers.student if who == "student" else identifiers.staff
+def _candidate(doc: Doc, pair: Pair, systems: set[str]) -> Candidate:
+    resemblance = compare(doc, pair.doc, systems, former=pair.former)
+    return Candidate(pair.person, pair.doc, resemblance, pair.score, pair.fields or {})
+
+
+def _systems(sources: Sources, connection: int, who: str) -> set[str]:
+    """The identifier systems that count of a connection's people."""
+    identifiers = sources.identifiers[connection]
+    own = identifiers.student if who == "student" else identifiers.staff
+    return {own}.union(*(rule.systems for rule in sources.rules))
+
+
+async def propose(store: Store, district: int) -> tuple[list[Case], int]:
+    """Score whoever waits against whom they may be, and keep what is likely as proposals; returns the cases that have
+    one and how many were looked at. Nobody is linked by it, however likely. ConfigError without the extra `identity`.
+    """
+    async with store.transaction(district) as c:
+        sources = await sources_of(store, c, district) if await cases.open_cases(c) else None
+        near = await cases.neighbours(c, MOST_COMPARED)
+        docs = docs_of_keys(await changes.claims_of_keys(c, "person", sorted({key for key, _, _ in near})))
+    pairs = [(docs[key], doc, _systems(sources, key[0], population(doc) or "")) for key, _, doc in near if sources]
+    scored = await asyncio.to_thread(likeness.likenesses, pairs)
+    proposals = [
+        Proposal(key, person, one.score, one.weights)
+        for (key, person, _), one in zip(near, scored, strict=True)
+        if one.score >= likeness.SHOWN_FROM
+    ]
+    async with store.transaction(district) as c:
+        await cases.put_proposals(c, district, proposals)
+        proposed = {one.key for one in proposals}
+        waiting = [one for one in await cases.open_cases(c) if one.of in proposed]
+        found = await _cases(store, c, district, waiting)
+    return found, len(docs)
 
 
 def summary(case: Case) -> dict[str, Any]:
@@ -144,6 +175,7 @@ def summary(case: Case) -> dict[str, Any]:
                 "strength": one.resemblance.strength,
                 "how": one.resemblance.how,
                 "likelihood": one.score,
+                "weights": one.weights,
             }
             for one in case.candidates
         ],

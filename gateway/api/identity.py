@@ -20,6 +20,7 @@ class Candidate(BaseModel):
     strength: str = Field(description="conflict, strong, fair or weak.")
     how: list[str] = Field(description="By what the pair was found.")
     likelihood: float | None = Field(description="Of a proposal, between 0 and 1. It links nobody.")
+    weights: dict[str, float] = Field(description="Of a proposal: which fields speak for it (above 0), which against.")
 
 
 class Case(BaseModel):

@@ -26,7 +26,8 @@ from gateway.store import cases
 from gateway.store import decisions as stored
 
 identity = typer.Typer(
-    help="Who is who: queue, show, confirm, refuse, merge, split, undo, decisions, rules.", no_args_is_help=True
+    help="Who is who: queue, show, proposals, confirm, refuse, merge, split, undo, decisions, rules.",
+    no_args_is_help=True,
 )
 CaseId = Annotated[str, typer.Argument(help="The case, by the id that the queue shows.")]
 Person = Annotated[str, typer.Argument(help="The id of a published person.")]
@@ -209,6 +210,39 @@ def _decide(act: Callable[[Gateway], Awaitable[decisions.Outcome]], district: st
         STDOUT.print(f"{kind}: " + ", ".join(f"{count} {op}" for op, count in counts.items()))
     for plan in done["plans"]:
         STDOUT.print(f"The plan {plan} is read as the other student's now.", highlight=False)
+
+
+@identity.command("proposals")
+def proposals(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
+    """Score whoever waits against whom they may be, and show what is likely. Nobody is linked by it."""
+
+    async def work() -> dict[str, Any]:
+        async with gateway(district) as g:
+            found, compared = await decisions.propose(g.store, g.district)
+            return {"cases": [decisions.summary(one) for one in found], "compared": compared}
+
+    found = run(work())
+    if as_json:
+        show(found, True)
+        return
+    rows = [
+        {name: one[name] for name in ("case", "connection", "population")}
+        | {"person": candidate["person"], "likelihood": f"{candidate['likelihood']:.0%}"}
+        | {side: ", ".join(fields) for side, fields in _sides(candidate["weights"]).items()}
+        for one in found["cases"]
+        for candidate in one["candidates"]
+        if candidate["likelihood"] is not None
+    ]
+    show(rows, False, empty="Nothing is likely.")
+    STDOUT.print(f"{found['compared']} cases were compared. Look: planbridge identity show CASE")
+
+
+def _sides(weights: dict[str, float]) -> dict[str, list[str]]:
+    """Which fields speak for a proposal, and which against it."""
+    return {
+        "for": [field for field, weight in weights.items() if weight > 0],
+        "against": [field for field, weight in weights.items() if weight < 0],
+    }
 
 
 @identity.command("decisions")

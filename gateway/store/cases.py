@@ -117,17 +117,21 @@ async def is_open(c: AsyncConnection, person: str) -> bool:
     return bool(await c.scalar(text(f"SELECT EXISTS ({_pairs(of_person)})"), {"person": person}))
 
 
-async def neighbours(c: AsyncConnection) -> list[tuple[Key, str, dict[str, Any]]]:
-    """Waiting keys beside every published person who has the same birth date, the same name or the same number:
-    those among whom a likeness is looked for. (key, person, doc)"""
+async def neighbours(c: AsyncConnection, most: int) -> list[tuple[Key, str, dict[str, Any]]]:
+    """So many waiting keys beside every published person of their population who has the same birth date, the same
+    name or the same number: those among whom a likeness is looked for. (key, person, doc)"""
     rows = await c.execute(
         text(
-            "WITH near AS (SELECT k.connection_id, k.key, p.entity_id FROM person_trait k JOIN person_trait p "
-            "    ON p.entity_id IS NOT NULL AND (p.born = k.born OR p.named = k.named) WHERE k.key IS NOT NULL "
-            f"  UNION SELECT connection_id, key, entity_id FROM ({_NUMBERS}) n) "
+            "WITH chosen AS (SELECT * FROM person_trait WHERE key IS NOT NULL "
+            "  ORDER BY connection_id, key LIMIT :most), "
+            "near AS (SELECT k.connection_id, k.key, p.entity_id FROM chosen k JOIN person_trait p "
+            "    ON p.entity_id IS NOT NULL AND (p.born = k.born OR p.named = k.named) "
+            f"  UNION SELECT n.connection_id, n.key, n.entity_id FROM ({_NUMBERS}) n "
+            "  JOIN chosen k ON k.connection_id = n.connection_id AND k.key = n.key) "
             "SELECT w.connection_id, w.key, CAST(e.id AS text) AS person, e.doc FROM near w "
             f"JOIN entity e ON e.kind = 'person' AND e.id = w.entity_id WHERE NOT {refused('w', 'e')} ORDER BY 1, 2, 3"
-        )
+        ),
+        {"most": most},
     )
     return [((row.connection_id, row.key), row.person, row.doc) for row in rows]
 

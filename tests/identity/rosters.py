@@ -28,6 +28,7 @@ class Person:
     number: str = ""
     role: str = "student"
     state: str = ""
+    local: str = ""
     email: str = ""
     phone: str = ""
     sex: str = ""
@@ -128,8 +129,13 @@ def _user(one: Person) -> dict[str, str]:
     return {
         "sourcedId": one.key, "enabledUser": "true", "orgSourcedIds": SCHOOL, "role": one.role,
         "username": f"u-{one.key}", "givenName": one.given, "familyName": one.family, "identifier": one.number,
-        "userIds": f"{{State:{one.state}}}" if one.state else "", "email": one.email, "phone": one.phone,
+        "userIds": ",".join(f"{{{system}:{value}}}" for system, value in _others(one)),
+        "email": one.email, "phone": one.phone,
     }  # fmt: skip
+
+
+def _others(one: Person) -> list[tuple[str, str]]:
+    return [(system, value) for system, value in (("State", one.state), ("Local", one.local)) if value]
 
 
 async def denoted(store: Store, district: int) -> dict[tuple[str, str], str]:

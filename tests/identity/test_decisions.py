@@ -17,18 +17,6 @@ from gateway.store.decisions import listed as decided
 from gateway.store.registers import Actor
 from tests.identity.rosters import ADA, BEN, CLEO, FILLERS, System, again, attending, denoted, published, waits
 
-BECAUSE = "Asked the school."
-
-
-@pytest.fixture
-def decide(store: Store, district: int, actor: Actor) -> Callable[..., Any]:
-    """Takes a decision by name, with the usual actor and reason."""
-
-    async def taken(act: Callable[..., Any], *subjects: Any, **options: Any) -> Any:
-        return await act(store, district, *subjects, actor, BECAUSE, **options)
-
-    return taken
-
 
 async def the_case(store: Store, district: int) -> Case:
     [found], _ = await decisions.queue(store, district)
