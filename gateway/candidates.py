@@ -175,8 +175,13 @@ def masked(doc: Doc) -> dict[str, str]:
     shown = {name: f"{doc[name][:1]}…" for name in NAMES if doc.get(name)}
     if "birth_date" in doc:
         shown["birth_date"] = f"{doc['birth_date'][:4]}-…"
-    shown["numbers"] = ", ".join(f"{one['system']} …{one['value'].strip()[-2:]}" for one in _identifiers(doc))
+    shown["numbers"] = ", ".join(f"{one['system']} …{_tail(one['value'].strip())}" for one in _identifiers(doc))
     return shown | _open(doc)
+
+
+def _tail(number: str) -> str:
+    """The last two characters, and never more than half."""
+    return number[len(number) - min(2, len(number) // 2) :]
 
 
 def revealed(doc: Doc) -> dict[str, str]:

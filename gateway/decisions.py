@@ -1,60 +1,27 @@
-"""Who is who, said by people: the queue they look at, what they decide, and how a decision is published and undone.
+"""Who is who, said by people: what they decide, how it is published, and how it is undone.
 
 Every decision names its actor and its reason, takes effect at once in a run of its own, and can be undone. No pull and
 no likelihood overrides it.
 """
 
-import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import likeness, resolve
-from gateway.candidates import RULES, Resemblance, compare, masked, revealed
+from gateway import resolve
 from gateway.errors import ConfigError, Refused
 from gateway.fold import Doc
 from gateway.identity import entity_id, population
-from gateway.people import docs_of_keys
-from gateway.resolve import Sources, sources_of
-from gateway.store import cases, changes, decisions, registers
-from gateway.store.cases import Open, Pair, Proposal
+from gateway.resolve import sources_of
+from gateway.store import changes, decisions, registers
 from gateway.store.database import Store, Transaction
 from gateway.store.decisions import Decided, Decision, Link
 from gateway.store.identities import Key
 from gateway.store.registers import Actor
+from gateway.waiting import Case, case_in, reasoned
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-SHOWN = 50
-"""Cases on one page of the queue."""
-MOST_COMPARED = 2_000
-"""Waiting keys that are scored at a time: when more wait, something else is wrong."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A published person whom a waiting key resembles."""
-
-    person: str
-    doc: Doc
-    resemblance: Resemblance
-    score: float | None
-    weights: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A key that waits for somebody to say who it is. `id` is made from the key and tells nothing of it; `denotes` is
-    whom the key denoted until it came back as somebody else."""
-
-    id: str
-    connection: str
-    key: Key
-    population: str
-    code: str
-    denotes: str | None
-    doc: Doc
-    candidates: Sequence[Candidate] = ()
 
 
 @dataclass(frozen=True)
@@ -68,178 +35,13 @@ class Outcome:
     plans: Sequence[str] = ()
 
 
-# --- what waits -----------------------------------------------------------------------------------------------------
-
-
-async def queue(store: Store, district: int, *, who: str = "", limit: int = SHOWN) -> tuple[list[Case], dict[str, int]]:
-    """The cases, those with candidates first, the strongest first; and how many wait for each cause in all. `who`:
-    of one population only."""
-    async with store.transaction(district) as c:
-        waiting = [one for one in await cases.open_cases(c) if who in ("", one.population)]
-        alike = await cases.resembled(c)
-        first = sorted(waiting, key=lambda one: one.of not in alike)[:limit]
-        found = await _cases(store, c, district, first)
-    causes: dict[str, int] = {}
-    for one in waiting:
-        causes[one.code] = causes.get(one.code, 0) + 1
-    return sorted(found, key=_urgency), causes
-
-
-def _urgency(case: Case) -> int:
-    strengths = ("conflict", "strong", "fair", "weak")
-    return min((strengths.index(one.resemblance.strength) for one in case.candidates), default=len(strengths))
-
-
-async def case(store: Store, district: int, id: str) -> Case:
-    """One case by its id. ConfigError where nothing of that id waits."""
-    async with store.transaction(district) as c:
-        return await _case(store, c, district, id)
-
-
-async def _case(store: Store, c: Transaction, district: int, id: str) -> Case:
-    key = await registers.district_key(store, c, district)
-    for one in await cases.open_cases(c):
-        if entity_id(key, "person", *one.of) == id:
-            return (await _cases(store, c, district, [one]))[0]
-    raise ConfigError("case-unknown", "Nothing of this id waits.", "`planbridge identity queue` lists what does.")
-
-
-async def _cases(store: Store, c: Transaction, district: int, waiting: Sequence[Open]) -> list[Case]:
-    if not waiting:  # maybe there is no connection yet, and so nobody's word counts
-        return []
-    sources = await sources_of(store, c, district)
-    names = {one.id: one.name for one in await registers.connections(store, district)}
-    docs = docs_of_keys(await changes.claims_of_keys(c, "person", [one.of for one in waiting]))
-    pairs: dict[Key, list[Pair]] = {}
-    for pair in await cases.pairs(c, [one.of for one in waiting]):
-        pairs.setdefault(pair.key, []).append(pair)
-    return [
-        _told(sources, names[one.connection], one, one.doc or docs.get(one.of, {}), pairs.get(one.of, ()))
-        for one in waiting
-    ]
-
-
-def _told(sources: Sources, connection: str, one: Open, doc: Doc, pairs: Sequence[Pair]) -> Case:
-    systems = _systems(sources, one.connection, one.population)
-    candidates = [_candidate(doc, pair, systems) for pair in pairs]
-    id = entity_id(sources.district_key, "person", *one.of)
-    return Case(id, connection, one.of, one.population, one.code, one.denotes, doc, candidates)
-
-
-def _candidate(doc: Doc, pair: Pair, systems: set[str]) -> Candidate:
-    resemblance = compare(doc, pair.doc, systems, former=pair.former)
-    return Candidate(pair.person, pair.doc, resemblance, pair.score, pair.fields or {})
-
-
-def _systems(sources: Sources, connection: int, who: str) -> set[str]:
-    """The identifier systems that count of a connection's people."""
-    identifiers = sources.identifiers[connection]
-    own = identifiers.student if who == "student" else identifiers.staff
-    return {own}.union(*(rule.systems for rule in sources.rules))
-
-
-async def propose(store: Store, district: int) -> tuple[list[Case], int]:
-    """Score whoever waits against whom they may be, and keep what is likely as proposals; returns the cases that have
-    one and how many were looked at. Nobody is linked by it, however likely. ConfigError without the extra `identity`.
-    """
-    async with store.transaction(district) as c:
-        sources = await sources_of(store, c, district) if await cases.open_cases(c) else None
-        near = await cases.neighbours(c, MOST_COMPARED)
-        docs = docs_of_keys(await changes.claims_of_keys(c, "person", sorted({key for key, _, _ in near})))
-    pairs = [(docs[key], doc, _systems(sources, key[0], population(doc) or "")) for key, _, doc in near if sources]
-    scored = await asyncio.to_thread(likeness.likenesses, pairs)
-    proposals = [
-        Proposal(key, person, one.score, one.weights)
-        for (key, person, _), one in zip(near, scored, strict=True)
-        if one.score >= likeness.SHOWN_FROM
-    ]
-    async with store.transaction(district) as c:
-        await cases.put_proposals(c, district, proposals)
-        proposed = {one.key for one in proposals}
-        waiting = [one for one in await cases.open_cases(c) if one.of in proposed]
-        found = await _cases(store, c, district, waiting)
-    return found, len(docs)
-
-
-def summary(case: Case) -> dict[str, Any]:
-    """A case without a name, a number or a key: ids and codes."""
-    return {
-        "case": case.id,
-        "connection": case.connection,
-        "population": case.population,
-        "code": case.code,
-        "denotes": case.denotes,
-        "candidates": [
-            {
-                "person": one.person,
-                "strength": one.resemblance.strength,
-                "how": one.resemblance.how,
-                "likelihood": one.score,
-                "weights": one.weights,
-            }
-            for one in case.candidates
-        ],
-    }
-
-
-async def side_by_side(
-    store: Store, district: int, id: str, actor: Actor, *, reveal: bool = False, because: str = ""
-) -> dict[str, Any]:
-    """A case beside its candidates, masked; in full for whoever gives a reason, which is kept."""
-    async with store.transaction(district) as c:
-        found = await _case(store, c, district, id)
-        if reveal:
-            _reasoned(because)
-            await registers.log_act(c, district, actor, "identity-reveal", id, {"because": because})
-    shown = revealed if reveal else masked
-    told = summary(found)
-    for candidate, one in zip(told["candidates"], found.candidates, strict=True):
-        candidate |= {"compared": one.resemblance.fields, "says": shown(one.doc)}
-    return told | {"says": shown(found.doc) | ({"key": found.key[1]} if reveal else {})}
-
-
-async def keys_of(store: Store, district: int, person: str) -> dict[str, Any]:
-    """The keys that denote a published person, merges followed: connection, id of the key, how it came to."""
-    async with store.transaction(district) as c:
-        id, doc = await _person(c, person)
-        key = await registers.district_key(store, c, district)
-        names = {one.id: one.name for one in await registers.connections(store, district)}
-        links = [one for one in await decisions.links_of(c, id) if one.method != "alias"]
-        return {
-            "person": id,
-            "population": population(doc),
-            "keys": [
-                {
-                    "id": entity_id(key, "person", *one.of),
-                    "connection": names[one.connection],
-                    "method": one.method,
-                    "lives": await decisions.lives(c, one.of),
-                }
-                for one in links
-            ],
-            "plans": await decisions.plans_of(c, id),
-        }
-
-
-async def set_rule(store: Store, district: int, rule: str, systems: Sequence[str], actor: Actor) -> None:
-    """Switch a rule on for these identifier systems, or off where there are none; the next run goes by it."""
-    if rule not in RULES:
-        raise ConfigError("rule-unknown", f"There is no rule {rule!r}.", f"Choose one of {', '.join(RULES)}.")
-    async with store.transaction(district) as c:
-        await cases.set_rule(c, district, rule, systems)
-        await registers.log_act(c, district, actor, "identity-rule", rule, {"systems": list(systems)})
-
-
-# --- what is decided ------------------------------------------------------------------------------------------------
-
-
 async def confirm(store: Store, district: int, id: str, person: str, actor: Actor, because: str) -> Outcome:
     """This key is that person. Where the key came back as somebody else and is the same child after all, what the
     source says now is taken over with its next pull."""
-    _reasoned(because)
+    reasoned(because)
     async with store.transaction(district) as c:
         await changes.lock_district(c, district)
-        found = await _case(store, c, district, id)
+        found = await case_in(store, c, district, id)
         who, doc = await _person(c, person)
         if population(doc) != found.population:
             raise Refused(
@@ -270,10 +72,10 @@ async def _end_conflict(
 async def refuse(store: Store, district: int, id: str, person: str, actor: Actor, because: str) -> Outcome:
     """This key is not that person: the pair is proposed no more, and no rule links it. Of a key that came back as
     somebody else and is refused to be whom it denoted: it is somebody new from the next pull on."""
-    _reasoned(because)
+    reasoned(because)
     async with store.transaction(district) as c:
         await changes.lock_district(c, district)
-        found = await _case(store, c, district, id)
+        found = await case_in(store, c, district, id)
         who, _ = await _person(c, person)
         if found.denotes == who:
             await decisions.end_conflict(c, found.key)
@@ -286,7 +88,7 @@ async def refuse(store: Store, district: int, id: str, person: str, actor: Actor
 
 async def split(store: Store, district: int, person: str, key_id: str, actor: Actor, because: str) -> Outcome:
     """One key leaves a person. It denotes somebody of its own where its connection may publish; else it waits."""
-    _reasoned(because)
+    reasoned(because)
     async with store.transaction(district) as c:
         await changes.lock_district(c, district)
         who, doc = await _person(c, person)
@@ -337,7 +139,7 @@ async def merge(
 ) -> Outcome:
     """Two records are one person: every key of `person` denotes `into` from now on. The id of the first stays
     readable and is never given to anybody else. Refused where both have plans, unless `with_plans`."""
-    _reasoned(because)
+    reasoned(because)
     async with store.transaction(district) as c:
         await changes.lock_district(c, district)
         (gone, one), (stays, other) = await _person(c, person), await _person(c, into)
@@ -364,7 +166,7 @@ async def merge(
 
 async def undo(store: Store, district: int, number: int, actor: Actor, because: str) -> Outcome:
     """A decision holds no more: keys denote again whom they did. Refused while a later one builds upon it."""
-    _reasoned(because)
+    reasoned(because)
     async with store.transaction(district) as c:
         await changes.lock_district(c, district)
         made = await decisions.one(c, number)
@@ -425,13 +227,31 @@ async def _publish(
     return Outcome(number, attempt.run, published, plans)
 
 
+async def keys_of(store: Store, district: int, person: str) -> dict[str, Any]:
+    """The keys that denote a published person, merges followed: connection, id of the key, how it came to."""
+    async with store.transaction(district) as c:
+        id, doc = await _person(c, person)
+        key = await registers.district_key(store, c, district)
+        names = {one.id: one.name for one in await registers.connections(store, district)}
+        links = [one for one in await decisions.links_of(c, id) if one.method != "alias"]
+        return {
+            "person": id,
+            "population": population(doc),
+            "keys": [
+                {
+                    "id": entity_id(key, "person", *one.of),
+                    "connection": names[one.connection],
+                    "method": one.method,
+                    "lives": await decisions.lives(c, one.of),
+                }
+                for one in links
+            ],
+            "plans": await decisions.plans_of(c, id),
+        }
+
+
 async def _person(c: Transaction, id: str) -> tuple[str, Doc]:
     found = await decisions.person(c, id) if _UUID.fullmatch(id) else None
     if found is None:
         raise ConfigError("person-unknown", "No person of this id is published.", "`planbridge students` shows ids.")
     return found
-
-
-def _reasoned(because: str) -> None:
-    if not because.strip():
-        raise Refused("reason-missing", "Saying who is who needs a reason.", "Give --because.")

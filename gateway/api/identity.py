@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import decisions
+from gateway import decisions, waiting
 from gateway.api.oauth import Call, may
 
 router = APIRouter(prefix="/v1/identity", tags=["identity"])
@@ -90,11 +90,11 @@ class Decided(BaseModel):
 
 @router.get("/queue")
 async def queue(
-    call: Annotated[Call, may("identity.read")], limit: Annotated[int, Query(ge=1, le=500)] = decisions.SHOWN
+    call: Annotated[Call, may("identity.read")], limit: Annotated[int, Query(ge=1, le=500)] = waiting.SHOWN
 ) -> Queue:
     """Who waits to be told apart, and whom they resemble."""
-    found, waiting = await decisions.queue(call.store, call.district, limit=limit)
-    return Queue(cases=[Case.model_validate(decisions.summary(one)) for one in found], waiting=waiting)
+    found, causes = await waiting.queue(call.store, call.district, limit=limit)
+    return Queue(cases=[Case.model_validate(waiting.summary(one)) for one in found], waiting=causes)
 
 
 @router.post("/decisions", status_code=201)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import decisions
+from gateway import decisions, waiting
 from gateway.candidates import RULES
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 @identity.command("queue")
 def queue(
     who: Annotated[str, typer.Option("--population", help="student, staff or contact; else all.")] = "",
-    limit: int = decisions.SHOWN,
+    limit: int = waiting.SHOWN,
     district: District = DEFAULT_DISTRICT,
     as_json: Json = False,
 ) -> None:
@@ -48,8 +48,8 @@ def queue(
 
     async def look() -> dict[str, Any]:
         async with gateway(district) as g:
-            found, waiting = await decisions.queue(g.store, g.district, who=who, limit=limit)
-            return {"cases": [decisions.summary(one) for one in found], "waiting": waiting}
+            found, causes = await waiting.queue(g.store, g.district, who=who, limit=limit)
+            return {"cases": [waiting.summary(one) for one in found], "waiting": causes}
 
     found = run(look())
     if as_json:
@@ -86,7 +86,7 @@ def show_one(
             if person:
                 return await decisions.keys_of(g.store, g.district, id)
             who = actor(as_, role)
-            return await decisions.side_by_side(g.store, g.district, id, who, reveal=reveal, because=because)
+            return await waiting.side_by_side(g.store, g.district, id, who, reveal=reveal, because=because)
 
     found = run(look())
     if as_json:
@@ -218,8 +218,8 @@ def proposals(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> N
 
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
-            found, compared = await decisions.propose(g.store, g.district)
-            return {"cases": [decisions.summary(one) for one in found], "compared": compared}
+            found, compared = await waiting.propose(g.store, g.district)
+            return {"cases": [waiting.summary(one) for one in found], "compared": compared}
 
     found = run(work())
     if as_json:
@@ -286,7 +286,7 @@ def rule(
 
     async def work() -> None:
         async with gateway(district) as g:
-            await decisions.set_rule(g.store, g.district, name, systems or [], actor(as_, role))
+            await waiting.set_rule(g.store, g.district, name, systems or [], actor(as_, role))
 
     run(work())
     STDOUT.print(f"The rule {name} is {'on' if systems else 'off'} from the next run on.")

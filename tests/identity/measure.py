@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gateway import decisions
+from gateway import waiting
 from gateway.store.database import Store
 from synthetic.doubles import Doubles, doubles
 from tests.identity.rosters import Person, System, denoted
@@ -35,14 +35,14 @@ async def measured(store: Store, first: System, second: System, seed: int, each:
     """Pull both systems with every rule switched on, then propose; compare with the truth."""
     made = doubles(seed, each)
     for rule, system in (("state-id", "State"), ("district-id", "Local")):
-        await decisions.set_rule(store, first.district, rule, [system], first.actor)
+        await waiting.set_rule(store, first.district, rule, [system], first.actor)
     await first.says(*(Person(**asdict(one)) for one in made.first))
     await second.says(*(Person(**asdict(one)) for one in made.second))
     links = await denoted(store, first.district)
     before = dict(links)
     people = {links["sis", one.key]: one.key for one in made.first}
     found = {key: people[person] for (system, key), person in links.items() if system == "vendor" and person in people}
-    cases, _ = await decisions.propose(store, first.district)
+    cases, _ = await waiting.propose(store, first.district)
     assert await denoted(store, first.district) == before, "proposing links nobody"
     best = {}
     for case in cases:

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import decisions, planning
-from gateway.decisions import Case
+from gateway import decisions, planning, waiting
 from gateway.errors import ConfigError, Refused
 from gateway.store import cases, history
 from gateway.store import plans as stored
 from gateway.store.database import Store
 from gateway.store.decisions import listed as decided
 from gateway.store.registers import Actor
+from gateway.waiting import Case
 from tests.identity.rosters import ADA, BEN, CLEO, FILLERS, System, again, attending, denoted, published, waits
 
 
 async def the_case(store: Store, district: int) -> Case:
-    [found], _ = await decisions.queue(store, district)
+    [found], _ = await waiting.queue(store, district)
     return found
 
 
@@ -38,7 +38,7 @@ async def test_whoever_waits_is_listed_with_whom_they_resemble_and_how(
     reused = again(CLEO, given="Dario", family="Ironleaf", birth="2010-05-05", number=CLEO.number)
     stranger = again(CLEO, key="v-else", given="Ivo", family="Jadewright", birth="2011-01-01", number="4711")
     await vendor.says(ADA_THERE, swapped, reused, stranger)
-    found, causes = await decisions.queue(store, district)
+    found, causes = await waiting.queue(store, district)
     ids = await denoted(store, district)
     told = {
         one.key[1]: [(c.person, c.resemblance.strength, c.resemblance.how) for c in one.candidates] for one in found
@@ -69,12 +69,12 @@ async def test_what_is_shown_is_masked_until_somebody_gives_a_reason(
     await sis.says(ADA, BEN, *FILLERS)
     await vendor.says(ADA_THERE)
     case = await the_case(store, district)
-    shown = str(await decisions.side_by_side(store, district, case.id, actor))
+    shown = str(await waiting.side_by_side(store, district, case.id, actor))
     for secret in ("Larksmith", "Ada", "2014-03-01", "0001", "v-ada", "k-ada"):
         assert secret not in shown
     with pytest.raises(Refused, match="reason"):
-        await decisions.side_by_side(store, district, case.id, actor, reveal=True)
-    shown = str(await decisions.side_by_side(store, district, case.id, actor, reveal=True, because="Two Adas?"))
+        await waiting.side_by_side(store, district, case.id, actor, reveal=True)
+    shown = str(await waiting.side_by_side(store, district, case.id, actor, reveal=True, because="Two Adas?"))
     assert "Larksmith" in shown and "2014-03-01" in shown
     assert await acts(store, district) == [("identity-reveal", case.id, "Two Adas?")]
 
@@ -91,7 +91,7 @@ async def test_a_confirmed_key_stays_whatever_is_pulled_and_undone_it_waits_agai
     done = await decide(decisions.confirm, case.id, ids["sis", "k-ada"])
     assert (await denoted(store, district))["vendor", "v-ada"] == ids["sis", "k-ada"]
     assert done.published == {"person": {"changed": 1}}, "the vendor's number is known too"
-    assert await decisions.queue(store, district) == ([], {})
+    assert await waiting.queue(store, district) == ([], {})
 
     await vendor.says(again(ADA_THERE, key="v-ada", number=BEN.number), again(BEN, number=""))
     await vendor.says(again(ADA_THERE, key="v-ada", number="8"), again(BEN), again(ADA, key="v-ada2"))
@@ -185,7 +185,7 @@ async def test_it_is_the_same_child_whose_data_was_put_right(
     assert (await published(store, district))[ada]["given_name"] == "Ada", "the next pull brings the rest"
     await sis.says(NOW_CLEO, BEN, *FILLERS, enrolled=["k-ada", "k-ben"])
     assert (await published(store, district))[ada]["given_name"] == "Cleo"
-    assert await decisions.queue(store, district) == ([], {})
+    assert await waiting.queue(store, district) == ([], {})
     with pytest.raises(Refused, match="taken over"):
         await decide(decisions.undo, done.decision)
     await sis.says(again(BEN, key=ADA.key, number="0009"), BEN, *FILLERS, enrolled=["k-ada", "k-ben"])

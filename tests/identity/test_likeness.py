@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway import decisions
+from gateway import decisions, waiting
 from gateway.errors import ConfigError
 from gateway.likeness import likenesses
 from gateway.store.database import Store
@@ -45,7 +45,7 @@ async def test_what_is_certain_to_a_hair_is_still_not_linked(
     await sis.says(ADA, BEN, *FILLERS)
     almost = again(ADA, number="1")
     await vendor.says(almost)
-    [case], compared = await decisions.propose(store, district)
+    [case], compared = await waiting.propose(store, district)
     assert compared == 1 and case.candidates[0].score is not None and case.candidates[0].score > 0.9999
     assert case.candidates[0].weights["names"] > 0
     for say in (almost, again(almost, key="v-ada", phone="555-0142")):
@@ -60,7 +60,7 @@ def test_nothing_that_writes_links_knows_a_likelihood() -> None:
     assert {"gateway.store.changes", "gateway.store.decisions"} <= set(writing)
     assert [name for name, text in writing.items() if "identity_proposal" in text or "score" in text] == []
     asking = {module.name for module in modules() if "gateway.likeness" in module.imports()}
-    assert asking == {"gateway.decisions"}
+    assert asking == {"gateway.waiting"}
 
 
 def _statements(tree: ast.AST) -> list[str]:
@@ -77,12 +77,12 @@ async def test_a_proposal_is_shown_in_the_queue_and_keeps_a_plan_from_being_fina
     await sis.says(ADA, BEN, *FILLERS)
     await vendor.says(TYPED)
     ada = (await denoted(store, district))["sis", "k-ada"]
-    assert not (await decisions.queue(store, district))[0][0].candidates, "no rule finds it"
-    await decisions.propose(store, district)
-    [case], _ = await decisions.queue(store, district)
+    assert not (await waiting.queue(store, district))[0][0].candidates, "no rule finds it"
+    await waiting.propose(store, district)
+    [case], _ = await waiting.queue(store, district)
     assert [one.person for one in case.candidates] == [ada]
     await decide(decisions.refuse, case.id, ada)
-    assert await decisions.propose(store, district) == ([], 0), "what was refused is not proposed again"
+    assert await waiting.propose(store, district) == ([], 0), "what was refused is not proposed again"
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
