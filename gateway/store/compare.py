@@ -46,11 +46,12 @@ async def compare(c: AsyncConnection, attempt: Attempt, today: date) -> list[Col
         values,
     )
     await c.execute(text("ANALYZE latest"))
-    # A hash is <mapping>:<record>. Where only the first part differs, the source did not change anything.
+    # A hash is <mapping>:<record>. Where only the first part differs, the source did not change anything; of a hash
+    # that the first version made (it has one part) nobody can tell, and after an upgrade not all of it is a change.
     await c.execute(
         text(
             "INSERT INTO changed SELECT l.collection, l.key, CASE WHEN r.key IS NULL THEN 'added' ELSE 'changed' END, "
-            "  split_part(r.hash, ':', 2) IS NOT DISTINCT FROM split_part(l.hash, ':', 2), l.page, l.place "
+            "  coalesce(split_part(r.hash, ':', 2) IN ('', split_part(l.hash, ':', 2)), false), l.page, l.place "
             "FROM latest l LEFT JOIN record r ON r.connection_id = :connection "
             "  AND r.collection = l.collection AND r.key = l.key "
             "WHERE l.op = 'put' AND r.hash IS DISTINCT FROM l.hash "
