@@ -38,12 +38,16 @@ class Folded:
 
 def in_order(claims: Sequence[Stated], precedence: Sequence[int]) -> list[Stated]:
     """Sort claims: the connection's place in `precedence`, then rank, then the record, so that it is stable."""
+    if len(claims) == 1:
+        return list(claims)
     place = {connection: n for n, connection in enumerate(precedence)}
     return sorted(claims, key=lambda c: (place[c.connection], c.joined, c.rank, c.collection, c.record_key))
 
 
 def fold(kind: Kind, claims: Sequence[Stated], survivors: Survivors = NOBODY) -> Folded:
     """Merge claims that are in order of precedence. Fields nobody states are absent."""
+    if len(claims) == 1:
+        return Folded(_alone(kind, claims[0].values))
     folded = Folded({})
     for name, merge in kind.merge.items():
         stated = speakers_of(name, claims, survivors)
@@ -60,6 +64,15 @@ def fold(kind: Kind, claims: Sequence[Stated], survivors: Survivors = NOBODY) ->
             speakers = stated if merge == "union" else _same_connection(stated)
             folded.doc[name] = _distinct(value for claim in speakers for value in claim.values[name])
     return folded
+
+
+def _alone(kind: Kind, values: Doc) -> Doc:
+    """What one claim alone says, as most do: there is nothing to choose."""
+    return {
+        name: values[name] if merge == "one" else _distinct(values[name])
+        for name, merge in kind.merge.items()
+        if name in values
+    }
 
 
 def speakers_of(name: str, claims: Sequence[Stated], survivors: Survivors = NOBODY) -> list[Stated]:

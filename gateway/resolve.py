@@ -354,8 +354,8 @@ async def _publish_chunk(
     differences: list[tuple[int, str, str]] = []
     loose: set[tuple[int, str]] = set()
     for entity, members in grouped.items():
-        doc, word, waits, differing = _entity(kind, members, sources)
-        if not _anchored(kind, [claim for _, claim, _ in members], sources):
+        anchored, doc, word, waits, differing = _entity(kind, members, sources)
+        if not anchored:
             # Nobody who may publish it speaks of it any more: whoever else does is to be recognised anew.
             loose.update((row.connection, row.key) for row, claim, _ in members if claim.anchor)
         rows.append((entity, msgspec.json.encode(doc).decode() if doc is not None else None, word))
@@ -373,15 +373,16 @@ async def _publish_chunk(
 
 def _entity(
     kind: Kind, members: Sequence[tuple[ClaimRow, Stated, list[Waiting]]], sources: Sources
-) -> tuple[dict[str, Any] | None, str | None, list[Waiting], set[tuple[int, str]]]:
-    """Fold one entity: (doc or None, match word, what waits, differences)."""
+) -> tuple[bool, dict[str, Any] | None, str | None, list[Waiting], set[tuple[int, str]]]:
+    """Fold one entity: (whether a connection that may publish it has its own record, doc or None, match word, what
+    waits, differences)."""
     claims = [claim for _, claim, _ in members]
     owner, ordered = by_precedence(kind, claims, sources)
     folded = fold(kind, ordered, sources.survivors.get(kind.name, NOBODY))
     speaks = owner if any(claim.connection == owner for claim in claims) else None
     waits = [w for row, _, ws in members for w in ws if speaks is None or row.connection == speaks]
-    if not _anchored(kind, claims, sources):
-        return None, None, [], set()
+    if not any(claim.anchor and owner in (None, claim.connection) for claim in claims):
+        return False, None, None, [], set()
     absent = [name for name in kind.required if name not in folded.doc]
     if absent:
         row = members[0][0]
@@ -391,31 +392,26 @@ def _entity(
             for name in absent
             if name not in listed
         ]
-        return None, None, waits, set()
+        return True, None, None, waits, set()
     if kind.name == "person":
         folded.doc["population"] = population(folded.doc)
-    return folded.doc, _published_word(kind, ordered, folded.doc, sources), waits, folded.differences
+    return True, folded.doc, _published_word(kind, ordered, folded.doc, sources), waits, folded.differences
 
 
 def by_precedence(kind: Kind, claims: Sequence[Stated], sources: Sources) -> tuple[int | None, list[Stated]]:
     """The connection that may publish this entity, if only one may, and the claims in the order their word counts."""
-    collection = collection_of(kind, fold(kind, in_order(claims, sources.order)).doc)
+    collection = kind.system_of_record
+    if kind.name == "person":
+        collection = population(fold(kind, in_order(claims, sources.order)).doc)
     owner = sources.owners.get(collection or "")
     return owner, in_order(claims, precedence(owner, sources.order))
-
-
-def _anchored(kind: Kind, claims: Sequence[Stated], sources: Sources) -> bool:
-    """Whether a connection that may publish this entity has the entity's own record."""
-    collection = collection_of(kind, fold(kind, in_order(claims, sources.order)).doc)
-    owner = sources.owners.get(collection or "")
-    return any(claim.anchor and owner in (None, claim.connection) for claim in claims)
 
 
 def _published_word(kind: Kind, ordered: Sequence[Stated], doc: dict[str, Any], sources: Sources) -> str | None:
     """The match word as the leading connection itself states it: others' identifiers must not leak into it."""
     leading = ordered[0]
     first = [one for one in ordered if (one.connection, one.joined) == (leading.connection, leading.joined)]
-    own = fold(kind, first).doc
+    own = fold(kind, first).doc if len(first) < len(ordered) else doc
     if kind.name == "person":
         own["population"] = doc["population"]
     return match_word(kind, own, sources.identifiers[leading.connection])

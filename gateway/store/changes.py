@@ -5,11 +5,11 @@ resolve again; `whole` are those that gateway.store.wholes has published), orpha
 (entities to fold), moved (what was published so far).
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -53,6 +53,10 @@ class Waiting:
     field: str = ""
     target_kind: str = ""
     target_key: str = ""
+
+
+def _json(rows: Any) -> str:
+    return msgspec.json.encode(rows).decode()
 
 
 async def lock_district(c: AsyncConnection, district: int) -> None:
@@ -202,11 +206,11 @@ async def claims_of_keys(c: AsyncConnection, kind: str, keys: Sequence[tuple[int
     rows = await c.execute(
         text(
             "SELECT NULL AS entity, c.connection_id, c.key, c.collection, c.record_key, c.rank, c.anchor, c.stated, "
-            "  c.run_id, false FROM unnest(CAST(:connections AS int[]), CAST(:keys AS text[])) u(connection_id, key) "
-            "JOIN claim c ON c.connection_id = u.connection_id AND c.kind = :kind AND c.key = u.key "
+            "  c.run_id, false FROM json_array_elements(CAST(:keys AS json)) u "
+            "JOIN claim c ON c.connection_id = CAST(u->>0 AS int) AND c.kind = :kind AND c.key = u->>1 "
             "WHERE c.same_as IS NULL"
         ),
-        {"kind": kind, "connections": [k[0] for k in keys], "keys": [k[1] for k in keys]},
+        {"kind": kind, "keys": _json(keys)},
     )
     return [ClaimRow(*row) for row in rows]
 
@@ -221,7 +225,7 @@ async def add_links(
             "SELECT :district, CAST(j->>0 AS int), :kind, j->>1, CAST(j->>2 AS uuid), j->>3, :run, :run "
             "FROM json_array_elements(CAST(:links AS json)) j ON CONFLICT DO NOTHING"
         ),
-        {"district": attempt.district, "kind": kind, "run": attempt.run, "links": json.dumps(list(links))},
+        {"district": attempt.district, "kind": kind, "run": attempt.run, "links": _json(list(links))},
     )
 
 
@@ -276,7 +280,7 @@ async def add_words(c: AsyncConnection, words: Sequence[Word]) -> None:
             "  ARRAY(SELECT CAST(v AS bigint) FROM json_array_elements_text(j->9) v) "
             "FROM json_array_elements(CAST(:rows AS json)) j"
         ),
-        {"rows": json.dumps([_word_row(w) for w in words])},
+        {"rows": _json([_word_row(w) for w in words])},
     )
 
 
@@ -426,24 +430,17 @@ async def lookup(
     c: AsyncConnection, kind: str, references: set[tuple[int, str, str]]
 ) -> dict[tuple[int, str, str], str]:
     """(connection, kind, key) -> entity id, of those that denote a published entity (or one of `kind` itself)."""
-    wanted = sorted(references)
     rows = await c.execute(
         text(
             "SELECT l.connection_id, l.kind, l.key, CAST(l.entity_id AS text) "
-            "FROM unnest(CAST(:connections AS int[]), CAST(:kinds AS text[]), CAST(:keys AS text[])) "
-            "  u(connection_id, kind, key) "
-            "JOIN link l ON l.connection_id = u.connection_id AND l.kind = u.kind AND l.key = u.key "
+            "FROM json_array_elements(CAST(:wanted AS json)) u "
+            "JOIN link l ON l.connection_id = CAST(u->>0 AS int) AND l.kind = u->>1 AND l.key = u->>2 "
             "WHERE EXISTS (SELECT FROM entity e WHERE e.district_id = l.district_id AND e.kind = l.kind "
             "    AND e.id = l.entity_id) "
             "  OR (l.kind = :kind AND EXISTS (SELECT FROM claim c WHERE c.connection_id = l.connection_id "
             "    AND c.kind = l.kind AND c.key = l.key AND c.anchor))"
         ),
-        {
-            "kind": kind,
-            "connections": [r[0] for r in wanted],
-            "kinds": [r[1] for r in wanted],
-            "keys": [r[2] for r in wanted],
-        },
+        {"kind": kind, "wanted": _json(sorted(references))},
     )
     return {(r[0], r[1], r[2]): r[3] for r in rows}
 
@@ -497,7 +494,7 @@ async def put_entities(
             "district": attempt.district,
             "kind": kind,
             "publication": publication,
-            "rows": json.dumps(rows),
+            "rows": _json(rows),
         },
     )
 
@@ -546,7 +543,7 @@ async def add_waiting(c: AsyncConnection, attempt: Attempt, kind: str, waiting: 
                 "district": attempt.district,
                 "kind": kind,
                 "run": attempt.run,
-                "rows": json.dumps(
+                "rows": _json(
                     [(w.connection, w.key, w.field, w.code, w.target_kind, w.target_key, w.reason) for w in waiting]
                 ),
             },
@@ -563,7 +560,7 @@ async def add_differences(
                 "INSERT INTO difference SELECT :district, CAST(j->>0 AS int), :kind, CAST(j->>1 AS uuid), j->>2 "
                 "FROM json_array_elements(CAST(:rows AS json)) j"
             ),
-            {"district": attempt.district, "kind": kind, "rows": json.dumps(rows)},
+            {"district": attempt.district, "kind": kind, "rows": _json(rows)},
         )
 
 

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Any
 
+import msgspec
 import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.types.json import set_json_loads
 from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -21,6 +23,8 @@ from gateway.store.embedded import Embedded
 from gateway.store.marks import Marks
 from gateway.store.purge_file import PurgeFile
 from gateway.store.secrets import Secrets
+
+set_json_loads(msgspec.json.decode)  # twice as fast as the standard library's, and claims are JSON
 
 DatabaseError = DBAPIError
 Transaction = AsyncConnection

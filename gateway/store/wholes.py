@@ -18,11 +18,7 @@ from gateway.store.runs import Attempt
 
 def may_be_whole(kind: Kind) -> bool:
     """Whether an entity of this kind can be what one claim says, with ids in place of keys."""
-    return kind.name != "person" and all(rule == "one" for rule in kind.merge.values()) and not _lists(kind)
-
-
-def _lists(kind: Kind) -> bool:
-    return any(reference.many for reference in kind.references)
+    return all(rule == "one" for rule in kind.merge.values()) and not any(one.part for one in kind.references)
 
 
 async def publish(
@@ -54,10 +50,9 @@ async def publish(
 
 
 def _statements(kind: Kind) -> list[str]:
-    elsewhere = [(n, one) for n, one in enumerate(kind.references) if one.kind != kind.name]
     return [
         "UPDATE touched SET whole = false WHERE kind = :kind AND NOT done AND whole",
-        _candidates(kind, elsewhere),
+        _candidates(kind),
         "ANALYZE whole",
         "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
         "SELECT :district, connection_id, :kind, key, entity_id, 'first', :run, :run FROM whole WHERE fresh",
@@ -70,35 +65,34 @@ def _statements(kind: Kind) -> list[str]:
     ]
 
 
-def _candidates(kind: Kind, elsewhere: list[tuple[int, Reference]]) -> str:
-    """Keys with one claim, their own, all of whose references denote something published."""
+def _candidates(kind: Kind) -> str:
+    """Keys with one claim, their own, whose references to other kinds all denote something published."""
+    others = [(n, one) for n, one in enumerate(kind.references) if one.kind != kind.name and not one.many]
+    lists = [one for one in kind.references if one.many]
     joins = "".join(
-        f" LEFT JOIN link r{n} ON r{n}.key = s.stated->>'{one.field}' AND r{n}.kind = '{one.kind}' "
-        f"AND r{n}.connection_id = t.connection_id "
-        f"LEFT JOIN entity e{n} ON e{n}.id = r{n}.entity_id AND e{n}.kind = r{n}.kind"
-        for n, one in elsewhere
+        f"LEFT JOIN link r{n} ON r{n}.key = s.stated->>'{one.field}' AND r{n}.kind = '{one.kind}' "
+        f"  AND r{n}.connection_id = t.connection_id "
+        f"LEFT JOIN entity e{n} ON e{n}.id = r{n}.entity_id AND e{n}.kind = r{n}.kind "
+        for n, one in others
     )
     conditions = chain(
         (f"s.stated->'{name}' IS NOT NULL" for name in kind.required),
-        (f"(s.stated->'{one.field}' IS NULL OR e{n}.id IS NOT NULL)" for n, one in elsewhere),
-        (
-            f"(s.stated->>'{one.field}' = ANY(:not_denoting)) IS NOT TRUE"
-            for _, one in elsewhere
-            if one.kind == "person"
-        ),
+        (f"(s.stated->'{one.field}' IS NULL OR e{n}.id IS NOT NULL)" for n, one in others),
+        (f"(s.stated->'{one.field}' IS NULL OR {_all_denote(one)})" for one in lists),
+        (f"(s.stated->>'{one.field}' = ANY(:not_denoting)) IS NOT TRUE" for _, one in others if one.kind == "person"),
     )
     word = _word(kind)
     return (
         "CREATE TEMP TABLE whole ON COMMIT DROP AS "
         "SELECT t.connection_id, t.key, s.stated, l.entity_id IS NULL AS fresh, "
         f"  coalesce(l.entity_id, {_FIRST_SIGHT}) AS entity_id, {word} AS match"
-        + "".join(f", e{n}.id AS ref_{n}" for n, _ in elsewhere)
+        + "".join(f", e{n}.id AS ref_{n}" for n, _ in others)
         + " FROM touched t CROSS JOIN LATERAL ("
         "  SELECT (array_agg(c.stated))[1] AS stated FROM claim c "
         "  WHERE c.key = t.key AND c.kind = :kind AND c.connection_id = t.connection_id "
         "  HAVING count(*) = 1 AND bool_and(c.anchor AND c.same_as IS NULL)) s "
-        "LEFT JOIN link l ON l.key = t.key AND l.kind = :kind AND l.connection_id = t.connection_id"
-        f"{joins} "
+        "LEFT JOIN link l ON l.key = t.key AND l.kind = :kind AND l.connection_id = t.connection_id "
+        f"{joins}"
         "WHERE t.kind = :kind AND NOT t.done "
         "AND t.connection_id = coalesce(CAST(:owner AS int), t.connection_id) AND "
         + " AND ".join(conditions)
@@ -110,31 +104,48 @@ def _candidates(kind: Kind, elsewhere: list[tuple[int, Reference]]) -> str:
     )
 
 
+def _all_denote(reference: Reference) -> str:
+    return (
+        f"(json_array_length(s.stated->'{reference.field}') > 0 AND NOT EXISTS ("
+        f"  SELECT FROM json_array_elements_text(s.stated->'{reference.field}') AS v(key) WHERE NOT EXISTS ("
+        "    SELECT FROM link r JOIN entity e ON e.id = r.entity_id AND e.kind = r.kind "
+        f"    WHERE r.key = v.key AND r.kind = '{reference.kind}' AND r.connection_id = t.connection_id)))"
+    )
+
+
 def _docs(kind: Kind) -> str:
     """What is published of each: the claim's own text, in its own order, with ids where keys stood.
 
     A reference to the same kind denotes what is published, or what is being published just now.
     """
-    within = [(n, one) for n, one in enumerate(kind.references) if one.kind == kind.name]
+    own = [(n, one) for n, one in enumerate(kind.references) if one.kind == kind.name]
     joins = "".join(
         f" LEFT JOIN link r{n} ON r{n}.key = w.stated->>'{one.field}' AND r{n}.kind = :kind "
         f"AND r{n}.connection_id = w.connection_id AND (EXISTS (SELECT FROM entity e WHERE e.id = r{n}.entity_id "
         f"  AND e.kind = :kind) OR EXISTS (SELECT FROM claim c WHERE c.key = r{n}.key AND c.kind = :kind "
         f"  AND c.connection_id = r{n}.connection_id AND c.anchor))"
-        for n, one in within
+        for n, one in own
     )
-    ids = {
-        one.field: f"r{n}.entity_id" if one.kind == kind.name else f"w.ref_{n}" for n, one in enumerate(kind.references)
-    }
-    replaced = " ".join(f"WHEN '{field}' THEN '\"' || {id} || '\"'" for field, id in ids.items())
-    value = f"CASE m.key {replaced} ELSE CAST(m.value AS text) END" if ids else "CAST(m.value AS text)"
-    resolved = " AND ".join(f"(w.stated->'{one.field}' IS NULL OR r{n}.key IS NOT NULL)" for n, one in within)
+    written = "".join(f"WHEN '{one.field}' THEN {_written(n, one, kind)} " for n, one in enumerate(kind.references))
+    value = f"CASE m.key {written}ELSE CAST(m.value AS text) END" if written else "CAST(m.value AS text)"
+    resolved = [f"(w.stated->'{one.field}' IS NULL OR r{n}.key IS NOT NULL)" for n, one in own]
     return (
         "CREATE TEMP TABLE said ON COMMIT DROP AS "
         "SELECT w.connection_id, w.key, w.entity_id, w.match, ("
         f"  SELECT '{{' || string_agg('\"' || m.key || '\":' || {value}, ',' ORDER BY m.n) || '}}' "
         "  FROM json_each(w.stated) WITH ORDINALITY AS m(key, value, n)) AS doc "
-        f"FROM whole w{joins} WHERE {resolved or 'true'}"
+        f"FROM whole w{joins} WHERE {' AND '.join(resolved) or 'true'}"
+    )
+
+
+def _written(n: int, reference: Reference, kind: Kind) -> str:
+    """A reference as JSON text: the id, or the list of ids, that its keys denote."""
+    if not reference.many:
+        return f"'\"' || {f'r{n}.entity_id' if reference.kind == kind.name else f'w.ref_{n}'} || '\"'"
+    return (
+        "(SELECT '[' || string_agg('\"' || r.entity_id || '\"', ',' ORDER BY v.n) || ']' "
+        f"FROM json_array_elements_text(w.stated->'{reference.field}') WITH ORDINALITY AS v(key, n) "
+        f"JOIN link r ON r.key = v.key AND r.kind = '{reference.kind}' AND r.connection_id = w.connection_id)"
     )
 
 

@@ -65,7 +65,7 @@ def test_both_ways_lead_to_the_same(installation: Home, folded: Counter[str], mo
             assert at_once == one_by_one, f"night {night}"
     one_by_one = seen["one by one", "oneroster"]
     assert one_by_one["enrollment"] == len(DISTRICT.enrollments) and one_by_one["assessment_result"] > 100
-    assert {kind for kind, n in seen["at once", "oneroster"].items() if n} == {"class", "person"}
+    assert {kind for kind, n in seen["at once", "oneroster"].items() if n} == {"person"}
 
 
 wholes_alone = wholes.may_be_whole
@@ -92,5 +92,5 @@ def test_ids_are_those_that_a_key_gets_on_first_sight(office: Office) -> None:
     assert [one for one in links if entity_id(key, *one[:3]) != one[3]] == []
 
 
-def test_people_and_what_meets_in_several_sessions_are_always_folded() -> None:
-    assert [kind.name for kind in KINDS.values() if not wholes.may_be_whole(kind)] == ["class", "person"]
+def test_only_people_are_always_folded() -> None:
+    assert [kind.name for kind in KINDS.values() if not wholes.may_be_whole(kind)] == ["person"]
