@@ -1,7 +1,7 @@
 """From a change set to published entities, as set-based SQL inside one transaction of one run.
 
 The working tables are temporary: changed (records that differ, see gateway.store.compare), touched (claim keys to
-resolve again; `whole` are those that gateway.store.wholes has published), orphan (entities that lost a key), batch
+resolve again), said (of these, what gateway.store.wholes has published), orphan (entities that lost a key), batch
 (entities to fold), moved (what was published so far).
 """
 
@@ -91,8 +91,9 @@ async def apply_records(c: AsyncConnection, attempt: Attempt, *, everything: boo
 
 _WORKING_TABLES = (
     'CREATE TEMP TABLE touched (connection_id int, kind text COLLATE "C", key text COLLATE "C", '
-    "done boolean NOT NULL DEFAULT false, whole boolean NOT NULL DEFAULT false, "
-    "PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP",
+    "done boolean NOT NULL DEFAULT false, PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP",
+    'CREATE TEMP TABLE said (kind text COLLATE "C", connection_id int, key text COLLATE "C", entity_id uuid, '
+    "match text, doc text) ON COMMIT DROP",
     'CREATE TEMP TABLE orphan (kind text COLLATE "C", entity_id uuid, PRIMARY KEY (kind, entity_id)) ON COMMIT DROP',
     "CREATE TEMP TABLE batch (n bigint PRIMARY KEY, entity_id uuid) ON COMMIT DROP",
     'CREATE TEMP TABLE word (connection_id int, key text COLLATE "C", word text COLLATE "C", first uuid, '
@@ -396,7 +397,8 @@ async def fill_batch(c: AsyncConnection, kind: str) -> int:
         text(
             "INSERT INTO batch SELECT row_number() OVER (ORDER BY entity_id), entity_id FROM ("
             "  SELECT DISTINCT l.entity_id FROM touched t JOIN link l ON l.connection_id = t.connection_id "
-            "  AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done AND NOT t.whole "
+            "  AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done "
+            "  AND (t.connection_id, t.key) NOT IN (SELECT connection_id, key FROM said WHERE kind = :kind) "
             "  UNION SELECT entity_id FROM orphan WHERE kind = :kind) e"
         ),
         {"kind": kind},

@@ -120,28 +120,7 @@ async def _mark_ended(c: AsyncConnection, attempt: Attempt, today: date) -> None
 
 async def _counts(c: AsyncConnection, values: dict[str, Any]) -> list[CollectionCount]:
     await c.execute(text(WHOLE_SETS))
-    rows = await c.execute(
-        text(
-            "SELECT p.collection, p.received, p.total, p.absent, p.unkeyed, p.purged, "
-            "  (SELECT count(*) FROM latest l WHERE l.collection = p.collection) AS distinct_keys, "
-            "  (SELECT count(*) FROM staged s WHERE s.run_id = :run AND s.collection = p.collection) AS staged, "
-            "  (SELECT count(*) FROM staged s WHERE s.run_id = :run AND s.collection = p.collection "
-            "     AND s.op = 'put') AS mapped, "
-            "  (SELECT count(*) FROM latest l WHERE l.collection = p.collection AND l.op = 'gone') AS inactive, "
-            "  (SELECT count(*) FROM reject j WHERE j.run_id = :run AND j.collection = p.collection) AS rejected, "
-            "  (SELECT coalesce(max(u.n), 0) FROM (SELECT sum(CAST(j->>2 AS int)) AS n FROM run_page q, "
-            "     json_array_elements(q.unmapped) j WHERE q.run_id = :run AND q.collection = p.collection "
-            "     GROUP BY j->>0) u) AS unmapped, "
-            f"  {_OPS}, "
-            "  (SELECT count(*) FROM record r WHERE r.connection_id = :connection "
-            "     AND r.collection = p.collection) AS known "
-            "FROM (SELECT collection, min(id) AS first, sum(rows) AS received, max(total) AS total, "
-            "        max(absent) AS absent, sum(unkeyed) AS unkeyed, sum(purged) AS purged "
-            "      FROM run_page WHERE run_id = :run "
-            "      GROUP BY collection) p ORDER BY p.first"
-        ),
-        values,
-    )
+    rows = await c.execute(text(_COUNTS), values)
     return [
         CollectionCount(
             collection=r.collection,
@@ -169,15 +148,41 @@ async def _counts(c: AsyncConnection, values: dict[str, Any]) -> list[Collection
     ]
 
 
-_OPS = ", ".join(
-    f"(SELECT count(*) FROM changed x WHERE x.collection = p.collection AND {condition}) AS {name}"
-    for name, condition in {
-        "added": "op = 'added'",
-        "changed": "op = 'changed' AND NOT remapped",
-        "remapped": "op = 'changed' AND remapped",
-        "gone": "op = 'gone'",
-        "ended": "op = 'gone' AND ended",
-    }.items()
+_OPS = (
+    "SELECT collection, count(*) FILTER (WHERE op = 'added') AS added, "
+    "  count(*) FILTER (WHERE op = 'changed' AND NOT remapped) AS changed, "
+    "  count(*) FILTER (WHERE op = 'changed' AND remapped) AS remapped, "
+    "  count(*) FILTER (WHERE op = 'gone') AS gone, count(*) FILTER (WHERE op = 'gone' AND ended) AS ended "
+    "FROM changed GROUP BY collection"
+)
+_KNOWN = "SELECT collection, count(*) AS known FROM record WHERE connection_id = :connection GROUP BY collection"
+_PARTS = {
+    "l": "SELECT collection, count(*) AS distinct_keys, count(*) FILTER (WHERE op = 'gone') AS inactive FROM latest "
+    "GROUP BY collection",
+    "s": "SELECT collection, count(*) AS staged, count(*) FILTER (WHERE op = 'put') AS mapped FROM staged "
+    "WHERE run_id = :run GROUP BY collection",
+    "j": "SELECT collection, count(*) AS rejected FROM reject WHERE run_id = :run GROUP BY collection",
+    "u": "SELECT collection, max(n) AS unmapped FROM ("
+    "  SELECT q.collection, sum(CAST(m->>2 AS int)) AS n FROM run_page q, json_array_elements(q.unmapped) m "
+    "  WHERE q.run_id = :run GROUP BY q.collection, m->>0) t GROUP BY collection",
+    "x": _OPS,
+    "k": _KNOWN,
+}
+# Each table is read once, however many collections there are.
+_COUNTS = (
+    "SELECT p.*, "
+    + ", ".join(
+        f"coalesce({name}, 0) AS {name}"
+        for name in (
+            *("distinct_keys", "inactive", "staged", "mapped", "rejected", "unmapped"),
+            *("added", "changed", "remapped", "gone", "ended", "known"),
+        )
+    )
+    + " FROM (SELECT collection, min(id) AS first, sum(rows) AS received, max(total) AS total, "
+    "  max(absent) AS absent, sum(unkeyed) AS unkeyed, sum(purged) AS purged "
+    "  FROM run_page WHERE run_id = :run GROUP BY collection) p "
+    + " ".join(f"LEFT JOIN ({part}) {name} USING (collection)" for name, part in _PARTS.items())
+    + " ORDER BY p.first"
 )
 
 
@@ -217,9 +222,8 @@ async def _restoring(c: AsyncConnection, attempt: Attempt) -> list[CollectionCou
     await c.execute(text("ANALYZE changed"))
     rows = await c.execute(
         text(
-            f"SELECT p.collection, {_OPS}, (SELECT count(*) FROM record r WHERE r.connection_id = :connection "
-            "  AND r.collection = p.collection) AS known "
-            "FROM (SELECT DISTINCT collection FROM changed) p ORDER BY 1"
+            f"SELECT x.*, coalesce(known, 0) AS known FROM ({_OPS}) x LEFT JOIN ({_KNOWN}) k USING (collection) "
+            "ORDER BY collection"
         ),
         values,
     )

@@ -34,7 +34,7 @@ async def publish(
     """Publish those touched keys of a kind that a single record speaks of and that a single key denotes.
 
     `owner`: the connection that alone may publish, if one may; `not_denoting`: source keys of people that are not to
-    be followed now. Marks in `touched` what it has done.
+    be followed now. What it has published stays in `said`, which a later call for the same kind empties.
     """
     values = {
         "district": attempt.district,
@@ -51,17 +51,16 @@ async def publish(
 
 def _statements(kind: Kind) -> list[str]:
     return [
-        "UPDATE touched SET whole = false WHERE kind = :kind AND NOT done AND whole",
+        "TRUNCATE said",
         _candidates(kind),
         "ANALYZE whole",
         "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
         "SELECT :district, connection_id, :kind, key, entity_id, 'first', :run, :run FROM whole WHERE fresh",
         "SELECT planbridge_grown((SELECT count(*) FROM whole WHERE fresh), 'link')",
         _docs(kind),
+        "ANALYZE said",
         publishing("SELECT entity_id AS id, doc, match FROM said"),
-        "UPDATE touched t SET whole = true FROM said s WHERE t.kind = :kind AND t.connection_id = s.connection_id "
-        "AND t.key = s.key",
-        "DROP TABLE whole, said",
+        "DROP TABLE whole",
     ]
 
 
@@ -69,12 +68,7 @@ def _candidates(kind: Kind) -> str:
     """Keys with one claim, their own, whose references to other kinds all denote something published."""
     others = [(n, one) for n, one in enumerate(kind.references) if one.kind != kind.name and not one.many]
     lists = [one for one in kind.references if one.many]
-    joins = "".join(
-        f"LEFT JOIN link r{n} ON r{n}.key = s.stated->>'{one.field}' AND r{n}.kind = '{one.kind}' "
-        f"  AND r{n}.connection_id = t.connection_id "
-        f"LEFT JOIN entity e{n} ON e{n}.id = r{n}.entity_id AND e{n}.kind = r{n}.kind "
-        for n, one in others
-    )
+    joins = "".join(f"LEFT JOIN LATERAL ({_denoted(one, _stated(one), 't')}) e{n} ON true " for n, one in others)
     conditions = chain(
         (f"s.stated->'{name}' IS NOT NULL" for name in kind.required),
         (f"(s.stated->'{one.field}' IS NULL OR e{n}.id IS NOT NULL)" for n, one in others),
@@ -91,25 +85,38 @@ def _candidates(kind: Kind) -> str:
         "  SELECT (array_agg(c.stated))[1] AS stated FROM claim c "
         "  WHERE c.key = t.key AND c.kind = :kind AND c.connection_id = t.connection_id "
         "  HAVING count(*) = 1 AND bool_and(c.anchor AND c.same_as IS NULL)) s "
-        "LEFT JOIN link l ON l.key = t.key AND l.kind = :kind AND l.connection_id = t.connection_id "
+        "LEFT JOIN LATERAL (SELECT l.entity_id, l.method FROM link l WHERE l.key = t.key AND l.kind = :kind "
+        "  AND l.connection_id = t.connection_id LIMIT 1) l ON true "
         f"{joins}"
         "WHERE t.kind = :kind AND NOT t.done "
         "AND t.connection_id = coalesce(CAST(:owner AS int), t.connection_id) AND "
         + " AND ".join(conditions)
         + " AND CASE WHEN l.entity_id IS NULL "
         # Somebody's entity that can be recognised by its word is not made a second time.
-        f"  THEN NOT EXISTS (SELECT FROM entity x WHERE x.match = {word} AND x.kind = :kind) "
-        "  ELSE l.method IN ('first', 'matched') AND NOT EXISTS (SELECT FROM link o WHERE o.entity_id = l.entity_id "
-        "    AND o.kind = :kind AND (o.key <> l.key OR o.connection_id <> l.connection_id)) END"
+        f"  THEN (SELECT true FROM entity x WHERE x.match = {word} AND x.kind = :kind LIMIT 1) IS NULL "
+        "  ELSE l.method IN ('first', 'matched') AND (SELECT true FROM link o WHERE o.entity_id = l.entity_id "
+        "    AND o.kind = :kind AND (o.key <> t.key OR o.connection_id <> t.connection_id) LIMIT 1) IS NULL END"
+    )
+
+
+def _stated(reference: Reference) -> str:
+    return f"s.stated->>'{reference.field}'"
+
+
+def _denoted(reference: Reference, key: str, of: str) -> str:
+    """The published entity that a key of the connection denotes. LIMIT keeps the planner from joining whole tables:
+    of what this transaction has written it knows no numbers."""
+    return (
+        "SELECT e.id FROM link r JOIN entity e ON e.id = r.entity_id AND e.kind = r.kind "
+        f"WHERE r.key = {key} AND r.kind = '{reference.kind}' AND r.connection_id = {of}.connection_id LIMIT 1"
     )
 
 
 def _all_denote(reference: Reference) -> str:
     return (
         f"(json_array_length(s.stated->'{reference.field}') > 0 AND NOT EXISTS ("
-        f"  SELECT FROM json_array_elements_text(s.stated->'{reference.field}') AS v(key) WHERE NOT EXISTS ("
-        "    SELECT FROM link r JOIN entity e ON e.id = r.entity_id AND e.kind = r.kind "
-        f"    WHERE r.key = v.key AND r.kind = '{reference.kind}' AND r.connection_id = t.connection_id)))"
+        f"  SELECT FROM json_array_elements_text(s.stated->'{reference.field}') AS v(key) "
+        f"  LEFT JOIN LATERAL ({_denoted(reference, 'v.key', 't')}) d ON true WHERE d.id IS NULL))"
     )
 
 
@@ -120,20 +127,20 @@ def _docs(kind: Kind) -> str:
     """
     own = [(n, one) for n, one in enumerate(kind.references) if one.kind == kind.name]
     joins = "".join(
-        f" LEFT JOIN link r{n} ON r{n}.key = w.stated->>'{one.field}' AND r{n}.kind = :kind "
-        f"AND r{n}.connection_id = w.connection_id AND (EXISTS (SELECT FROM entity e WHERE e.id = r{n}.entity_id "
-        f"  AND e.kind = :kind) OR EXISTS (SELECT FROM claim c WHERE c.key = r{n}.key AND c.kind = :kind "
-        f"  AND c.connection_id = r{n}.connection_id AND c.anchor))"
+        f" LEFT JOIN LATERAL (SELECT r.entity_id FROM link r WHERE r.key = w.stated->>'{one.field}' "
+        "AND r.kind = :kind AND r.connection_id = w.connection_id "
+        "AND (EXISTS (SELECT FROM entity e WHERE e.id = r.entity_id AND e.kind = :kind) "
+        "  OR EXISTS (SELECT FROM claim c WHERE c.key = r.key AND c.kind = :kind "
+        f"    AND c.connection_id = r.connection_id AND c.anchor)) LIMIT 1) r{n} ON true"
         for n, one in own
     )
     written = "".join(f"WHEN '{one.field}' THEN {_written(n, one, kind)} " for n, one in enumerate(kind.references))
     value = f"CASE m.key {written}ELSE CAST(m.value AS text) END" if written else "CAST(m.value AS text)"
-    resolved = [f"(w.stated->'{one.field}' IS NULL OR r{n}.key IS NOT NULL)" for n, one in own]
+    resolved = [f"(w.stated->'{one.field}' IS NULL OR r{n}.entity_id IS NOT NULL)" for n, one in own]
     return (
-        "CREATE TEMP TABLE said ON COMMIT DROP AS "
-        "SELECT w.connection_id, w.key, w.entity_id, w.match, ("
+        "INSERT INTO said SELECT :kind, w.connection_id, w.key, w.entity_id, w.match, ("
         f"  SELECT '{{' || string_agg('\"' || m.key || '\":' || {value}, ',' ORDER BY m.n) || '}}' "
-        "  FROM json_each(w.stated) WITH ORDINALITY AS m(key, value, n)) AS doc "
+        "  FROM json_each(w.stated) WITH ORDINALITY AS m(key, value, n)) "
         f"FROM whole w{joins} WHERE {' AND '.join(resolved) or 'true'}"
     )
 
@@ -143,9 +150,9 @@ def _written(n: int, reference: Reference, kind: Kind) -> str:
     if not reference.many:
         return f"'\"' || {f'r{n}.entity_id' if reference.kind == kind.name else f'w.ref_{n}'} || '\"'"
     return (
-        "(SELECT '[' || string_agg('\"' || r.entity_id || '\"', ',' ORDER BY v.n) || ']' "
-        f"FROM json_array_elements_text(w.stated->'{reference.field}') WITH ORDINALITY AS v(key, n) "
-        f"JOIN link r ON r.key = v.key AND r.kind = '{reference.kind}' AND r.connection_id = w.connection_id)"
+        "(SELECT '[' || string_agg('\"' || d.id || '\"', ',' ORDER BY v.n) || ']' "
+        f"FROM json_array_elements_text(w.stated->'{reference.field}') WITH ORDINALITY AS v(key, n), "
+        f"LATERAL ({_denoted(reference, 'v.key', 'w')}) d)"
     )
 
 
