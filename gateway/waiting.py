@@ -174,11 +174,16 @@ async def side_by_side(
 
 async def set_rule(store: Store, district: int, rule: str, systems: Sequence[str], actor: Actor) -> None:
     """Switch a rule on for these identifier systems, or off where there are none; the next run goes by it."""
-    if rule not in RULES:
-        raise ConfigError("rule-unknown", f"There is no rule {rule!r}.", f"Choose one of {', '.join(RULES)}.")
+    check_rule(rule)
     async with store.transaction(district) as c:
         await cases.set_rule(c, district, rule, systems)
         await registers.log_act(c, district, actor, "identity-rule", rule, {"systems": list(systems)})
+
+
+def check_rule(rule: str) -> None:
+    """ConfigError where there is no such rule."""
+    if rule not in RULES:
+        raise ConfigError("rule-unknown", f"There is no rule {rule!r}.", f"Choose one of {', '.join(RULES)}.")
 
 
 def reasoned(because: str) -> None:

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway import clock, codes, crosswalks, overrides, registry, schedules
+from gateway import clock, codes, crosswalks, overrides, registry, schedules, waiting
 from gateway.connector import Connector, validated
 from gateway.errors import ConfigError
 from gateway.guard import Guards
 from gateway.mapping import Match
 from gateway.overrides import Override
+from gateway.store import cases, deliveries, limits, registers
 from gateway.store import codes as stored_codes
-from gateway.store import deliveries, limits, registers
 from gateway.store import schedules as stored_schedules
 from gateway.store.codes import Line
 from gateway.store.database import Store
@@ -271,6 +271,28 @@ async def _set_precedence(scope: Scope, wanted: Any) -> None:
             await registers.set_survivors(scope.store, scope.district, kind, field, chosen, scope.actor)
 
 
+Rules = dict[str, list[str]]
+
+
+async def _identity_rules(scope: Scope) -> Any:
+    async with scope.store.transaction(scope.district) as c:
+        return await cases.rules_set(c) or None
+
+
+def _checked_identity_rules(scope: Scope, wanted: Rules) -> Any:
+    for rule in wanted:
+        waiting.check_rule(rule)
+    return {rule: wanted[rule] for rule in sorted(wanted) if wanted[rule]} or None
+
+
+async def _set_identity_rules(scope: Scope, wanted: Any) -> None:
+    before = await _identity_rules(scope) or {}
+    for rule in sorted({*before, *(wanted or {})}):
+        systems = (wanted or {}).get(rule, [])
+        if systems != before.get(rule, []):
+            await waiting.set_rule(scope.store, scope.district, rule, systems, scope.actor)
+
+
 class LineFile(Strict):
     word: str = ""
     match: Match = "exact"
@@ -356,5 +378,6 @@ DISTRICT = (
         "systems_of_record", Names, _systems_of_record, _checked_systems_of_record, _set_systems_of_record, partial=True
     ),
     Section("precedence", dict[str, list[str]], _precedence, _checked_precedence, _set_precedence),
+    Section("identity_rules", Rules, _identity_rules, _checked_identity_rules, _set_identity_rules),
     Section("crosswalks", CrosswalksFile, _crosswalks, _checked_crosswalks, _set_crosswalks),
 )

@@ -241,8 +241,11 @@ async def add_ruled(c: AsyncConnection, attempt: Attempt, links: Iterable[tuple[
     )
 
 
-_PUT_TRAITS = text(
-    """
+_AGED = "UPDATE person_number n SET former = true FROM next WHERE n.entity_id = next.id AND NOT n.former"
+_TAKEN_BACK = (
+    "DELETE FROM person_number n USING next WHERE n.entity_id = next.id AND next.numbers IS NOT NULL AND NOT n.former"
+)
+_PUT_TRAITS = """
     WITH next AS MATERIALIZED (
         SELECT CAST(j->>0 AS uuid) AS id, CAST(j->>1 AS bigint) AS named, CAST(j->>2 AS bigint) AS born,
                CAST(j->>3 AS bigint) AS email, CAST(j->>4 AS bigint) AS phone,
@@ -257,21 +260,28 @@ _PUT_TRAITS = text(
             phone = excluded.phone
         WHERE (person_trait.named, person_trait.born, person_trait.email, person_trait.phone)
             IS DISTINCT FROM (excluded.named, excluded.born, excluded.email, excluded.phone)
-    ), aged AS (
-        UPDATE person_number n SET former = true FROM next WHERE n.entity_id = next.id AND NOT n.former
-        AND NOT EXISTS (SELECT FROM number m WHERE m.id = n.entity_id AND m.number = n.number)
+    ), gone AS (
+        {gone} AND NOT EXISTS (SELECT FROM number m WHERE m.id = n.entity_id AND m.number = n.number)
     )
     INSERT INTO person_number (district_id, entity_id, number) SELECT :district, id, number FROM number
     ON CONFLICT (entity_id, number) DO UPDATE SET former = false WHERE person_number.former
-    """
-)
+"""
 
 
 async def put_traits(c: AsyncConnection, attempt: Attempt, people: Sequence[tuple[str, Traits | None]]) -> None:
     """Keep by what these people are compared. None: a person who is not published any more keeps the traits, for the
-    day the key comes back; numbers become former ones."""
-    rows = [[id, *(_row(has) if has else [None] * 5)] for id, has in people]
-    await c.execute(_PUT_TRAITS, {"district": attempt.district, "rows": json.dumps(rows)})
+    day the key comes back.
+
+    A number that a source takes back becomes a former one. One that leaves with a key, because a person decided so,
+    was never this person's.
+    """
+    values = {
+        "district": attempt.district,
+        "rows": json.dumps([[id, *(_row(has) if has else [None] * 5)] for id, has in people]),
+    }
+    statements = [_AGED] if attempt.kind != "decision" else [_TAKEN_BACK, _AGED]
+    for gone in statements:
+        await c.execute(text(_PUT_TRAITS.format(gone=gone)), values)
 
 
 def _row(has: Traits) -> list[Any]:

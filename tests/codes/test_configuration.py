@@ -41,6 +41,8 @@ connections:
 systems_of_record: {student: sis, contact: ods}
 precedence:
   person.email: [ods, sis]
+identity_rules:
+  state-id: [State, stateId]
 crosswalks:
   oneroster:
     grade:
@@ -128,7 +130,7 @@ async def test_what_differs_is_named_place_by_place_and_only_that_is_set(
     text = WHOLE
     for old, new in (
         ("page_size: 500", "page_size: 200"), ("removed: 0.2", "removed: 0.3"), ("shadow: true", "shadow: false"),
-        ("[ods, sis]", "[sis]"), ('05: "06"', '06: "05"'),
+        ("[ods, sis]", "[sis]"), ("[State, stateId]", "[State]"), ('05: "06"', '06: "05"'),
     ):  # fmt: skip
         text = text.replace(old, new, 1)
     changes = {
@@ -137,6 +139,7 @@ async def test_what_differs_is_named_place_by_place_and_only_that_is_set(
         "connections.sis.shadow": None,
         "connections.sis.guards.limits.users.removed": 0.3,
         "precedence.person.email": ["sis"],
+        "identity_rules.state-id": ["State"],
         "crosswalks.oneroster.grade.lines.05": None,
         "crosswalks.oneroster.grade.lines.06": "05",
     }
@@ -194,7 +197,7 @@ def mistakes() -> Iterator[tuple[str, str, str, list[str]]]:
         '        05: "06"',
         '        05: {wort: "06"}',
         invalid,
-        ["crosswalks.oneroster.grade.lines.05.wort", "line 32"],
+        ["crosswalks.oneroster.grade.lines.05.wort", "line 34"],
     )
     yield "connector: edfi", "connector: edfu", "connector-unknown", ["connections.ods.connector", "edfu"]
     yield "page_size: 500", "page_size: many", "settings-invalid", ["connections.sis.settings", "page_size"]
@@ -207,6 +210,7 @@ def mistakes() -> Iterator[tuple[str, str, str, list[str]]]:
     yield "contact: ods", "contact: lms", "connection-unknown", ["systems_of_record", "lms", "ods, sis"]
     yield "contact: ods", "pets: ods", "collection-unknown", ["systems_of_record", "pets"]
     yield "person.email: [ods", "person.mail: [ods", "field-unknown", ["precedence", "person.mail"]
+    yield "state-id:", "intuition:", "rule-unknown", ["identity_rules"]
     yield "default: UG", "default: all", "crosswalk-target", ["crosswalks", "'all'", "KG"]
     yield WHOLE, "- planbridge", invalid, ["keys with values"]
     yield WHOLE, "planbridge: \x07", invalid, ["characters"]
