@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway import waiting
 from gateway.store.database import Store
+from gateway.waiting import Case
 from synthetic.doubles import Doubles, doubles
 from tests.identity.rosters import Person, System, denoted
 
@@ -44,11 +45,15 @@ async def measured(store: Store, first: System, second: System, seed: int, each:
     found = {key: people[person] for (system, key), person in links.items() if system == "vendor" and person in people}
     cases, _ = await waiting.propose(store, first.district)
     assert await denoted(store, first.district) == before, "proposing links nobody"
-    best = {}
-    for case in cases:
-        likely = max(case.candidates, key=lambda one: one.score or 0)
-        best[case.key[1]] = people[likely.person]
+    best = {case.key[1]: _likeliest(case, people) for case in cases}
     return _compared(made, found, best)
+
+
+def _likeliest(case: Case, people: dict[str, str]) -> str:
+    """Whom a case is likeliest to be; two who are equally likely are nobody, which counts as wrong."""
+    highest = max(one.score or 0 for one in case.candidates)
+    likely = [people[one.person] for one in case.candidates if one.score == highest]
+    return likely[0] if len(likely) == 1 else "several"
 
 
 def _compared(made: Doubles, found: dict[str, str], best: dict[str, str]) -> Measured:
