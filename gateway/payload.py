@@ -99,8 +99,17 @@ def _remover(paths: Sequence[str], more: Sequence[Remover] = ()) -> Remover:
     A path is `a.b`, `a[].b` (in each item), `a[type=ssn]` (the items that say so, in any case), or `**.b` (at any
     depth). Most of them are plain names, and every record of a district passes here: these are looked at first.
     """
-    names = [path for path in paths if re.fullmatch(r"\w+", path)]
-    deeper = [*(_deep_remover(path) for path in paths if path not in names), *more]
+    names: list[str] = []
+    words: dict[tuple[str, str], set[str]] = {}
+    deeper: list[Remover] = [*more]
+    for path in paths:
+        if re.fullmatch(r"\w+", path):
+            names.append(path)
+        elif found := _CONDITION.fullmatch(path):
+            words.setdefault((found[1], found[2]), set()).add(found[3])
+        else:
+            deeper.append(_deep_remover(path))
+    deeper += [_item_remover(name, field, wanted) for (name, field), wanted in words.items()]
 
     def remove(value: Any) -> bool:
         removed = False
@@ -114,6 +123,9 @@ def _remover(paths: Sequence[str], more: Sequence[Remover] = ()) -> Remover:
         return removed
 
     return remove
+
+
+_CONDITION = re.compile(r"(\w+)\[(\w+)=(.+)\]")
 
 
 def _deep_remover(path: str) -> Remover:
@@ -143,8 +155,6 @@ def _remove(value: Any, steps: list[str]) -> bool:
     if not isinstance(value, dict):
         return False
     step, *rest = steps
-    if step.endswith("]") and "=" in step:
-        return _remove_items(value, step)
     if not rest:
         return value.pop(step, steps) is not steps
     if step.endswith("[]"):
@@ -153,15 +163,18 @@ def _remove(value: Any, steps: list[str]) -> bool:
     return _remove(value.get(step), rest)
 
 
-def _remove_items(value: dict[str, Any], step: str) -> bool:
-    name, _, condition = step[:-1].partition("[")
-    field, _, word = condition.partition("=")
-    items = value.get(name)
-    if not isinstance(items, list):
-        return False
-    kept = [item for item in items if not (isinstance(item, dict) and str(item.get(field)).casefold() == word)]
-    value[name] = kept
-    return len(kept) < len(items)
+def _item_remover(name: str, field: str, words: set[str]) -> Remover:
+    """Remove the items of a list whose field is one of these words, in any case."""
+
+    def remove(value: Any) -> bool:
+        items = value.get(name) if type(value) is dict else None
+        if type(items) is not list:
+            return False
+        kept = [item for item in items if type(item) is not dict or str(item.get(field)).casefold() not in words]
+        value[name] = kept
+        return len(kept) < len(items)
+
+    return remove
 
 
 def _remove_everywhere(value: Any, name: str) -> bool:

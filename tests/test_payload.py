@@ -34,6 +34,7 @@ def passed(row: dict[str, Any], *drop: str, ignore: tuple[str, ...] = (), mappin
         ("a.b", {"a": None}, {"a": None}),
         ("a[].b", {"a": {"b": 1}}, {"a": {"b": 1}}),
         ("a[type=ssn]", {"a": "ssn"}, {"a": "ssn"}),
+        ("a[type=social security number]", {"a": [{"type": "Social Security Number"}, "ssn"]}, {"a": ["ssn"]}),
     ],
 )
 def test_what_a_path_names_is_dropped_and_nothing_else(path: str, row: dict[str, Any], kept: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ Flag = bool | str | None  # 1.2 has the texts "true" and "false", 1.1 servers se
 Number = int | float | str | None  # text from a CSV cell
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, gc=False):
     """A reference to another record. Its href and type add nothing to the collection it stands in."""
 
     sourcedId: Text = None
@@ -27,7 +27,7 @@ class Link(msgspec.Struct, frozen=True):
 Ref = Link | str | None  # a text where servers write "" for none
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What every record has. # OneRoster 1.2 Base"""
 
     sourcedId: Annotated[str, msgspec.Meta(min_length=1)]
@@ -74,12 +74,12 @@ class Class(Record, frozen=True, kw_only=True):
     periods: Texts = None
 
 
-class UserId(msgspec.Struct, frozen=True):
+class UserId(msgspec.Struct, frozen=True, gc=False):
     type: Text = None
     identifier: Text = None
 
 
-class Role(msgspec.Struct, frozen=True):
+class Role(msgspec.Struct, frozen=True, gc=False):
     roleType: Text = None
     role: Text = None
     org: Ref = None
@@ -182,7 +182,7 @@ class Result(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
     missing: Flag = None
 
 
-class AssessmentMetadata(msgspec.Struct, frozen=True):
+class AssessmentMetadata(msgspec.Struct, frozen=True, gc=False):
     """The standard has no field for what an assessment is for; servers that know put it here."""
 
     purpose: Any = None

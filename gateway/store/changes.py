@@ -398,7 +398,8 @@ async def fill_batch(c: AsyncConnection, kind: str) -> int:
             "INSERT INTO batch SELECT row_number() OVER (ORDER BY entity_id), entity_id FROM ("
             "  SELECT DISTINCT l.entity_id FROM touched t JOIN link l ON l.connection_id = t.connection_id "
             "  AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done "
-            "  AND (t.connection_id, t.key) NOT IN (SELECT connection_id, key FROM said WHERE kind = :kind) "
+            "  AND NOT EXISTS (SELECT FROM said s WHERE s.key = t.key AND s.connection_id = t.connection_id "
+            "    AND s.kind = :kind) "
             "  UNION SELECT entity_id FROM orphan WHERE kind = :kind) e"
         ),
         {"kind": kind},
