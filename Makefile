@@ -2,13 +2,14 @@
 # with the hashes of requirements.lock. Only that step uses the network, and only when the lock or pyproject.toml changed.
 
 PYTHON ?= python3
+FIFTEEN ?= /usr/lib/postgresql/15/bin
 BIN := .venv/bin
 READY := .venv/ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help install demo test proof bench lint fmt lock
+.PHONY: help install demo test fifteen proof bench lint fmt lock
 .DELETE_ON_ERROR:
 
 help:  ## This list
@@ -21,6 +22,9 @@ demo: $(READY)  ## Show the whole way once, with an invented district and server
 
 test: lint  ## Everything that must hold before a change is accepted
 	$(BIN)/pytest -m "not proof"
+
+fifteen: $(READY)  ## What needs a database, on a PostgreSQL of this machine (FIFTEEN=/its/programs)
+	PLANBRIDGE_TEST_POSTGRES=$(FIFTEEN) $(BIN)/pytest -m "not proof"
 
 proof: $(READY)  ## The measured claims in full size, into docs/proofs (takes long)
 	$(BIN)/pytest -m proof tests/proofs

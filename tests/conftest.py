@@ -1,10 +1,12 @@
 """What every test may ask for: one real embedded PostgreSQL per session, a store on it, a district of its own."""
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +14,13 @@ from gateway.settings import Settings
 from gateway.store import registers
 from gateway.store.database import Store
 from gateway.store.embedded import Embedded
+from gateway.store.erasure import Erased
 from gateway.store.registers import Actor
+from tests.postgres import throwaway
 
 CONTRACTS = Path(__file__).resolve().parents[2] / "shared" / "contracts"
 NUMBERS = itertools.count(1)
+FOREIGN = os.environ.get("PLANBRIDGE_TEST_POSTGRES")
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +33,25 @@ def contracts() -> Path:
 
 @pytest.fixture(scope="session")
 def settings() -> Iterator[Settings]:
-    """Settings of a gateway in a folder of its own, with its embedded server; both go away at the end."""
+    """Settings of a gateway in a folder of its own, with its embedded server; both go away at the end. Or with a
+    server of the machine's own, where PLANBRIDGE_TEST_POSTGRES names the folder of its programs."""
     home = Path(tempfile.mkdtemp(prefix="planbridge-test-"))
-    yield Settings(home=home, shared_buffers="64MB", heartbeat_seconds=0.5, takeover_seconds=2.0)
-    server = Embedded(home / "postgres")
-    server.remove()
+    quick: dict[str, Any] = {"home": home, "heartbeat_seconds": 0.5, "takeover_seconds": 2.0}
+    if FOREIGN:
+        with throwaway(Path(FOREIGN)) as url:
+            yield Settings(**quick, database_url=url)
+    else:
+        yield Settings(**quick, shared_buffers="64MB")
+        Embedded(home / "postgres").remove()
     shutil.rmtree(home)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a server of the machine's own: what needs a store. The rest has nothing to do with it, or brings its own."""
+    if FOREIGN:
+        needed = [item for item in items if "settings" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[item for item in items if item not in needed])
+        items[:] = needed
 
 
 @pytest.fixture
@@ -47,6 +65,12 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 async def district(store: Store) -> int:
     """A new district: tests see nothing of each other's."""
     return await registers.district(store, f"district-{next(NUMBERS)}")
+
+
+@pytest.fixture
+def erased() -> Erased:
+    """How far deleted rows can be erased: on a server of the machine's own its log is not ours."""
+    return Erased.BUT_FOR_THE_LOG if FOREIGN else Erased.WHOLLY
 
 
 @pytest.fixture

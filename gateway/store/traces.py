@@ -110,6 +110,7 @@ NOBODY = {
     "field_override": "expressions over field names",
     "hold": "counts and codes",
     "publication": "times",
+    "first_link": "hashes of links",
     "identity_rule": "settings of a district",
     "purge": "the proof: keyed hashes and counts",
     "purged_mark": "keyed hashes",

@@ -130,7 +130,7 @@ async def test_an_export_has_everything_and_no_secret(store: Store, world: World
 
 
 async def test_deleted_it_leaves_nothing_but_the_proof_and_does_not_come_back(
-    store: Store, world: World, actor: Actor, tmp_path: Path
+    store: Store, world: World, actor: Actor, tmp_path: Path, erased: Erased
 ) -> None:
     name = await name_of(store, world.district)
     other = await registers.district(store, f"{name}, its neighbour")
@@ -142,7 +142,7 @@ async def test_deleted_it_leaves_nothing_but_the_proof_and_does_not_come_back(
         await districts.delete(store, name, actor, WHY)
     await exports.export(store, name, tmp_path / "export.zip", actor)
     saved = await rows_of_district(store, world.district)
-    assert await districts.delete(store, name, actor, WHY) is Erased.WHOLLY
+    assert await districts.delete(store, name, actor, WHY) is erased
 
     assert await rows(store, world.district) == {"purge": 1}
     assert await rows(store, other) == neighbour

@@ -173,6 +173,7 @@ async def test_of_many_workers_one_keeps_time_once_an_hour(store: Store, setting
 
 async def test_old_log_files_go(store: Store, settings: Settings) -> None:
     old, new = (settings.home / "postgres" / "cluster" / "log" / name for name in ("old.log", "new.log"))
+    old.parent.mkdir(parents=True, exist_ok=True)  # there is none where the database is not the embedded one
     for path, days in ((old, 91), (new, 89)):
         path.write_text("a line")
         os.utime(path, (time.time(), time.time() - days * 86_400))

@@ -1,0 +1,62 @@
+"""A backup goes from one database into another on the same server, whatever server that is."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from gateway.errors import Refused
+from gateway.settings import Settings
+from gateway.store import backups
+from gateway.store.database import Store
+from gateway.store.registers import Actor
+from tests.postgres import SECOND
+from tests.store.school import School
+
+TABLES = ("entity", "record", "claim", "link", "change", "run", "district")
+
+
+async def contents(store: Store) -> dict[str, str]:
+    """Table -> hash of its rows."""
+    rows = "md5(coalesce(string_agg(CAST(t AS text), '' ORDER BY CAST(t AS text)), ''))"
+    async with store.owner.connect() as c:
+        return {table: str(await c.scalar(text(f"SELECT {rows} FROM {table} t"))) for table in TABLES}
+
+
+async def test_what_is_backed_up_is_restored_into_an_empty_database_and_into_no_other(
+    store: Store, settings: Settings, district: int, actor: Actor, tmp_path: Path
+) -> None:
+    school = School(tmp_path / "roster", store=store, district=district, actor=actor)
+    await school.connect()
+    await school.pull()
+    file = tmp_path / "all.dump"
+    made = await backups.backup(store, file)
+    assert made.rows["entity"] > 10
+
+    target = settings.model_copy(update={"database_url": SecretStr(second(store))})
+    restored, found = await backups.restore(target, file)
+    assert found == made
+    assert await contents(restored) == await contents(store)
+    with pytest.raises(Refused, match="There is a database already"):
+        await restored.owner.dispose()
+        await restored.engine.dispose()
+        await backups.restore(target, file)
+    async with restored.owner.begin() as c:
+        await c.execute(text("DELETE FROM change"))
+        with pytest.raises(Refused, match="others are connected"):
+            await backups.restore(target, file, replace=True)
+    await restored.close()
+    again, _ = await backups.restore(target, file, replace=True)
+    assert await contents(again) == await contents(store)
+    await again.close()
+
+
+def second(store: Store) -> str:
+    """Another database of the same server; its owner makes it where it may."""
+    url = store.url.set(drivername="postgresql")
+    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as c:
+        if c.execute("SELECT 1 FROM pg_database WHERE datname = %s", [SECOND]).fetchone() is None:
+            c.execute(f"CREATE DATABASE {SECOND}".encode())
+    return url.set(database=SECOND).render_as_string(hide_password=False)
