@@ -48,8 +48,10 @@ def traits(district_key: bytes, doc: Doc, systems: Collection[str] = ()) -> Trai
 
 def spelt(name: str | None) -> str:
     """A name as it is compared: small letters without accents, spaces and marks."""
-    letters = unicodedata.normalize("NFKD", name or "").casefold()
-    return "".join(letter for letter in letters if letter.isalnum())
+    if not name:
+        return ""
+    letters = (name if name.isascii() else unicodedata.normalize("NFKD", name)).casefold()
+    return letters if letters.isalnum() else "".join(letter for letter in letters if letter.isalnum())
 
 
 def bare(number: str) -> str:

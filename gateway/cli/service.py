@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import json
 import logging
@@ -174,6 +175,7 @@ async def _work(settings: Settings, until_empty: bool) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
+    gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
     work = asyncio.create_task(jobs.work(store, settings, until_empty=until_empty))
     told = [asyncio.create_task(stop.wait()), asyncio.create_task(_when_orphaned())]
     await asyncio.wait([work, *told], return_when=asyncio.FIRST_COMPLETED)

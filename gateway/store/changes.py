@@ -208,8 +208,8 @@ async def claims_of_keys(c: AsyncConnection, kind: str, keys: Sequence[tuple[int
         text(
             "SELECT NULL AS entity, c.connection_id, c.key, c.collection, c.record_key, c.rank, c.anchor, c.stated, "
             "  c.run_id, false FROM json_array_elements(CAST(:keys AS json)) u "
-            "JOIN claim c ON c.connection_id = CAST(u->>0 AS int) AND c.kind = :kind AND c.key = u->>1 "
-            "WHERE c.same_as IS NULL"
+            "CROSS JOIN LATERAL (SELECT * FROM claim WHERE key = u->>1 AND kind = :kind "
+            "  AND connection_id = CAST(u->>0 AS int) AND same_as IS NULL OFFSET 0) c"
         ),
         {"kind": kind, "keys": _json(keys)},
     )
@@ -395,11 +395,12 @@ async def fill_batch(c: AsyncConnection, kind: str) -> int:
     await c.execute(text("ANALYZE touched"))
     filled = await c.execute(
         text(
+            # What is said needs no look-up; it is left out first, because it is nearly everything.
+            "WITH t AS MATERIALIZED (SELECT connection_id, key FROM touched WHERE kind = :kind AND NOT done "
+            "  EXCEPT SELECT connection_id, key FROM said WHERE kind = :kind) "
             "INSERT INTO batch SELECT row_number() OVER (ORDER BY entity_id), entity_id FROM ("
-            "  SELECT DISTINCT l.entity_id FROM touched t JOIN link l ON l.connection_id = t.connection_id "
-            "  AND l.kind = t.kind AND l.key = t.key WHERE t.kind = :kind AND NOT t.done "
-            "  AND NOT EXISTS (SELECT FROM said s WHERE s.key = t.key AND s.connection_id = t.connection_id "
-            "    AND s.kind = :kind) "
+            "  SELECT DISTINCT l.entity_id FROM t JOIN link l ON l.connection_id = t.connection_id "
+            "  AND l.kind = :kind AND l.key = t.key "
             "  UNION SELECT entity_id FROM orphan WHERE kind = :kind) e"
         ),
         {"kind": kind},
@@ -435,13 +436,14 @@ async def lookup(
     """(connection, kind, key) -> entity id, of those that denote a published entity (or one of `kind` itself)."""
     rows = await c.execute(
         text(
+            # LIMIT has each reference followed by index; EXISTS beside OR would read all entities into a hash table.
             "SELECT l.connection_id, l.kind, l.key, CAST(l.entity_id AS text) "
             "FROM json_array_elements(CAST(:wanted AS json)) u "
-            "JOIN link l ON l.connection_id = CAST(u->>0 AS int) AND l.kind = u->>1 AND l.key = u->>2 "
-            "WHERE EXISTS (SELECT FROM entity e WHERE e.district_id = l.district_id AND e.kind = l.kind "
-            "    AND e.id = l.entity_id) "
-            "  OR (l.kind = :kind AND EXISTS (SELECT FROM claim c WHERE c.connection_id = l.connection_id "
-            "    AND c.kind = l.kind AND c.key = l.key AND c.anchor))"
+            "CROSS JOIN LATERAL (SELECT * FROM link WHERE connection_id = CAST(u->>0 AS int) AND kind = u->>1 "
+            "  AND key = u->>2 LIMIT 1) l "
+            "WHERE coalesce((SELECT true FROM entity e WHERE e.id = l.entity_id AND e.kind = l.kind LIMIT 1), "
+            "  l.kind = :kind AND (SELECT true FROM claim c WHERE c.key = l.key AND c.kind = l.kind "
+            "    AND c.connection_id = l.connection_id AND c.anchor LIMIT 1))"
         ),
         {"kind": kind, "wanted": _json(sorted(references))},
     )

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, TypedDict
 
 import msgspec
@@ -298,11 +299,11 @@ async def stage(store: Store, c: AsyncConnection, attempt: Attempt, page: Staged
 
 async def _sifted(store: Store, c: AsyncConnection, attempt: Attempt, page: StagedPage) -> tuple[StagedPage, int]:
     """The page without the purged, and how many rows that were. A reject that has no key keeps its place only."""
-    rows = [sieve.Row(row.key, row.claims, row.body) for row in page.rows]
-    rejects = [sieve.Row(reject.key, None, _raw(reject.body)) for reject in page.rejects]
-    dropped, wordless = await sieve.sift(
-        c, store.marks, attempt.district, attempt.run, page.collection, [*rows, *rejects]
+    rows = chain(
+        (sieve.Row(row.key, row.claims, row.body) for row in page.rows),
+        (sieve.Row(reject.key, None, _raw(reject.body)) for reject in page.rejects),
     )
+    dropped, wordless = await sieve.sift(c, store.marks, attempt.district, attempt.run, page.collection, rows)
     if not dropped and not wordless:
         return page, 0
     kept = [
@@ -312,10 +313,10 @@ async def _sifted(store: Store, c: AsyncConnection, attempt: Attempt, page: Stag
     ]
     told = [
         reject if n not in dropped else msgspec.structs.replace(reject, body=None)
-        for n, reject in enumerate(page.rejects, start=len(rows))
+        for n, reject in enumerate(page.rejects, start=len(page.rows))
         if n not in dropped or reject.key is None
     ]
-    return msgspec.structs.replace(page, rows=kept, rejects=told), len(rows) - len(kept)
+    return msgspec.structs.replace(page, rows=kept, rejects=told), len(page.rows) - len(kept)
 
 
 def _raw(body: str | None) -> msgspec.Raw | None:

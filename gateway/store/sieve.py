@@ -1,6 +1,6 @@
 """What a pull may not bring back: rows of a page that speak of somebody who was purged."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -28,8 +28,9 @@ class Sifted(NamedTuple):
     wordless: set[int]
 
 
-async def sift(c: AsyncConnection, own: Marks, district: int, run: int, collection: str, rows: Sequence[Row]) -> Sifted:
-    """What of a page is not to be kept. No purge can happen until the caller's transaction ends.
+async def sift(c: AsyncConnection, own: Marks, district: int, run: int, collection: str, rows: Iterable[Row]) -> Sifted:
+    """What of a page is not to be kept. No purge can happen until the caller's transaction ends. Where nobody was ever
+    purged, `rows` are not looked at.
 
     Somebody who comes under a new key is known by the number that all systems know; their new key is marked then,
     and what the run has staged about it is dropped too.
