@@ -85,12 +85,16 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxy")
     @classmethod
     def _addresses(cls, proxies: str | None) -> str | None:
-        for one in (proxies or "127.0.0.1").split(","):
+        """None for an empty text, as a compose file passes it on; never everybody."""
+        named = [one.strip() for one in (proxies or "").split(",") if one.strip()]
+        for one in named:
             try:
-                ip_network(one.strip())
+                network = ip_network(one)
             except ValueError:
-                raise ValueError(f"{one.strip()!r} is no address and no network") from None
-        return proxies
+                raise ValueError(f"{one!r} is no address and no network") from None
+            if network.prefixlen == 0:
+                raise ValueError(f"{one!r} is everybody: name the proxies alone")
+        return ", ".join(named) or None
 
     @property
     def address(self) -> str:
