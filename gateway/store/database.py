@@ -78,7 +78,7 @@ class Store:
     async def fits(self) -> bool:
         """Whether the database has this program's schema: a newer program may have changed it since it was opened."""
         async with self.transaction() as c:
-            return bool(await c.scalar(text("SELECT version_num = :head FROM alembic_version"), {"head": _head()}))
+            return bool(await c.scalar(text("SELECT version_num = :head FROM alembic_version"), {"head": head()}))
 
     async def refuse_other_schema(self) -> None:
         """ConfigError once another version of the program has changed the database: this one may do nothing more."""
@@ -108,6 +108,11 @@ def database_url(settings: Settings) -> URL:
         return url.set(drivername="postgresql+psycopg")
     server = Embedded(settings.home / "postgres")
     server.start(shared_buffers=settings.shared_buffers)
+    return embedded_url(server)
+
+
+def embedded_url(server: Embedded) -> URL:
+    """Where a server that runs is reached as its owner."""
     return make_url(server.url).set(drivername="postgresql+psycopg", password=server.password)
 
 
@@ -156,7 +161,8 @@ def knows(schema: str | None) -> bool:
 
 
 @cache
-def _head() -> str | None:
+def head() -> str | None:
+    """The schema version of this program."""
     return _scripts().get_current_head()
 
 
