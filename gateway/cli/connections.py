@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.markup import escape
 from pydantic.fields import FieldInfo
+from rich.markup import escape
 
 from gateway import registry
 from gateway.cli.output import (

@@ -223,7 +223,8 @@ def _content(c: Open, takeover_seconds: float) -> Content:
     ending = c.execute(
         text(
             "SELECT d.name AS district, n.name, n.secret_ends "
-            "FROM connection n JOIN district d ON d.id = n.district_id WHERE n.secret_ends <= CURRENT_DATE + 30 ORDER BY 3, 1, 2"
+            "FROM connection n JOIN district d ON d.id = n.district_id "
+            "WHERE n.secret_ends <= CURRENT_DATE + 30 ORDER BY 3, 1, 2"
         )
     )
     channels = c.execute(text("SELECT kind, count(*) FROM channel GROUP BY kind"))

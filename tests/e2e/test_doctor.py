@@ -1,4 +1,4 @@
-"""`planbridge doctor` as support asks for it: what is right, what is wrong, what it cannot look at; it changes nothing."""
+"""`planbridge doctor`, as support asks for it: what is right, what is wrong, what it cannot see; it changes nothing."""
 
 import os
 import shutil

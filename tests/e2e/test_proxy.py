@@ -1,4 +1,4 @@
-"""Behind a proxy: whom the API believes about where a call came from, asked over real sockets from several addresses."""
+"""Behind a proxy: whom the API believes about where a call came from, asked from several addresses."""
 
 import http.client
 import sys
