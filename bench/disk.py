@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import material
+from bench import material, report
 from bench.measure import ROOT, serving
 from bench.ours import Installation
 from bench.run import SECTIONS
@@ -85,6 +85,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     with proof("disk", seed=material.SEED) as counts:
         counts.update(measured(told.students, told.nights))
+    report.render()
 
 
 if __name__ == "__main__":

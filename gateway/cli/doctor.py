@@ -337,10 +337,10 @@ def of_mail(settings: Settings, content: Content) -> Iterator[Finding]:
     mails = content.channels.get("email", 0)
     if not content.channels and content.states:
         yield Finding(False, "Nobody is told of holds, failures or silence.", "planbridge notices add-email ADDRESS")
-    if mails and settings.smtp_host is None:
+    if mails and not settings.smtp_host:
         fix = "Set PLANBRIDGE_SMTP_HOST and PLANBRIDGE_SMTP_FROM."
         yield Finding(False, f"Notices go to {mails} e-mail addresses, and no mail server is configured.", fix)
-    elif settings.smtp_host is not None and settings.smtp_from is None:
+    elif settings.smtp_host and not settings.smtp_from:
         fix = "Set PLANBRIDGE_SMTP_FROM to the address that notices come from."
         yield Finding(False, "A mail server is configured, and no sender.", fix)
     elif settings.smtp_host and settings.smtp_tls == "none" and not _is_loopback(settings.smtp_host):
