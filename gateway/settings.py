@@ -15,7 +15,7 @@ from gateway.errors import ConfigError
 class Settings(BaseSettings):
     """`home` holds the embedded database, the keys and the logs. Everything else has a default."""
 
-    model_config = SettingsConfigDict(env_prefix="PLANBRIDGE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="PLANBRIDGE_", env_ignore_empty=True, extra="ignore")
 
     home: Path = Field(
         default_factory=lambda: user_data_path("planbridge"), description="Folder for everything we keep."
@@ -85,16 +85,16 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxy")
     @classmethod
     def _addresses(cls, proxies: str | None) -> str | None:
-        """None for an empty text, as a compose file passes it on; never everybody."""
-        named = [one.strip() for one in (proxies or "").split(",") if one.strip()]
-        for one in named:
+        """Never everybody."""
+        for one in [] if proxies is None else proxies.split(","):
+            one = one.strip()
             try:
                 network = ip_network(one)
             except ValueError:
                 raise ValueError(f"{one!r} is no address and no network") from None
             if network.prefixlen == 0:
                 raise ValueError(f"{one!r} is everybody: name the proxies alone")
-        return ", ".join(named) or None
+        return proxies
 
     @property
     def address(self) -> str:

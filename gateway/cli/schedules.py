@@ -141,7 +141,11 @@ def status(
         rows = [_document(state, state in behind) for state in found]
         show({"worker": alive, "late": [state.name for state in behind], "connections": rows}, True)
     else:
-        show([_row(state, state in behind) for state in found], False, empty="No system is connected.")
+        show(
+            [_row(state, state in behind) for state in found],
+            False,
+            empty="No system is connected. Begin with: planbridge connect",
+        )
         if not alive:
             STDOUT.print("No worker is alive: what is due or queued waits.")
         for state in behind:

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg.types.json import set_json_loads
 from sqlalchemy import URL, create_engine, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gateway.errors import ConfigError, Unavailable
@@ -102,10 +102,16 @@ class Store:
 
 
 def database_url(settings: Settings) -> URL:
-    """The URL to connect to; starts the embedded server where none is configured."""
+    """The URL to connect to; starts the embedded server where none is configured. ConfigError for what is no URL."""
     if settings.database_url is not None:
-        url = make_url(settings.database_url.get_secret_value())
-        return url.set(drivername="postgresql+psycopg")
+        try:
+            return make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg")
+        except (ValueError, ArgumentError):  # their text repeats what was given, and with it the password
+            raise ConfigError(
+                "database-url-invalid",
+                "PLANBRIDGE_DATABASE_URL is no address of a database.",
+                "Write it as postgresql://user:password@host:5432/database.",
+            ) from None
     server = Embedded(settings.home / "postgres")
     server.start(shared_buffers=settings.shared_buffers)
     return embedded_url(server)
