@@ -181,10 +181,10 @@ def _purges(settings: Settings, content: Content | None) -> Iterator[Finding]:
         return
     if content and (missing := content.purges - known):
         fix = "Bring it back from its copy; the next start writes what the database knows into it."
-        yield Finding(False, f"The file of purges {path} lacks {len(missing)} purges that the database knows.", fix)
+        yield Finding(False, f"The file of purges {path} lacks purges that the database knows: {len(missing)}.", fix)
     elif content and (undone := known - content.purges):
         fix = "Any other command purges again."
-        yield Finding(False, f"The database does not know {len(undone)} purges of {path}.", fix)
+        yield Finding(False, f"The database does not know purges that stand in {path}: {len(undone)}.", fix)
     elif private:
         yield private
     elif path.exists():
@@ -304,13 +304,13 @@ def _separation(found: Condition) -> Iterator[Finding]:
 def of_work(content: Content) -> Iterator[Finding]:
     """Whether somebody works, and what of."""
     if content.workers:
-        yield Finding(True, f"{content.workers} workers live.")
+        yield Finding(True, f"Workers alive: {content.workers}.")
     else:
         heard = f"; the last was heard {content.last_heard:%Y-%m-%d %H:%M} UTC" if content.last_heard else ""
         yield Finding(False, f"No worker lives{heard}.", "Start one: planbridge up, or planbridge worker")
     if content.late_schedules:
         fix = "Workers look every ten seconds: see what their logs say, and start one if none lives."
-        yield Finding(False, f"{content.late_schedules} schedules are due for more than five minutes.", fix)
+        yield Finding(False, f"Schedules due for more than five minutes: {content.late_schedules}.", fix)
     if content.workers and content.last_retention and clock.now() - content.last_retention > timedelta(hours=3):
         fix = "It is due every hour: see what the workers' logs say."
         yield Finding(False, f"Retention last ran {content.last_retention:%Y-%m-%d %H:%M} UTC.", fix)
@@ -320,12 +320,16 @@ def of_work(content: Content) -> Iterator[Finding]:
         text = f"{state.name} ({state.district_name}) had no good sync for {hours:.0f} hours."
         yield Finding(False, text, "planbridge status says why.")
     for state in content.states:
+        if state.failing_since:
+            text = f"{state.name} ({state.district_name}) fails since {state.failing_since:%Y-%m-%d %H:%M} UTC"
+            fix = f"What is wrong now: planbridge check {state.name}"
+            yield Finding(False, f"{text}: {state.error_code}.", fix)
         if state.waits_for:
             codes = ", ".join(state.waits_for)
             text = f"{state.name} ({state.district_name}) waits for a person: {codes}."
             yield Finding(False, text, "planbridge status, then planbridge holds or planbridge check.")
     if content.states and not silent:
-        yield Finding(True, f"None of {len(content.states)} connections is silent too long.")
+        yield Finding(True, f"Connections: {len(content.states)}, none silent for too long.")
     for district, name, day in content.ending:
         ended = "ended" if day < clock.now().date() else "end"
         fix = f"planbridge connections change {name} --set ... --secret-expires DATE"

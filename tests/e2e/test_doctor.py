@@ -80,7 +80,7 @@ def test_it_says_what_is_right_and_changes_nothing(home: Home) -> None:
     said = "\n".join(finding["text"] for finding in findings)
     assert code == 0
     for part in ("Python", "home folder", "GB are free", "keys", "PostgreSQL 18", "schema", "kept apart",
-                 "clocks", "workers live", "silent", "People are told", "backup"):  # fmt: skip
+                 "clocks", "Workers alive", "silent", "People are told", "backup"):  # fmt: skip
         assert part in said, part
     assert {name: rows for name, rows in tables(home).items() if name != "act"} == before
     assert sorted(path for path in home.home.rglob("*") if path.name != "processes.json") == files
@@ -115,6 +115,10 @@ IN_THE_DATABASE = {
     "waits for a person: paused": (
         "UPDATE connection SET paused_because = 'refused'", "UPDATE connection SET paused_because = NULL"
     ),
+    "UTC: unreachable": (
+        "UPDATE run SET state = 'failed', error_code = 'unreachable', good_at = NULL",
+        "UPDATE run SET state = 'published', error_code = NULL, good_at = finished_at",
+    ),
     "end on": (
         "UPDATE connection SET secret_ends = CURRENT_DATE + 6", "UPDATE connection SET secret_ends = NULL"
     ),
@@ -131,7 +135,7 @@ IN_THE_DATABASE = {
         "CREATE TEMPORARY TABLE put_away AS SELECT * FROM channel; DELETE FROM channel",
         "INSERT INTO channel OVERRIDING SYSTEM VALUE SELECT * FROM put_away; DROP TABLE put_away",
     ),
-    "lacks 1 purges": (
+    "lacks purges that the database knows: 1": (
         "INSERT INTO purge VALUES (gen_random_uuid(), 0, '', 'student', '', '{}', '{}', '', '{}', now())",
         "DELETE FROM purge",
     ),
@@ -150,7 +154,7 @@ IN_THE_DATABASE = {
 }  # fmt: skip
 
 
-APART = ("ended on", "No backup was ever made", "may make roles")
+APART = ("UTC: unreachable", "ended on", "No backup was ever made", "may make roles")
 """What cannot be so together with the others."""
 
 
@@ -304,7 +308,7 @@ def test_a_dead_worker_and_an_empty_database_are_found(home: Home) -> None:
         "DELETE FROM schedule",
     ):
         texts = [finding["text"] for finding in examined(home)[1] if not finding["ok"]]
-        assert any("1 schedules are due" in text for text in texts)
+        assert any("Schedules due for more than five minutes: 1" in text for text in texts)
     home.server.stop()
     code, findings = examined(home)
     assert code == doctor.CANNOT_LOOK
