@@ -42,10 +42,13 @@ fmt: $(READY)  ## Bring the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock:  ## Write requirements.lock anew from pyproject.toml (needs uv)
+lock:  ## Write requirements.lock and those of the image anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv (https://docs.astral.sh/uv); nothing else does." >&2; exit 1; }
 	uv pip compile pyproject.toml --extra dev --extra identity --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --output-file requirements.lock
+	for it in "pyproject.toml requirements" "deploy/build.in build"; do set -- $$it; \
+	    uv pip compile $$1 --constraint requirements.lock --universal --python-version 3.11 --generate-hashes \
+	        --no-emit-index-url --no-header --no-annotate --output-file deploy/$$2.lock || exit 1; done
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -1,14 +1,19 @@
-"""What was measured, kept job by job in docs/proofs/bench.json, and the tables of docs/bench.md that it makes."""
+"""What was measured, kept in docs/proofs, and the tables of docs/bench.md and docs/sizing.md that it makes.
+
+`python -m bench.report` writes both pages anew from what is kept.
+"""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.measure import ROOT
 
 FIGURES = ROOT / "docs" / "proofs" / "bench.json"
 PAGE = ROOT / "docs" / "bench.md"
+SIZING = ROOT / "docs" / "sizing.md"
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 
 Kept = dict[str, Any]
@@ -50,10 +55,25 @@ def keep(job: str, found: Kept) -> None:
     figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     figures[job] = found
     FIGURES.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8")
-    before, after = page.partition(BEGIN)[0], page.partition(END)[2]
-    tables = "\n".join([*_goals(figures), "", *_costs(figures)])
-    PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
+    render()
+
+
+def render() -> None:
+    """Write the tables of both pages anew from what is kept."""
+    figures = _kept("bench")
+    _put(PAGE, [*_goals(figures), "", *_costs(figures)])
+    _put(SIZING, [*_sizes(figures, _kept("disk"), _kept("memory")), ""])
+
+
+def _kept(name: str) -> Kept:
+    path = FIGURES.with_name(f"{name}.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _put(page: Path, lines: Iterable[str]) -> None:
+    text = page.read_text(encoding="utf-8")
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
 
 
 def _goals(figures: Kept) -> Iterator[str]:
@@ -96,3 +116,70 @@ def _costs(figures: Kept) -> Iterator[str]:
             ]
             yield f"| {name} | {' | '.join(map(str, told))} |"
         yield ""
+
+
+def _sizes(bench: Kept, disk: Kept, memory: Kept) -> Iterator[str]:
+    """What a district takes; what was not measured says so in its place."""
+    yield "| what | figure | measured |"
+    yield "|---|---:|---|"
+    for what, figure, proof in (*_time(bench), *_disk(disk), *_memory(memory)):
+        yield f"| {what} | {figure or 'not measured yet'} | {_origin(proof) if figure else ''} |"
+
+
+def _origin(proof: Kept) -> str:
+    return f"{proof.get('at', '')[:10]} {proof['commit'][:12]}".strip()
+
+
+def _time(bench: Kept) -> Iterator[tuple[str, str, Kept]]:
+    size, night = bench.get("size", {}), bench.get("night", {})
+    for rows in ("100,000", "1,000,000"):
+        cost = size.get("costs", {}).get(rows, {})
+        figure = (
+            "" if "database_cpu" not in cost else " and ".join(f"{cost[k] / cost['rows'] * 1e5:.1f} s" for k in _PARTS)
+        )
+        yield f"CPU per 100,000 records of a first pull of {rows} enrollments: worker and database", figure, size
+    for name, what in _NIGHTS.items():
+        cost = night.get("costs", {}).get(name, {})
+        there = "database_cpu" in cost
+        yield f"{what}: minutes", f"{cost['wall'] / 60:.1f}" if there else "", night
+        cpu = " and ".join(f"{cost[k]:.0f} s" for k in _PARTS) if there else ""
+        yield f"{what}: CPU of worker and database", cpu, night
+        yield f"{what}: peak memory of the worker", f"{cost['memory']} MB" if there else "", night
+        asked = sum(cost.get("requests", {}).values())
+        yield f"{what}: requests to the source", f"{asked:,}" if there and asked else "", night
+
+
+_PARTS = ("cpu", "database_cpu")
+_NIGHTS = {
+    "full": "A district of 40,000 students, 600,000 enrollments, 100 rows a page, 100 ms a page: first pull",
+    "unchanged": "the same, nothing changed",
+    "1 % changed": "the same, 1 % changed",
+}
+
+
+def _disk(disk: Kept) -> Iterator[tuple[str, str, Kept]]:
+    found = disk.get("counts", {})
+    pulls = found.get("pulls", [])
+    per = 100_000 / found["enrollments"] if pulls else 0.0
+    first, grown = (pulls[0]["database"], "") if pulls else (0, "")
+    if len(pulls) > 2:
+        nights = pulls[2:]
+        changed = sum(night["changed"] for night in nights)
+        grown = f"{(nights[-1]['database'] - pulls[1]['database']) / changed * 1_000 / 1e6:.1f} MB"
+    yield "Database, empty", f"{found['empty'] / 1e6:.0f} MB" if pulls else "", disk
+    fresh = f"{(first - found['empty']) * per / 1e6:.0f} MB" if pulls else ""
+    yield "Database per 100,000 enrollments, with their students and classes", fresh, disk
+    whole = f"{pulls[-1]['whole folder'] / 1e6:.0f} MB" if pulls else ""
+    held = f" of {found['enrollments']:,} enrollments" if pulls else ""
+    yield f"Home folder{held}, write-ahead log included", whole, disk
+    yield "What each 1,000 changed records add, history included", grown, disk
+
+
+def _memory(memory: Kept) -> Iterator[tuple[str, str, Kept]]:
+    for what, pull in memory.get("counts", {}).items():
+        if isinstance(pull, dict) and "peak of the worker in MB" in pull:
+            yield f"Peak memory of a worker, {what}", f"{pull['peak of the worker in MB']:.0f} MB", memory
+
+
+if __name__ == "__main__":
+    render()

@@ -15,7 +15,7 @@ from gateway.errors import ConfigError
 class Settings(BaseSettings):
     """`home` holds the embedded database, the keys and the logs. Everything else has a default."""
 
-    model_config = SettingsConfigDict(env_prefix="PLANBRIDGE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="PLANBRIDGE_", env_ignore_empty=True, extra="ignore")
 
     home: Path = Field(
         default_factory=lambda: user_data_path("planbridge"), description="Folder for everything we keep."
@@ -85,11 +85,15 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxy")
     @classmethod
     def _addresses(cls, proxies: str | None) -> str | None:
-        for one in (proxies or "127.0.0.1").split(","):
+        """Never everybody."""
+        for one in [] if proxies is None else proxies.split(","):
+            one = one.strip()
             try:
-                ip_network(one.strip())
+                network = ip_network(one)
             except ValueError:
-                raise ValueError(f"{one.strip()!r} is no address and no network") from None
+                raise ValueError(f"{one!r} is no address and no network") from None
+            if network.prefixlen == 0:
+                raise ValueError(f"{one!r} is everybody: name the proxies alone")
         return proxies
 
     @property

@@ -175,6 +175,9 @@ def test_the_table_says_what_is_met_missed_and_cannot_be_measured(
     page = tmp_path / "bench.md"
     page.write_text(f"Before.\n{report.BEGIN}\nold\n{report.END}\nAfter.\n")
     monkeypatch.setattr(report, "PAGE", page)
+    sizing = tmp_path / "sizing.md"
+    sizing.write_text(page.read_text())
+    monkeypatch.setattr(report, "SIZING", sizing)
     monkeypatch.setattr(report, "FIGURES", tmp_path / "bench.json")
     kept = {"at": "2026-11-24T04:00:00", "commit": "abc", "machine": "a machine", "rounds": 3, "load before": 0.1}
     ours = {"cpu": 2.0, "wall": 4.0, "memory": 150, "rows": 1000}
@@ -189,3 +192,38 @@ def test_the_table_says_what_is_met_missed_and_cannot_be_measured(
     assert any("| dlt, cpu | no such package |" in line for line in lines)
     assert any("full pull" in line and line.endswith("| 1.50 | 60 | met |") for line in lines)
     assert any("timeback_oneroster, cpu | not measured yet |" in line for line in lines)
+
+
+def test_the_sizing_page_says_what_was_measured_and_what_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PAGE", "SIZING"):
+        monkeypatch.setattr(report, name, tmp_path / f"{name}.md")
+        (tmp_path / f"{name}.md").write_text(f"Before.\n{report.BEGIN}\nold\n{report.END}\nAfter.\n")
+    monkeypatch.setattr(report, "FIGURES", tmp_path / "bench.json")
+    report.render()
+    told = (tmp_path / "SIZING.md").read_text()
+    assert "| Database, empty | not measured yet |" in told and "\nold\n" not in told
+
+    pulls = [{"database": 60_000_000, "whole folder": 99_000_000, "changed": 50_000},
+             {"database": 61_000_000, "whole folder": 99_000_000, "changed": 0},
+             {"database": 62_000_000, "whole folder": 99_000_000, "changed": 500}]  # fmt: skip
+    counts = {"enrollments": 50_000, "empty": 10_000_000, "pulls": pulls}
+    proof = {"commit": "abcdef", "at": "2026-11-27T17:00:00"}
+    (tmp_path / "disk.json").write_text(json.dumps(proof | {"counts": counts}))
+    pulled = {"100 section associations": {"peak of the worker in MB": 188.7}}
+    (tmp_path / "memory.json").write_text(json.dumps(proof | {"counts": pulled}))
+    kept = {"at": "2026-11-24T04:00:00", "commit": "abc", "machine": "a machine", "rounds": 3, "load before": 0.1}
+    cost = {"cpu": 30.0, "database_cpu": 20.0, "wall": 90.0, "memory": 150, "rows": 200_000, "requests": {"a": 1_500}}
+    report.keep("size", kept | {"costs": {"1,000,000": cost, "100,000": cost}})
+    report.keep("night", kept | {"costs": {"full": cost}})
+    told = (tmp_path / "SIZING.md").read_text()
+    for line in (
+        "first pull of 1,000,000 enrollments: worker and database | 15.0 s and 10.0 s | 2026-11-24 abc |",
+        "the same, nothing changed: minutes | not measured yet |",
+        "first pull: minutes | 1.5 |", "first pull: requests to the source | 1,500 |",
+        "with their students and classes | 100 MB | 2026-11-27 abcdef |",
+        "| What each 1,000 changed records add, history included | 2.0 MB |",
+        "| Peak memory of a worker, 100 section associations | 189 MB |",
+    ):  # fmt: skip
+        assert line in told, line

@@ -61,11 +61,23 @@ def assembled(settings: Settings) -> FastAPI:
     return application
 
 
+FORWARDED = {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
+
+
 async def only_encrypted(request: Request) -> None:
-    """Where a proxy ends TLS, nobody goes past it, and it says that the line to it was encrypted. A caller on this
-    machine, such as a monitor, crosses no network."""
-    settings: Settings = request.app.state.settings
-    if settings.trusted_proxy is None or settings.tls_certificate is not None or request.url.scheme == "https":
+    """What crossed a network crossed it encrypted: by TLS of our own, or to a proxy that is named and says so. A
+    caller on this machine, such as a monitor, crosses none; one that was forwarded came from elsewhere, whatever
+    address it names, and a proxy that nobody named is not believed."""
+    if request.url.scheme == "https":
         return
-    if request.client is None or not ip_address(request.client.host).is_loopback:
-        raise HTTPException(403, "Come through the proxy, by https; the proxy must say so in X-Forwarded-Proto.")
+    settings: Settings = request.app.state.settings
+    if not FORWARDED.isdisjoint(request.headers) or (settings.trusted_proxy is not None and not _is_here(request)):
+        raise HTTPException(
+            403,
+            "Come by https, through a proxy that PLANBRIDGE_TRUSTED_PROXY names; the proxy must say so in "
+            "X-Forwarded-Proto.",
+        )
+
+
+def _is_here(request: Request) -> bool:
+    return request.client is not None and ip_address(request.client.host).is_loopback

@@ -58,7 +58,7 @@ async def metrics(request: Request, authorization: Annotated[str, Header()] = ""
     proxy on this machine looks as if they came from it."""
     settings: Settings = request.app.state.settings
     if settings.metrics_token is None:
-        raise HTTPException(404, "No token is set for the numbers.")
+        raise HTTPException(404, "Nobody may read the numbers until PLANBRIDGE_METRICS_TOKEN is set.")
     expected = f"Bearer {settings.metrics_token.get_secret_value()}"
     if not hmac.compare_digest(authorization.encode(), expected.encode()):
         raise HTTPException(401, "This needs the token for the numbers.", {"WWW-Authenticate": "Bearer"})

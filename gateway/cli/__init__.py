@@ -17,6 +17,7 @@ from gateway.cli import (
     crosswalks,
     demo,
     districts,
+    doctor,
     guards,
     history,
     identity,
@@ -45,7 +46,7 @@ app = typer.Typer(
 )
 for part in (
     service, connections, configuration, runs, guards, history, rejects, crosswalks, identity, schedules, notices,
-    plans, purge, retention, backup, districts, demo,
+    plans, purge, retention, backup, districts, doctor, demo,
 ):  # fmt: skip
     part.register(app)
 

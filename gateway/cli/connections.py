@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from pydantic.fields import FieldInfo
+from rich.markup import escape
 
 from gateway import registry
 from gateway.cli.output import (
@@ -179,7 +180,7 @@ async def try_out(kind: Connector, settings: Any) -> list[Finding]:
 def print_findings(findings: list[Finding]) -> None:
     for finding in findings:
         mark = "[green]ok   [/]" if finding.ok else "[red]wrong[/]"
-        STDOUT.print(f"{mark} {finding.text}" + (f" {finding.fix}" if finding.fix else ""), highlight=False)
+        STDOUT.print(f"{mark} {escape(f'{finding.text} {finding.fix}'.strip())}", highlight=False)
 
 
 def check(name: str, district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:

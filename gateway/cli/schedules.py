@@ -141,9 +141,20 @@ def status(
         rows = [_document(state, state in behind) for state in found]
         show({"worker": alive, "late": [state.name for state in behind], "connections": rows}, True)
     else:
-        show([_row(state, state in behind) for state in found], False, empty="No system is connected.")
+        show(
+            [_row(state, state in behind) for state in found],
+            False,
+            empty="No system is connected. Begin with: planbridge connect",
+        )
         if not alive:
             STDOUT.print("No worker is alive: what is due or queued waits.")
+        for state in found:
+            if state.failing_since:
+                STDOUT.print(
+                    f"Failing: {state.name} ({state.district_name}) since {state.failing_since:%Y-%m-%d %H:%M} UTC; "
+                    f"what is wrong now: planbridge check {state.name}",
+                    highlight=False,
+                )
         for state in behind:
             limit = _span(most or state.limit)
             STDOUT.print(
@@ -165,13 +176,17 @@ def _document(state: ConnectionState, is_late: bool) -> dict[str, Any]:
     }
 
 
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
 def _row(state: ConnectionState, is_late: bool) -> dict[str, Any]:
     facts = (
         ("late", is_late),
         (f"paused: {state.paused_because}", state.paused_because),
         (f"run {state.held_run} is held", state.held_run),
         ("removals are held", state.removals_held),
-        (f"failed {state.failures} times: {state.error_code}", state.failing_since),
+        (f"failed {_times(state.failures)}: {state.error_code}", state.failing_since),
         (f"run {state.under_way} is under way", state.under_way),
         ("in shadow", state.shadow),
         (f"blackout until {state.quiet_until}", state.in_blackout),

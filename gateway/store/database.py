@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg.types.json import set_json_loads
 from sqlalchemy import URL, create_engine, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gateway.errors import ConfigError, Unavailable
@@ -78,7 +78,7 @@ class Store:
     async def fits(self) -> bool:
         """Whether the database has this program's schema: a newer program may have changed it since it was opened."""
         async with self.transaction() as c:
-            return bool(await c.scalar(text("SELECT version_num = :head FROM alembic_version"), {"head": _head()}))
+            return bool(await c.scalar(text("SELECT version_num = :head FROM alembic_version"), {"head": head()}))
 
     async def refuse_other_schema(self) -> None:
         """ConfigError once another version of the program has changed the database: this one may do nothing more."""
@@ -102,12 +102,23 @@ class Store:
 
 
 def database_url(settings: Settings) -> URL:
-    """The URL to connect to; starts the embedded server where none is configured."""
+    """The URL to connect to; starts the embedded server where none is configured. ConfigError for what is no URL."""
     if settings.database_url is not None:
-        url = make_url(settings.database_url.get_secret_value())
-        return url.set(drivername="postgresql+psycopg")
+        try:
+            return make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg")
+        except (ValueError, ArgumentError):  # their text repeats what was given, and with it the password
+            raise ConfigError(
+                "database-url-invalid",
+                "PLANBRIDGE_DATABASE_URL is no address of a database.",
+                "Write it as postgresql://user:password@host:5432/database.",
+            ) from None
     server = Embedded(settings.home / "postgres")
     server.start(shared_buffers=settings.shared_buffers)
+    return embedded_url(server)
+
+
+def embedded_url(server: Embedded) -> URL:
+    """Where a server that runs is reached as its owner."""
     return make_url(server.url).set(drivername="postgresql+psycopg", password=server.password)
 
 
@@ -156,7 +167,8 @@ def knows(schema: str | None) -> bool:
 
 
 @cache
-def _head() -> str | None:
+def head() -> str | None:
+    """The schema version of this program."""
     return _scripts().get_current_head()
 
 

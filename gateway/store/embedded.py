@@ -38,7 +38,7 @@ SYSTEM_FOLDER = Path("/var/lib/planbridge")
 SOCKET_LIMIT = 100
 """Bytes of a socket's path that every system takes (Linux 107, macOS 103)."""
 
-_SETTINGS = {
+SETTINGS = {
     "unix_socket_permissions": "0700",
     "password_encryption": "scram-sha-256",
     "timezone": "UTC",
@@ -288,7 +288,7 @@ class Embedded:
         place = {"listen_addresses": "", "unix_socket_directories": _as_list_item(str(self.socket_dir))}
         if sys.platform == "win32":
             place = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
-        settings = {**place, "port": str(self.port), "shared_buffers": shared_buffers, **_SETTINGS}
+        settings = {**place, "port": str(self.port), "shared_buffers": shared_buffers, **SETTINGS}
         return "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
 
     # --- its processes ------------------------------------------------------------------------------------
