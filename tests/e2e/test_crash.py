@@ -45,7 +45,6 @@ def test_a_killed_worker_costs_no_page_and_changes_nothing(home: Home, pulled: t
     assert killed["pulling"] == 1
 
 
-@pytest.mark.xfail(strict=False, reason="failed in a run beside others; not understood yet")
 @pytest.mark.parametrize("pulled", ["oneroster"], indirect=True)
 def test_a_worker_that_wakes_up_after_its_takeover_writes_nothing_and_ends(
     home: Home, pulled: tuple["System", "Whole"]
