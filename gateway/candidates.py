@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from gateway.fold import Doc
 from gateway.identity import population
 
@@ -13,8 +15,7 @@ Verdict = Literal["same", "without zeros", "former", "swapped", "different", "un
 Strength = Literal["strong", "fair", "weak", "conflict"]
 
 
-@dataclass(frozen=True)
-class Traits:
+class Traits(msgspec.Struct, frozen=True):
     """What a person is compared by: keyed hashes of 64 bits, equal where two people of one population agree."""
 
     named: int | None = None

@@ -1,8 +1,9 @@
 """How several claims become one entity: precedence, merge rules, what the losers said differently."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from gateway.schema import Kind
 
@@ -12,8 +13,7 @@ Survivors = Mapping[str, Sequence[int]]
 NOBODY: Survivors = {}
 
 
-@dataclass(frozen=True)
-class Stated:
+class Stated(msgspec.Struct, frozen=True):
     """One live claim. References in `values` are entity ids already; what could not be resolved is left out.
 
     `joined`: of a key that a person joined to the entity; what was there before speaks first.
@@ -28,12 +28,11 @@ class Stated:
     joined: bool = False
 
 
-@dataclass
-class Folded:
+class Folded(msgspec.Struct):
     """The entity, and where a source other than the winner's says something else: (connection, field)."""
 
     doc: Doc
-    differences: set[tuple[int, str]] = field(default_factory=set)
+    differences: set[tuple[int, str]] = msgspec.field(default_factory=set)
 
 
 def in_order(claims: Sequence[Stated], precedence: Sequence[int]) -> list[Stated]:

@@ -402,7 +402,8 @@ def by_precedence(kind: Kind, claims: Sequence[Stated], sources: Sources) -> tup
     """The connection that may publish this entity, if only one may, and the claims in the order their word counts."""
     collection = kind.system_of_record
     if kind.name == "person":
-        collection = population(fold(kind, in_order(claims, sources.order)).doc)
+        alone = len(claims) == 1
+        collection = population(claims[0].values if alone else fold(kind, in_order(claims, sources.order)).doc)
     owner = sources.owners.get(collection or "")
     return owner, in_order(claims, precedence(owner, sources.order))
 

@@ -23,8 +23,7 @@ CHUNK = 1_000
 RETRIED = ("unmatched", "ambiguous", "identity-conflict", "not-in-system-of-record")
 
 
-@dataclass(frozen=True)
-class ClaimRow:
+class ClaimRow(msgspec.Struct, frozen=True):
     """One live claim about `key`, as the source stated it in `run`: references are source keys.
 
     `joined`: a person said that the key denotes this entity, which has other keys of its own.
