@@ -14,7 +14,8 @@ STATES = text(
            n.created_at, make_interval(secs => n.fresh_seconds) AS "limit", n.shadow, n.paused_because,
            (s.connection_id IS NOT NULL OR newest.id IS NOT NULL
              OR NOT EXISTS (SELECT FROM destination t WHERE t.connection_id = n.id))
-             AND d.suspended_at IS NULL AS watched,
+             AND d.suspended_at IS NULL
+             AND NOT EXISTS (SELECT FROM succession t WHERE t.old_id = n.id AND t.done_at IS NOT NULL) AS watched,
            (SELECT max(b.until_at) FROM blackout b
             WHERE b.district_id = n.district_id AND coalesce(b.connection_id, n.id) = n.id
               AND b.from_at <= now()) AS quiet_until,
