@@ -128,7 +128,7 @@ async def _try(store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: W
         await changes.lock_district(c, attempt.district)
         await successions.refuse_retired(c, attempt.connection)
         takes_over = await successions.take_over(c, attempt)
-        counts = await _compare(store, c, attempt)
+        counts = await _compare(store, c, attempt, takes_over=takes_over is not None)
         digest = await compare.digest(c)
         decided = await compare.decided(c, attempt.run) == digest
         guards = await limits.guards(c, attempt.connection, clock.now())
@@ -167,9 +167,11 @@ async def _try(store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: W
         return Outcome(state, stored)
 
 
-async def _compare(store: Store, c: Transaction, attempt: Attempt) -> list[CollectionCount]:
+async def _compare(
+    store: Store, c: Transaction, attempt: Attempt, *, takes_over: bool = False
+) -> list[CollectionCount]:
     """The change set, without what would turn a known person into somebody else."""
-    counts = await compare.compare(c, attempt, clock.today())
+    counts = await compare.compare(c, attempt, clock.today(), takes_over=takes_over)
     if attempt.kind != "undo":
         await people.hold_out(store, c, attempt, counts)
     return counts
