@@ -310,6 +310,8 @@ async def _link(c: Transaction, attempt: Attempt, kind: Kind, sources: Sources) 
     await changes.match_words(c, attempt, kind.name, rekeyed=kind.name in ("person", "organization"))
     if kind.name == "person" and sources.rules:
         await people.match_by_rules(c, attempt, sources.rules)
+    if kind.name == "person":
+        await identities.add_come_back(c, attempt)
     await changes.settle_words(
         c,
         attempt,

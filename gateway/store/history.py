@@ -172,7 +172,7 @@ async def changes_of(store: Store, district: int, kind: str, entity: str) -> lis
         rows = await c.execute(
             text(
                 "SELECT p.at, p.run_id AS run, n.name AS connection, r.kind AS run_kind, h.op, "
-                "  coalesce(nullif(g.said, ''), g.reason) AS reason, h.before "
+                "  g.reason, h.before "
                 "FROM change h JOIN publication p ON p.id = h.publication JOIN run r ON r.id = p.run_id "
                 "JOIN connection n ON n.id = r.connection_id "
                 "LEFT JOIN ending g ON g.publication = h.publication AND g.kind = h.kind "

@@ -150,6 +150,24 @@ def test_without_an_announcement_nobody_is_ended_with_a_reason(evenings: Evening
     assert "year" not in office.ask("runs")[0]["counts"]
 
 
+def test_who_ended_and_comes_back_under_another_key_is_the_same_person(office: Office) -> None:
+    """The SIS hides students over the summer, somebody finds that right, and then it shows all of them remade."""
+    with serve(twin(DISTRICT)) as url:
+        office.connect("oneroster", url)
+        office.pull("oneroster")
+        known = Known.now(office)
+        for change in ({"without_students": 0.3}, {"reset": True}, {"reissued": 1}):
+            steer(url, "POST", "change", change)
+            if change == {"reset": True}:
+                gone = known.people.keys() - Known.now(office).people.keys()
+                continue
+            held = office.pull("oneroster", code=HELD)
+            assert office.ask("holds", "approve", str(held["id"]), "--because", "So be it.")["state"] == "published"
+        back = Known.now(office)
+        assert len(gone) >= 45 and gone <= back.people.keys()
+        assert known.with_other_ids(back) == set() and len(set(back.people.values())) == len(back.people)
+
+
 # --- a connection for the new year
 
 
@@ -182,7 +200,7 @@ def test_a_clone_has_everything_but_the_secrets_and_publishes_nothing(evenings: 
         assert [one["name"] for one in office.ask("connections")] == ["oneroster"]
         cloned(office, next_year)
         assert cloned(office, next_year, code=RULE)["error"] == "connection-has-successor"
-        old, new = office.ask("connections")
+        _, new = office.ask("connections")
         assert (new["name"], new["shadow"], new["takes_place_of"]) == ("next", True, "oneroster, on 2027-08-02")
         assert office.ask("guards", "show", "next")["limits"] == {"users": {"removed": 0.3}}
         assert [one["cron"] for one in office.ask("schedule", "list")] == ["0 2 * * *"] * 2
@@ -235,6 +253,30 @@ def test_a_new_years_connection_takes_the_place_and_nobody_gets_another_id(
         assert undone["state"] == "published" and {one.id: one.doc for one in office.entities()} == before
         first = min(one["id"] for one in office.ask("runs"))
         assert office.ask("undo", str(first), "--because", "All.", code=RULE)["error"] == "connection-retired"
+
+        # What the old connection once said of somebody is found under the new one, and goes with them.
+        number = of_each_fate(DISTRICT)["graduates"]
+        assert {"record_history", "claim_history", "ending"} <= traces(office, number, known.people[number])
+        office.ask("purge", "student", known.people[number], "--because", "case 2027-1", "--yes")
+        assert traces(office, number, known.people[number]) <= {"change"}  # which says that an id is gone
+
+
+def traces(office: Office, *words: str) -> set[str]:
+    """The tables of the district in which one of these words stands."""
+    with office.home.database() as c:
+        tables = c.execute(
+            "SELECT relname FROM pg_class t JOIN pg_attribute a ON a.attrelid = t.oid AND attname = 'district_id' "
+            "WHERE relkind = 'r'"
+        ).fetchall()
+        found = (
+            c.execute(
+                f"SELECT EXISTS (SELECT FROM {table} t JOIN district d ON d.id = t.district_id "
+                "WHERE d.name = %s AND CAST(t AS text) ~ %s)".encode(),
+                [office.district, "|".join(words)],
+            ).fetchall()
+            for (table,) in tables
+        )
+        return {table for (table,), [(there,)] in zip(tables, found, strict=True) if there}
 
 
 def test_on_its_day_the_tick_lets_it_take_the_place(office: Office) -> None:

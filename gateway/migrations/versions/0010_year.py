@@ -23,14 +23,13 @@ CREATE TABLE year_change (
 );
 CREATE UNIQUE INDEX ON year_change (district_id, last_day) WHERE cancelled IS NULL;
 
--- Why an entity ended in a publication; `said`: the source's own word for it.
+-- Why an entity ended in a publication.
 CREATE TABLE ending (
     district_id int NOT NULL,
     publication bigint NOT NULL,
     kind text COLLATE "C" NOT NULL,
     entity_id uuid NOT NULL,
     reason text NOT NULL CHECK (reason IN ('graduated', 'left', 'not-carried-over')),
-    said text NOT NULL DEFAULT '',
     PRIMARY KEY (entity_id, kind, publication)
 );
 CREATE INDEX ON ending (publication);
