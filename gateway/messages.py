@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
+from gateway import year
+
 TITLES = {
     "what_happened": "What happened",
     "affected": "How many are affected",
@@ -93,44 +95,29 @@ def _held(run: Mapping[str, Any], standing: Standing) -> Message:
     if succeeds := run["counts"].get("takes_over"):
         happened += f" With it, {name} would take the place of {succeeds}."
     see, publish = f"planbridge holds show {number} --changes", f"planbridge holds approve {number}"
-    if year := run["counts"].get("year"):
-        first, last = (date.fromisoformat(year[name]) for name in ("first_day", "last_day"))
+    if change := run["counts"].get("year"):
+        first, last = (date.fromisoformat(change[name]) for name in ("first_day", "last_day"))
         happened += f" A year change is announced, from {_day(last)} to {_day(first)}."
         see, publish = "planbridge year preview tells it school by school", "planbridge year confirm"
-    ends = f" {_assignments(run)}" if run["counts"].get("assignments") else ""
     return Message(
         f"{happened} {_first_few(reasons)}",
-        f"{_first_few([_share(hold) for hold in holds], '; ')}.{ends}",
+        f"{_first_few([_share(hold) for hold in holds], '; ')}.{year.listed(run['counts'].get('assignments', ()))}",
         live,
-        f"See what waits: {see}. If that is right, publish it: "
-        f'{publish} --because "...". If not, drop it: '
+        f'See what waits: {see}. If that is right, publish it: {publish} --because "...". If not, drop it: '
         f'planbridge holds refuse {number} --because "...", and ask whoever runs {name} to correct it.',
         due,
     )
 
 
-def _assignments(run: Mapping[str, Any]) -> str:
-    """One sentence a day, with what ends at each school."""
-    days: dict[str, list[str]] = {}
-    for one in run["counts"]["assignments"]:
-        days.setdefault(one["ends_on"], []).append(f"{one['assignments']:,} at {one['school']}")
-    return " ".join(
-        f"Staff assignments that end on {_day(date.fromisoformat(day))}: {', '.join(schools)}."
-        for day, schools in sorted(days.items())
-    )
-
-
 def of_assignments(run: Mapping[str, Any]) -> Message | None:
     """A run that ended many staff assignments on one day: one list for all of them; None of any other run."""
-    ended = run["counts"].get("assignments")
-    if not ended:
+    if not (ended := run["counts"].get("assignments")):
         return None
-    total, schools = sum(one["assignments"] for one in ended), len({one["school"] for one in ended})
     name, number = run["connection"], run["id"]
+    total = _count(sum(one["assignments"] for one in ended), "staff assignment")
     return Message(
-        f"{_count(total, 'staff assignment')} end together in {name}, as at the end of a school year (run {number}). "
-        f"{_assignments(run)}",
-        f"{_count(total, 'assignment')} at {_count(schools, 'school')}.",
+        f"{total} of {name} end together (run {number}).{year.listed(ended)}",
+        f"{total} at {_count(len({one['school'] for one in ended}), 'place')}.",
         f"What run {number} says is published: each of them with its last day.",
         f"Nothing, if the year ends. Whom it concerns: planbridge history run {number}. If it is wrong: "
         f'planbridge undo {number} --because "...", and ask whoever runs {name} to correct it.',

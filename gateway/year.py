@@ -5,7 +5,7 @@ A person is looked at as published before a run and after it; None where there w
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -132,3 +132,15 @@ def together(endings: Sequence[tuple[str, date]]) -> dict[tuple[str, date], int]
     """(organization, day) -> how many end, of the days on which many do."""
     days = Counter(day for _, day in endings)
     return dict(Counter(one for one in endings if days[one[1]] >= TOGETHER))
+
+
+def listed(ended: Iterable[Mapping[str, Any]]) -> str:
+    """Assignments, as they are told, in sentences that each begin with a space: one a day, with how many end where."""
+    days: dict[str, list[str]] = {}
+    for one in ended:
+        days.setdefault(one["ends_on"], []).append(f"{one['assignments']:,} at {one['school']}")
+    return "".join(
+        f" Staff assignments that end on {date.fromisoformat(day):%a} {int(day[8:])} {date.fromisoformat(day):%b %Y}: "
+        f"{', '.join(places)}."
+        for day, places in sorted(days.items())
+    )

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError, Refused
+from gateway.guard import Hold
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 from gateway.store.runs import Attempt
@@ -172,20 +173,21 @@ async def shown(c: AsyncConnection, run: int) -> Seen | None:
 async def approve_unseen(c: AsyncConnection, district: int, run: int, seen: Seen, actor: Actor, because: str) -> None:
     """Let a run that is only just asked for publish what a dry run has shown, without asking again; where it would do
     something else, it is measured as any other."""
+    shown = Hold("year-change", "", f"What run {seen.run} showed of the year change was confirmed.", 0, 0)
     await c.execute(
         text(
             "INSERT INTO hold (district_id, run_id, code, collection, reason, affected, known, effect, digest, state, "
-            "  decided_by, decided_because, decided_at) VALUES (:district, :run, 'year-change', '', :reason, 0, 0, "
-            "  'all', :digest, 'approved', :actor, :because, now())"
+            "  decided_by, decided_because, decided_at) VALUES (:district, :run, :code, :collection, :reason, "
+            "  :affected, :known, :effect, :digest, 'approved', :actor, :because, now())"
         ),
         {
             "district": district,
             "run": run,
-            "reason": f"What run {seen.run} showed of the year change was confirmed.",
             "digest": seen.digest,
             "actor": actor.as_json(),
             "because": because,
-        },
+        }
+        | vars(shown),
     )
 
 
