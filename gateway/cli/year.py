@@ -30,7 +30,7 @@ from gateway.store import notices, registers, successions, years
 from gateway.store import runs as stored
 from gateway.store.registers import Connection
 from gateway.store.years import Seen
-from gateway.year import Change
+from gateway.year import Change, listed
 
 year = typer.Typer(help="The change from one school year to the next: announced, previewed, confirmed.")
 
@@ -44,7 +44,6 @@ COLUMNS = {
     "sections_new": "new sections",
     "assignments_ended": "staff assignments end",
 }
-Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])]
 
 
 def register(app: typer.Typer) -> None:
@@ -187,10 +186,8 @@ def _print_preview(one: dict[str, Any]) -> None:
         STDOUT.print("It is in shadow: this is a rehearsal, and nothing to be confirmed.")
     rows = [{title: school[name] for name, title in COLUMNS.items()} for school in one["schools"]]
     show(rows, False, empty="Nothing of the year change.")
-    for each in one["assignments"]:
-        STDOUT.print(
-            f"{each['assignments']} staff assignments at {each['school']} end on {each['ends_on']}.", highlight=False
-        )
+    if one["assignments"]:
+        STDOUT.print(listed(one["assignments"]).strip(), highlight=False, markup=False)
     for why in one["reasons"]:
         STDOUT.print(f"It waits, or would: {why}", highlight=False, markup=False)
 

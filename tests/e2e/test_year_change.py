@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connectors.edfi.twin import twin as edfi_twin
 from connectors.oneroster.twin import twin
 from synthetic import Year, build
 from tests.e2e.office import HELD, Office
@@ -180,12 +181,16 @@ def next_year() -> Iterator[str]:
 
 
 def cloned(office: Office, url: str, day: str = "2027-08-02", code: int = 0, secret: str | None = "demo-secret") -> Any:
-    given = {"base_url": url, "token_url": f"{url}/token", **({"client_secret": "env:NEXT"} if secret else {})}
+    """Clone the OneRoster connection for a system at `url`, with a secret of its own or none."""
+    given = {"base_url": url, "token_url": f"{url}/token"} | ({"client_secret": "env:NEXT"} if secret else {})
+    return clone(office, "oneroster", given, day, code, secret or "")
+
+
+def clone(office: Office, old: str, given: dict[str, str], day: str, code: int, secret: str) -> Any:
     sets = [part for name, value in given.items() for part in ("--set", f"{name}={value}")]
     done = office.home.run(
-        "connections", "new-year", "oneroster", "next", "--on", day, *sets, "--json",
-        district=office.district, **({"NEXT": secret} if secret else {}),
-    )  # fmt: skip
+        "connections", "new-year", old, "next", "--on", day, *sets, "--json", district=office.district, NEXT=secret
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return json.loads(done.stdout)
 
@@ -256,9 +261,47 @@ def test_a_new_years_connection_takes_the_place_and_nobody_gets_another_id(
 
         # What the old connection once said of somebody is found under the new one, and goes with them.
         number = of_each_fate(DISTRICT)["graduates"]
+        for table in ("record_history", "claim_history", "link_history"):
+            query = (
+                f"SELECT DISTINCT n.name FROM {table} h JOIN connection n ON n.id = h.connection_id "
+                "JOIN district d ON d.id = n.district_id WHERE d.name = %(name)s"
+            )
+            assert office.home.sql(query, name=office.district) == [("next",)]
         assert {"record_history", "claim_history", "ending"} <= traces(office, number, known.people[number])
         office.ask("purge", "student", known.people[number], "--because", "case 2027-1", "--yes")
         assert traces(office, number, known.people[number]) <= {"change"}  # which says that an id is gone
+
+
+def test_of_ed_fi_too_one_list_of_assignments_and_a_new_address_with_the_same_ids(office: Office) -> None:
+    with serve(edfi_twin(DISTRICT)) as old, serve(edfi_twin(DISTRICT)) as new:
+        office.connect("edfi", old)
+        steer(old, "POST", "change", {"day": LAST.isoformat()})
+        steer(new, "POST", "change", {"day": SHOWN.isoformat()})
+        with on(LAST):
+            office.pull("edfi")
+            announce(office)
+        known = Known.now(office)
+        steer(old, "POST", "change", {"day": ENDS.isoformat()})
+        with on(ENDS):
+            held = office.pull("edfi", code=HELD)
+            assert [hold["code"] for hold in held["holds"]] == ["many-changed"]  # one reason, however many assignments
+            assert held["message"]["affected"].count("Staff assignments that end on Wed 30 Jun 2027: ") == 1
+            [preview] = office.ask("year", "preview")
+            seniors = [one for one in Year(DISTRICT).on(ENDS).students if one.grade == "12"]
+            assert sums(preview)["graduates"] == len(seniors)
+            assert sums(preview)["assignments_ended"] == len(Year(DISTRICT).on(ENDS).staff)
+            office.ask("year", "confirm", "--because", "They all end.")
+        with on(SHOWN):
+            clone(office, "edfi", {"base_url": new, "secret": "env:NEXT"}, "2027-08-02", 0, "demo-secret")
+            run = office.ask("connections", "switch", "next", "--now", code=HELD)
+            changed = {count["collection"] for count in run["counts"]["collections"] if count["changed"]}
+            assert "schools" not in changed and "courses" not in changed  # another address is no change
+            assert {one["run"] for one in office.ask("year", "preview") if one["takes_over"]} == {run["id"]}
+            [confirmed] = office.ask("year", "confirm", "--because", "So be it.")
+            assert confirmed["state"] == "published"
+        assert known.with_other_ids(Known.now(office)) == set()
+        ends = reasons(office, known)
+        assert "left" in ends["leaves"] and "graduated" in ends["graduates"]
 
 
 def traces(office: Office, *words: str) -> set[str]:
