@@ -210,10 +210,14 @@ async def tick(store: Store) -> None:
     """Queue a run for every connection whose time has come, in all districts. Any number of workers may tick at once:
     each schedule is dealt with by one of them. Who is to take another connection's place today does so first."""
     for district, connection in await successions.due(store, clock.now()):
-        with logs.about(district=district, connection=connection), contextlib.suppress(Refused):
-            # Refused while it is paused, in a blackout or under way: then it is tried again with the next tick.
-            run = await switch(store, await registers.connection(store, district, connection), SCHEDULE)
-            log.info("its day to take another one's place has come: run %s", run)
+        with logs.about(district=district, connection=connection):
+            try:
+                run = await switch(store, await registers.connection(store, district, connection), SCHEDULE)
+                log.info("its day to take another one's place has come: run %s", run)
+            except Refused:  # while it is paused, in a blackout or under way: tried again with the next tick
+                continue
+            except Exception as error:  # one connection's trouble is not the others'
+                log.error("the change of a connection met a fault of ours: %s", logs.where(error))
     for district, connection in await schedules.due(store):
         with logs.about(district=district, connection=connection):
             try:

@@ -148,7 +148,9 @@ async def _try(store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: W
             preview = await outcomes.preview(c, publication)
         told: years.Told = {}
         if publication is not None and attempt.kind != "undo":
-            told = await years.across(c, attempt, publication, clock.today(), succeeds=takes_over is not None)
+            told = await years.across(
+                c, attempt, publication, published, clock.today(), succeeds=takes_over is not None
+            )
         work = Work(counts, published, publication, reasons, preview, told, takes_over, digest)
         if reasons or attempt.mode != "publish":
             raise _RolledBack(work)

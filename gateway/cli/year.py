@@ -125,11 +125,10 @@ def preview(
         async with gateway(district) as g:
             async with g.store.transaction(g.district) as c:
                 change = await years.needed(c, clock.today())
-                places = await successions.plans(c)
-            retired = {one["old_id"] for one in places.values() if one["done_at"]}
+                concerned = await years.concerned(c)
             shown, seen = [], {}
             for one in await registers.connections(g.store, g.district):
-                if one.id not in retired:
+                if one.id in concerned:
                     shown.append(await _previewed(g, one, as_, role, quiet=as_json))
                     if (found := shown[-1].pop("seen")) is not None and not one.shadow:
                         seen[one.id] = found

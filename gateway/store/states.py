@@ -14,8 +14,7 @@ STATES = text(
            n.created_at, make_interval(secs => n.fresh_seconds) AS "limit", n.shadow, n.paused_because,
            (s.connection_id IS NOT NULL OR newest.id IS NOT NULL
              OR NOT EXISTS (SELECT FROM destination t WHERE t.connection_id = n.id))
-             AND d.suspended_at IS NULL
-             AND NOT EXISTS (SELECT FROM succession t WHERE t.old_id = n.id AND t.done_at IS NOT NULL) AS watched,
+             AND d.suspended_at IS NULL AS watched,
            (SELECT max(b.until_at) FROM blackout b
             WHERE b.district_id = n.district_id AND coalesce(b.connection_id, n.id) = n.id
               AND b.from_at <= now()) AS quiet_until,
@@ -55,13 +54,15 @@ STATES = text(
           AND r.id > coalesce(good.id, 0)
     ) failed ON true
     WHERE n.district_id = coalesce(CAST(:district AS int), n.district_id)
+      AND NOT EXISTS (SELECT FROM succession t WHERE t.old_id = n.id AND t.done_at IS NOT NULL)
     ORDER BY d.name, n.id
     """
 )
 
 
 async def read(store: Store, district: int | None = None) -> list[ConnectionState]:
-    """Every connection of a district, or of all: then as the owner, for monitors of the whole installation."""
+    """Every connection of a district, or of all: then as the owner, for monitors of the whole installation. Without
+    those whose place another one has taken: nothing is expected of them."""
     begun = store.owner.begin() if district is None else store.transaction(district)
     async with begun as c:
         rows = (await c.execute(STATES, {"district": district})).mappings().all()

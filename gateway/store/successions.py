@@ -88,7 +88,7 @@ async def plans(c: AsyncConnection) -> dict[int, dict[str, Any]]:
     """Successor -> whose place it takes, on which day, and since when it has it, if it has."""
     rows = await c.execute(
         text(
-            "SELECT s.new_id, o.name AS old, s.old_id, s.on_day, s.begun_at, s.done_at FROM succession s "
+            "SELECT s.new_id, o.name AS old, s.on_day, s.begun_at, s.done_at FROM succession s "
             "JOIN connection o ON o.id = s.old_id"
         )
     )
@@ -225,6 +225,7 @@ async def settle(c: AsyncConnection, attempt: Attempt, old: str) -> None:
     await c.execute(text("SELECT planbridge_hand_over(:old, :new)"), values)
     await c.execute(text("UPDATE succession SET done_at = now(), run_id = :run WHERE new_id = :new"), values)
     await c.execute(text("UPDATE schedule SET enabled = false WHERE connection_id = :old"), values)
+    await c.execute(text("UPDATE connection SET secret_ends = NULL WHERE id = :old"), values)
     await runs.end_held(c, old_id, "superseded")
     await registers.pause_in(c, old_id, "person", f"{new} took its place with run {attempt.run}.")
     who = Actor("year change", "system")

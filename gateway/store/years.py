@@ -138,6 +138,18 @@ async def listed(c: AsyncConnection) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in rows]
 
 
+async def concerned(c: AsyncConnection) -> set[int]:
+    """The connections a year change is looked at in: those that are pulled, or are to take another one's place; not
+    those that are only delivered to, or whose place was taken."""
+    rows = await c.execute(
+        text(
+            "SELECT connection_id FROM run WHERE kind = 'pull' AND mode <> 'dry' UNION SELECT new_id FROM succession "
+            "EXCEPT SELECT old_id FROM succession WHERE done_at IS NOT NULL"
+        )
+    )
+    return set(rows.scalars())
+
+
 async def see(c: AsyncConnection, change: Change, seen: Mapping[int, Seen]) -> None:
     """Keep which runs a person was shown, by connection, in place of what was kept before."""
     await c.execute(
@@ -203,11 +215,19 @@ _FIRST_AND_LAST = """
 """
 
 
-async def across(c: AsyncConnection, attempt: Attempt, publication: int, today: date, *, succeeds: bool) -> Told:
-    """What this transaction published, as far as a year change is told of it; what ends is written down with its
-    reason. `succeeds`: its connection has just taken another one's place."""
+async def across(
+    c: AsyncConnection,
+    attempt: Attempt,
+    publication: int,
+    published: Mapping[str, Mapping[str, int]],
+    today: date,
+    *,
+    succeeds: bool,
+) -> Told:
+    """What this transaction published (`published`: kind -> op -> how many), as far as a year change is told of it;
+    what ends is written down with its reason. `succeeds`: its connection has just taken another one's place."""
     change = await current(c, today)
-    people = await _people(c, publication)
+    people = await _people(c, publication) if published.get("person", {}).keys() - {"added"} else []
     endings = ending_assignments((one for one in people if _population(one) == "staff"), today)
     many = together(endings)
     names = await _schools(c, publication) if many or change else {}

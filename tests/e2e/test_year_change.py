@@ -240,6 +240,7 @@ def test_a_new_years_connection_takes_the_place_and_nobody_gets_another_id(
         assert (confirmed["id"], confirmed["state"]) == (run["id"], "published")
         old, new = office.ask("connections")
         assert (new["shadow"], new["takes_place_of"]) == (False, "oneroster") and "next" in old["paused_because"]
+        assert [one["name"] for one in office.ask("status", "--max-age", "26h")["connections"]] == ["next"]
         assert office.ask("pull", "oneroster", code=RULE)["error"] == "connection-paused"
         office.tell("connections", "resume", "oneroster")
         assert office.ask("pull", "oneroster", code=RULE)["error"] == "connection-retired"
