@@ -112,26 +112,30 @@ def home(doc: Doc | None) -> str | None:
     return found
 
 
-def ending_assignments(people: Iterable[Moved], today: date) -> list[tuple[str, date]]:
-    """(organization, last day) of each staff assignment that a run ends: it gets a last day, or is gone today."""
-    return [(place, day) for one in people for place, day in _ending(one, today)]
+Ending = tuple[str, date | None]
+"""Where a staff assignment ends, and its last day; None where it is only gone."""
 
 
-def _ending(one: Moved, today: date) -> Iterable[tuple[str, date]]:
+def ending_assignments(people: Iterable[Moved], today: date) -> list[Ending]:
+    """Each staff assignment that a run ends: it gets a last day, or is not there any more and was to go on."""
+    return [ending for one in people for ending in _ending(one, today)]
+
+
+def _ending(one: Moved, today: date) -> Iterable[Ending]:
     after = {(role["role"], role["organization"]): role for role in (one.after or {}).get("roles", ())}
     for role in (one.before or {}).get("roles", ()):
         now = after.get((role["role"], role["organization"]))
         was = role.get("end_on")
         if now is None and (was is None or was > today.isoformat()):
-            yield role["organization"], today
+            yield role["organization"], None
         elif now is not None and now.get("end_on") not in (None, was):
             yield role["organization"], date.fromisoformat(now["end_on"])
 
 
-def together(endings: Sequence[tuple[str, date]]) -> dict[tuple[str, date], int]:
-    """(organization, day) -> how many end, of the days on which many do."""
+def together(endings: Sequence[Ending]) -> dict[tuple[str, date], int]:
+    """(organization, day) -> how many end, of the last days that many have."""
     days = Counter(day for _, day in endings)
-    return dict(Counter(one for one in endings if days[one[1]] >= TOGETHER))
+    return dict(Counter((place, day) for place, day in endings if day is not None and days[day] >= TOGETHER))
 
 
 def listed(ended: Iterable[Mapping[str, Any]]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.year import Change, Moved, ending_assignments, highest, is_over, is_promoted, reason, together
+from gateway.year import Change, Ending, Moved, ending_assignments, highest, is_over, is_promoted, reason, together
 
 TODAY = date(2027, 7, 1)
 CHANGE = Change(1, date(2027, 6, 14), date(2027, 8, 16), 40, "12")
@@ -63,12 +63,12 @@ def test_assignments_end_that_get_a_last_day_or_are_gone() -> None:
         Moved("d", teacher(("high", "2027-05-01")), None),
         Moved("e", None, teacher(("high", "2027-06-30"))),
     ]
-    assert ending_assignments(moved, TODAY) == [("high", date(2027, 6, 30)), ("elementary", TODAY)]
+    assert ending_assignments(moved, TODAY) == [("high", date(2027, 6, 30)), ("elementary", None)]
 
 
 def test_five_that_end_on_one_day_are_told_and_four_are_not() -> None:
-    four = [("high", TODAY)] * 3 + [("elementary", TODAY)]
-    assert together(four) == {}
+    four: list[Ending] = [("high", TODAY)] * 3 + [("elementary", TODAY)]
+    assert together(four) == {} == together([("high", None)] * 9)
     assert together([*four, ("elementary", TODAY), ("high", date(2027, 8, 1))]) == {
         ("high", TODAY): 3, ("elementary", TODAY): 2
     }  # fmt: skip

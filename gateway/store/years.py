@@ -18,6 +18,7 @@ from gateway.year import (
     Assignments,
     Change,
     Doc,
+    Ending,
     Moved,
     School,
     ending_assignments,
@@ -352,7 +353,7 @@ def _count_people(
     names: Mapping[str, str],
     people: Sequence[Moved],
     reasons: Mapping[str, str],
-    endings: Sequence[tuple[str, date]],
+    endings: Sequence[Ending],
 ) -> None:
     def at(place: str | None) -> School:
         return schools.setdefault(place or "", School(names.get(place or "", place or "")))
