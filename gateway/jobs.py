@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Unpack
 
 import procrastinate
@@ -15,10 +16,24 @@ from gateway import clock, delivery, logs, notify, sync
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
 from gateway.settings import Settings
-from gateway.store import blackouts, deliveries, districts, history, payloads, registers, retention, runs, schedules
+from gateway.store import (
+    blackouts,
+    deliveries,
+    districts,
+    history,
+    payloads,
+    registers,
+    retention,
+    runs,
+    schedules,
+    successions,
+    years,
+)
 from gateway.store.database import APP_ROLE, DatabaseError, Store, Transaction, is_full, is_lost, raw
 from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Mode, Verdict
+from gateway.store.years import Seen
+from gateway.year import Change
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +63,10 @@ async def _request_pull(c: Transaction, connection: Connection, actor: Actor, mo
 async def request_run(
     c: Transaction, district: int, connection: Connection, actor: Actor, **wanted: Unpack[runs.Wanted]
 ) -> int:
-    """Queue a run of any kind in the caller's transaction. Refused while one of this connection is under way, and while
-    the district is suspended."""
+    """Queue a run of any kind in the caller's transaction. Refused while one of this connection is under way, while the
+    district is suspended, and where another connection has taken this one's place."""
     await districts.refuse_suspended(c, district)
+    await successions.refuse_retired(c, connection.id)
     run = await runs.request(c, district, connection.id, actor, **wanted)
     if run is None:
         raise Refused(
@@ -130,6 +146,45 @@ async def decide_hold(store: Store, district: int, run: int, verdict: Verdict, a
             await _defer(c, "run", f"connection/{connection}", district=district, run=run)
 
 
+async def confirm_year(
+    store: Store, connection: Connection, change: Change, seen: Seen, actor: Actor, because: str
+) -> int:
+    """Publish what a person was shown of a year change, with a reason: the run that is held, or a new one, which asks
+    again where it would do something else. Refused where another run is held than the one that was shown."""
+    if not because.strip():
+        raise Refused("reason-missing", "To confirm a year change needs a reason.", "Give --because.")
+    async with store.transaction(connection.district) as c:
+        run = await runs.held(c, connection.id)
+        now = await years.shown(c, run) if run is not None else None
+        if now is not None and now.digest != seen.digest:
+            raise Refused(
+                "year-preview-old",
+                f"{connection.name} would do something else now than it did in run {seen.run}.",
+                "Look at it again: planbridge year preview",
+            )
+        if now is None:
+            run = await _request_pull(c, connection, actor)
+            await years.approve_unseen(c, connection.district, run, seen, actor, because)
+        detail = {"connection": connection.name, "run": run, "because": because}
+        await registers.log_act(c, connection.district, actor, "year-confirm", str(change.id), detail)
+        await years.see(
+            c, change, {key: one for key, one in (await years.seen(c, change)).items() if key != connection.id}
+        )
+    assert run is not None
+    if now is not None:
+        await decide_hold(store, connection.district, run, "approved", actor, because)
+    return run
+
+
+async def switch(store: Store, connection: Connection, actor: Actor) -> int | None:
+    """Let a connection take the place of the one it was made after: it leaves the shadow, and the run that is queued
+    takes over all that one has, or is held. None where somebody else has just done so. Refused as any pull is."""
+    async with store.transaction(connection.district) as c:
+        if not await successions.begin(c, connection, actor):
+            return None
+        return await _request_pull(c, replace(connection, shadow=False), actor)
+
+
 async def request_push(store: Store, district: int, plan: str, destination: str, actor: Actor) -> int:
     """Queue a delivery of a plan's newest version; one at a time goes to each destination."""
     found = await registers.connection(store, district, destination)
@@ -153,7 +208,16 @@ async def _defer(c: Transaction, task: str, lock: str, **arguments: int) -> None
 
 async def tick(store: Store) -> None:
     """Queue a run for every connection whose time has come, in all districts. Any number of workers may tick at once:
-    each schedule is dealt with by one of them."""
+    each schedule is dealt with by one of them. Who is to take another connection's place today does so first."""
+    for district, connection in await successions.due(store, clock.now()):
+        with logs.about(district=district, connection=connection):
+            try:
+                run = await switch(store, await registers.connection(store, district, connection), SCHEDULE)
+                log.info("its day to take another one's place has come: run %s", run)
+            except Refused:  # while it is paused, in a blackout or under way: tried again with the next tick
+                continue
+            except Exception as error:  # one connection's trouble is not the others'
+                log.error("the change of a connection met a fault of ours: %s", logs.where(error))
     for district, connection in await schedules.due(store):
         with logs.about(district=district, connection=connection):
             try:

@@ -1,7 +1,7 @@
 """What people are told: five plain parts about a run, a silence, an end date, a parked delivery, a lost database.
 
 A message leaves the house by e-mail. So it is made of sentences of ours, counts, run numbers, times, and names of
-connections and collections: no value of a record, no secret, no name of a person stands in any.
+connections, collections and schools: no other value of a record, no secret, no name of a person stands in any.
 """
 
 import re
@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
+
+from gateway import year
 
 TITLES = {
     "what_happened": "What happened",
@@ -64,8 +66,8 @@ class Standing:
 
 
 def of_run(run: Mapping[str, Any], standing: Standing) -> Message | None:
-    """What there is to say of a run, as runs.summary gives it: held, failed, published while its removals wait, or
-    published with records set aside.
+    """What there is to say of a run, as runs.summary gives it: held, failed, published while its removals wait,
+    published with records set aside, or with the end of many staff assignments.
 
     None where there is nothing to say. It depends on the run's stored outcome and on `standing` only, so that it
     reads the same whenever it is made.
@@ -76,7 +78,7 @@ def of_run(run: Mapping[str, Any], standing: Standing) -> Message | None:
         return _held(run, standing)
     if run["state"] == "published" and run["rejects"]:
         return _set_aside(run)
-    return None
+    return of_assignments(run) if run["state"] == "published" else None
 
 
 def _held(run: Mapping[str, Any], standing: Standing) -> Message:
@@ -90,14 +92,36 @@ def _held(run: Mapping[str, Any], standing: Standing) -> Message:
     else:
         happened = f"The sync of {name} (run {number}) is held. It waits for a person."
         live, due = _live(standing), _decide_by(run, standing)
+    if succeeds := run["counts"].get("takes_over"):
+        happened += f" With it, {name} would take the place of {succeeds}."
+    see, publish = f"planbridge holds show {number} --changes", f"planbridge holds approve {number}"
+    if change := run["counts"].get("year"):
+        first, last = (date.fromisoformat(change[name]) for name in ("first_day", "last_day"))
+        happened += f" A year change is announced, from {_day(last)} to {_day(first)}."
+        see, publish = "planbridge year preview tells it school by school", "planbridge year confirm"
     return Message(
         f"{happened} {_first_few(reasons)}",
-        f"{_first_few([_share(hold) for hold in holds], '; ')}.",
+        f"{_first_few([_share(hold) for hold in holds], '; ')}.{year.listed(run['counts'].get('assignments', ()))}",
         live,
-        f"See what waits: planbridge holds show {number} --changes. If that is right, publish it: "
-        f'planbridge holds approve {number} --because "...". If not, drop it: '
+        f'See what waits: {see}. If that is right, publish it: {publish} --because "...". If not, drop it: '
         f'planbridge holds refuse {number} --because "...", and ask whoever runs {name} to correct it.',
         due,
+    )
+
+
+def of_assignments(run: Mapping[str, Any]) -> Message | None:
+    """A run that ended many staff assignments on one day: one list for all of them; None of any other run."""
+    if not (ended := run["counts"].get("assignments")):
+        return None
+    name, number = run["connection"], run["id"]
+    total = _count(sum(one["assignments"] for one in ended), "staff assignment")
+    return Message(
+        f"{total} of {name} end together (run {number}).{year.listed(ended)}",
+        f"{total} at {_count(len({one['school'] for one in ended}), 'place')}.",
+        f"What run {number} says is published: each of them with its last day.",
+        f"Nothing, if the year ends. Whom it concerns: planbridge history run {number}. If it is wrong: "
+        f'planbridge undo {number} --because "...", and ask whoever runs {name} to correct it.',
+        "Before the day on which they end.",
     )
 
 

@@ -78,6 +78,8 @@ async def _tell_of_run(c: Transaction, district: int, ended: Ended) -> None:
     standing = await notices.standing(c, ended.run)
     event = await _event(c, district, run, ended)
     said = {event: messages.of_run(run, standing)} if event is not None else {}
+    if event is None and ended.state == "published":
+        said["year"] = messages.of_assignments(run)
     if ended.good:
         if await notices.end_alarms(c, ended.connection, "failure", "silence"):
             said["recovery"] = messages.of_recovery(run, standing)

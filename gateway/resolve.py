@@ -32,7 +32,9 @@ from gateway.store import (
     outcomes,
     registers,
     runs,
+    successions,
     wholes,
+    years,
 )
 from gateway.store.changes import CHUNK, ClaimRow, Waiting, Why, Word
 from gateway.store.database import Store, Transaction
@@ -71,16 +73,23 @@ class Sources:
 
 @dataclass(frozen=True)
 class Work:
-    """What one try at a run did, or would do: it becomes true only when its transaction is committed."""
+    """What one try at a run did, or would do: it becomes true only when its transaction is committed.
+
+    `told`: what is told of it school by school; `takes_over`: the connection whose place the run's takes, if it takes
+    one; `digest` names its change set."""
 
     counts: Sequence[CollectionCount] = ()
     published: dict[str, dict[str, int]] = field(default_factory=dict)
     publication: int | None = None
     reasons: Sequence[Hold] = ()
     preview: Sequence[Previewed] = ()
+    told: years.Told = field(default_factory=dict)
+    takes_over: str | None = None
+    digest: str = ""
 
     def stored(self) -> dict[str, Any]:
-        return {"collections": compare.as_stored(self.counts), "published": self.published}
+        succeeds = {"takes_over": self.takes_over} if self.takes_over else {}
+        return {"collections": compare.as_stored(self.counts), "published": self.published} | self.told | succeeds
 
 
 class _RolledBack(Exception):
@@ -99,14 +108,15 @@ async def resolve(store: Store, attempt: Attempt) -> Outcome:
         all_of_it = back.work
     if not all_of_it.reasons:
         return await _compared(store, attempt, all_of_it)
-    if guard.only_removals(all_of_it.reasons, await _guards(store, attempt)):
+    # A connection takes another one's place wholly or not at all.
+    if not all_of_it.takes_over and guard.only_removals(all_of_it.reasons, await _guards(store, attempt)):
         try:
             return await _try(store, attempt, BUT_REMOVALS, waiting=all_of_it)
         except _RolledBack as back:
             if not back.work.reasons:
-                return await _compared(store, attempt, back.work, all_of_it.reasons)
+                return await _compared(store, attempt, back.work, all_of_it)
     if attempt.mode != "publish":
-        return await _compared(store, attempt, all_of_it, all_of_it.reasons)
+        return await _compared(store, attempt, all_of_it)
     return await _held(store, attempt, all_of_it)
 
 
@@ -116,8 +126,11 @@ async def _try(store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: W
     async with store.transaction(attempt.district) as c:
         await runs.hold_fence(c, attempt)
         await changes.lock_district(c, attempt.district)
-        counts = await _compare(store, c, attempt)
-        decided = await compare.decided(c, attempt.run) == await compare.digest(c)
+        await successions.refuse_retired(c, attempt.connection)
+        takes_over = await successions.take_over(c, attempt)
+        counts = await _compare(store, c, attempt, takes_over=takes_over is not None)
+        digest = await compare.digest(c)
+        decided = await compare.decided(c, attempt.run) == digest
         guards = await limits.guards(c, attempt.connection, clock.now())
         # A blackout ends by itself; nobody's decision lifts it.
         reasons = [] if attempt.mode != "publish" else await blackouts.reasons(c, attempt.connection, clock.now())
@@ -133,24 +146,34 @@ async def _try(store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: W
         preview: Sequence[Previewed] = ()
         if publication is not None and (reasons or attempt.mode != "publish"):
             preview = await outcomes.preview(c, publication)
-        work = Work(counts, published, publication, reasons, preview)
+        told: years.Told = {}
+        if publication is not None and attempt.kind != "undo":
+            told = await years.across(
+                c, attempt, publication, published, clock.today(), succeeds=takes_over is not None
+            )
+        work = Work(counts, published, publication, reasons, preview, told, takes_over, digest)
         if reasons or attempt.mode != "publish":
             raise _RolledBack(work)
         state = "published" if waiting is None else "held"
-        await outcomes.finish_run(c, attempt, state, work.stored(), publication, good=True)
+        stored = work.stored() | (waiting.told if waiting is not None else {})
+        await outcomes.finish_run(c, attempt, state, stored, publication, good=True)
         if attempt.kind == "undo":
             await history.mark_undone(c, attempt)
+        if takes_over is not None:
+            await successions.settle(c, attempt, takes_over)
         if waiting is not None:
             await outcomes.add_holds(c, attempt, waiting.reasons, left_out)
             await outcomes.keep_preview(c, attempt, [one for one in waiting.preview if one.op == "removed"])
         if publication is not None:
             await outcomes.close_publication(c, publication)
-        return Outcome(state, work.stored())
+        return Outcome(state, stored)
 
 
-async def _compare(store: Store, c: Transaction, attempt: Attempt) -> list[CollectionCount]:
+async def _compare(
+    store: Store, c: Transaction, attempt: Attempt, *, takes_over: bool = False
+) -> list[CollectionCount]:
     """The change set, without what would turn a known person into somebody else."""
-    counts = await compare.compare(c, attempt, clock.today())
+    counts = await compare.compare(c, attempt, clock.today(), takes_over=takes_over)
     if attempt.kind != "undo":
         await people.hold_out(store, c, attempt, counts)
     return counts
@@ -204,17 +227,21 @@ async def _held(store: Store, attempt: Attempt, work: Work) -> Outcome:
     async with store.transaction(attempt.district) as c:
         await runs.hold_fence(c, attempt)
         await changes.lock_district(c, attempt.district)
-        await _compare(store, c, attempt)
+        if not work.takes_over:  # else there is nothing to compare with, before it has taken over
+            await _compare(store, c, attempt)
         stored = work.stored() | {"published": {}}
-        await outcomes.add_holds(c, attempt, work.reasons, await compare.digest(c))
+        await outcomes.add_holds(c, attempt, work.reasons, work.digest)
         await outcomes.keep_preview(c, attempt, work.preview)
         await outcomes.finish_run(c, attempt, "held", stored)
         return Outcome("held", stored)
 
 
-async def _compared(store: Store, attempt: Attempt, work: Work, reasons: Sequence[Hold] = ()) -> Outcome:
-    """Keep what the run would do, and why it would be held; nothing else of it stays."""
-    stored = work.stored() | {"would_hold": [vars(hold) for hold in reasons]}
+async def _compared(store: Store, attempt: Attempt, work: Work, whole: Work | None = None) -> Outcome:
+    """Keep what the run would do, and why it would be held; nothing else of it stays. `whole`: what it would do
+    together with what would wait, where that is more."""
+    whole = whole or work
+    would_hold = [vars(hold) for hold in whole.reasons]
+    stored = work.stored() | whole.told | {"would_hold": would_hold, "digest": whole.digest}
     async with store.transaction(attempt.district) as c:
         await runs.hold_fence(c, attempt)
         await outcomes.keep_preview(c, attempt, work.preview)
@@ -225,10 +252,10 @@ async def _compared(store: Store, attempt: Attempt, work: Work, reasons: Sequenc
 async def sources_of(store: Store, c: Transaction, district: int, proposal: dict[str, Any] | None = None) -> Sources:
     """The district's sources as they are set, or as a dry run supposes."""
     found = await registers.connections(store, district)
-    order = tuple(connection.id for connection in found)
-    owners = await registers.owners(c, district, list(order))
+    order = await registers.order(c)
+    owners = await registers.owners(c, district, order)
     return Sources(
-        order,
+        tuple(order),
         owners | (proposal or {}).get("systems_of_record", {}),
         await registers.survivors(c),
         {
@@ -285,6 +312,8 @@ async def _link(c: Transaction, attempt: Attempt, kind: Kind, sources: Sources) 
     await changes.match_words(c, attempt, kind.name, rekeyed=kind.name in ("person", "organization"))
     if kind.name == "person" and sources.rules:
         await people.match_by_rules(c, attempt, sources.rules)
+    if kind.name == "person":
+        await identities.add_come_back(c, attempt)
     await changes.settle_words(
         c,
         attempt,

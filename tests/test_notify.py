@@ -431,3 +431,14 @@ async def test_nothing_that_a_source_sent_is_in_any_message(desk: Desk) -> None:
     everything = [*desk.mail.texts, *desk.mail.subjects, *(asked.body.decode() for asked in desk.web.asked)]
     assert len(everything) == 3 * 5
     assert [said for said in everything if PLANTED in said] == []
+
+
+async def test_assignments_that_end_together_are_one_notice(desk: Desk) -> None:
+    ended = [{"school": school, "ends_on": "2027-06-30", "assignments": 20} for school in ("Old Mill", "Sandpit")]
+    await desk.run("published", counts=json.dumps({"assignments": ended}))
+    await desk.tell()
+    await desk.tell()
+    assert await desk.told() == ["year"]
+    [notice] = await outbox.listed(desk.store, desk.district, 1)
+    said = json.dumps(notice, default=str)
+    assert "Staff assignments that end on Wed 30 Jun 2027: 20 at Old Mill, 20 at Sandpit." in said

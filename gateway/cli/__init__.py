@@ -29,6 +29,7 @@ from gateway.cli import (
     runs,
     schedules,
     service,
+    year,
 )
 from gateway.cli.output import STDERR, error_document
 from gateway.errors import PlanbridgeError
@@ -45,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, configuration, runs, guards, history, rejects, crosswalks, identity, schedules, notices,
+    service, connections, year, configuration, runs, guards, history, rejects, crosswalks, identity, schedules, notices,
     plans, purge, retention, backup, districts, doctor, demo,
 ):  # fmt: skip
     part.register(app)

@@ -28,7 +28,7 @@ from gateway.connector import Connector, Finding, is_secret, validated
 from gateway.errors import ConfigError
 from gateway.http import Http, MemoryTokens, Pace
 from gateway.settings import referenced
-from gateway.store import clients, notices, registers
+from gateway.store import clients, notices, registers, successions
 
 EndDate = Annotated[
     datetime | None,
@@ -211,7 +211,7 @@ def check(name: str, district: District = DEFAULT_DISTRICT, as_json: Json = Fals
 
 
 connections = typer.Typer(
-    help="The connected systems: list, change, pause, resume, shadow.", invoke_without_command=True
+    help="The connected systems: list, change, pause, resume, shadow, new-year, switch.", invoke_without_command=True
 )
 
 
@@ -224,12 +224,13 @@ def listed(context: typer.Context, district: District = DEFAULT_DISTRICT, as_jso
     async def look() -> list[dict[str, Any]]:
         async with gateway(district) as g:
             async with g.store.transaction(g.district) as c:
-                ends = await notices.end_dates(c)
+                ends, places = await notices.end_dates(c), await successions.plans(c)
             return [
                 {
                     "name": one.name,
                     "connector": one.connector,
                     "shadow": one.shadow,
+                    "takes_place_of": _place(places.get(one.id)),
                     "paused_because": one.paused_because,
                     "secret_expires": ends.get(one.id),
                 }
@@ -237,6 +238,13 @@ def listed(context: typer.Context, district: District = DEFAULT_DISTRICT, as_jso
             ]
 
     show(run(look()), as_json, empty="No system is connected. Begin with: planbridge connect")
+
+
+def _place(plan: dict[str, Any] | None) -> str | None:
+    """Whose place a connection of a new year takes, and when."""
+    if plan is None:
+        return None
+    return str(plan["old"]) if plan["done_at"] else f"{plan['old']}, on {plan['on_day']}"
 
 
 @connections.command("change")

@@ -24,6 +24,7 @@ EVENTS = {
     "recovery": "The first good sync after a failure or a silence.",
     "silence": "No good sync for longer than the connection's limit.",
     "credential": "Credentials end in 30, 7 or 1 day.",
+    "year": "Many staff assignments end on one day: one list, school by school.",
     "digest": "How everything stands, every morning.",
 }
 """Everything that people may be told of."""

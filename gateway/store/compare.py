@@ -26,11 +26,14 @@ _CHANGED = (
 )
 
 
-async def compare(c: AsyncConnection, attempt: Attempt, today: date) -> list[CollectionCount]:
+async def compare(
+    c: AsyncConnection, attempt: Attempt, today: date, *, takes_over: bool = False
+) -> list[CollectionCount]:
     """Find which records are added, changed or gone, and count. A key staged twice counts once, the last wins.
 
     Only a pull can tell that something is gone; and nothing is gone from a collection that is absent, or in which a
-    row's key could not be read. `today` decides what was due to end by now.
+    row's key could not be read. `today` decides what was due to end by now. `takes_over`: the records in force came
+    from another system, which writes its own address into each; what says the same is no change at the source.
     """
     await c.execute(text(_CHANGED))
     if attempt.kind == "undo":
@@ -65,10 +68,22 @@ async def compare(c: AsyncConnection, attempt: Attempt, today: date) -> list[Col
         values,
     )
     await c.execute(text("ANALYZE changed"))
+    if takes_over:
+        await c.execute(text(_SAYS_THE_SAME), values)
     await _mark_ended(c, attempt, today)
     return await _counts(c, values)
 
 
+_SAYS_THE_SAME = """
+    UPDATE changed x SET remapped = true FROM staged s
+    WHERE x.op = 'changed' AND s.run_id = :run AND s.page = x.page AND s.place = x.place
+    AND (SELECT array_agg(said ORDER BY said) FROM (
+            SELECT concat_ws(chr(31), a->>0, a->>1, coalesce(a->>2, ''), CAST(a->>3 AS boolean), a->>4, a->5)
+            FROM json_array_elements(s.claims) a) now(said))
+        IS NOT DISTINCT FROM (SELECT array_agg(said ORDER BY said) FROM (
+            SELECT concat_ws(chr(31), c.kind, c.key, coalesce(c.same_as, ''), c.anchor, c.rank, c.stated) FROM claim c
+            WHERE c.connection_id = :connection AND c.collection = x.collection AND c.record_key = x.key) was(said))
+"""
 OVER = (
     # Enrollments, sessions and program statuses say when they end; a class ends with its sessions, an enrollment
     # also with its class, a person with every role.

@@ -241,6 +241,34 @@ async def add_ruled(c: AsyncConnection, attempt: Attempt, links: Iterable[tuple[
     )
 
 
+_COME_BACK = f"""
+    WITH found AS MATERIALIZED (
+        SELECT DISTINCT w.connection_id, w.key, p.entity_id FROM word w
+        JOIN person_number n ON n.number = ANY(w.numbers)
+        JOIN person_trait p ON p.entity_id = n.entity_id AND p.named = w.named AND p.born = w.born
+        CROSS JOIN LATERAL (SELECT p.entity_id AS id) e
+        WHERE w.first IS NOT NULL AND NOT {refused("w", "e")}
+        AND NOT EXISTS (SELECT FROM link l WHERE l.key = w.key AND l.kind = 'person'
+            AND l.connection_id = w.connection_id)
+        AND NOT EXISTS (SELECT FROM entity x WHERE x.id = p.entity_id AND x.kind = 'person')
+        AND NOT EXISTS (SELECT FROM identity_decision d WHERE d.entity_id = p.entity_id AND d.act = 'merge'
+            AND d.undone_by IS NULL)
+        AND w.about = (SELECT h.before->>'population' FROM change h
+            WHERE h.entity_id = p.entity_id AND h.kind = 'person' ORDER BY h.seq DESC LIMIT 1)
+    )
+    INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since)
+    SELECT :district, f.connection_id, 'person', f.key, f.entity_id, 'matched', :run, :run FROM found f
+    WHERE (SELECT count(*) FROM found o WHERE o.entity_id = f.entity_id) = 1
+    AND (SELECT count(*) FROM found o WHERE o.key = f.key AND o.connection_id = f.connection_id) = 1
+"""
+
+
+async def add_come_back(c: AsyncConnection, attempt: Attempt) -> None:
+    """Link keys that nobody published is recognised by to the one person who was published once and is that person by
+    number, name and birth date: whoever comes back under a new key keeps their id."""
+    await c.execute(text(_COME_BACK), {"district": attempt.district, "run": attempt.run})
+
+
 _AGED = "UPDATE person_number n SET former = true FROM next WHERE n.entity_id = next.id AND NOT n.former"
 _TAKEN_BACK = (
     "DELETE FROM person_number n USING next WHERE n.entity_id = next.id AND next.numbers IS NOT NULL AND NOT n.former"

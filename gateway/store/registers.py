@@ -191,8 +191,16 @@ async def resume(store: Store, district: int, connection: int, actor: Actor) -> 
 
 
 async def set_shadow(store: Store, district: int, connection: int, shadow: bool, actor: Actor) -> None:
-    """In shadow, a connection's pulls compare and publish nothing."""
+    """In shadow, a connection's pulls compare and publish nothing. Refused where it waits to take another one's place:
+    that is when it leaves the shadow."""
     async with store.transaction(district) as c:
+        waits = text("SELECT EXISTS (SELECT FROM succession WHERE new_id = :id AND done_at IS NULL)")
+        if not shadow and await c.scalar(waits, {"id": connection}):
+            raise Refused(
+                "successor-in-shadow",
+                "It is to take the place of another connection, and leaves the shadow by that.",
+                "`planbridge connections switch` with its name and --now, or --on another day.",
+            )
         await c.execute(
             text("UPDATE connection SET shadow = :shadow WHERE id = :id"), {"shadow": shadow, "id": connection}
         )
@@ -273,6 +281,12 @@ def check_survivors(kind: str, field: str) -> None:
             f"{kind}.{field} has no one source that could be chosen.",
             "Name it as kind.field, for instance person.email.",
         )
+
+
+async def order(c: AsyncConnection) -> list[int]:
+    """The connections in the order in which their word counts where nobody chose: the first connected first, and who
+    took another one's place, there."""
+    return list((await c.execute(text("SELECT id FROM connection ORDER BY coalesce(place, id), id"))).scalars())
 
 
 async def owners(c: AsyncConnection, district: int, order: list[int]) -> dict[str, int]:

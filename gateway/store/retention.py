@@ -95,6 +95,14 @@ RULES = (
         f"WHERE CASE WHEN u.id IS NULL THEN p.at < {_OLD} ELSE u.id < k.first END",
     ),
     Rule(
+        "why entities ended",
+        "history_days",
+        "ending",
+        "ending t JOIN publication p ON p.id = t.publication LEFT JOIN run u ON u.id = p.run_id "
+        f"LEFT JOIN {_KEPT} ON k.connection_id = u.connection_id "
+        f"WHERE CASE WHEN u.id IS NULL THEN p.at < {_OLD} ELSE u.id < k.first END",
+    ),
+    Rule(
         "what was set aside",
         "history_days",
         "reject",

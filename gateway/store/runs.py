@@ -141,7 +141,7 @@ async def request(
         },
     )
     if run is not None and mode == "publish":
-        await _end_held(c, connection, "superseded")
+        await end_held(c, connection, "superseded")
     return run
 
 
@@ -153,7 +153,8 @@ async def held(c: AsyncConnection, connection: int) -> int | None:
     return found
 
 
-async def _end_held(c: AsyncConnection, connection: int, state: str) -> None:
+async def end_held(c: AsyncConnection, connection: int, state: str) -> None:
+    """Nobody has to decide any more about the run of a connection that waits, if one does."""
     ended = (
         await c.execute(
             text(

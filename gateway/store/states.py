@@ -54,13 +54,15 @@ STATES = text(
           AND r.id > coalesce(good.id, 0)
     ) failed ON true
     WHERE n.district_id = coalesce(CAST(:district AS int), n.district_id)
+      AND NOT EXISTS (SELECT FROM succession t WHERE t.old_id = n.id AND t.done_at IS NOT NULL)
     ORDER BY d.name, n.id
     """
 )
 
 
 async def read(store: Store, district: int | None = None) -> list[ConnectionState]:
-    """Every connection of a district, or of all: then as the owner, for monitors of the whole installation."""
+    """Every connection of a district, or of all: then as the owner, for monitors of the whole installation. Without
+    those whose place another one has taken: nothing is expected of them."""
     begun = store.owner.begin() if district is None else store.transaction(district)
     async with begun as c:
         rows = (await c.execute(STATES, {"district": district})).mappings().all()

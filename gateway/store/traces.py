@@ -88,6 +88,7 @@ PLACES = (
     ),
     Place("link", f"{_OF_KEY} OR {_OF_ENTITY}"),
     Place("link_history", f"{_OF_KEY} OR {_OF_ENTITY}"),
+    Place("ending", _OF_ENTITY),
     # What stays of the log says that an id is gone, to those who ask what changed.
     Place("change", f"{_OF_ENTITY} AND (t.op <> 'removed' OR t.before IS NOT NULL)"),
     Place("entity", "EXISTS (SELECT FROM trace_entity e WHERE e.kind = t.kind AND e.id = t.id)"),
@@ -117,8 +118,10 @@ NOBODY = {
     "run": "counts and codes",
     "run_page": "counts and cursors",
     "schedule": "times of a connection",
+    "succession": "a day of two connections",
     "survivorship": "settings of a district",
     "system_of_record": "settings of a district",
+    "year_change": "days of a district",
     "token": "sealed access tokens of systems",
     **dict.fromkeys(("alarm", "channel", "heartbeat", "notice", "sending"), "counts, times, sealed addresses of staff"),
 }
