@@ -41,11 +41,16 @@ _ENTITY = """
     SELECT CAST(CAST(jsonb_build_object('id', e.id) AS jsonb) || CAST(e.doc AS jsonb) AS text)
     FROM entity e WHERE kind = '{kind}' ORDER BY e.id
 """
+_ENDING = """
+    SELECT CAST(json_build_object('kind', e.kind, 'id', e.entity_id, 'reason', e.reason, 'at', p.at) AS text)
+    FROM ending e JOIN publication p ON p.id = e.publication ORDER BY e.publication, e.kind, e.entity_id
+"""
 FILES = {
     **{f"entities/{kind}.jsonl": _ENTITY.format(kind=kind) for kind in KINDS},
     "plans.jsonl": _PLAN,
     "deliveries.jsonl": _DELIVERY,
     "acts.jsonl": _ACT,
+    "endings.jsonl": _ENDING,
     "purges.jsonl": _PURGE,
 }
 """Name -> what is in it, one JSON object per line. A version's `content` is the text that its sha256 is of."""

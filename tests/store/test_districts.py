@@ -104,6 +104,13 @@ async def test_suspended_nothing_runs_and_nothing_is_lost(store: Store, world: W
 
 async def test_an_export_has_everything_and_no_secret(store: Store, world: World, actor: Actor, tmp_path: Path) -> None:
     name = await name_of(store, world.district)
+    async with store.transaction(world.district) as c:
+        await c.execute(
+            text(
+                "INSERT INTO ending SELECT district_id, max(id), 'person', gen_random_uuid(), 'graduated' "
+                "FROM publication GROUP BY district_id"
+            )
+        )
     file = tmp_path / "export.zip"
     manifest = await exports.export(store, name, file, actor)
     assert file.stat().st_mode & 0o777 == 0o600
@@ -122,6 +129,8 @@ async def test_an_export_has_everything_and_no_secret(store: Store, world: World
     [version] = plans[world.final]["versions"]
     assert sha256(version["content"].encode()).hexdigest() == version["sha256"]
     assert {event["act"] for event in plans[world.final]["events"]} >= {"created", "finalize"}
+    [ending] = [json.loads(line) for line in held["endings.jsonl"].splitlines()]
+    assert (ending["kind"], ending["reason"]) == ("person", "graduated") and ending["at"]
     assert b'"connect"' in held["acts.jsonl"] and b"sis:" in held["configuration.yaml"]
     everything = b"".join(held.values())
     assert b"planted-secret" not in everything and PLANTED[0].encode() in everything

@@ -2,7 +2,7 @@
 
 from gateway.migrations import adding
 
-revision = "0010"
+revision = "0008"
 down_revision = "0007"
 
 # `publication`: the last one before it was announced; what was published then is how the old year stood. `previewed`:
