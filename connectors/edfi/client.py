@@ -31,6 +31,8 @@ class EdfiSource:
     `token:<page token>` the next page of a chain.
     """
 
+    pages_move = True
+
     def __init__(self, server: Server, settings: EdfiSettings, http: Http) -> None:
         self.resources: Sequence[Resource] = resources(server.standard)
         self._server = server

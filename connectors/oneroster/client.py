@@ -40,6 +40,8 @@ class RestSource:
     are not read.
     """
 
+    pages_move = True
+
     def __init__(self, settings: OneRosterSettings, http: Http) -> None:
         self.resources: Sequence[Resource] = [RESOURCES[name] for name in _COLLECTIONS]
         self._settings = settings
@@ -91,9 +93,10 @@ class RestSource:
         return reply
 
     def _ends_too_early(self, name: str, stretch: "_Stretch", reply: Reply) -> bool:
-        if reply.status != 200 or stretch.start == 0:
+        if reply.status != 200:
             return False
-        return self._is_first_page(name, reply) or (_total(reply) is None and not _rows(name, reply))
+        uncounted = _total(reply) is None and not _rows(name, reply)
+        return uncounted or (stretch.start > 0 and self._is_first_page(name, reply))
 
     def _is_first_page(self, name: str, reply: Reply) -> bool:
         return reply.body == self._first_pages.get(name) and bool(_rows(name, reply))
