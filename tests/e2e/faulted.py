@@ -201,10 +201,12 @@ class Source:
 
     @classmethod
     @contextmanager
-    def connected(cls, home: Home, kind: str, name: str, rng: Random, *, tried: int) -> Iterator["Source"]:
+    def connected(
+        cls, home: Home, kind: str, name: str, rng: Random, *, tried: int, in_flight: int | None = None
+    ) -> Iterator["Source"]:
         """A system with pages of 25 rows, and `tried` districts beside the one that sees it well."""
         district = build(schools=1, students=40, seed=rng.randrange(1_000_000))
-        in_flight = rng.choice([1, 3, 16])
+        in_flight = in_flight or rng.choice([1, 3, 16])
         with serve(_twin(rng, kind, district)) as url:
             offices = [Office(home, f"{name} {number}") for number in range(tried + 1)]
             size = {"page_size": rng.choice(["25", "1000"])} if kind == "oneroster" else {}
@@ -235,7 +237,9 @@ class Source:
         """One pull while these things go wrong, and if it does not bring all of it, another in peace that does."""
         steer(self.url, "PUT", "faults", list(faults.values()))
         steer(self.url, "DELETE", "log")
-        run = json.loads(office.home.run("pull", self.kind, "--json", district=office.district).stdout)
+        done = office.home.run("pull", self.kind, "--json", district=office.district)
+        run = json.loads(done.stdout)
+        assert "id" in run, f"{office.district}, {faults}: {done.stdout} {done.stderr}"
         steer(self.url, "DELETE", "faults")
         what = f"{office.district}, run {run['id']}, {self.in_flight} in flight, {run['state']}, {faults}"
         found.rests += rested(steer(self.url, "GET", "log"), self.in_flight, what)

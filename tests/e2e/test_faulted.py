@@ -40,7 +40,7 @@ def test_a_server_is_left_alone_for_as_long_as_it_says(installation: Home, kind:
         "by a clock that is slow": busy | {"path": other, "status": 503, "ahead": -600},
         "by a clock that is right": busy | {"path": other, "status": 429, "ahead": 0.001},
     }
-    with Source.connected(installation, kind, f"rests {next(NUMBERS)}", rng, tried=1) as source:
+    with Source.connected(installation, kind, f"rests {next(NUMBERS)}", rng, tried=1, in_flight=3) as source:
         [office] = source.tried
         source.calm.pull(kind)
         whole = State.of(source.calm)
