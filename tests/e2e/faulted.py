@@ -202,12 +202,13 @@ class Source:
     @classmethod
     @contextmanager
     def connected(
-        cls, home: Home, kind: str, name: str, rng: Random, *, tried: int, in_flight: int | None = None
+        cls, home: Home, kind: str, name: str, rng: Random, *, tried: int, abreast: bool = False
     ) -> Iterator["Source"]:
-        """A system with pages of 25 rows, and `tried` districts beside the one that sees it well."""
+        """A system with pages of 25 rows, and `tried` districts beside the one that sees it well. Which of its kind is
+        drawn, or one whose pages are pulled three `abreast`."""
         district = build(schools=1, students=40, seed=rng.randrange(1_000_000))
-        in_flight = in_flight or rng.choice([1, 3, 16])
-        with serve(_twin(rng, kind, district)) as url:
+        in_flight = 3 if abreast else rng.choice([1, 3, 16])
+        with serve(_twin(rng, kind, district, abreast)) as url:
             offices = [Office(home, f"{name} {number}") for number in range(tried + 1)]
             size = {"page_size": rng.choice(["25", "1000"])} if kind == "oneroster" else {}
             for office in offices:
@@ -258,12 +259,12 @@ class Source:
             assert State.of(office) == whole, what
 
 
-def _twin(rng: Random, kind: str, district: District) -> ASGIApp:
+def _twin(rng: Random, kind: str, district: District, abreast: bool) -> ASGIApp:
     """One of its kind: of the releases that page differently, with tokens that live longer or shorter."""
     seconds = rng.choice([300, 3600])
     if kind == "oneroster":
-        return oneroster_twin(district, page_cap=25, token_seconds=seconds, totals=rng.random() < 0.7)
-    standard, cursor = rng.choice([("5.0", True), ("5.0", False), ("4.0", False)])
+        return oneroster_twin(district, page_cap=25, token_seconds=seconds, totals=abreast or rng.random() < 0.7)
+    standard, cursor = ("5.0", False) if abreast else rng.choice([("5.0", True), ("5.0", False), ("4.0", False)])
     return edfi_twin(district, page_limit=25, token_seconds=seconds, standard=standard, cursor=cursor)
 
 

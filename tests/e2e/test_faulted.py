@@ -35,12 +35,12 @@ def test_a_server_is_left_alone_for_as_long_as_it_says(installation: Home, kind:
     busy = {"kind": "status", "retry_after": 1}
     rests = {
         "at the token": busy | {"path": token, "status": 429},
-        "at a page": busy | {"path": page, "status": 503, "skip": 1},
+        "in the middle": busy | {"path": page, "status": 503, "skip": 3},
         "by a clock that is fast": busy | {"path": page, "status": 429, "ahead": 600},
         "by a clock that is slow": busy | {"path": other, "status": 503, "ahead": -600},
         "by a clock that is right": busy | {"path": other, "status": 429, "ahead": 0.001},
     }
-    with Source.connected(installation, kind, f"rests {next(NUMBERS)}", rng, tried=1, in_flight=3) as source:
+    with Source.connected(installation, kind, f"rests {next(NUMBERS)}", rng, tried=1, abreast=True) as source:
         [office] = source.tried
         source.calm.pull(kind)
         whole = State.of(source.calm)
