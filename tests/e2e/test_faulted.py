@@ -14,7 +14,7 @@ KINDS = ["oneroster", "edfi"]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_goes_wrong_at_random_is_made_up_for_or_held(installation: Home, kind: str) -> None:
-    """Every category once at least; first where nothing is published yet, then over a day's changes."""
+    """Most categories once; first where nothing is published yet, then over the changes of a day."""
     rng, found = Random(SEED), Found()
     with Source.connected(installation, kind, f"faulted {next(NUMBERS)}", rng, tried=3) as source:
         source.evening(rng, found)
