@@ -78,6 +78,8 @@ class Source(Protocol):
 
     resources: Sequence[Resource]
     """Parents before children."""
+    pages_move: bool
+    """Whether a row may change pages while they are read, as in a list that is served; not in a file."""
 
     async def pull(self, resource: Resource, cursor: str) -> Page: ...
 

@@ -31,6 +31,7 @@ class Limits(BaseModel):
     at_least: int = Field(default=10, ge=0)
     added_at_least: int = Field(default=1000, ge=0)
     shrunk_from: int = Field(default=5, ge=1)
+    repeated: Share = Field(default=0.0, description="Records that came on more than one page, without a total.")
 
 
 class Guards(BaseModel):
@@ -137,9 +138,17 @@ class Hold:
     effect: Effect = "all"
 
 
-def holds(counts: Sequence[CollectionCount], guards: Guards, *, whole: bool = True) -> list[Hold]:
-    """Every reason why this change set must wait. `whole`: the run read whole collections, so absence means gone."""
-    return [hold for count in counts if not count.absent for hold in _holds(count, guards.of(count.collection), whole)]
+def holds(
+    counts: Sequence[CollectionCount], guards: Guards, *, whole: bool = True, pages_move: bool = False
+) -> list[Hold]:
+    """Every reason why this change set must wait. `whole`: the run read whole collections, so absence means gone.
+    `pages_move`: rows could change pages while they were read, so that what came twice may stand for what did not."""
+    return [
+        hold
+        for count in counts
+        if not count.absent
+        for hold in _holds(count, guards.of(count.collection), whole, pages_move)
+    ]
 
 
 def only_removals(reasons: Sequence[Hold], guards: Guards) -> bool:
@@ -147,7 +156,7 @@ def only_removals(reasons: Sequence[Hold], guards: Guards) -> bool:
     return not guards.hold_all and all(hold.effect == "removals" for hold in reasons)
 
 
-def _holds(count: CollectionCount, limits: Limits, whole: bool) -> Iterable[Hold]:
+def _holds(count: CollectionCount, limits: Limits, whole: bool, pages_move: bool) -> Iterable[Hold]:
     name, known = count.collection, count.known
     if whole and known and not count.received:
         reason = f"The source sent no {name} at all; {known} are published."
@@ -166,6 +175,12 @@ def _holds(count: CollectionCount, limits: Limits, whole: bool) -> Iterable[Hold
             "the source's pages seem to shift while they are read."
         )
         yield Hold("unstable-pages", name, reason, lost, known, "removals")
+    elif pages_move and count.total is None and _passes(count.repeated, limits.repeated, 0, count.distinct):
+        reason = (
+            f"{count.repeated} {name} came on more than one page, and the source does not say how many it has: "
+            "new ones may not have come at all."
+        )
+        yield Hold("unstable-pages", name, reason, count.repeated, known)
     if _passes(min(lost, count.added), limits.rekeyed, limits.at_least, known):
         reason = f"{lost} of {known} {name} would disappear and {count.added} new ones appear: all ids seem to be new."
         yield Hold("ids-changed", name, reason, lost, known)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 import procrastinate
-from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import DEFAULT_QUEUE, Status
 
 from gateway import clock, delivery, logs, notify, sync
@@ -392,6 +392,12 @@ async def work(
             over, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in over:
                 end.result()
+        except ConnectorException as error:
+            if until_empty:
+                raise
+            # The queue refuses whom others took off its list of workers, as soon as it wakes; or it is lost.
+            log.error("this worker was taken for dead, or lost its queue; it ends now: %s", logs.where(error))
+            os._exit(FENCED_OUT)
         finally:
             for task in (*ends, *side):
                 task.cancel()

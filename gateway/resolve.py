@@ -99,11 +99,12 @@ class _RolledBack(Exception):
         self.work = work
 
 
-async def resolve(store: Store, attempt: Attempt) -> Outcome:
+async def resolve(store: Store, attempt: Attempt, *, pages_move: bool = False) -> Outcome:
     """Publish what the run staged, or part of it, or hold it, as the guards say; a run that only compares publishes
-    nothing. Raises runs.Fenced when a newer attempt has taken the run."""
+    nothing. `pages_move`: rows could change pages while they were pulled. Raises runs.Fenced when a newer attempt has
+    taken the run."""
     try:
-        return await _try(store, attempt, EVERYTHING)
+        return await _try(store, attempt, EVERYTHING, pages_move=pages_move)
     except _RolledBack as back:
         all_of_it = back.work
     if not all_of_it.reasons:
@@ -120,7 +121,9 @@ async def resolve(store: Store, attempt: Attempt) -> Outcome:
     return await _held(store, attempt, all_of_it)
 
 
-async def _try(store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: Work | None = None) -> Outcome:
+async def _try(
+    store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: Work | None = None, pages_move: bool = False
+) -> Outcome:
     """One transaction: do the run's changes with these ops. Rolled back where a guard has a reason that nobody has
     decided upon, or where the run only compares. `waiting`: what is left out, and why, waits for a person."""
     async with store.transaction(attempt.district) as c:
@@ -135,7 +138,7 @@ async def _try(store: Store, attempt: Attempt, ops: Sequence[str], *, waiting: W
         # A blackout ends by itself; nobody's decision lifts it.
         reasons = [] if attempt.mode != "publish" else await blackouts.reasons(c, attempt.connection, clock.now())
         if attempt.kind != "undo" and not decided and waiting is None:
-            reasons += guard.holds(counts, guards, whole=attempt.kind == "pull")
+            reasons += guard.holds(counts, guards, whole=attempt.kind == "pull", pages_move=pages_move)
         left_out = await compare.digest(c, ("gone",))
         await compare.keep_only(c, ADDITIONS if decided and attempt.effect == "additions" else ops)
         was = await outcomes.before(c, attempt)

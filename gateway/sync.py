@@ -35,17 +35,19 @@ async def run(store: Store, district: int, run_id: int) -> Outcome | None:
     if attempt is None:
         return None
     try:
+        pages_move = False
         if attempt.kind == "pull" and not attempt.approved:
-            await _pull_all(store, attempt)
+            pages_move = await _pull_all(store, attempt)
         elif attempt.kind == "replay" and not attempt.approved:
             await _replay(store, attempt)
-        return await resolve(store, attempt)
+        return await resolve(store, attempt, pages_move=pages_move)
     except PlanbridgeError as error:
         await runs.fail(store, attempt, error)
         raise
 
 
-async def _pull_all(store: Store, attempt: Attempt) -> None:
+async def _pull_all(store: Store, attempt: Attempt) -> bool:
+    """Whether rows may have changed pages meanwhile."""
     connection = await registers.connection(store, attempt.district, attempt.connection)
     async with store.transaction(attempt.district) as c:
         codes = await opened_codes(c, connection)
@@ -55,6 +57,7 @@ async def _pull_all(store: Store, attempt: Attempt) -> None:
         try:
             await registers.set_wires(store, connection, {each.name: each.wire.__name__ for each in source.resources})
             await _stage_all(store, attempt, source, codes, settings.in_flight)
+            return source.pages_move
         finally:
             await source.close()
 

@@ -99,18 +99,25 @@ def count(answer: Answer, total: int | None) -> None:
             answer.headers[name] = str(total).encode()
 
 
-def mistype(answer: Answer, number: int, seed: int) -> None:
+def mistype(answer: Answer, number: int, seed: int, into: str = "") -> None:
     """In so many rows one field has another type: a text becomes a number, a list or an object, and so on."""
     rng = Random(seed)
 
     def change(rows: list[Any]) -> list[Any]:
         for row in rng.sample(rows, min(number, len(rows))):
-            field = rng.choice(sorted(row))
-            others = [12345, "perhaps", True, [row[field]], {"value": row[field]}]
-            row[field] = rng.choice([other for other in others if type(other) is not type(row[field])])
+            fields = [field for field in sorted(row) if _others(row[field], into)]
+            if fields:
+                field = rng.choice(fields)
+                row[field] = rng.choice(_others(row[field], into))
         return rows
 
     answer.with_rows(change)
+
+
+def _others(value: Any, into: str) -> list[Any]:
+    """What may stand in the place of a value: something of each other type, or of the one it turns into."""
+    every = {"number": 12345, "text": "perhaps", "truth": True, "list": [value], "object": {"value": value}}
+    return [other for name, other in every.items() if into in ("", name) and type(other) is not type(value)]
 
 
 def poison(answer: Answer, shape: str, seed: int) -> None:

@@ -23,6 +23,7 @@ Kind = Literal[
     "empty", "mistype", "poison", "missing", "twice", "unstable", "total",
 ]  # fmt: skip
 Poison = Literal["garbled", "nul", "deep", "huge"]
+Into = Literal["", "number", "text", "truth", "list", "object"]
 
 _DOOR = "/_twin/"
 _LOGGED = 10_000
@@ -51,7 +52,8 @@ class Fault:
       by it;
     - `expire_tokens`, `revoke`: no token given so far is good; nor is the secret, until the faults are changed;
     - `empty`: a page without rows, and `total` as their number if given;
-    - `mistype`, `poison`: `rows` rows with a field of another type; one row that has the given `shape`;
+    - `mistype`, `poison`: `rows` rows with a field of another type, of whichever if not the one it turns `into`; one
+      row that has the given `shape`;
     - `missing`, `twice`, `unstable`: another page instead, another page as well, `rows` rows out of another page;
     - `total`: that number as the total, or none.
     """
@@ -65,6 +67,7 @@ class Fault:
     seconds: float = 1.0
     ahead: float = 0.0
     rows: int = 1
+    into: Into = ""
     shape: Poison = "garbled"
     total: int | None = None
     seed: int = 0
@@ -74,6 +77,8 @@ class Fault:
             raise ValueError(f"no such kind of fault; there are {', '.join(get_args(Kind))}")
         if self.shape not in get_args(Poison):
             raise ValueError(f"no such poison; there are {', '.join(get_args(Poison))}")
+        if self.into not in get_args(Into):
+            raise ValueError(f"no such type; there are {', '.join(get_args(Into)[1:])}")
         if self.status not in _STATUSES:
             raise ValueError("a fault's status is 429, 500 or 503")
 
@@ -102,8 +107,8 @@ class Faults:
       function of `changes` and `disasters`, or `{"reset": true}`, hands the changed district to `play`; each change
       differs from those before it; `{"day": "2026-10-05"}` plays the first district as `Year` has it on that day;
     - `PUT /_twin/secret` `{"secret": "..."}` ends the client's secret and every token, and sets another;
-    - `GET /_twin/log` the last requests as `{method, path, query, status, fault, at}`, `DELETE` forgets them; `at`
-      is in seconds, by a clock that never jumps.
+    - `GET /_twin/log` the last requests as `{method, path, query, status, fault, retry_after, at}`, `DELETE` forgets
+      them; `at` is in seconds, by a clock that never jumps, `retry_after` the rest in seconds that the answer asks for.
 
     `error` gives the JSON body with which this system answers a status.
     """
@@ -190,6 +195,7 @@ class Faults:
             "query": query,
             "status": None,
             "fault": fault and fault.kind,
+            "retry_after": fault and fault.retry_after,
             "at": time.monotonic(),
         }
         self._log.append(entry)
@@ -240,7 +246,7 @@ class Faults:
             case "empty":
                 damage.empty(answer, fault.total)
             case "mistype":
-                damage.mistype(answer, fault.rows, fault.seed)
+                damage.mistype(answer, fault.rows, fault.seed, fault.into)
             case "poison":
                 damage.poison(answer, fault.shape, fault.seed)
             case "missing" | "twice" | "unstable":

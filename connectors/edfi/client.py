@@ -31,6 +31,8 @@ class EdfiSource:
     `token:<page token>` the next page of a chain.
     """
 
+    pages_move = True
+
     def __init__(self, server: Server, settings: EdfiSettings, http: Http) -> None:
         self.resources: Sequence[Resource] = resources(server.standard)
         self._server = server
@@ -70,12 +72,12 @@ class EdfiSource:
         if reason := _absence(reply):
             return Page(absent=reason)
         rows, total = _rows(resource, reply), _total(reply)
-        if not rows or (total is not None and total <= len(rows)):
+        if not rows or total == len(rows):
             return Page(rows, total=total)
         # What came is what the server gives at once, whatever we asked for.
         step = len(rows)
-        if total is None:
-            return Page(rows, next=(f"tail:{step}:{step}",))
+        if total is None or total < step:  # a total that is wrong ends nothing
+            return Page(rows, next=(f"tail:{step}:{step}",), total=total)
         *middle, end = range(step, total, step)
         return Page(rows, next=(*(f"offset:{start}:{step}" for start in middle), f"tail:{end}:{step}"), total=total)
 
@@ -83,9 +85,10 @@ class EdfiSource:
         reply = await self._get(resource, {"offset": first, "limit": count})
         rows = _rows(resource, reply)
         received, missing = len(rows), count - len(rows)
-        if open_ended and received == count:
-            return Page(rows, next=(f"tail:{first + received}:{count}",))
-        if not open_ended and received and missing:
+        # More than was asked for are rows of other places: they stand for none of those that follow.
+        if open_ended and received >= count:
+            return Page(rows, next=(f"tail:{first + count}:{count}",))
+        if not open_ended and received and missing > 0:
             return Page(rows, next=(f"offset:{first + received}:{missing}",))
         return Page(rows)
 

@@ -35,9 +35,12 @@ class RestSource:
     A cursor is an offset, `4000`, or a stretch, `4000-5000`. Without a total, pages follow each other until one is
     empty: servers clamp the limit without a word, so that a short page ends nothing. With a total the first page
     makes known every stretch of its own length, to be pulled side by side; a stretch that comes short goes on where
-    it stopped, and the last one is open, because totals are wrong too. Link headers add nothing to that and are
-    not read.
+    it stopped, and the last one is open, because totals are wrong too. A page that would end a collection too early is
+    asked for twice: the end that nobody counted to, and the first page once more. Link headers add nothing to that and
+    are not read.
     """
+
+    pages_move = True
 
     def __init__(self, settings: OneRosterSettings, http: Http) -> None:
         self.resources: Sequence[Resource] = [RESOURCES[name] for name in _COLLECTIONS]
@@ -49,13 +52,16 @@ class RestSource:
     async def pull(self, resource: Resource, cursor: str) -> Page:
         stretch = _Stretch.parse(cursor)
         reply = await self._get(resource.name, stretch)
+        if self._ends_too_early(resource.name, stretch, reply):
+            reply = await self._get(resource.name, stretch)
         if reply.status != 200:
             return _refused(resource.name, stretch, reply)
         rows = _rows(resource.name, reply)
         total = _total(reply)
         if stretch.start == 0:
             self._first_pages[resource.name] = reply.body
-        elif rows and reply.body == self._first_pages.get(resource.name):
+        elif self._is_first_page(resource.name, reply):
+            await self._check_first_page(resource.name)
             return self._page_for_ever(resource.name, len(rows), total)
         return Page(rows, next=tuple(stretch.following(len(rows), total)), total=total)
 
@@ -85,6 +91,24 @@ class RestSource:
             self._order = {}
             return await self._get(name, stretch)
         return reply
+
+    def _ends_too_early(self, name: str, stretch: "_Stretch", reply: Reply) -> bool:
+        if reply.status != 200:
+            return False
+        uncounted = _total(reply) is None and not _rows(name, reply)
+        return uncounted or (stretch.start > 0 and self._is_first_page(name, reply))
+
+    def _is_first_page(self, name: str, reply: Reply) -> bool:
+        return reply.body == self._first_pages.get(name) and bool(_rows(name, reply))
+
+    async def _check_first_page(self, name: str) -> None:
+        """Where a later page twice equals the first, the first may have been the wrong one."""
+        first = await self._get(name, _Stretch(0))
+        if first.body != self._first_pages[name]:
+            raise Unavailable(
+                "oneroster-pages-mixed-up",
+                f"{first.name} answered the first page of {name} with the rows of another one.",
+            )
 
     def _page_for_ever(self, name: str, received: int, total: int | None) -> Page:
         """A server that ignores the offset gives its first page again. That is the end if it was all there is."""

@@ -30,6 +30,8 @@ class FileSource:
     be read ends the page. Only one page is held at a time, however long the file is.
     """
 
+    pages_move = False
+
     def __init__(self, path: Path) -> None:
         self.resources: Sequence[Resource] = [RESOURCES[name] for name in COLUMNS]
         self._zip: zipfile.ZipFile | None = None

@@ -128,7 +128,8 @@ async def raw_rows(opened: EdfiSource, resource: Resource) -> tuple[list[Any], l
 
 @dataclass
 class Collection:
-    """Rows served by offset, as ODS/API before 7.3 does. `clamp` cuts a larger limit, `largest` refuses it."""
+    """Rows served by offset, as ODS/API before 7.3 does. `clamp` cuts a larger limit, `largest` refuses it; `total` is
+    a wrong one; at `twice_at` the first page comes too, once."""
 
     rows: Sequence[Any]
     clamp: int = 500
@@ -136,18 +137,23 @@ class Collection:
     counts: bool = True
     refusal: Any = None
     short_at: int | None = None
+    total: int | None = None
+    twice_at: int | None = None
 
     def __call__(self, request: Request) -> Response:
         query = request.query_params
         limit, offset = int(query.get("limit", 25)), int(query.get("offset", 0))
-        if limit > self.largest:
+        if not 0 <= limit <= self.largest:
             return JSONResponse(self.refusal, 400)
         count = min(limit, self.clamp)
         if offset == self.short_at:
             self.short_at, count = None, count - 3
         counted = self.counts and query.get("totalCount") == "true"
-        headers = {"Total-Count": str(len(self.rows))} if counted else {}
-        return JSONResponse(self.rows[offset : offset + count], headers=headers)
+        headers = {"Total-Count": str(len(self.rows) if self.total is None else self.total)} if counted else {}
+        rows = self.rows[offset : offset + count]
+        if offset == self.twice_at:
+            rows, self.twice_at = [*rows, *self.rows[:count]], None
+        return JSONResponse(rows, headers=headers)
 
 
 def students(count: int) -> list[dict[str, Any]]:
@@ -317,6 +323,21 @@ async def test_rows_missing_in_a_middle_page_are_asked_for_again() -> None:
         got, pages = await pulled(opened, "students")
     assert len({row["studentUniqueId"] for row in got}) == len(got) == 1600
     assert ("offset:997:3",) in [page.next for page in pages]
+
+
+@pytest.mark.parametrize("total", [0, 7, 499, 501, 1229, 2000])
+async def test_a_wrong_total_neither_ends_nor_prolongs_a_pull(total: int) -> None:
+    async with source(Edge(Collection(students(1230), total=total))) as opened:
+        got, pages = await pulled(opened, "students")
+    assert len({row["studentUniqueId"] for row in got}) == 1230
+    assert pages[0].total == total
+
+
+@pytest.mark.parametrize("twice_at", [500, 1000])
+async def test_a_page_with_another_page_in_it_moves_nothing_that_follows(twice_at: int) -> None:
+    async with source(Edge(Collection(students(1600), twice_at=twice_at))) as opened:
+        got, _ = await pulled(opened, "students")
+    assert len({row["studentUniqueId"] for row in got}) == 1600
 
 
 async def test_rows_added_while_paging_come_too() -> None:

@@ -40,7 +40,8 @@ class Service:
     """A provider of users u0000, u0001 ... that does not keep the contract in the ways its fields say.
 
     `short` tells how many rows are left out at the end of the page at an offset; `status` what is answered at an
-    offset; `behind` what is answered behind the last row.
+    offset; `behind` what is answered behind the last row. Once only, the page at `empty_once` is empty, that at
+    `first_once` is the first page, and the first page is the second (`second_once`).
     """
 
     rows: int = 0
@@ -55,6 +56,9 @@ class Service:
     envelope: str = '{"users": %s}'
     collection_status: dict[str, int] = field(default_factory=dict)
     html: bool = False
+    empty_once: int | None = None
+    first_once: int | None = None
+    second_once: bool = False
     granted: str | None = None
     asked: list[dict[str, str]] = field(default_factory=list)
     paths: set[str] = field(default_factory=set)
@@ -86,6 +90,12 @@ class Service:
         if status != 200:
             return JSONResponse({"imsx_codeMajor": "failure"}, status_code=status)
         first = 0 if self.ignores_offset else offset
+        if offset == self.first_once:
+            first, self.first_once = 0, None
+        if offset == 0 and self.second_once:
+            first, self.second_once = self.cap, False
+        if offset == self.empty_once:
+            first, self.empty_once = self.rows, None
         count = self.rows if self.ignores_limit else min(limit, self.cap) - self.short.get(offset, 0)
         rows = [{"sourcedId": f"u{n:04}"} for n in range(first, min(first + count, self.rows))]
         headers = {} if self.total is None else {"X-Total-Count": str(self.total)}
@@ -218,7 +228,7 @@ async def test_a_server_that_cannot_sort_is_asked_without() -> None:
     service = Service(rows=250, cap=100, sorts=False)
     async with opened(service.app()) as source:
         assert keys(await every_page(source)) == all_users(250)
-    assert [("sort" in one) for one in service.asked] == [True, False, False, False, False]
+    assert [("sort" in one) for one in service.asked] == [True, *[False] * 5]
 
 
 @pytest.mark.parametrize("total", [None, 30])
@@ -234,6 +244,25 @@ async def test_a_server_that_ignores_the_offset_is_refused(total: int | None) ->
         with pytest.raises(ConfigError) as caught:
             await every_page(source)
     assert caught.value.code == "oneroster-offset-ignored"
+
+
+async def test_an_end_that_nobody_counted_to_is_asked_for_twice() -> None:
+    async with opened(Service(rows=250, cap=100, empty_once=100).app()) as source:
+        assert keys(await every_page(source)) == all_users(250)
+
+
+@pytest.mark.parametrize("total", [None, 250])
+async def test_the_first_page_instead_of_another_is_asked_for_again(total: int | None) -> None:
+    async with opened(Service(rows=250, cap=100, total=total, first_once=100).app()) as source:
+        assert keys(await every_page(source)) == all_users(250)
+
+
+@pytest.mark.parametrize("total", [None, 250])
+async def test_another_page_instead_of_the_first_is_no_end(total: int | None) -> None:
+    async with opened(Service(rows=250, cap=100, total=total, second_once=True).app()) as source:
+        with pytest.raises(Unavailable) as caught:
+            await every_page(source)
+    assert caught.value.code == "oneroster-pages-mixed-up"
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,19 @@ def test_5_nor_where_the_total_is_not_told(silent: Sis) -> None:
     held(silent, None, {("unstable-pages", "enrollments")}, only=True)
 
 
+def test_5_nor_where_only_new_records_may_be_missed(installation: Home) -> None:
+    """A page came with another one in it, so that the next began too far behind, and nobody knows of how many."""
+    office = Office(installation, f"disaster-{next(NUMBERS)}")
+    with serve(twin(DISTRICT, page_cap=20, totals=False)) as url:
+        office.connect("oneroster", url)
+        steer(url, "PUT", "faults", [{"kind": "twice", "path": "/users?", "skip": 2}])
+        run = office.pull("oneroster", code=HELD)
+        assert {(hold["code"], hold["collection"]) for hold in run["holds"]} == {("unstable-pages", "users")}
+        assert office.entities() == []
+        office.tell("guards", "set", "oneroster", "--limit", "users.repeated=0.5")
+        assert office.pull("oneroster")["state"] == "published"
+
+
 def test_6_everybody_changes_section(sis: Sis) -> None:
     sis.change(reshuffled=1.0)
     held(sis, 6, {("ids-changed", "enrollments")}, only=True)

@@ -319,15 +319,15 @@ def test_an_unknown_change_is_refused_and_changes_nothing(client: httpx.Client, 
 
 
 def test_log_of_what_was_served(client: httpx.Client) -> None:
-    ask(client, {"kind": "status", "path": "/other"})
+    ask(client, {"kind": "status", "path": "/other", "retry_after": 7})
     client.get("/rows?limit=1")
     client.get("/other")
     logged = client.get("/_twin/log").json()
     one, other = [entry.pop("at") for entry in logged]
     assert 0 < other - one < 5
     assert logged == [
-        {"method": "GET", "path": "/rows", "query": "limit=1", "status": 200, "fault": None},
-        {"method": "GET", "path": "/other", "query": "", "status": 503, "fault": "status"},
+        {"method": "GET", "path": "/rows", "query": "limit=1", "status": 200, "fault": None, "retry_after": None},
+        {"method": "GET", "path": "/other", "query": "", "status": 503, "fault": "status", "retry_after": 7},
     ]
     client.delete("/_twin/log")
     assert client.get("/_twin/log").json() == []
