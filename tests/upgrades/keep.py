@@ -25,6 +25,15 @@ Records = Mapping[str, Sequence[dict[str, Any]]]
 
 DISTRICT = build(schools=1, students=24, seed=1717)
 AS = ("--as", "Robin Example")
+CHOSEN = (
+    ("guards", "set", "sis", "--limit", "users.removed=0.05", *AS),
+    ("precedence", "set", "person.email", "edfi", "sis", *AS),
+    ("crosswalks", "set", "oneroster", "session_type", "trimester", "term", *AS),
+    ("schedule", "set", "sis", "--cron", "0 2 * * *", "--zone", "America/Chicago", *AS),
+    ("year", "announce", "--last-day", "2027-06-14", "--first-day", "2027-08-16", "--because", "2026/27 ends.", *AS),
+)
+"""What a district chose, and has to be so for good."""
+ASKED = ("guards show sis", "precedence", "crosswalks list oneroster", "year show")
 COLUMNS = {
     "orgs": "name type identifier parentSourcedId",
     "academicSessions": "title type startDate endDate parentSourcedId schoolYear",
@@ -64,6 +73,9 @@ def worked(home: Home, ods: str, records: Records) -> dict[str, Any]:
     delivery = home.json("push", final, "--to", "edfi", *AS)
     assert delivery["state"] == "delivered", delivery
     client = home.json("client", "add", "planner", "--scope", "students.read")
+    for words in CHOSEN:
+        done = home.run(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
     write_package(roster, records, without=14)
     held = home.json("pull", "sis", code=7)
     write_package(roster, records)
@@ -77,7 +89,13 @@ def worked(home: Home, ods: str, records: Records) -> dict[str, Any]:
         "sha256": home.one("SELECT sha256 FROM plan_version"),
         "entities": dict(home.sql("SELECT kind, count(*) FROM entity GROUP BY 1 ORDER BY 1")),
         "runs": sorted([run["id"], run["state"]] for run in home.json("runs")),
+        "chosen": {words: chosen(home.json(*words.split())) for words in ASKED},
     }
+
+
+def chosen(said: Any) -> Any:
+    """Without what is only the present program's default."""
+    return {name: value for name, value in said.items() if name != "default"} if isinstance(said, dict) else said
 
 
 def asked(url: str, **headers: str) -> Any:

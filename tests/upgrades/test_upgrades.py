@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.office import QuickHome
 from tests.e2e.processes import Home
+from tests.upgrades.keep import chosen
 
 STATES = sorted(path for path in Path(__file__).parent.glob("issue-*") if path.is_dir())
 
@@ -43,6 +44,9 @@ def test_a_state_of_then_is_read_and_worked_on_by_the_program_of_now(state: Path
     assert sha256(content.encode()).hexdigest() == facts["sha256"] == home.one("SELECT sha256 FROM plan_version")
     assert home.one("SELECT state FROM delivery WHERE id = %(id)s", id=facts["delivery"]) == "delivered"
     assert [client["id"] for client in home.json("client", "list")] == [facts["client"]["client_id"]]
+
+    for words, said in facts.get("chosen", {}).items():
+        assert chosen(home.json(*words.split())) == said
 
     # The connection's secrets open, the held run can still be decided, and the next pull goes on.
     assert "secret" in home.run("export-config").stdout
