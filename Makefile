@@ -2,6 +2,7 @@
 # with the hashes of requirements.lock. Only that step uses the network, and only when the lock or pyproject.toml changed.
 
 PYTHON ?= python3
+ABREAST ?= 2
 FIFTEEN ?= /usr/lib/postgresql/15/bin
 BIN := .venv/bin
 READY := .venv/ready
@@ -20,8 +21,8 @@ install: $(READY)
 demo: $(READY)  ## Show the whole way once, with an invented district and servers of its own
 	$(BIN)/planbridge demo
 
-test: lint  ## Everything that must hold before a change is accepted
-	$(BIN)/pytest -m "not proof"
+test: lint  ## Everything that must hold before a change is accepted (ABREAST=1 for one file after the other)
+	$(BIN)/pytest -m "not proof" -n $(ABREAST) --dist loadfile
 
 fifteen: $(READY)  ## What needs a database, on a PostgreSQL of this machine (FIFTEEN=/its/programs)
 	PLANBRIDGE_TEST_POSTGRES=$(FIFTEEN) $(BIN)/pytest -m "not proof"

@@ -127,6 +127,10 @@ class Run:
         """Whether so many pages are staged."""
         return len(self.pages()) >= count
 
+    def got_to(self, count: int) -> bool:
+        """The same, or whether there are no more."""
+        return self.reached(count) or self.resolving() or self.over()
+
     def resolving(self) -> bool:
         """Whether a district is locked for publishing: what that writes is not to be seen before it is published."""
         lock = "CAST(CAST(hashtext('planbridge.publish') AS bit(32)) AS bigint)::oid"
@@ -177,7 +181,8 @@ def interrupted(
     with Run.queued(home, system, district) as run:
         for count in [*sorted(rng.sample(range(1, whole.pages), pulling)), *[whole.pages] * resolving]:
             worker = home.start("worker")
-            until(partial(run.reached, count), f"{count} pages are staged")
+            # A worker that has yet to learn how large a page may be asks for other pages, and fewer may do.
+            until(partial(run.got_to, count), f"{count} pages are staged, or all there are")
             if count == whole.pages:
                 until(lambda: run.resolving() or run.over(), "the run resolves")
                 time.sleep(rng.random() * whole.seconds_to_resolve)
