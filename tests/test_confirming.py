@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gateway import clock, jobs
-from gateway.store import registers, runs, years
+from gateway.errors import Refused
+from gateway.store import blackouts, registers, runs, years
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from gateway.year import Change
@@ -60,3 +61,22 @@ async def test_the_same_records_with_other_contents_are_not_what_was_confirmed(s
     run = await jobs.confirm_year(sis.store, connection, change, seen, sis.actor, "It was looked at.")
     assert (await ended(sis, run))["state"] == "held"
     assert {doc["family_name"] for doc in (await published(sis.store, sis.district)).values()} == {"Umberfield"}
+
+
+async def test_what_may_not_be_published_yet_is_not_confirmed_either(sis: System, change: Change) -> None:
+    held = await sis.says(*named("Promoted"))
+    assert held["state"] == "held"
+    seen = await previewed(sis, change, held["id"])
+    connection, now = await registers.connection(sis.store, sis.district, sis.id), clock.now()
+    blackout = await blackouts.add(
+        sis.store, sis.district, None, now - timedelta(hours=1), now + timedelta(hours=1), "Report.", sis.actor
+    )
+    with pytest.raises(Refused, match="Nothing may be published"):
+        await jobs.confirm_year(sis.store, connection, change, seen, sis.actor, "It was looked at.")
+    async with sis.store.transaction(sis.district) as c:
+        [shown] = await years.listed(c)
+        assert shown["confirmed"] == []
+
+    await blackouts.end(sis.store, sis.district, blackout, sis.actor)
+    run = await jobs.confirm_year(sis.store, connection, change, seen, sis.actor, "It was looked at.")
+    assert run == held["id"] and (await ended(sis, run))["state"] == "published"
