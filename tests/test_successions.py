@@ -1,14 +1,15 @@
 """A new year's connection takes the old one's place on its day, and neither before it nor while nothing may happen."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway import jobs
-from gateway.store import registers, runs, successions
+from gateway import clock, jobs
+from gateway.errors import Refused
+from gateway.store import blackouts, registers, runs, successions
 from gateway.store.database import Store
 from gateway.store.registers import Actor, Connection
 from tests.identity.rosters import CONNECT, FILLERS, Person, System, connected, denoted, write
@@ -59,3 +60,14 @@ async def test_a_run_under_way_does_not_take_over_after_it_was_put_off(old: Syst
     assert (found["state"], found["error_code"]) == ("failed", "switch-postponed")
     assert await systems(old) == {"sis"}
     assert (await old.says(*FILLERS))["state"] == "published"
+
+
+async def test_in_a_blackout_of_the_old_one_nothing_takes_its_place(old: System, new: System) -> None:
+    await has(new)
+    now = clock.now()
+    await blackouts.add(
+        old.store, old.district, old.id, now - timedelta(hours=1), now + timedelta(hours=1), "Report.", old.actor
+    )
+    with pytest.raises(Refused, match="Nothing may be published"):
+        await jobs.switch(new.store, await connection(new), new.actor)
+    assert await systems(old) == {"sis"} and (await connection(new)).shadow
