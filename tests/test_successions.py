@@ -9,7 +9,7 @@ import pytest
 
 from gateway import clock, jobs
 from gateway.errors import Refused
-from gateway.store import blackouts, registers, runs, successions
+from gateway.store import blackouts, history, registers, runs, successions
 from gateway.store.database import Store
 from gateway.store.registers import Actor, Connection
 from tests.identity.rosters import CONNECT, FILLERS, Person, System, connected, denoted, write
@@ -71,3 +71,13 @@ async def test_in_a_blackout_of_the_old_one_nothing_takes_its_place(old: System,
     with pytest.raises(Refused, match="Nothing may be published"):
         await jobs.switch(new.store, await connection(new), new.actor)
     assert await systems(old) == {"sis"} and (await connection(new)).shadow
+
+
+async def test_what_is_undone_is_undone_in_shadow_too(old: System) -> None:
+    await old.says(*FILLERS[:-1])
+    await registers.set_shadow(old.store, old.district, old.id, True, old.actor)
+    run = await jobs.request_undo(old.store, old.district, old.runs[-1], old.actor, "A mistake.")
+    assert (await ended(old, run))["state"] == "published"
+    assert len(await denoted(old.store, old.district)) == len(FILLERS)
+    assert (await connection(old)).paused_because
+    assert await history.compensations(old.store, old.district, run) == []
