@@ -90,7 +90,7 @@ OVER = (
     # Enrollments, sessions and program statuses say when they end; a class ends with its sessions, an enrollment
     # also with its class, a person with every role.
     "(CASE {kind} WHEN 'class' THEN {class_over} "
-    "WHEN 'enrollment' THEN {doc}->>'end_on' <= :today OR coalesce((SELECT {of_class} FROM entity k "
+    "WHEN 'enrollment' THEN coalesce({doc}->>'end_on' <= :today, false) OR coalesce((SELECT {of_class} FROM entity k "
     "  WHERE k.kind = 'class' AND k.id = CAST({doc}->>'class' AS uuid)), false) "
     "WHEN 'person' THEN coalesce((SELECT bool_and(coalesce(r->>'end_on' <= :today, false)) "
     "  FROM json_array_elements({doc}->'roles') r), false) "
