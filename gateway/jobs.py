@@ -139,11 +139,15 @@ async def decide_hold(store: Store, district: int, run: int, verdict: Verdict, a
     """Approve a held run, wholly or for its additions alone, or refuse it. An approved one is resolved again, and
     asks again if it would differ. Refused in a blackout, unless it is to be refused."""
     async with store.transaction(district) as c:
-        await districts.refuse_suspended(c, district)
-        connection = await runs.decide(c, run, verdict, actor, because)
-        if verdict != "refused":
-            await blackouts.refuse(c, connection, clock.now())
-            await _defer(c, "run", f"connection/{connection}", district=district, run=run)
+        await _decide_hold(c, district, run, verdict, actor, because)
+
+
+async def _decide_hold(c: Transaction, district: int, run: int, verdict: Verdict, actor: Actor, because: str) -> None:
+    await districts.refuse_suspended(c, district)
+    connection = await runs.decide(c, run, verdict, actor, because)
+    if verdict != "refused":
+        await blackouts.refuse(c, connection, clock.now())
+        await _defer(c, "run", f"connection/{connection}", district=district, run=run)
 
 
 async def confirm_year(
@@ -165,14 +169,15 @@ async def confirm_year(
         if now is None:
             run = await _request_pull(c, connection, actor)
             await years.approve_unseen(c, connection.district, run, seen, actor, because)
+        else:
+            assert run is not None
+            await _decide_hold(c, connection.district, run, "approved", actor, because)
         detail = {"connection": connection.name, "run": run, "because": because}
         await registers.log_act(c, connection.district, actor, "year-confirm", str(change.id), detail)
         await years.see(
             c, change, {key: one for key, one in (await years.seen(c, change)).items() if key != connection.id}
         )
     assert run is not None
-    if now is not None:
-        await decide_hold(store, connection.district, run, "approved", actor, because)
     return run
 
 

@@ -140,7 +140,10 @@ async def _try(
         if attempt.kind != "undo" and not decided and waiting is None:
             reasons += guard.holds(counts, guards, whole=attempt.kind == "pull", pages_move=pages_move)
         left_out = await compare.digest(c, ("gone",))
-        await compare.keep_only(c, ADDITIONS if decided and attempt.effect == "additions" else ops)
+        ops = ADDITIONS if decided and attempt.effect == "additions" else ops
+        if "gone" not in ops:
+            await identities.keep_open(c, attempt, gone=True)
+        await compare.keep_only(c, ops)
         was = await outcomes.before(c, attempt)
         published, publication = await _publish(store, c, attempt)
         if publication is not None and attempt.kind != "undo" and not decided:
@@ -232,6 +235,7 @@ async def _held(store: Store, attempt: Attempt, work: Work) -> Outcome:
         await changes.lock_district(c, attempt.district)
         if not work.takes_over:  # else there is nothing to compare with, before it has taken over
             await _compare(store, c, attempt)
+            await identities.keep_open(c, attempt, gone=False)
         stored = work.stored() | {"published": {}}
         await outcomes.add_holds(c, attempt, work.reasons, work.digest)
         await outcomes.keep_preview(c, attempt, work.preview)

@@ -11,7 +11,11 @@ from gateway.guard import Hold
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
-_ACTIVE = "(connection_id IS NULL OR connection_id = :connection) AND from_at <= :at AND until_at > :at"
+# What was set for a connection holds for the one that is to take its place, or took it: it writes the same.
+_ACTIVE = (
+    "(connection_id IS NULL OR connection_id = :connection OR connection_id = ("
+    "  SELECT old_id FROM succession WHERE new_id = :connection)) AND from_at <= :at AND until_at > :at"
+)
 
 
 async def active(c: AsyncConnection, connection: int, at: datetime) -> datetime | None:

@@ -22,7 +22,7 @@ BY_KEY = "SELECT set_config('enable_nestloop', 'on', true), set_config('enable_s
 
 _CHANGED = (
     'CREATE TEMP TABLE changed (collection text COLLATE "C", key text COLLATE "C", op text, remapped boolean, '
-    "page bigint, place int, restored_from bigint, ended boolean NOT NULL DEFAULT false) ON COMMIT DROP"
+    "page bigint, place int, restored_from bigint, ended boolean NOT NULL DEFAULT false, hash text) ON COMMIT DROP"
 )
 
 
@@ -53,13 +53,15 @@ async def compare(
     # that the first version made (it has one part) nobody can tell, and after an upgrade not all of it is a change.
     await c.execute(
         text(
-            "INSERT INTO changed SELECT l.collection, l.key, CASE WHEN r.key IS NULL THEN 'added' ELSE 'changed' END, "
-            "  coalesce(split_part(r.hash, ':', 2) IN ('', split_part(l.hash, ':', 2)), false), l.page, l.place "
+            "INSERT INTO changed (collection, key, op, remapped, page, place, hash) "
+            "SELECT l.collection, l.key, CASE WHEN r.key IS NULL THEN 'added' ELSE 'changed' END, "
+            "  coalesce(split_part(r.hash, ':', 2) IN ('', split_part(l.hash, ':', 2)), false), "
+            "  l.page, l.place, l.hash "
             "FROM latest l LEFT JOIN record r ON r.connection_id = :connection "
             "  AND r.collection = l.collection AND r.key = l.key "
             "WHERE l.op = 'put' AND r.hash IS DISTINCT FROM l.hash "
             "UNION ALL "
-            "SELECT r.collection, r.key, 'gone', false, NULL, NULL FROM record r "
+            "SELECT r.collection, r.key, 'gone', false, NULL, NULL, NULL FROM record r "
             "LEFT JOIN latest l ON l.collection = r.collection AND l.key = r.key "
             "WHERE r.connection_id = :connection AND (l.op = 'gone' OR (:whole AND l.key IS NULL AND r.collection IN ("
             "  SELECT collection FROM run_page WHERE run_id = :run GROUP BY collection "
@@ -88,7 +90,7 @@ OVER = (
     # Enrollments, sessions and program statuses say when they end; a class ends with its sessions, an enrollment
     # also with its class, a person with every role.
     "(CASE {kind} WHEN 'class' THEN {class_over} "
-    "WHEN 'enrollment' THEN {doc}->>'end_on' <= :today OR coalesce((SELECT {of_class} FROM entity k "
+    "WHEN 'enrollment' THEN coalesce({doc}->>'end_on' <= :today, false) OR coalesce((SELECT {of_class} FROM entity k "
     "  WHERE k.kind = 'class' AND k.id = CAST({doc}->>'class' AS uuid)), false) "
     "WHEN 'person' THEN coalesce((SELECT bool_and(coalesce(r->>'end_on' <= :today, false)) "
     "  FROM json_array_elements({doc}->'roles') r), false) "
@@ -256,11 +258,12 @@ async def any_left(c: AsyncConnection) -> bool:
 
 
 async def digest(c: AsyncConnection, ops: Sequence[str] = ("added", "changed", "gone")) -> str:
-    """Names exactly this change set, or its part with these ops: what was approved is published, and nothing else."""
+    """Names exactly this change set, or its part with these ops, by which records it changes and into what: what was
+    approved is published, and nothing else."""
     return str(
         await c.scalar(
             text(
-                "SELECT count(*) || ':' || coalesce(md5(string_agg(collection || '/' || key || '/' || op, ',' "
+                "SELECT count(*) || ':' || coalesce(md5(string_agg(concat_ws('/', collection, key, op, hash), ',' "
                 "ORDER BY collection, key)), '') FROM changed WHERE op = ANY(:ops)"
             ),
             {"ops": list(ops)},

@@ -164,6 +164,18 @@ _CONTACTS = (
     """,
     "INSERT INTO trace_key SELECT connection_id, 'person', key FROM trace_contact ON CONFLICT DO NOTHING",
 )
+# One that is to take a connection's place knows people by the same keys: it may have staged them, and takes in nobody.
+# Nor may one whose place was taken, in a restored backup that is older than that.
+_SUCCESSORS = tuple(
+    f"INSERT INTO {table} ({columns}) SELECT CASE WHEN s.done_at IS NULL THEN s.new_id ELSE s.old_id END, {others} "
+    f"FROM {table} t JOIN succession s "
+    "  ON t.connection_id = CASE WHEN s.done_at IS NULL THEN s.old_id ELSE s.new_id END "
+    f"{only} ON CONFLICT DO NOTHING"
+    for table, columns, others, only in (
+        ("trace_contact", "connection_id, key, who", "key, who", ""),
+        ("trace_key", "connection_id, kind, key", "kind, key", "WHERE kind = 'person'"),
+    )
+)
 _REFERRING = f"""
     INSERT INTO trace_key
     SELECT DISTINCT c.connection_id, c.kind, c.key FROM {_SAID} c
@@ -219,8 +231,8 @@ _MUTE_RECORDS = f"""
     ON CONFLICT DO NOTHING
 """
 _STEPS = (
-    *(_MERGED, _KEYS, _NUMBERS, _SAME_NUMBER, *_CONTACTS, _REFERRING),
-    *(_ENTITIES, _KEYS, _WORDS, _RECORDS, _MUTE_RECORDS),
+    *(_MERGED, _KEYS, _NUMBERS, _SAME_NUMBER, *_CONTACTS, *_SUCCESSORS, _REFERRING),
+    *(_ENTITIES, _KEYS, *_SUCCESSORS, _WORDS, _RECORDS, _MUTE_RECORDS),
 )
 
 
@@ -233,9 +245,11 @@ async def gather(c: AsyncConnection, district: int, unseal: Callable[[bytes], by
         _NUMBERS,
         _SAME_NUMBER,
         *_CONTACTS,
+        *_SUCCESSORS,
         _REFERRING,
         _ENTITIES,
         _KEYS,
+        *_SUCCESSORS,
         _WORDS,
         _RECORDS,
     ):

@@ -152,6 +152,20 @@ _HOLD_OUT = (
 )
 
 
+async def keep_open(c: AsyncConnection, attempt: Attempt, *, gone: bool) -> None:
+    """What is not published ends no conflict: none of the connection's, or (`gone`) none of whose key is only said to
+    be gone, in the change set as long as its removals are in it."""
+    await c.execute(
+        text(
+            "UPDATE identity_conflict i SET over = false WHERE i.over AND i.connection_id = :connection "
+            "AND (NOT :gone OR EXISTS (SELECT FROM changed x JOIN claim c ON c.connection_id = i.connection_id "
+            "  AND c.collection = x.collection AND c.record_key = x.key "
+            "  WHERE x.op = 'gone' AND c.kind = 'person' AND c.key = i.key))"
+        ),
+        {"connection": attempt.connection, "gone": gone},
+    )
+
+
 async def any_over(c: AsyncConnection) -> bool:
     """Whether a conflict is over that is on the list still."""
     return bool(await c.scalar(text("SELECT EXISTS (SELECT FROM identity_conflict WHERE over)")))

@@ -120,12 +120,13 @@ async def request(
     proposal: dict[str, Any] | None = None,
 ) -> int | None:
     """A new queued run, or None while one is under way. A held run of the connection is superseded, unless the new one
-    only compares. A connection in shadow compares whatever is asked of it."""
+    only compares. A connection in shadow compares whatever it reads; what a person has undone is undone."""
     run: int | None = await c.scalar(
         text(
             "INSERT INTO run (district_id, connection_id, state, actor, kind, mode, undoes, proposal) "
             "SELECT :district, id, 'queued', :actor, :kind, "
-            "  CASE WHEN shadow AND CAST(:mode AS text) = 'publish' THEN 'shadow' ELSE :mode END, "
+            "  CASE WHEN shadow AND CAST(:mode AS text) = 'publish' AND CAST(:kind AS text) <> 'undo' THEN 'shadow' "
+            "    ELSE :mode END, "
             "  CAST(:undoes AS json), CAST(:proposal AS json) FROM connection WHERE id = :connection "
             "ON CONFLICT (connection_id) WHERE state IN ('queued', 'pulling', 'resolving', 'approved') "
             "DO NOTHING RETURNING id"

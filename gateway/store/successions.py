@@ -183,18 +183,25 @@ _TAKEN = (
 
 async def take_over(c: AsyncConnection, attempt: Attempt) -> str | None:
     """Give the run's connection all that the one has whose place it is to take: true when the transaction commits.
-    The name of that one; None where there is none, or the run is no pull."""
+    The name of that one; None where there is none, or the run is no pull. Refused where it was put off meanwhile."""
     found = (
         await c.execute(
             text(
-                "SELECT s.old_id, o.name AS old, n.name AS new FROM succession s JOIN connection o ON o.id = s.old_id "
-                "JOIN connection n ON n.id = s.new_id WHERE s.new_id = :new AND s.done_at IS NULL"
+                "SELECT s.old_id, o.name AS old, n.name AS new, s.begun_at, s.on_day FROM succession s "
+                "JOIN connection o ON o.id = s.old_id JOIN connection n ON n.id = s.new_id "
+                "WHERE s.new_id = :new AND s.done_at IS NULL"
             ),
             {"new": attempt.connection},
         )
     ).one_or_none()
     if found is None or attempt.kind != "pull":
         return None
+    if attempt.mode == "publish" and found.begun_at is None:
+        raise Refused(
+            "switch-postponed",
+            f"{found.new} was to take the place of {found.old} with this run, and is to do so on {found.on_day} now.",
+            f"Nothing was published. `planbridge connections switch {found.new} --now` does not wait for the day.",
+        )
     values = {"old": found.old_id, "new": attempt.connection}
     owned = await registers.owners(c, attempt.district, await registers.order(c))
     for statement in _TAKEN:

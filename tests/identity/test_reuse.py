@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
-from gateway.store import rejects
+from gateway import jobs
+from gateway.store import limits, rejects
 from gateway.store.database import Store
+from gateway.store.registers import Actor
 from tests.identity.rosters import ADA, BEN, CLEO, FILLERS, System, again, attending, denoted, published, waits
 
 ADA_NOW = again(CLEO, number=ADA.number)
@@ -77,6 +80,27 @@ async def test_a_key_that_comes_back_as_somebody_else_keeps_what_is_published(
     await sis.says(ADA, BEN, *FILLERS, enrolled=["k-ben", "k-ada"])
     assert await conflicts(store, district) == set(), "it was a mistake of the source, and is mended"
     assert await attending(store, district) == {ids["sis", "k-ben"], ids["sis", "k-ada"]}
+
+
+@pytest.mark.parametrize("hold_all", [False, True])
+async def test_a_run_that_waits_ends_no_conflict(
+    store: Store, district: int, sis: System, vendor: System, actor: Actor, hold_all: bool
+) -> None:
+    """The next pull lacks nearly everybody, the other child too: until somebody believes that, nothing is mended."""
+    await limits.set_guards(store, district, sis.id, {"hold_all": hold_all}, actor)
+    await sis.says(ADA, BEN, *FILLERS, enrolled=["k-ben"])
+    ids = await denoted(store, district)
+    await sis.says(again(CLEO, key=ADA.key), BEN, *FILLERS, enrolled=["k-ben", "k-ada"])
+    held = await sis.says(BEN, enrolled=["k-ben"])
+    assert held["state"] == "held"
+    await vendor.says(again(BEN))
+    assert await attending(store, district) == {ids["sis", "k-ben"]}, "Ada is not in the class of the other child"
+    assert await conflicts(store, district) == {("k-ada", ids["sis", "k-ada"], "Cleo")}
+
+    await jobs.decide_hold(store, district, held["id"], "approved", actor, "They left.")
+    await jobs.run_job(store, district, held["id"])
+    assert await conflicts(store, district) == set()
+    assert set(await published(store, district)) == {ids["sis", "k-ben"]}
 
 
 async def test_also_after_the_key_was_gone_for_a_while(store: Store, district: int, sis: System) -> None:

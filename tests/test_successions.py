@@ -1,0 +1,83 @@
+"""A new year's connection takes the old one's place on its day, and neither before it nor while nothing may happen."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import clock, jobs
+from gateway.errors import Refused
+from gateway.store import blackouts, history, registers, runs, successions
+from gateway.store.database import Store
+from gateway.store.registers import Actor, Connection
+from tests.identity.rosters import CONNECT, FILLERS, Person, System, connected, denoted, write
+
+
+@pytest.fixture
+async def old(store: Store, district: int, actor: Actor, tmp_path: Path) -> System:
+    made = await connected(store, district, "sis", tmp_path, actor)
+    await made.says(*FILLERS)
+    return made
+
+
+@pytest.fixture
+async def new(old: System, tmp_path: Path) -> System:
+    settings = {"path": str(tmp_path / "next")} | CONNECT
+    there = await registers.connection(old.store, old.district, old.id)
+    id = await successions.clone(old.store, there, "next", settings, {}, date(2099, 8, 2), old.actor)
+    return System(old.store, old.district, "next", tmp_path / "next", id, old.actor)
+
+
+async def connection(system: System) -> Connection:
+    return await registers.connection(system.store, system.district, system.id)
+
+
+async def has(system: System, people: Sequence[Person] = FILLERS) -> None:
+    write(system.folder, people)
+
+
+async def ended(system: System, run: int) -> dict[str, Any]:
+    await jobs.run_job(system.store, system.district, run)
+    async with system.store.transaction(system.district) as c:
+        [found] = await runs.summary(c, run=run)
+    return found
+
+
+async def systems(old: System) -> set[str]:
+    """Whose keys denote people."""
+    return {name for name, _ in await denoted(old.store, old.district)}
+
+
+async def test_a_run_under_way_does_not_take_over_after_it_was_put_off(old: System, new: System) -> None:
+    await has(new)
+    run = await jobs.switch(new.store, await connection(new), new.actor)
+    assert run is not None
+    async with new.store.transaction(new.district) as c:
+        await successions.postpone(c, await connection(new), date(2099, 9, 1), new.actor)
+    found = await ended(new, run)
+    assert (found["state"], found["error_code"]) == ("failed", "switch-postponed")
+    assert await systems(old) == {"sis"}
+    assert (await old.says(*FILLERS))["state"] == "published"
+
+
+async def test_in_a_blackout_of_the_old_one_nothing_takes_its_place(old: System, new: System) -> None:
+    await has(new)
+    now = clock.now()
+    await blackouts.add(
+        old.store, old.district, old.id, now - timedelta(hours=1), now + timedelta(hours=1), "Report.", old.actor
+    )
+    with pytest.raises(Refused, match="Nothing may be published"):
+        await jobs.switch(new.store, await connection(new), new.actor)
+    assert await systems(old) == {"sis"} and (await connection(new)).shadow
+
+
+async def test_what_is_undone_is_undone_in_shadow_too(old: System) -> None:
+    await old.says(*FILLERS[:-1])
+    await registers.set_shadow(old.store, old.district, old.id, True, old.actor)
+    run = await jobs.request_undo(old.store, old.district, old.runs[-1], old.actor, "A mistake.")
+    assert (await ended(old, run))["state"] == "published"
+    assert len(await denoted(old.store, old.district)) == len(FILLERS)
+    assert (await connection(old)).paused_because
+    assert await history.compensations(old.store, old.district, run) == []
