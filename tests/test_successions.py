@@ -73,6 +73,19 @@ async def test_in_a_blackout_of_the_old_one_nothing_takes_its_place(old: System,
     assert await systems(old) == {"sis"} and (await connection(new)).shadow
 
 
+async def test_while_the_old_one_rests_after_an_undo_its_day_waits(old: System, new: System) -> None:
+    async def due() -> bool:
+        return (old.district, new.id) in await successions.due(old.store, clock.now() + timedelta(days=365 * 200))
+
+    assert await due()
+    await old.says(*FILLERS[:-1])
+    run = await jobs.request_undo(old.store, old.district, old.runs[-1], old.actor, "A mistake.")
+    await ended(old, run)
+    assert not await due()
+    await registers.resume(old.store, old.district, old.id, old.actor)
+    assert await due()
+
+
 async def test_what_is_undone_is_undone_in_shadow_too(old: System) -> None:
     await old.says(*FILLERS[:-1])
     await registers.set_shadow(old.store, old.district, old.id, True, old.actor)

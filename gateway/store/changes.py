@@ -167,7 +167,7 @@ _RESTORE_LINKS = (
     "SELECT o.district_id, o.connection_id, o.kind, o.key, o.entity_id, o.method, o.run_id, :run FROM ("
     "  SELECT DISTINCT ON (h.connection_id, h.kind, h.key) h.* FROM link_history h "
     "  JOIN undone u USING (connection_id, kind, key) WHERE h.ended_by = ANY(:runs) "
-    "  ORDER BY h.connection_id, h.kind, h.key, h.ended_by) o WHERE NOT o.since = ANY(:runs)",
+    "  ORDER BY h.connection_id, h.kind, h.key, h.ended_by, h.since) o WHERE NOT o.since = ANY(:runs)",
     "INSERT INTO touched SELECT connection_id, kind, key FROM undone ON CONFLICT DO NOTHING",
 )
 

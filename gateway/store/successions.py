@@ -119,12 +119,14 @@ async def postpone(c: AsyncConnection, new: Connection, on: date, actor: Actor) 
 
 
 async def due(store: Store, now: datetime) -> list[tuple[int, int]]:
-    """(district, successor) whose day has come, in the zone of its schedule; a hint, as of schedules."""
+    """(district, successor) whose day has come, in the zone of its schedule; a hint, as of schedules. While the old one
+    rests after an undo nothing comes by itself: it could be the same again."""
     async with store.owner.begin() as c:
         rows = await c.execute(
             text(
                 "SELECT s.district_id, s.new_id, s.on_day, coalesce(t.zone, 'UTC') AS zone FROM succession s "
-                "LEFT JOIN schedule t ON t.connection_id = s.new_id WHERE s.begun_at IS NULL ORDER BY s.on_day"
+                "JOIN connection o ON o.id = s.old_id LEFT JOIN schedule t ON t.connection_id = s.new_id "
+                "WHERE s.begun_at IS NULL AND o.paused_code IS DISTINCT FROM 'undo' ORDER BY s.on_day"
             )
         )
         return [
