@@ -37,12 +37,17 @@ class Rule:
 
 _OLD = "now() - make_interval(days => :days)"
 _OVER = "u.state NOT IN ('queued', 'pulling', 'resolving', 'held', 'approved')"
-# The first run of each connection whose history is kept whole.
+# The first run of each connection whose history is kept whole. One that took another's place has its history too.
 _KEPT = f"""(
+    WITH RECURSIVE had AS (
+        SELECT id AS connection_id, id AS by FROM connection
+        UNION ALL
+        SELECT h.connection_id, s.old_id FROM had h JOIN succession s ON s.new_id = h.by AND s.done_at IS NOT NULL)
     SELECT n.id AS connection_id, least(
         (SELECT min(id) FROM (SELECT id FROM run WHERE connection_id = n.id AND publication IS NOT NULL
             ORDER BY id DESC LIMIT {UNDOABLE}) newest),
-        (SELECT min(id) FROM run WHERE connection_id = n.id AND coalesce(finished_at, now()) >= {_OLD})) AS first
+        (SELECT min(r.id) FROM run r JOIN had h ON h.by = r.connection_id
+            WHERE h.connection_id = n.id AND coalesce(r.finished_at, now()) >= {_OLD})) AS first
     FROM connection n) k"""
 _FORGOTTEN = f"{{0}} t JOIN {_KEPT} ON k.connection_id = t.connection_id AND t.ended_by < k.first"
 
@@ -185,9 +190,9 @@ _HORIZONS = f"""
         WHERE c.id = k.connection_id AND k.first > c.history_from
         RETURNING c.district_id, c.id, k.first
     )
-    UPDATE district d SET history_from = (
+    UPDATE district d SET history_from = greatest(d.history_from, (
         SELECT max(p.at) FROM publication p JOIN run u ON u.id = p.run_id
-        JOIN forgotten f ON f.id = u.connection_id AND u.id < f.first WHERE f.district_id = d.id)
+        JOIN forgotten f ON f.id = u.connection_id AND u.id < f.first WHERE f.district_id = d.id))
     WHERE EXISTS (
         SELECT FROM publication p JOIN run u ON u.id = p.run_id
         JOIN forgotten f ON f.id = u.connection_id AND u.id < f.first WHERE f.district_id = d.id)
