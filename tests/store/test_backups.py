@@ -9,11 +9,11 @@ from sqlalchemy import text
 
 from gateway.errors import Refused
 from gateway.settings import Settings
-from gateway.store import backups
+from gateway.store import backups, purges, reading, registers
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.postgres import SECOND
-from tests.store.school import School
+from tests.store.school import NUMBER, School
 
 TABLES = ("entity", "record", "claim", "link", "change", "run", "district")
 
@@ -51,6 +51,30 @@ async def test_what_is_backed_up_is_restored_into_an_empty_database_and_into_no_
     again, _ = await backups.restore(target, file, replace=True)
     assert await contents(again) == await contents(store)
     await again.close()
+
+
+async def test_a_backup_from_before_another_connection_took_the_place_honours_a_purge_of_today(
+    store: Store, settings: Settings, district: int, actor: Actor, tmp_path: Path
+) -> None:
+    school = School(tmp_path / "roster", store=store, district=district, actor=actor)
+    await school.connect()
+    await school.pull()
+    file = tmp_path / "before.dump"
+    await backups.backup(store, file)
+    await school.succeed("sis-next-year")
+    [student] = await reading.find_students(store, district, NUMBER)
+    await purges.purge_student(store, district, student["id"], actor, "The family asked.")
+
+    target = settings.model_copy(update={"database_url": SecretStr(second(store))})
+    restored, _ = await backups.restore(target, file, replace=True)
+    try:
+        assert await reading.find_students(restored, district, NUMBER) == []
+        school.store, school.connection = restored, 0
+        [school.connection] = [one.id for one in await registers.connections(restored, district) if one.name == "sis"]
+        assert (await school.pull())["state"] == "published"
+        assert await reading.find_students(restored, district, NUMBER) == []
+    finally:
+        await restored.close()
 
 
 def second(store: Store) -> str:
