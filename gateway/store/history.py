@@ -230,13 +230,15 @@ BEGINNING = (0, 0)
 
 async def changes_since(store: Store, district: int, place: tuple[int, int] = BEGINNING, limit: int = 1000) -> Feed:
     """What was published since a place: kind, entity, op, publication. Nothing is ever skipped: what a transaction
-    still under way will publish comes later, also where younger ones were faster."""
+    still under way will publish comes later, also where younger ones were faster. A place that this server has not
+    reached yet is one of the server that was before a restore: everything is told again."""
     async with store.transaction(district) as c:
         rows = (
             await c.execute(
                 text(
                     "SELECT CAST(xid AS text) AS xid, seq, kind, CAST(entity_id AS text) AS entity, op, publication "
-                    "FROM change WHERE (xid, seq) > (CAST(:xid AS xid8), :seq) "
+                    "FROM change WHERE (xid, seq) > (CASE WHEN CAST(:xid AS xid8) < "
+                    "  pg_snapshot_xmax(pg_current_snapshot()) THEN CAST(:xid AS xid8) ELSE '0' END, :seq) "
                     "AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY change.xid, seq LIMIT :limit"
                 ),
                 {"xid": str(place[0]), "seq": place[1], "limit": limit},

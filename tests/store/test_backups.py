@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from gateway.errors import Refused
 from gateway.settings import Settings
-from gateway.store import backups, purges, reading, registers
+from gateway.store import backups, history, purges, reading, registers
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.postgres import SECOND
@@ -75,6 +75,19 @@ async def test_a_backup_from_before_another_connection_took_the_place_honours_a_
         assert await reading.find_students(restored, district, NUMBER) == []
     finally:
         await restored.close()
+
+
+async def test_who_asks_what_changed_by_a_place_of_the_server_that_was_lost_is_told_everything(
+    store: Store, district: int, actor: Actor, tmp_path: Path
+) -> None:
+    """A new server counts its transactions from the beginning, and would be behind that place for a year."""
+    school = School(tmp_path / "roster", store=store, district=district, actor=actor)
+    await school.connect()
+    await school.pull()
+    everything = await history.changes_since(store, district)
+    assert len(everything.changes) > 10
+    assert await history.changes_since(store, district, (10**15, everything.place[1])) == everything
+    assert (await history.changes_since(store, district, everything.place)).changes == []
 
 
 def second(store: Store) -> str:
