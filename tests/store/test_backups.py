@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from gateway.errors import Refused
 from gateway.settings import Settings
-from gateway.store import backups, history, purges, reading, registers
+from gateway.store import backups, districts, history, purges, reading, registers
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.postgres import SECOND
@@ -34,6 +34,7 @@ async def test_what_is_backed_up_is_restored_into_an_empty_database_and_into_no_
     file = tmp_path / "all.dump"
     made = await backups.backup(store, file)
     assert made.rows["entity"] > 10
+    assert {one.stat().st_mode & 0o777 for one in (file, backups.manifest_of(file))} == {0o600}
 
     target = settings.model_copy(update={"database_url": SecretStr(second(store))})
     restored, found = await backups.restore(target, file)
@@ -73,6 +74,22 @@ async def test_a_backup_from_before_another_connection_took_the_place_honours_a_
         [school.connection] = [one.id for one in await registers.connections(restored, district) if one.name == "sis"]
         assert (await school.pull())["state"] == "published"
         assert await reading.find_students(restored, district, NUMBER) == []
+    finally:
+        await restored.close()
+
+
+async def test_links_that_nobody_had_used_then_let_nobody_in_after_a_restore(
+    store: Store, settings: Settings, tmp_path: Path, actor: Actor
+) -> None:
+    """They may have been used, or ended because somebody else saw them, since the backup was made."""
+    token = await districts.add(store, f"district of {tmp_path.name}", actor)
+    file = tmp_path / "before.dump"
+    await backups.backup(store, file)
+    assert await districts.redeem(store, token) is not None
+    target = settings.model_copy(update={"database_url": SecretStr(second(store))})
+    restored, _ = await backups.restore(target, file, replace=True)
+    try:
+        assert await districts.redeem(restored, token) is None
     finally:
         await restored.close()
 
