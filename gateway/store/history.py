@@ -166,15 +166,15 @@ async def _as_of(c: AsyncConnection, kind: str, entity: str, at: datetime) -> di
 
 
 async def changes_of(store: Store, district: int, kind: str, entity: str) -> list[dict[str, Any]]:
-    """Every change of one entity, newest first: when, by which run of which connection, what it was before, and of an
-    end across a year change, why."""
+    """Every change of one entity, newest first: when, by which run of which connection (none of a decision or a purge),
+    what it was before, and of an end across a year change, why."""
     async with store.transaction(district) as c:
         rows = await c.execute(
             text(
                 "SELECT p.at, p.run_id AS run, n.name AS connection, r.kind AS run_kind, h.op, "
                 "  g.reason, h.before "
-                "FROM change h JOIN publication p ON p.id = h.publication JOIN run r ON r.id = p.run_id "
-                "JOIN connection n ON n.id = r.connection_id "
+                "FROM change h JOIN publication p ON p.id = h.publication LEFT JOIN run r ON r.id = p.run_id "
+                "LEFT JOIN connection n ON n.id = r.connection_id "
                 "LEFT JOIN ending g ON g.publication = h.publication AND g.kind = h.kind "
                 "  AND g.entity_id = h.entity_id "
                 "WHERE h.kind = :kind AND h.entity_id = CAST(:entity AS uuid) ORDER BY h.seq DESC"

@@ -158,6 +158,9 @@ async def test_what_a_connection_had_whose_place_was_taken_has_its_time_too(scho
               "district_id = :d", n=school.connection)  # fmt: skip
     await retention.keep(school.store, settings)
     assert [await one(school, query) for query in kept[:2]] == [0, 0]
+    published = "JOIN publication p ON p.id = t.publication JOIN run u ON u.id = p.run_id"
+    old = f"SELECT count(*) FROM change t {published} WHERE u.connection_id <> :n AND t.district_id = :d"
+    assert await one(school, old, n=school.connection) == 0, "nobody can undo the other ones' runs any more"
 
 
 async def test_where_history_begins_never_moves_back(school: School, settings: Settings) -> None:
