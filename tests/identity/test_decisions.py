@@ -10,7 +10,7 @@ from sqlalchemy import text
 from gateway import clock, decisions, planning, waiting
 from gateway.errors import ConfigError, Refused
 from gateway.settings import Settings
-from gateway.store import cases, history, notices, retention
+from gateway.store import blackouts, cases, history, notices, retention
 from gateway.store import plans as stored
 from gateway.store.database import Store
 from gateway.store.decisions import listed as decided
@@ -406,6 +406,27 @@ async def test_what_a_decision_changed_stands_in_the_history_of_whom_it_changed(
     stays, run = await merged(store, district, sis, decide)
     newest, *_ = await history.changes_of(store, district, "person", stays)
     assert (newest["run"], newest["run_kind"], newest["op"]) == (run, "decision", "changed")
+
+
+async def test_nothing_is_decided_in_a_blackout_or_while_the_district_rests(
+    store: Store, district: int, sis: System, decide: Callable[..., Any], actor: Actor
+) -> None:
+    await sis.says(ADA, again(ADA, key="k-a", given="Adah", number="0101"), BEN, *FILLERS)
+    ids, people = await denoted(store, district), await published(store, district)
+    lasting = clock.now() - timedelta(hours=1), clock.now() + timedelta(hours=1)
+    for connection in (None, sis.id):
+        made = await blackouts.add(store, district, connection, *lasting, "State report.", actor)
+        with pytest.raises(Refused) as refusal:
+            await decide(decisions.merge, ids["sis", "k-a"], ids["sis", "k-ada"])
+        assert refusal.value.code == "blackout"
+        await blackouts.end(store, district, made, actor)
+    async with store.owner.begin() as c:
+        suspend = text("UPDATE district SET suspended_at = now(), suspended_because = 'moved' WHERE id = :d")
+        await c.execute(suspend, {"d": district})
+    with pytest.raises(Refused) as refusal:
+        await decide(decisions.merge, ids["sis", "k-a"], ids["sis", "k-ada"])
+    assert refusal.value.code == "district-suspended"
+    assert await published(store, district) == people
 
 
 async def test_nobody_is_to_be_told_of_a_decision_again_and_again(
