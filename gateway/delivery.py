@@ -66,12 +66,18 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
     """Send what differs from what was delivered, in order; a refusal stops what depends on it.
 
     Safe to repeat: each object has a natural key, the ledger says what was delivered, and only a 2xx counts. Refused
-    in a blackout.
+    in a blackout, and while the destination is paused.
     """
     delivery = await deliveries.begin(store, district, delivery_id)
     if delivery is None:
         return
     connection = await registers.connection(store, district, delivery.connection)
+    if connection.paused_because:
+        raise Refused(
+            "connection-paused",
+            f"{connection.name} is paused: {connection.paused_because}",
+            "Mend it and lift the pause, then send the plan again.",
+        )
     async with store.transaction(district) as c:
         await blackouts.refuse(c, connection.id, clock.now())  # it may have waited for its turn until then
         version = await stored.version(c, delivery.plan, delivery.version)
