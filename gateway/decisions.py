@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import resolve
+from gateway import clock, resolve
 from gateway.errors import ConfigError, Refused
 from gateway.fold import Doc
 from gateway.identity import entity_id, population
 from gateway.resolve import sources_of
-from gateway.store import changes, decisions, registers
+from gateway.store import blackouts, changes, decisions, districts, registers
 from gateway.store.database import Store, Transaction
 from gateway.store.decisions import Decided, Decision, Link
 from gateway.store.identities import Key
@@ -210,8 +210,12 @@ async def _publish(
     because: str, *, parts: Sequence[Decision] = (), touched: Sequence[Key] = (), ended: Sequence[str] = (),
     plans: Sequence[str] = (), undoes: int | None = None,
 ) -> Outcome:  # fmt: skip
-    """Keep a decision and what belongs to it, move the links, publish what follows: all of it or nothing."""
+    """Keep a decision and what belongs to it, move the links, publish what follows: all of it or nothing. Refused in a
+    blackout and while the district is suspended."""
     connection = decision.key[0] if decision.key else 0
+    await districts.refuse_suspended(c, district)
+    for one in {connection, *(link.connection for link in links)}:
+        await blackouts.refuse(c, one, clock.now())
     attempt = await decisions.open_run(c, district, actor, connection)
     number = await decisions.add(c, district, decision, actor, because, attempt.run)
     for part in parts:

@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from gateway import codes
+from gateway import clock, codes
 from gateway.codes import Codes
 from gateway.connected import opened
 from gateway.connector import Document, Loss, Receipt
 from gateway.errors import ConfigError, Refused
 from gateway.mapping import Parties
 from gateway.schema.plan import Plan
-from gateway.store import deliveries, reading, registers
+from gateway.store import blackouts, deliveries, reading, registers
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.deliveries import Delivery
@@ -65,13 +65,21 @@ async def request(
 async def deliver(store: Store, district: int, delivery_id: int) -> None:
     """Send what differs from what was delivered, in order; a refusal stops what depends on it.
 
-    Safe to repeat: each object has a natural key, the ledger says what was delivered, and only a 2xx counts.
+    Safe to repeat: each object has a natural key, the ledger says what was delivered, and only a 2xx counts. Refused
+    in a blackout, and while the destination is paused.
     """
     delivery = await deliveries.begin(store, district, delivery_id)
     if delivery is None:
         return
     connection = await registers.connection(store, district, delivery.connection)
+    if connection.paused_because:
+        raise Refused(
+            "connection-paused",
+            f"{connection.name} is paused: {connection.paused_because}",
+            "Mend it and lift the pause, then send the plan again.",
+        )
     async with store.transaction(district) as c:
+        await blackouts.refuse(c, connection.id, clock.now())  # it may have waited for its turn until then
         version = await stored.version(c, delivery.plan, delivery.version)
         profile = await deliveries.profile(c, connection.id)
         opened_codes = await codes.opened(c, connection)

@@ -282,6 +282,22 @@ async def test_a_silence_is_told_once_by_whoever_looks_and_again_after_a_recover
     assert await desk.told() == ["silence", "recovery", "silence"]
 
 
+async def test_an_end_date_of_a_connection_whose_place_was_taken_silences_nobody(desk: Desk) -> None:
+    old = desk.connection
+    desk.connection = await registers.add_connection(desk.store, desk.district, "next", "oneroster", {}, {}, desk.actor)
+    await desk.do(
+        "INSERT INTO succession (new_id, old_id, district_id, on_day, actor, begun_at, done_at) "
+        "VALUES (:new, :old, :d, current_date, '{}', now(), now())",
+        new=desk.connection, old=old, d=desk.district,
+    )  # fmt: skip
+    taken = await registers.connection(desk.store, desk.district, old)
+    await notices.set_end_date(desk.store, taken, date.today() + timedelta(days=3), desk.actor)
+    await desk.email("hold", "credential")
+    await desk.hold()
+    await desk.tell()
+    assert await desk.told() == ["hold"]
+
+
 async def test_end_dates_are_announced_30_7_and_1_day_before_each_once(desk: Desk) -> None:
     connection = await registers.connection(desk.store, desk.district, "sis")
     ends = date(2030, 6, 30)

@@ -58,7 +58,9 @@ async def backup(store: Store, file: Path) -> Manifest:
         manifest = Manifest(
             clock.now(), gateway.__version__, schema, server, *await asyncio.to_thread(_hashed, draft), rows
         )
-        manifest_of(file).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        beside = manifest_of(file)
+        beside.touch(0o600)
+        beside.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
         draft.rename(file)
     finally:
         draft.unlink(missing_ok=True)
@@ -171,6 +173,7 @@ async def restore(settings: Settings, file: Path, *, replace: bool = False) -> t
     store = await Store.open(settings)
     async with store.owner.begin() as c:
         await c.execute(text("DELETE FROM client_token"))
+        await c.execute(text("DELETE FROM first_link WHERE used_at IS NULL"))
         await c.execute(text(_NUMBERS_AHEAD))
     return store, manifest
 

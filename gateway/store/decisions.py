@@ -55,8 +55,8 @@ async def open_run(c: AsyncConnection, district: int, actor: Actor, connection: 
     attempt names the one whose records the decision ends, if any."""
     run = await c.scalar(
         text(
-            "INSERT INTO run (district_id, kind, state, actor, started_at) "
-            "VALUES (:district, 'decision', 'published', :actor, now()) RETURNING id"
+            "INSERT INTO run (district_id, kind, state, told, actor, started_at) "
+            "VALUES (:district, 'decision', 'published', 'published', :actor, now()) RETURNING id"
         ),
         {"district": district, "actor": actor.as_json()},
     )

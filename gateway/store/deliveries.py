@@ -175,12 +175,13 @@ async def park(store: Store, district: int, delivery: int, reason: str) -> None:
 
 
 async def pause_destination(store: Store, district: int, delivery: int, because: str) -> None:
-    """Stop the destination's connection until a person mends it."""
+    """Stop the destination's connection until a person mends it. One that rests for another reason does so already."""
     async with store.transaction(district) as c:
         await c.execute(
             text(
                 "UPDATE connection SET paused_because = :because, paused_code = 'credentials' "
-                "WHERE id = (SELECT connection_id FROM delivery WHERE id = :delivery)"
+                "WHERE id = (SELECT connection_id FROM delivery WHERE id = :delivery) "
+                "AND coalesce(paused_code, 'credentials') = 'credentials'"
             ),
             {"delivery": delivery, "because": because},
         )

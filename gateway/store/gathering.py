@@ -297,6 +297,21 @@ async def keys(c: AsyncConnection) -> list[Key]:
     return [Key(row.name, row.key, row.contact) for row in rows]
 
 
+async def former(c: AsyncConnection, district: int) -> dict[str, list[str]]:
+    """Connection -> those whose place it has, itself first: an older backup knows the keys under their names."""
+    rows = await c.execute(
+        text(
+            "WITH RECURSIVE had AS (SELECT id, id AS by, 0 AS n FROM connection WHERE district_id = :district "
+            "  UNION ALL SELECT h.id, s.old_id, n + 1 FROM had h JOIN succession s ON s.new_id = h.by "
+            "  AND s.done_at IS NOT NULL) "
+            "SELECT c.name, array_agg(o.name ORDER BY h.n) AS had FROM had h JOIN connection c ON c.id = h.id "
+            "JOIN connection o ON o.id = h.by GROUP BY c.name"
+        ),
+        {"district": district},
+    )
+    return {row.name: list(row.had) for row in rows}
+
+
 async def own_records(c: AsyncConnection, district: int) -> list[tuple[str, str, str]]:
     """(connection, collection, key) of the records that speak of the student as a person."""
     rows = await c.execute(

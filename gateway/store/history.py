@@ -166,15 +166,15 @@ async def _as_of(c: AsyncConnection, kind: str, entity: str, at: datetime) -> di
 
 
 async def changes_of(store: Store, district: int, kind: str, entity: str) -> list[dict[str, Any]]:
-    """Every change of one entity, newest first: when, by which run of which connection, what it was before, and of an
-    end across a year change, why."""
+    """Every change of one entity, newest first: when, by which run of which connection (none of a decision or a purge),
+    what it was before, and of an end across a year change, why."""
     async with store.transaction(district) as c:
         rows = await c.execute(
             text(
                 "SELECT p.at, p.run_id AS run, n.name AS connection, r.kind AS run_kind, h.op, "
                 "  g.reason, h.before "
-                "FROM change h JOIN publication p ON p.id = h.publication JOIN run r ON r.id = p.run_id "
-                "JOIN connection n ON n.id = r.connection_id "
+                "FROM change h JOIN publication p ON p.id = h.publication LEFT JOIN run r ON r.id = p.run_id "
+                "LEFT JOIN connection n ON n.id = r.connection_id "
                 "LEFT JOIN ending g ON g.publication = h.publication AND g.kind = h.kind "
                 "  AND g.entity_id = h.entity_id "
                 "WHERE h.kind = :kind AND h.entity_id = CAST(:entity AS uuid) ORDER BY h.seq DESC"
@@ -230,13 +230,15 @@ BEGINNING = (0, 0)
 
 async def changes_since(store: Store, district: int, place: tuple[int, int] = BEGINNING, limit: int = 1000) -> Feed:
     """What was published since a place: kind, entity, op, publication. Nothing is ever skipped: what a transaction
-    still under way will publish comes later, also where younger ones were faster."""
+    still under way will publish comes later, also where younger ones were faster. A place that this server has not
+    reached yet is one of the server that was before a restore: everything is told again."""
     async with store.transaction(district) as c:
         rows = (
             await c.execute(
                 text(
                     "SELECT CAST(xid AS text) AS xid, seq, kind, CAST(entity_id AS text) AS entity, op, publication "
-                    "FROM change WHERE (xid, seq) > (CAST(:xid AS xid8), :seq) "
+                    "FROM change WHERE (xid, seq) > (CASE WHEN CAST(:xid AS xid8) < "
+                    "  pg_snapshot_xmax(pg_current_snapshot()) THEN CAST(:xid AS xid8) ELSE '0' END, :seq) "
                     "AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY change.xid, seq LIMIT :limit"
                 ),
                 {"xid": str(place[0]), "seq": place[1], "limit": limit},

@@ -20,7 +20,11 @@ GOOD = (
 # 30, 7 and 1 day before: which of them has come.
 LEFT = "(n.secret_ends - CAST(:today AS date))"
 STEP = f"CASE WHEN {LEFT} <= 1 THEN 1 WHEN {LEFT} <= 7 THEN 7 ELSE 30 END"
-ENDING = f"{LEFT} <= 30 AND {STEP} < coalesce(n.secret_told, 31)"
+# Nothing is expected of a connection whose place another one has taken.
+ENDING = (
+    f"{LEFT} <= 30 AND {STEP} < coalesce(n.secret_told, 31) "
+    "AND NOT EXISTS (SELECT FROM succession t WHERE t.old_id = n.id AND t.done_at IS NOT NULL)"
+)
 MORNING = (
     "'digest' = ANY(ch.events) AND CAST(now() AT TIME ZONE ch.zone AS time) >= ch.digest_at "
     "AND ch.digested_on < CAST(now() AT TIME ZONE ch.zone AS date)"

@@ -36,6 +36,8 @@ class Lifted(msgspec.Struct, frozen=True, tag_field="act", tag="lift"):
 
 
 Line = Purged | Lifted
+CUT_OFF = b" "
+"""What ends a line that was begun and never finished. None of ours ends with it."""
 
 
 class PurgeFile:
@@ -45,8 +47,8 @@ class PurgeFile:
         self.path = path
 
     def read(self) -> list[Line]:
-        """Every line, the oldest first. A last line that was cut off by a crash belongs to no purge: it is written
-        before the purge is committed. ConfigError for anything else that cannot be read."""
+        """Every line, the oldest first. A line that was cut off by a crash, the last one or closed by `append`, belongs
+        to no purge: it is written before the purge is committed. ConfigError for anything else that cannot be read."""
         try:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -55,7 +57,7 @@ class PurgeFile:
             raise self._unusable(str(error.strerror)) from None
         decoder = msgspec.json.Decoder(Line)
         try:
-            return [decoder.decode(line) for line in lines[:-1] if line.strip()]
+            return [decoder.decode(line) for line in lines[:-1] if line.strip() and not line.endswith(CUT_OFF)]
         except msgspec.DecodeError:
             raise self._unusable("it has lines that are not its own") from None
 
@@ -68,7 +70,9 @@ class PurgeFile:
             try:
                 size = os.fstat(handle).st_size
                 cut_off = size > 0 and _last_byte(handle, size) != b"\n"
-                os.write(handle, b" \n" + text if cut_off else text)
+                text = CUT_OFF + b"\n" + text if cut_off else text
+                while text:  # a disk that gets full takes a part first
+                    text = text[os.write(handle, text) :]
                 os.fsync(handle)
             finally:
                 os.close(handle)

@@ -124,6 +124,8 @@ async def _described(
     kept = [(key.connection, marks.person(key.key)) for key in own]
     kept += [(key.connection, marks.contact(key.key)) for key in found.keys if key.contact]
     kept += [(n, marks.record(collection, key)) for n, collection, key in await gathering.own_records(c, district)]
+    former = await gathering.former(c, district)
+    kept = [(name, parts) for connection, parts in kept for name in former[connection]]
     kept += [("", marks.number(number)) for number in numbers]
     kept += [("", marks.word(word)) for word in {*numbers, *(key.key for key in own)} if marks.telling(word)]
     name = await c.scalar(text("SELECT name FROM district WHERE id = :id"), {"id": district})

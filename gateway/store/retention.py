@@ -37,13 +37,21 @@ class Rule:
 
 _OLD = "now() - make_interval(days => :days)"
 _OVER = "u.state NOT IN ('queued', 'pulling', 'resolving', 'held', 'approved')"
-# The first run of each connection whose history is kept whole.
+# The first run of each connection whose history is kept whole. One that took another's place has its history too; of
+# one whose place was taken no run can be undone any more.
 _KEPT = f"""(
+    WITH RECURSIVE had AS (
+        SELECT id AS connection_id, id AS by FROM connection
+        UNION ALL
+        SELECT h.connection_id, s.old_id FROM had h JOIN succession s ON s.new_id = h.by AND s.done_at IS NOT NULL)
     SELECT n.id AS connection_id, least(
-        (SELECT min(id) FROM (SELECT id FROM run WHERE connection_id = n.id AND publication IS NOT NULL
-            ORDER BY id DESC LIMIT {UNDOABLE}) newest),
-        (SELECT min(id) FROM run WHERE connection_id = n.id AND coalesce(finished_at, now()) >= {_OLD})) AS first
-    FROM connection n) k"""
+        CASE WHEN t.old_id IS NULL THEN
+            (SELECT min(id) FROM (SELECT id FROM run WHERE connection_id = n.id AND publication IS NOT NULL
+                ORDER BY id DESC LIMIT {UNDOABLE}) newest)
+        ELSE (SELECT max(id) + 1 FROM run WHERE connection_id = n.id) END,
+        (SELECT min(r.id) FROM run r JOIN had h ON h.by = r.connection_id
+            WHERE h.connection_id = n.id AND coalesce(r.finished_at, now()) >= {_OLD})) AS first
+    FROM connection n LEFT JOIN succession t ON t.old_id = n.id AND t.done_at IS NOT NULL) k"""
 _FORGOTTEN = f"{{0}} t JOIN {_KEPT} ON k.connection_id = t.connection_id AND t.ended_by < k.first"
 
 RULES = (
@@ -92,7 +100,7 @@ RULES = (
         "change",
         "change t JOIN publication p ON p.id = t.publication LEFT JOIN run u ON u.id = p.run_id "
         f"LEFT JOIN {_KEPT} ON k.connection_id = u.connection_id "
-        f"WHERE CASE WHEN u.id IS NULL THEN p.at < {_OLD} ELSE u.id < k.first END",
+        f"WHERE CASE WHEN u.connection_id IS NULL THEN p.at < {_OLD} ELSE u.id < k.first END",
     ),
     Rule(
         "why entities ended",
@@ -100,7 +108,7 @@ RULES = (
         "ending",
         "ending t JOIN publication p ON p.id = t.publication LEFT JOIN run u ON u.id = p.run_id "
         f"LEFT JOIN {_KEPT} ON k.connection_id = u.connection_id "
-        f"WHERE CASE WHEN u.id IS NULL THEN p.at < {_OLD} ELSE u.id < k.first END",
+        f"WHERE CASE WHEN u.connection_id IS NULL THEN p.at < {_OLD} ELSE u.id < k.first END",
     ),
     Rule(
         "what was set aside",
@@ -184,13 +192,16 @@ _HORIZONS = f"""
         UPDATE connection c SET history_from = k.first FROM {_KEPT}
         WHERE c.id = k.connection_id AND k.first > c.history_from
         RETURNING c.district_id, c.id, k.first
+    ), gone AS (
+        SELECT p.district_id, p.at FROM publication p JOIN run u ON u.id = p.run_id
+        JOIN forgotten f ON f.id = u.connection_id AND u.id < f.first
+        UNION ALL
+        SELECT p.district_id, p.at FROM publication p JOIN run u ON u.id = p.run_id
+        WHERE u.connection_id IS NULL AND p.at < {_OLD}
     )
-    UPDATE district d SET history_from = (
-        SELECT max(p.at) FROM publication p JOIN run u ON u.id = p.run_id
-        JOIN forgotten f ON f.id = u.connection_id AND u.id < f.first WHERE f.district_id = d.id)
-    WHERE EXISTS (
-        SELECT FROM publication p JOIN run u ON u.id = p.run_id
-        JOIN forgotten f ON f.id = u.connection_id AND u.id < f.first WHERE f.district_id = d.id)
+    UPDATE district d SET history_from = g.at
+    FROM (SELECT district_id, max(at) AS at FROM gone GROUP BY district_id) g
+    WHERE g.district_id = d.id AND (d.history_from IS NULL OR g.at > d.history_from)
 """
 
 

@@ -382,12 +382,14 @@ async def fail_for_our_fault(store: Store, district: int, run: int, where: str) 
 
 
 async def pause_connection(store: Store, district: int, run: int, because: str) -> None:
-    """Stop the run's connection from being pulled until a person mends it."""
+    """Stop the run's connection from being pulled until a person mends it. One that rests for another reason does so
+    already, and good credentials do not end that."""
     async with store.transaction(district) as c:
         await c.execute(
             text(
                 "UPDATE connection SET paused_because = :because, paused_code = 'credentials' "
-                "WHERE id = (SELECT connection_id FROM run WHERE id = :run)"
+                "WHERE id = (SELECT connection_id FROM run WHERE id = :run) "
+                "AND coalesce(paused_code, 'credentials') = 'credentials'"
             ),
             {"run": run, "because": because},
         )

@@ -18,9 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.edfi.server import EdfiSettings
 from connectors.edfi.twin import refusals, twin
-from gateway import delivery, jobs, planning, sync
+from gateway import clock, delivery, jobs, planning, sync
 from gateway.errors import ConfigError, Refused, Unavailable
-from gateway.store import deliveries, reading, registers
+from gateway.store import blackouts, deliveries, reading, registers, runs
 from gateway.store import plans as stored
 from gateway.store.database import Store
 from gateway.store.plans import StoredVersion
@@ -353,6 +353,49 @@ async def test_a_plan_that_is_restated_without_ids_keeps_them(here: Here) -> Non
 
 
 # --- what goes wrong -----------------------------------------------------------------------------------------
+
+
+async def test_what_has_its_turn_in_a_blackout_is_parked_and_not_sent(here: Here) -> None:
+    await here.finalize()
+    number = await here.begin_delivery()
+    now, found = clock.now(), await registers.connection(here.store, here.district, "ods")
+    lasting = now - timedelta(hours=1), now + timedelta(hours=1)
+    made = await blackouts.add(here.store, here.district, found.id, *lasting, "State report.", COUNSELOR)
+    here.there.forget()
+    await jobs.deliver_job(here.store, here.district, number)
+    outcome = await here.outcome(number)
+    assert outcome["state"] == "parked" and "[blackout]" in outcome["reason"]
+    assert here.there.asked() == []
+    await blackouts.end(here.store, here.district, made, COUNSELOR)
+    assert (await here.push())["state"] == "delivered"
+
+
+async def test_what_has_its_turn_while_its_destination_rests_is_parked_and_not_sent(here: Here) -> None:
+    await here.finalize()
+    number = await here.begin_delivery()
+    found = await registers.connection(here.store, here.district, "ods")
+    await registers.pause(here.store, here.district, found.id, "It moves to another server.", COUNSELOR)
+    here.there.forget()
+    await jobs.deliver_job(here.store, here.district, number)
+    outcome = await here.outcome(number)
+    assert outcome["state"] == "parked" and "[connection-paused]" in outcome["reason"]
+    assert here.there.asked() == []
+
+
+async def test_refused_credentials_do_not_turn_a_pause_of_a_person_into_one_that_a_check_ends(here: Here) -> None:
+    await here.finalize()
+    number = await here.begin_delivery()
+    found = await registers.connection(here.store, here.district, "ods")
+    async with here.store.transaction(here.district) as c:
+        run = await c.scalar(text("SELECT max(id) FROM run"))
+    await registers.pause(here.store, here.district, found.id, "It moves to another server.", COUNSELOR)
+    await runs.pause_connection(here.store, here.district, run, "The secret is refused.")
+    await deliveries.pause_destination(here.store, here.district, number, "The secret is refused.")
+    paused = await registers.connection(here.store, here.district, "ods")
+    assert (paused.paused_code, paused.paused_because) == ("person", "It moves to another server.")
+    await registers.resume(here.store, here.district, found.id, COUNSELOR)
+    await runs.pause_connection(here.store, here.district, run, "The secret is refused.")
+    assert (await registers.connection(here.store, here.district, "ods")).paused_code == "credentials"
 
 
 @pytest.mark.parametrize("status", [500, 503])

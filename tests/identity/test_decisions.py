@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import decisions, planning, waiting
+from gateway import clock, decisions, planning, waiting
 from gateway.errors import ConfigError, Refused
-from gateway.store import cases, history
+from gateway.settings import Settings
+from gateway.store import blackouts, cases, history, notices, retention
 from gateway.store import plans as stored
 from gateway.store.database import Store
 from gateway.store.decisions import listed as decided
@@ -385,3 +386,71 @@ async def states(store: Store, district: int, run: int) -> tuple[str, str]:
     async with store.transaction(district) as c:
         row = (await c.execute(text("SELECT kind, state FROM run WHERE id = :run"), {"run": run})).one()
         return row.kind, row.state
+
+
+# --- the run of a decision belongs to no connection
+
+
+async def merged(store: Store, district: int, sis: System, decide: Callable[..., Any]) -> tuple[str, int]:
+    """Who stays, and the run in which somebody else became them."""
+    await sis.says(ADA, again(ADA, key="k-a", given="Adah", number="0101"), BEN, *FILLERS)
+    ids = await denoted(store, district)
+    done = await decide(decisions.merge, ids["sis", "k-a"], ids["sis", "k-ada"])
+    assert done.run is not None
+    return ids["sis", "k-ada"], done.run
+
+
+async def test_what_a_decision_changed_stands_in_the_history_of_whom_it_changed(
+    store: Store, district: int, sis: System, decide: Callable[..., Any]
+) -> None:
+    stays, run = await merged(store, district, sis, decide)
+    newest, *_ = await history.changes_of(store, district, "person", stays)
+    assert (newest["run"], newest["run_kind"], newest["op"]) == (run, "decision", "changed")
+
+
+async def test_nothing_is_decided_in_a_blackout_or_while_the_district_rests(
+    store: Store, district: int, sis: System, decide: Callable[..., Any], actor: Actor
+) -> None:
+    await sis.says(ADA, again(ADA, key="k-a", given="Adah", number="0101"), BEN, *FILLERS)
+    ids, people = await denoted(store, district), await published(store, district)
+    lasting = clock.now() - timedelta(hours=1), clock.now() + timedelta(hours=1)
+    for connection in (None, sis.id):
+        made = await blackouts.add(store, district, connection, *lasting, "State report.", actor)
+        with pytest.raises(Refused) as refusal:
+            await decide(decisions.merge, ids["sis", "k-a"], ids["sis", "k-ada"])
+        assert refusal.value.code == "blackout"
+        await blackouts.end(store, district, made, actor)
+    async with store.owner.begin() as c:
+        suspend = text("UPDATE district SET suspended_at = now(), suspended_because = 'moved' WHERE id = :d")
+        await c.execute(suspend, {"d": district})
+    with pytest.raises(Refused) as refusal:
+        await decide(decisions.merge, ids["sis", "k-a"], ids["sis", "k-ada"])
+    assert refusal.value.code == "district-suspended"
+    assert await published(store, district) == people
+
+
+async def test_nobody_is_to_be_told_of_a_decision_again_and_again(
+    store: Store, district: int, sis: System, decide: Callable[..., Any]
+) -> None:
+    await merged(store, district, sis, decide)
+    async with store.transaction(district) as c:
+        await c.execute(text("UPDATE run SET told = state WHERE connection_id IS NOT NULL"))
+    assert district not in await notices.districts_with_work(store, date.today())
+
+
+async def test_what_a_decision_replaced_has_its_time_as_what_a_pull_replaced(
+    store: Store, settings: Settings, district: int, sis: System, decide: Callable[..., Any]
+) -> None:
+    stays, run = await merged(store, district, sis, decide)
+    kept = text("SELECT count(*) FROM change h JOIN publication p ON p.id = h.publication WHERE p.run_id = :run")
+    for days, left in ((399, True), (401, False)):
+        async with store.owner.begin() as c:
+            await c.execute(
+                text("UPDATE publication SET at = now() - make_interval(days => :days) WHERE run_id = :run"),
+                {"days": days, "run": run},
+            )
+        await retention.keep(store, settings)
+        async with store.owner.begin() as c:
+            assert bool(await c.scalar(kept, {"run": run})) is left
+    with pytest.raises(Refused, match="is gone"):
+        await history.as_of(store, district, "person", stays, clock.now() - timedelta(days=402))

@@ -4,8 +4,8 @@ import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway import jobs
-from gateway.store import registers, runs
+from gateway import clock, jobs
+from gateway.store import registers, runs, successions
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 
@@ -108,7 +108,19 @@ class School(Package):
     async def pull(self) -> dict[str, object]:
         """One run to its end: its summary."""
         self.write()
-        run = await jobs.request_pull(self.store, self.district, self.connection, self.actor)
+        return await self._done(await jobs.request_pull(self.store, self.district, self.connection, self.actor))
+
+    async def succeed(self, name: str) -> registers.Connection:
+        """Another connection takes the place of this one, which is returned."""
+        old = await registers.connection(self.store, self.district, self.connection)
+        settings = dict(old.settings)
+        self.connection = await successions.clone(self.store, old, name, settings, {}, clock.today(), self.actor)
+        new = await registers.connection(self.store, self.district, self.connection)
+        run = await jobs.switch(self.store, new, self.actor)
+        assert run is not None and (await self._done(run))["state"] == "published"
+        return old
+
+    async def _done(self, run: int) -> dict[str, object]:
         await jobs.run_job(self.store, self.district, run)
         async with self.store.transaction(self.district) as c:
             [found] = await runs.summary(c, run=run)

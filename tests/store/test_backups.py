@@ -9,11 +9,11 @@ from sqlalchemy import text
 
 from gateway.errors import Refused
 from gateway.settings import Settings
-from gateway.store import backups
+from gateway.store import backups, districts, history, purges, reading, registers
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.postgres import SECOND
-from tests.store.school import School
+from tests.store.school import NUMBER, School
 
 TABLES = ("entity", "record", "claim", "link", "change", "run", "district")
 
@@ -34,6 +34,7 @@ async def test_what_is_backed_up_is_restored_into_an_empty_database_and_into_no_
     file = tmp_path / "all.dump"
     made = await backups.backup(store, file)
     assert made.rows["entity"] > 10
+    assert {one.stat().st_mode & 0o777 for one in (file, backups.manifest_of(file))} == {0o600}
 
     target = settings.model_copy(update={"database_url": SecretStr(second(store))})
     restored, found = await backups.restore(target, file)
@@ -51,6 +52,59 @@ async def test_what_is_backed_up_is_restored_into_an_empty_database_and_into_no_
     again, _ = await backups.restore(target, file, replace=True)
     assert await contents(again) == await contents(store)
     await again.close()
+
+
+async def test_a_backup_from_before_another_connection_took_the_place_honours_a_purge_of_today(
+    store: Store, settings: Settings, district: int, actor: Actor, tmp_path: Path
+) -> None:
+    school = School(tmp_path / "roster", store=store, district=district, actor=actor)
+    await school.connect()
+    await school.pull()
+    file = tmp_path / "before.dump"
+    await backups.backup(store, file)
+    await school.succeed("sis-next-year")
+    [student] = await reading.find_students(store, district, NUMBER)
+    await purges.purge_student(store, district, student["id"], actor, "The family asked.")
+
+    target = settings.model_copy(update={"database_url": SecretStr(second(store))})
+    restored, _ = await backups.restore(target, file, replace=True)
+    try:
+        assert await reading.find_students(restored, district, NUMBER) == []
+        school.store, school.connection = restored, 0
+        [school.connection] = [one.id for one in await registers.connections(restored, district) if one.name == "sis"]
+        assert (await school.pull())["state"] == "published"
+        assert await reading.find_students(restored, district, NUMBER) == []
+    finally:
+        await restored.close()
+
+
+async def test_links_that_nobody_had_used_then_let_nobody_in_after_a_restore(
+    store: Store, settings: Settings, tmp_path: Path, actor: Actor
+) -> None:
+    """They may have been used, or ended because somebody else saw them, since the backup was made."""
+    token = await districts.add(store, f"district of {tmp_path.name}", actor)
+    file = tmp_path / "before.dump"
+    await backups.backup(store, file)
+    assert await districts.redeem(store, token) is not None
+    target = settings.model_copy(update={"database_url": SecretStr(second(store))})
+    restored, _ = await backups.restore(target, file, replace=True)
+    try:
+        assert await districts.redeem(restored, token) is None
+    finally:
+        await restored.close()
+
+
+async def test_who_asks_what_changed_by_a_place_of_the_server_that_was_lost_is_told_everything(
+    store: Store, district: int, actor: Actor, tmp_path: Path
+) -> None:
+    """A new server counts its transactions from the beginning, and would be behind that place for a year."""
+    school = School(tmp_path / "roster", store=store, district=district, actor=actor)
+    await school.connect()
+    await school.pull()
+    everything = await history.changes_since(store, district)
+    assert len(everything.changes) > 10
+    assert await history.changes_since(store, district, (10**15, everything.place[1])) == everything
+    assert (await history.changes_since(store, district, everything.place)).changes == []
 
 
 def second(store: Store) -> str:

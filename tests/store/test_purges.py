@@ -1,5 +1,6 @@
 """A student is purged: nothing is left that tells of them, nothing brings them back, and nobody else is touched."""
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -8,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import jobs
+from gateway import clock, jobs
 from gateway.errors import ConfigError, Refused
 from gateway.store import purges, reading, registers, runs, successions, traces
 from gateway.store.database import Store
 from gateway.store.erasure import Erased
-from gateway.store.purge_file import Purged
+from gateway.store.purge_file import Purged, PurgeFile
 from gateway.store.purges import Purge
 from gateway.store.registers import Actor
 from tests.store.school import GONE, HERS, NUMBER, SHARED_PARENT, SIBLING, TELLING, School, user
@@ -316,6 +317,32 @@ async def test_a_purge_needs_a_student_and_a_reason_that_does_not_say_who_it_is(
         with pytest.raises(ConfigError, match="no such student"):
             await purges.preview(school.store, school.district, nobody)
     assert await id_of(school, NUMBER) == student
+
+
+def line(id: str) -> Purged:
+    return Purged(id, clock.now(), "student", "Fennel County", "mark", [], {}, {}, "case 1", {})
+
+
+def test_a_line_that_was_cut_off_spoils_none_that_follow(tmp_path: Path) -> None:
+    file = PurgeFile(tmp_path / "purges.jsonl")
+    file.append([line("1")])
+    whole = file.path.read_bytes()
+    file.path.write_bytes(whole + whole[:40])
+    assert [one.id for one in file.read()] == ["1"]
+    file.append([line("2")])
+    file.append([line("3")])
+    assert [one.id for one in file.read()] == ["1", "2", "3"]
+
+
+def test_a_line_of_which_the_disk_takes_a_part_at_first_is_written_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a purge would be committed that no restored backup honours."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda handle, text: write(handle, text[:40]))
+    file = PurgeFile(tmp_path / "purges.jsonl")
+    file.append([line("1")])
+    assert [one.id for one in file.read()] == ["1"]
 
 
 async def test_every_table_of_a_district_is_swept_or_says_why_not(store: Store) -> None:

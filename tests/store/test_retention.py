@@ -144,14 +144,51 @@ async def test_history_goes_but_for_the_last_thirty_runs_and_what_is_gone_is_ref
     assert then is not None and then["given_name"] == "Maude"
 
 
-async def publish_nothing(school: School) -> None:
+async def test_what_a_connection_had_whose_place_was_taken_has_its_time_too(school: School, settings: Settings) -> None:
+    """Not a year less, because the runs of the other one began only today."""
+    kept = [f"SELECT count(*) FROM {table} WHERE district_id = :d" for table in ("record_history", "claim_history")]
+    kept.append("SELECT count(*) FROM reject WHERE district_id = :d")
+    await school.succeed("sis-next-year")
+    await school.succeed("sis-after-that")
+    before = [await one(school, query) for query in kept]
+    assert 0 not in before
+    await retention.keep(school.store, settings)
+    assert [await one(school, query) for query in kept] == before
+    await sql(school, "UPDATE run SET finished_at = now() - interval '401 days' WHERE connection_id <> :n AND "
+              "district_id = :d", n=school.connection)  # fmt: skip
+    await retention.keep(school.store, settings)
+    assert [await one(school, query) for query in kept[:2]] == [0, 0]
+    published = "JOIN publication p ON p.id = t.publication JOIN run u ON u.id = p.run_id"
+    old = f"SELECT count(*) FROM change t {published} WHERE u.connection_id <> :n AND t.district_id = :d"
+    assert await one(school, old, n=school.connection) == 0, "nobody can undo the other ones' runs any more"
+
+
+async def test_where_history_begins_never_moves_back(school: School, settings: Settings) -> None:
+    """Two connections, of which the one forgets last year after the other has forgotten this one."""
+    often = school.connection
+    await school.connect("seldom")
+    await sql(school, "UPDATE run SET finished_at = now() - interval '900 days' WHERE district_id = :d")
+    await sql(school, "UPDATE publication SET at = now() - interval '900 days' WHERE district_id = :d")
+    for n in range(31):
+        await publish_nothing(school, often, ago=500 - n)
+    begins = "SELECT history_from FROM district WHERE id = :d"
+    await retention.keep(school.store, settings)
+    first = await one(school, begins)
+    for n in range(31):
+        await publish_nothing(school, ago=700 - n)
+    await retention.keep(school.store, settings)
+    assert first is not None and await one(school, begins) == first
+
+
+async def publish_nothing(school: School, connection: int | None = None, ago: int = 0) -> None:
     await sql(
         school,
         "WITH r AS (INSERT INTO run (district_id, connection_id, state, actor, finished_at) "
         "  VALUES (:d, :n, 'published', '{}', now() - interval '401 days') RETURNING id), "
-        "p AS (INSERT INTO publication (district_id, run_id, at) SELECT :d, id, now() FROM r RETURNING id, run_id) "
-        "SELECT 1 FROM p",
-        n=school.connection,
+        "p AS (INSERT INTO publication (district_id, run_id, at) SELECT :d, id, now() - make_interval(days => :ago) "
+        "  FROM r RETURNING id, run_id) SELECT 1 FROM p",
+        n=connection or school.connection,
+        ago=ago,
     )
     await sql(
         school,
