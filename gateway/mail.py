@@ -1,6 +1,8 @@
 """The only place that sends e-mail."""
 
+from contextlib import suppress
 from email.message import EmailMessage
+from ipaddress import ip_address
 
 import aiosmtplib
 
@@ -18,6 +20,12 @@ async def send(settings: Settings, to: str, subject: str, text: str, message_id:
             "mail-not-configured",
             "No mail server is configured.",
             "Set PLANBRIDGE_SMTP_HOST and PLANBRIDGE_SMTP_FROM; docs/notices.md names the others.",
+        )
+    if settings.smtp_tls == "none" and not _is_here(settings.smtp_host):
+        raise ConfigError(
+            "mail-in-the-clear",
+            f"The mail server {settings.smtp_host} is another machine; mail would reach it in the clear.",
+            "Set PLANBRIDGE_SMTP_TLS to starttls or tls.",
         )
     mail = EmailMessage()
     mail["From"] = settings.smtp_from
@@ -57,3 +65,9 @@ async def send(settings: Settings, to: str, subject: str, text: str, message_id:
             f"The mail server {settings.smtp_host}:{settings.smtp_port} cannot be reached, or broke off.",
             "Check PLANBRIDGE_SMTP_HOST, PLANBRIDGE_SMTP_PORT and PLANBRIDGE_SMTP_TLS, and the firewall.",
         ) from None
+
+
+def _is_here(host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host.casefold() == "localhost"

@@ -373,7 +373,13 @@ async def test_why_a_mail_did_not_go_out_is_told_by_a_code(desk: Desk) -> None:
     closed = desk.settings.model_copy(update={"smtp_port": 1})
     none = desk.settings.model_copy(update={"smtp_host": None})
     plain = desk.settings.model_copy(update={"smtp_tls": "starttls"})
-    for its, code in ((closed, "mail-unreachable"), (none, "mail-not-configured"), (plain, "mail-unreachable")):
+    far = desk.settings.model_copy(update={"smtp_host": "mail.example.org"})
+    for its, code in (
+        (closed, "mail-unreachable"),
+        (none, "mail-not-configured"),
+        (plain, "mail-unreachable"),
+        (far, "mail-in-the-clear"),
+    ):
         await desk.do("DELETE FROM notice")
         await desk.hold(code=code)
         await notify.tell_and_send(desk.store, its, desk.district)

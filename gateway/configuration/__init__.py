@@ -68,10 +68,13 @@ async def exported(store: Store, district: int) -> str:
     """The configuration as a file. Secrets are named as variables of the environment."""
     scope = Scope(store, district, READER)
     found: dict[str, Any] = {"planbridge": int(VERSION), "connections": {}}
-    for connection in await registers.connections(store, district):
+    connections = await registers.connections(store, district)
+    for connection in connections:
         there = replace(scope, connector=registry.connector(connection.connector), connection=connection)
         plain = _settings(there.kind, connection.settings | connection.secrets)
-        named = {name: f"env:{_variable(connection.name, name)}" for name, said in connection.secrets.items() if said}
+        alike = [one.id for one in connections if _variable(one.name) == _variable(connection.name)]
+        place = connection.name if len(alike) == 1 else f"{connection.name}_{alike.index(connection.id) + 1}"
+        named = {name: f"env:{_variable(place, name)}" for name, said in connection.secrets.items() if said}
         own = {"connector": connection.connector, "settings": plain | named}
         found["connections"][connection.name] = own | await _read(there, CONNECTION)
     found |= await _read(scope, DISTRICT)
@@ -85,8 +88,8 @@ async def _read(scope: Scope, sections: Sequence[Section]) -> dict[str, Any]:
     return {key: value for key, value in read.items() if value is not None}
 
 
-def _variable(connection: str, setting: str) -> str:
-    return re.sub(r"[^A-Z0-9]+", "_", f"{connection}_{setting}".upper())
+def _variable(*words: str) -> str:
+    return re.sub(r"[^A-Z0-9]+", "_", "_".join(words).upper())
 
 
 async def apply(store: Store, district: int, text: str, actor: Actor, *, preview: bool = False) -> Outcome:

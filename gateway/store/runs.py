@@ -121,7 +121,7 @@ async def request(
 ) -> int | None:
     """A new queued run, or None while one is under way. A held run of the connection is superseded, unless the new one
     only compares. A connection in shadow compares whatever it reads; what a person has undone is undone."""
-    run: int | None = await c.scalar(
+    made = await c.execute(
         text(
             "INSERT INTO run (district_id, connection_id, state, actor, kind, mode, undoes, proposal) "
             "SELECT :district, id, 'queued', :actor, :kind, "
@@ -129,7 +129,7 @@ async def request(
             "    ELSE :mode END, "
             "  CAST(:undoes AS json), CAST(:proposal AS json) FROM connection WHERE id = :connection "
             "ON CONFLICT (connection_id) WHERE state IN ('queued', 'pulling', 'resolving', 'approved') "
-            "DO NOTHING RETURNING id"
+            "DO NOTHING RETURNING id, mode"
         ),
         {
             "district": district,
@@ -141,9 +141,12 @@ async def request(
             "proposal": None if proposal is None else json.dumps(proposal),
         },
     )
-    if run is not None and mode == "publish":
+    run = made.one_or_none()
+    if run is None:
+        return None
+    if run.mode == "publish":
         await end_held(c, connection, "superseded")
-    return run
+    return int(run.id)
 
 
 async def held(c: AsyncConnection, connection: int) -> int | None:

@@ -232,3 +232,15 @@ async def test_a_connection_stays_the_kind_it_is(store: Store, district: int, ac
     other = WHOLE.replace("connector: edfi", "connector: oneroster").split("    delivery_profile")[0]
     error = await refused(store, district, other, actor)
     assert (error.code, "connections.ods.connector" in error.message) == ("configuration-invalid", True)
+
+
+async def test_two_names_that_sound_alike_have_secrets_of_their_own(store: Store, district: int, actor: Actor) -> None:
+    alike = "\n".join(
+        f"""  {name}:
+    connector: edfi
+    settings: {{base_url: https://ods.example.org, key: planner, secret: env:{variable}}}"""
+        for name, variable in (("ods-1", "ODS_SECRET"), ("ods_1", "SIS_CLIENT_SECRET"))
+    )
+    await apply(store, district, f"planbridge: 1\nconnections:\n{alike}\n", actor)
+    text = await configuration.exported(store, district)
+    assert "env:ODS_1_1_SECRET" in text and "env:ODS_1_2_SECRET" in text

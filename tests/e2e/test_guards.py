@@ -124,6 +124,17 @@ def test_in_shadow_a_connection_publishes_nothing(office: Office) -> None:
         assert (published["state"], published["counts"]["published"]) == ("published", first["counts"]["published"])
 
 
+def test_what_is_held_stays_so_while_its_connection_only_compares(office: Office, sis: str) -> None:
+    leave_and_arrive(sis)
+    held = office.pull("oneroster", code=HELD)
+    office.tell("connections", "shadow", "oneroster", "--on")
+    assert office.pull("oneroster")["state"] == "compared"
+    assert [one["id"] for one in office.ask("holds", "show")] == [held["id"]]
+    office.tell("connections", "shadow", "oneroster", "--off")
+    assert office.pull("oneroster", code=HELD)["id"] != held["id"]
+    assert held["id"] not in [one["id"] for one in office.ask("holds", "show")]
+
+
 def test_nothing_is_written_in_a_blackout(office: Office, sis: str) -> None:
     steer(sis, "POST", "change", {"with_new_students": 3})
     now = datetime.now(UTC)
