@@ -118,6 +118,10 @@ class Run:
         assert state in ("queued", "pulling", "resolving", "published"), error
         return state == "published"
 
+    def told(self) -> bool:
+        """Whether somebody has looked whether its end is to be told."""
+        return self._ask("SELECT told = state FROM run WHERE id = %s") == [(True,)]
+
     def pages(self) -> set[tuple[str, str]]:
         """The pages that are staged, as (collection, where it begins)."""
         rows = self._ask("SELECT collection, cursor FROM run_page WHERE run_id = %s")
@@ -220,6 +224,7 @@ def stopped_and_woken(
         assert not run.over()
         successor = home.start("worker")
         until(run.over, "another worker finishes the run", 150)
+        until(run.told, "and looks after notices, which any worker does that is alive")
         home.stop(successor)
     assert published(home, district) == whole.state
     before = tables(home)
