@@ -19,10 +19,8 @@ from typing import Annotated
 
 import psutil
 import typer
-import uvicorn
 
 from gateway import jobs, logs
-from gateway.api import create_app
 from gateway.cli.output import STDOUT
 from gateway.errors import ConfigError
 from gateway.settings import Settings
@@ -109,6 +107,10 @@ def api() -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    import uvicorn  # and the API: a worker has better use for the memory they take
+
+    from gateway.api import create_app
+
     asyncio.get_running_loop().set_exception_handler(logs.lost)
     store = await Store.open(settings)
     server = uvicorn.Server(
