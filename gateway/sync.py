@@ -18,7 +18,7 @@ from gateway.store import registers, runs
 from gateway.store.database import Store
 from gateway.store.runs import Attempt
 
-STAGED_AT_ONCE = 2
+STAGED_AT_ONCE = 1
 """Pages being decoded and written at a time: many may be on their way, but decoded ones cost ten times the memory."""
 
 LAST_PAGES_SECONDS = 5.0
