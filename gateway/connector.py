@@ -1,8 +1,8 @@
 """What a connector is: the collections it can pull, the documents it can push, the settings it asks for."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,6 +48,19 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something the standard does not allow and that was read all the same.
+
+    `code` is explained in docs/leniencies.md; `field` is a path in the record, or the name of a header or a file;
+    `example` says where one stands (a key, a row), never what stands there; `count` how often on this page."""
+
+    code: str
+    field: str = ""
+    example: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True)
 class Page:
     """One page as it came. `next` lists the cursors this page makes known: none at the end, many where the
     server told the total, so that they can be pulled side by side. `total` is what the server claims.
@@ -55,7 +68,7 @@ class Page:
     For messages: `first_row` is the number of the first row in its file, or `positions` says where each row stood.
     `absent` is the reason why the
     collection is not served at all (not granted, not in the standard, not in the manifest): it is then
-    reported and left as it is, never emptied.
+    reported and left as it is, never emptied. `notices` tell what was read although it is not in the standard.
     """
 
     rows: Sequence[msgspec.Raw | bytes] = ()
@@ -64,6 +77,7 @@ class Page:
     first_row: int | None = None
     positions: Sequence[str] = ()
     unreadable: Sequence[Unreadable] = ()
+    notices: Sequence[Notice] = ()
     absent: str = ""
 
     def position(self, n: int) -> str:
@@ -87,6 +101,21 @@ class Source(Protocol):
         """Look at the live system and say in plain words what is right and wrong; reads, never writes."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Incremental(Protocol):
+    """A source that can tell what changed since an earlier look.
+
+    `marks` says, for each collection that can be pulled so, where the server stands now: a text of the connector's
+    own (an instant, a change version). It is asked once, before the first page, and kept until what was pulled after
+    it is published. `since` is told the marks of the last published run: of each collection in it only what changed
+    since then is pulled from now on, tombstones included, and what does not come is not gone.
+    """
+
+    async def marks(self) -> Mapping[str, str]: ...
+
+    def since(self, marks: Mapping[str, str]) -> None: ...
 
 
 @dataclass(frozen=True)

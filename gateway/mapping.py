@@ -67,13 +67,15 @@ class Crosswalks:
     """The code tables of one mapping; whatever a table does not know is counted, never guessed.
 
     `defaults` holds the word a district chose for whatever a table does not know. `unmapped` counts what got no word;
-    `missed` lists what the record being mapped met: (unmapped or defaulted, table, code, the default).
+    `missed` lists what the record being mapped met: (unmapped or defaulted, table, code, the default); `noticed` what
+    was read in it although the standard does not allow it: (code of docs/leniencies.md, field).
     """
 
     tables: dict[str, dict[str, Row]]
     defaults: dict[str, str] = field(default_factory=dict)
     unmapped: Counter[tuple[str, str]] = field(default_factory=Counter)
     missed: list[Missed] = field(default_factory=list)
+    noticed: list[tuple[str, str]] = field(default_factory=list)
 
     @classmethod
     def load(cls, folder: Path) -> "Crosswalks":
@@ -94,6 +96,10 @@ class Crosswalks:
             self.unmapped[table, code] += 1
         self.missed.append(("unmapped" if default is None else "defaulted", table, code, default or ""))
         return default
+
+    def notice(self, code: str, field: str) -> None:
+        """The record being mapped has something in `field` that the standard does not allow, and it was read."""
+        self.noticed.append((code, field))
 
     def find(self, table: str, code: str) -> Row | None:
         """The line for a code as it stands, else for it in lower case; nothing is counted."""
