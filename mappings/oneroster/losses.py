@@ -79,6 +79,10 @@ def _if(changed: bool) -> Iterator[str]:
         yield ""
 
 
+def _empty(value: Any, record: Record, codes: Crosswalks) -> Iterator[str]:
+    return _if(not value)
+
+
 def _text(value: Any, record: Record, codes: Crosswalks) -> Iterator[str]:
     return _if(not value.strip() or value != value.strip())
 
@@ -237,7 +241,7 @@ def _metadata_but_purpose(value: Any, record: Record, codes: Crosswalks) -> Iter
 _METADATA = _dropped("It may hold anything about a person; only what a district reads by name is kept.")
 _FREE = _unused("The standard does not say what it means; it stays in the stored record.")
 _BASE = {
-    "sourcedId": _kept(_nothing),
+    "sourcedId": _kept(_empty),
     "status": _kept(_nothing),
     "dateLastModified": Fate("partly", _all, "It becomes the time of publication here."),
 }

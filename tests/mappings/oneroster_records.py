@@ -1,13 +1,16 @@
 """Records of OneRoster 1.2 made from the JSON schemas of its services: full, bare, and any at all."""
 
 import json
+from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
-SCHEMAS = Path(__file__).resolve().parents[3] / "shared" / "contracts" / "oneroster" / "jsonschema"
+from tests.openapi import CONTRACTS, FORMATS
+
+SCHEMAS = CONTRACTS / "oneroster" / "jsonschema"
 SERVICES = {"rostering": 7, "gradebook": 6, "resources": 1}
 """Each service, and how many models it has."""
 _WORDS = [
@@ -68,6 +71,26 @@ def _made(defs: dict[str, Any], schema: dict[str, Any], name: str, full: bool) -
     texts = {"date": "2026-09-14", "date-time": "2026-09-14T00:00:00.000Z", "uri": f"https://sis.example.org/{name}"}
     plain = {"grades": "09", "schoolYear": "2027"}
     return texts.get(schema.get("format", "")) or plain.get(name) or f"some {name}"
+
+
+def neighbours(service: str, model: str, record: Any) -> Iterator[Any]:
+    """The record with one thing in it changed, each that the schema allows: a list holds its first item twice, a text
+    has a blank behind it or is another one."""
+    valid = Draft202012Validator({"$ref": f"#/$defs/{model}", "$defs": definitions(service)}, format_checker=FORMATS)
+    return (one for one in _changed(record) if valid.is_valid(one))
+
+
+def _changed(value: Any) -> Iterator[Any]:
+    match value:
+        case dict():
+            for name, inner in value.items():
+                yield from ({**value, name: other} for other in _changed(inner))
+        case list():
+            yield [*value, *value[:1]]
+            for n, inner in enumerate(value):
+                yield from ([*value[:n], other, *value[n + 1 :]] for other in _changed(inner))
+        case str():
+            yield from (f"{value} ", "false", "ext:coach", "2026-09-14T12:30:00.000Z", "identifier", "SSN", "")
 
 
 def any_of(service: str, model: str) -> st.SearchStrategy[Any]:
