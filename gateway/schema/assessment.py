@@ -70,9 +70,7 @@ class Assessment(Values):
     minimum: Annotated[str | UnsetType, meta("Lowest possible value, as text.")] = UNSET
     maximum: Annotated[str | UnsetType, meta("Highest possible value, as text.")] = UNSET
     score_scale: Annotated[str | UnsetType, meta("Scale of its scores.", ref="score_scale")] = UNSET
-    learning_objectives: Annotated[
-        list[Objective] | UnsetType, meta("Learning objectives it is about.", merge="owned")
-    ] = UNSET
+    learning_objectives: Annotated[list[Objective] | UnsetType, meta("Learning objectives it is about.")] = UNSET
 
 
 class Score(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -113,7 +111,7 @@ class AssessmentResult(Values):
     in_progress: Annotated[bool | UnsetType, meta("Not finished yet.")] = UNSET
     score_scale: Annotated[str | UnsetType, meta("Scale of the score.", ref="score_scale")] = UNSET
     learning_objectives: Annotated[
-        list[ObjectiveScore] | UnsetType, meta("What came out for each learning objective.", merge="owned")
+        list[ObjectiveScore] | UnsetType, meta("What came out for each learning objective.")
     ] = UNSET
 
 

@@ -90,7 +90,7 @@ def _objectives(sets: list[wire.ObjectiveSet] | None, codes: Crosswalks) -> list
             codes.notice("objective-without-id", "learningObjectiveSet")
             continue
         found += [schema.Objective(source, id) for id in ids]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def objective_source(stated: wire.Text, codes: Crosswalks) -> str:
@@ -112,7 +112,7 @@ def _objective_scores(sets: list[wire.ObjectiveResultSet] | None, codes: Crosswa
                 codes.notice("objective-without-id", "learningObjectiveSet")
                 continue
             found.append(schema.ObjectiveScore(source, id, number_text(result.score), text(result.textScore)))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def result(record: wire.Result, codes: Crosswalks) -> Iterator[Claim]:

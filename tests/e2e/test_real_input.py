@@ -56,7 +56,7 @@ COLUMNS = {
     "lineItems": (
         "line_item",
         "title; description; assignDate assign_on; dueDate due_on; classSourcedId class; categorySourcedId category;"
-        "gradingPeriodSourcedId session; academicSessionSourcedId session; resultValueMin minimum;"
+        "gradingPeriodSourcedId grading_period; academicSessionSourcedId session; resultValueMin minimum;"
         "resultValueMax maximum; schoolSourcedId school",
     ),
     "results": (
