@@ -56,6 +56,7 @@ class ResourceItem(Record, frozen=True, kw_only=True):
     vendorResourceId: Text = None
     title: Text = None
     roles: Texts = None
+    role: Texts = None  # in some documents of 1.1
     importance: Text = None
     vendorId: Text = None
     applicationId: Text = None

@@ -81,7 +81,8 @@ def academic_session(record: wire.AcademicSession, codes: Crosswalks) -> Iterato
 
 
 def resource(record: wire.ResourceItem, codes: Crosswalks) -> Iterator[Claim]:
-    words = (code("role", role, codes) for role in texts(record.roles) or ())
+    stated = texts(record.roles) or texts(record.role) or ()
+    words = [code("role", role, codes) for role in stated]
     yield Claim(
         "resource",
         record.sourcedId,
