@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from gateway.errors import ConfigError
-from gateway.http import ClientCredentials, Http, StaticBearer
+from gateway.http import Auth, Http
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -259,7 +259,7 @@ class Connector:
     name: str
     title: str
     settings: type[ConnectionSettings]
-    auth: Callable[[Any], ClientCredentials | StaticBearer | None]
+    auth: Callable[[Any], Auth | None]
     open_source: Callable[[Any, Http], Awaitable[Source]] | None = None
     open_sink: Callable[[Any, Http], Awaitable[Sink]] | None = None
     resources: Sequence[Resource] = field(default_factory=tuple)

@@ -36,9 +36,9 @@ from gateway.http import (
     Reply,
     StaticBearer,
     Token,
-    _is_permitted,
     same_origin,
 )
+from gateway.http.guard import _is_permitted
 
 # --- a server that answers byte for byte what a test tells it -----------------------------------------------
 
