@@ -3,6 +3,7 @@
 from gateway.http.answers import Reply
 from gateway.http.auth import Auth, ClientCredentials, OAuth1, StaticBearer, Style
 from gateway.http.client import Http, Pace
+from gateway.http.guard import Network, PrivateAddress
 from gateway.http.tokens import MemoryTokens, Token, TokenStore
 from gateway.http.urls import checked_origin, same_origin
 
@@ -11,8 +12,10 @@ __all__ = [
     "ClientCredentials",
     "Http",
     "MemoryTokens",
+    "Network",
     "OAuth1",
     "Pace",
+    "PrivateAddress",
     "Reply",
     "StaticBearer",
     "Style",

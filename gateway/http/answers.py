@@ -129,6 +129,8 @@ def judged(call: Call, response: httpx.Response) -> Reply | Failure | ConfigErro
             retry_after=_retry_after(response.headers),
             may_have_acted=status != 429,
         )
+    if status == 407:  # without a tunnel the proxy answers in the place of the system
+        return _proxy_refused(answered)
     if 300 <= status < 400:
         return ConfigError(
             "unexpected-redirect",
@@ -171,14 +173,15 @@ def _leading_to(response: httpx.Response) -> str:
 BROKEN = (
     httpx.NetworkError,
     httpx.TimeoutException,
+    httpx.ProxyError,
     httpx.RemoteProtocolError,
     httpx.DecodingError,
     OSError,  # with TimeoutError, and the TLS errors that httpcore lets through while reading
 )
 
 
-def diagnosed(call: Call, error: Exception) -> Failure | ConfigError:
-    """What a request without an answer met."""
+def diagnosed(call: Call, error: Exception, proxy: str) -> Failure | ConfigError:
+    """What a request without an answer met, on its way through `proxy` if there is one."""
     causes = tuple(_causes(error))
     host = call.url.host
     port = call.url.port or (443 if call.url.scheme == "https" else 80)
@@ -189,8 +192,25 @@ def diagnosed(call: Call, error: Exception) -> Failure | ConfigError:
                 "tls-failed",
                 f"No secure connection to {host}:{port}: {reason}.",
                 "Check the address; if the certificate comes from the district's own authority, "
-                "name its file in SSL_CERT_FILE.",
+                "name its file in the setting ca_file.",
             )
+    if isinstance(error, httpx.ProxyError):
+        status = str(error)[:3]  # behind it stands the proxy's own text, which could say anything
+        if not status.startswith("4"):
+            return Failure(
+                "unreachable",
+                f"The proxy {proxy} cannot reach {host}:{port}: it answered {status if status.isdigit() else 'oddly'}.",
+                f"Check the URL, and that the proxy and the firewall let requests out to {host}:{port}.",
+                may_have_acted=False,
+            )
+        return _proxy_refused(f"The proxy {proxy} answered {status} when asked for {host}:{port}.")
+    if proxy and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return Failure(
+            "unreachable",
+            f"The proxy {proxy} cannot be reached.",
+            "Check the setting proxy, and that this machine may connect to it.",
+            may_have_acted=False,
+        )
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         unknown_name = any(isinstance(cause, socket.gaierror | UnicodeError) for cause in causes)
         return Failure(
@@ -202,6 +222,14 @@ def diagnosed(call: Call, error: Exception) -> Failure | ConfigError:
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return Failure("timed-out", f"{call.name} gave no whole answer in time ({call.trace}).")
     return Failure("connection-dropped", f"{call.name}: the connection broke before the answer ended ({call.trace}).")
+
+
+def _proxy_refused(message: str) -> ConfigError:
+    return ConfigError(
+        "proxy-refused",
+        message,
+        "Check user name and password in the setting proxy, and ask its administrator whether it lets this through.",
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -27,7 +27,8 @@ from gateway.http.answers import (
     unauthorized,
 )
 from gateway.http.auth import Auth, ClientCredentials, OAuth1, Proof, StaticBearer, granted, store_key, token_call
-from gateway.http.guard import GuardedTransport
+from gateway.http.cookies import Cookies, no_jar
+from gateway.http.guard import ALL_PRIVATE, GuardedTransport, Network, proxy_place
 from gateway.http.signing import signed
 from gateway.http.tokens import Token, TokenStore, is_fresh
 from gateway.http.urls import admitted
@@ -61,8 +62,10 @@ class Http:
     One attempt takes at most `timeout` seconds; `attempts` counts the first. A server's Retry-After is
     honoured up to `longest_wait` seconds, by all requests: none begins before; a longer one ends the call at
     once. `pace` holds for every attempt, not for tokens: others wait for those, holding a lock.
-    `allow_private` opens private and loopback addresses (an SIS in the district's own network), and plain http
-    to loopback. Every call raises ConfigError, AuthError or Unavailable, whose texts name method, host, path,
+    `network` says how requests leave, and which private addresses they may reach; `allow_private` opens them all, for
+    those who have no list. `credentials_again` reads the credentials anew where a token or a signature is refused: if
+    somebody has changed them meanwhile the request is repeated once. Cookies are kept for the origin that set them, as
+    long as this lives. Every call raises ConfigError, AuthError or Unavailable, whose texts name method, host, path,
     status and correlation-id, never query, body or secret.
     """
 
@@ -71,7 +74,9 @@ class Http:
         auth: Auth | None,
         *,
         tokens: TokenStore,
+        network: Network | None = None,
         allow_private: bool = False,
+        credentials_again: Callable[[], Awaitable[Auth | None]] | None = None,
         in_flight: int = 16,
         pace: Pace | None = None,
         timeout: float = 60.0,
@@ -90,15 +95,20 @@ class Http:
         self._rests_until = 0.0
         self._current: Token | None = None
         self._renewal: asyncio.Task[Token] | None = None
+        self._credentials_again = credentials_again
+        self._cookies = Cookies()
+        network = network or Network(private=ALL_PRIVATE if allow_private else ())
+        self._proxy = proxy_place(network)
         if isinstance(auth, ClientCredentials):
             self._key = store_key(auth)
             self._style = auth.style
             self._try_form = auth.try_form and auth.style == "basic"
         self._client = httpx.AsyncClient(
             # One connection more than slots, for the token that all slots may be waiting for.
-            transport=transport or GuardedTransport(allow_private, connections=in_flight + 1),
+            transport=transport or GuardedTransport(network, connections=in_flight + 1),
             timeout=httpx.Timeout(None, connect=min(timeout, 10.0)),
             headers={"user-agent": f"planbridge/{__version__}"},
+            cookies=no_jar(),
         )
 
     async def __aenter__(self) -> Self:
@@ -158,7 +168,7 @@ class Http:
         async with self._slots:
             proof = await self._proof()
             reply = await self._persist(self._attempt_in_turn, call, proof, repeatable=call.repeatable)
-            if reply.status == 401 and (other := await self._proof(refused=proof)) != proof:
+            if reply.status == 401 and (other := await self._other_proof(proof)) != proof:
                 reply = await self._persist(self._attempt_in_turn, call, other, repeatable=call.repeatable)
         if reply.status == 401:
             raise unauthorized(call, reply, signed=isinstance(self._auth, OAuth1))
@@ -204,6 +214,7 @@ class Http:
         headers = httpx.Headers({**call.headers, "correlation-id": call.correlation_id})
         request = self._client.build_request(call.method, call.url, headers=headers, content=call.body)
         await self._rest()
+        self._cookies.add(request)
         match proof:
             case Token(token):
                 request.headers["authorization"] = f"Bearer {token}"
@@ -213,9 +224,11 @@ class Http:
         result: Reply | Failure | ConfigError
         try:
             async with asyncio.timeout(self._timeout):
-                result = judged(call, await self._client.send(request))
+                response = await self._client.send(request)
+            self._cookies.keep(response)
+            result = judged(call, response)
         except BROKEN as error:
-            result = diagnosed(call, error)
+            result = diagnosed(call, error, self._proxy)
         seconds = time.monotonic() - began
         log.debug("%s: %s after %.3f s (%s)", call.name, summary(result), seconds, call.trace)
         if isinstance(result, Failure) and (result.retry_after or 0.0) <= self._longest_wait:
@@ -241,6 +254,15 @@ class Http:
                     self._renewal = asyncio.create_task(self._renew(auth, refused))
                 # Shielded: a caller that gives up must not end it for the others.
                 return await asyncio.shield(self._renewal)
+
+    async def _other_proof(self, refused: Proof | None) -> Proof | None:
+        """What to show instead; the same again where there is nothing else."""
+        fixed = not isinstance(self._auth, ClientCredentials)
+        if fixed and self._credentials_again is not None and await self._proof() == refused:
+            found = await self._credentials_again()
+            if type(found) is type(self._auth):
+                self._auth = found
+        return await self._proof(refused)
 
     async def _renew(self, auth: ClientCredentials, refused: Proof | None) -> Token:
         if isinstance(refused, Token):

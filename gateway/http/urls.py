@@ -1,6 +1,7 @@
 """Which addresses may be asked at all, and how they may be shown."""
 
 import ipaddress
+import re
 
 import httpx
 
@@ -32,6 +33,7 @@ def checked_origin(url: str) -> str:
 
 
 def admitted(url: str) -> httpx.URL:
+    """`url`, if it may be asked. ConfigError where nobody could ask it, or where it would be asked in the clear."""
     # The parsed form is what httpx then asks, so both read a trick the same way. Whether loopback and private
     # addresses are allowed is decided where the connection is opened.
     target = parsed(url)
@@ -51,7 +53,7 @@ def parsed(url: str) -> httpx.URL:
     except (httpx.InvalidURL, ValueError):
         found = httpx.URL()
     port = 443 if found.port is None else found.port
-    if found.scheme not in ("https", "http") or not found.host or not 0 < port < 65_536:
+    if found.scheme not in ("https", "http") or not _is_host(found.host) or not 0 < port < 65_536:
         raise ConfigError("url-invalid", "This is not a web address.", "Give one like https://sis.example.org/api.")
     if found.userinfo:
         raise ConfigError(
@@ -60,6 +62,22 @@ def parsed(url: str) -> httpx.URL:
             "Take it out of the URL and configure it as a secret.",
         )
     return found
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is a name, or an address spelt in the usual way: 127.1 and 0x7f000001 are read differently by each
+    resolver and each proxy."""
+    if re.fullmatch(r"[0-9]+|0[xX][0-9a-fA-F]*", host.rstrip(".").rpartition(".")[2]):
+        return _is_address(host)
+    return bool(host.strip("."))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def origin(url: httpx.URL) -> str:
@@ -71,7 +89,4 @@ def place(url: httpx.URL) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
