@@ -26,28 +26,38 @@ class Oddities:
             **{
                 name: getattr(quirks, name)
                 for name in Quirks.__dataclass_fields__
-                if name not in ("nulls", "booleans", "dates", "grades", "refs", "id_case", "inactive")
+                if name
+                not in ("nulls", "booleans", "dates", "grades", "refs", "id_case", "inactive", "primaries", "usernames")
             }
         )
 
     def spell(self, collection: str, row: Row, place: int | None = None) -> Any:
         """The row as this system writes it. `place` is where it stands in its list; the first are the bad ones."""
         quirks = self._quirks
-        model = MODELS["1.1" if _is_old(collection, row) else "1.2"].get(collection) or MODELS["1.2"][collection]
+        spoilt = place is not None and place < quirks.dangling + quirks.bad_rows
+        if self._plain and not spoilt:
+            return row
+        model = MODELS["1.1" if _is_old(collection, row) else "1.2"][collection]
         if place is not None and place < quirks.dangling:
             _dangle(row)
         if not self._plain:
-            self._respell(model, row)
-        if place is not None and quirks.dangling <= place < quirks.dangling + quirks.bad_rows:
+            self._respell(collection, model, row)
+        if place is not None and spoilt and place >= quirks.dangling:
             return _bad(model, row, place - quirks.dangling)
         return row
 
-    def _respell(self, model: Model, row: Row) -> None:
+    def _respell(self, collection: str, model: Model, row: Row) -> None:
         quirks = self._quirks
         if quirks.inactive and row.get("status") == "tobedeleted":
             row["status"] = "inactive"
         if quirks.grades != "ceds" and "grades" in row:
             row["grades"] = [_grade(quirks.grades, one, str(row.get("sourcedId"))) for one in row["grades"]]
+        if not quirks.usernames and "username" in row:
+            row["username"] = ""
+        if quirks.primaries == "students" and collection == "enrollments":
+            row.pop("primary", None)
+            if row.get("role") == "student":
+                row["primary"] = "false"
         _dates(quirks.dates, row)
         if quirks.booleans:
             _truths(quirks.booleans, model, row)

@@ -33,7 +33,7 @@ class Paging:
         if quirks.offset_beyond != "empty" and offset >= max(1, len(listed)):
             raise Denied(int(quirks.offset_beyond), "The offset is behind the last row.", "invaliddata")
         first = 0 if quirks.offset_ignored else offset
-        rows = list(enumerate(listed))[first : first + limit]
+        rows = list(enumerate(listed[first : first + limit], first))
         headers: dict[str, str] = {}
         if quirks.totals:
             headers["X-Total-Count"] = str(max(0, total + quirks.wrong_total))

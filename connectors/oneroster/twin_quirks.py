@@ -40,7 +40,9 @@ class Quirks:
     - `booleans`: "text" ("true"), "json" (true) or "Title" ("True"); without it as the version has them;
     - `dates`: "z-date" 2024-10-01Z, "no-zone" 2024-10-01T00:00:00.000, "offset-z" ...+00:00Z, "date-time" where a date
       belongs, "day" where a dateTime belongs, "us" 10/01/2024;
-    - `grades`: "words" (Ninth grade), "unpadded" (9), "KG" (kindergarten as KG, K, PK5 or Kinder by record);
+    - `grades`: "words" (Ninth grade), "unpadded" (9), "KG" (kindergarten as KG, K, Kinder or kindergarten, by record);
+    - `primaries`: "students" says of every student's enrollment that it is not primary, and nothing of a teacher's;
+      without `usernames` each is "";
     - `refs`: "href-only" has no sourcedId, "no-id" an empty one, "text" is the sourcedId alone;
     - `id_case`: references are in capitals, the records they mean are not; `bom`: a mark before the JSON; `gzip`.
 
@@ -73,6 +75,8 @@ class Quirks:
     booleans: Literal["", "text", "json", "Title"] = ""
     dates: Literal["iso", "z-date", "no-zone", "offset-z", "date-time", "day", "us"] = "iso"
     grades: Literal["ceds", "words", "unpadded", "KG"] = "ceds"
+    primaries: Literal["teachers", "students"] = "teachers"
+    usernames: bool = True
     refs: Literal["right", "href-only", "no-id", "text"] = "right"
     id_case: bool = False
     bom: bool = False
@@ -184,7 +188,7 @@ PRESETS: Mapping[str, Preset] = {
         access=Access(grant_path="/oneroster/oauth/token"),
         writing=_READ_ONLY,
         quirks=Quirks(
-            totals=False, link=False, page_cap=500, filter_blind=("role", "roles"), grades="words", nulls="both",
+            totals=False, link=False, page_cap=500, filter_blind=("role", "roles"), grades="words", primaries="students", nulls="both",
             dates="no-zone",
         ),
     ),

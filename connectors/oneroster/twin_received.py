@@ -33,27 +33,27 @@ class Ledger:
         if scope["type"] != "http" or scope["path"].startswith("/_twin/"):
             await self._app(scope, receive, send)
             return
-        body = b""
+        messages = [await receive()]
+        while messages[-1].get("more_body"):
+            messages.append(await receive())
+        self._note(scope, b"".join(message.get("body", b"") for message in messages))
 
-        async def hear() -> Message:
-            nonlocal body
-            message = await receive()
-            body += message.get("body", b"")
-            return message
+        async def again() -> Message:
+            return messages.pop(0) if messages else await receive()
 
-        try:
-            await self._app(scope, hear, send)
-        finally:
-            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-            if "authorization" in headers:
-                headers["authorization"] = headers["authorization"].partition(" ")[0]
-            headers.pop("cookie", None)
-            query, text = scope["query_string"].decode("latin-1"), body.decode("utf-8", "replace")
-            self._received.append(
-                Received(
-                    scope["method"], scope["path"], _SECRET.sub(r"\1...", query), headers, _SECRET.sub(r"\1...", text)
-                )
-            )
+        await self._app(scope, again, send)
+
+    def _note(self, scope: Scope, body: bytes) -> None:
+        """Before it is answered: who reads the ledger after an answer finds the request."""
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if "authorization" in headers:
+            headers["authorization"] = headers["authorization"].partition(" ")[0]
+        headers.pop("cookie", None)
+        query, text = (
+            _SECRET.sub(r"\1...", part)
+            for part in (scope["query_string"].decode("latin-1"), body.decode(errors="replace"))
+        )
+        self._received.append(Received(scope["method"], scope["path"], query, headers, text))
 
 
 def ledger() -> deque[Received]:
