@@ -188,7 +188,8 @@ PRESETS: Mapping[str, Preset] = {
         access=Access(grant_path="/oneroster/oauth/token"),
         writing=_READ_ONLY,
         quirks=Quirks(
-            totals=False, link=False, page_cap=500, filter_blind=("role", "roles"), grades="words", primaries="students", nulls="both",
+            totals=False, link=False, page_cap=500, filter_blind=("role", "roles"), grades="words",
+            primaries="students", nulls="both",
             dates="no-zone",
         ),
     ),
