@@ -66,7 +66,8 @@ class Page:
     server told the total, so that they can be pulled side by side. `total` is what the server claims.
 
     For messages: `first_row` is the number of the first row in its file, or `positions` says where each row stood.
-    `absent` is the reason why the
+    `partial`: only what
+    changed, so that what does not come is not gone. `absent` is the reason why the
     collection is not served at all (not granted, not in the standard, not in the manifest): it is then
     reported and left as it is, never emptied. `notices` tell what was read although it is not in the standard.
     """
@@ -78,6 +79,7 @@ class Page:
     positions: Sequence[str] = ()
     unreadable: Sequence[Unreadable] = ()
     notices: Sequence[Notice] = ()
+    partial: bool = False
     absent: str = ""
 
     def position(self, n: int) -> str:

@@ -739,13 +739,12 @@ class _PinningBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        addresses = await _resolved(host, port, timeout)
-        if not all(_is_permitted(address, self._allow_private) for address in addresses):
-            raise ConfigError(
-                "address-refused",
-                f"{host}:{port} stands for an address that is not on the public internet.",
-                "If the system is in the district's own network, allow private addresses here.",
-            )
+        try:
+            addresses = await permitted_addresses(host, port, self._allow_private, timeout)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout("name look-up") from error
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError("name look-up") from error
         share = timeout / len(addresses) if timeout is not None else None
         for address in addresses[:-1]:
             try:
@@ -755,16 +754,22 @@ class _PinningBackend(httpcore.AsyncNetworkBackend):
         return await self._sockets.connect_tcp(addresses[-1], port, share, local_address, socket_options)
 
 
-async def _resolved(host: str, port: int, seconds: float | None) -> list[str]:
+async def permitted_addresses(host: str, port: int, allow_private: bool, seconds: float | None = None) -> list[str]:
+    """The addresses that a name stands for, looked up once; ConfigError unless all of them may be connected to.
+
+    OSError, UnicodeError and TimeoutError where it cannot be looked up.
+    """
     loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(seconds):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except TimeoutError as error:
-        raise httpcore.ConnectTimeout("name look-up") from error
-    except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError("name look-up") from error
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    async with asyncio.timeout(seconds):
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if not all(_is_permitted(address, allow_private) for address in addresses):
+        raise ConfigError(
+            "address-refused",
+            f"{host}:{port} stands for an address that is not on the public internet.",
+            "If the system is in the district's own network, allow private addresses here.",
+        )
+    return addresses
 
 
 _V6_GLOBAL = ipaddress.ip_network("2000::/3")

@@ -14,8 +14,41 @@ from connectors.oneroster.models import RESOURCES
 from connectors.oneroster.rows import COLUMNS, LONGEST_LINE, Place, Table
 from gateway.connector import START, Finding, Page, Resource
 from gateway.errors import ConfigError
+from gateway.inbox import Parcel, PlaceSettings, newest
 
 LONGEST_FILE = 8 * 1024**3  # bytes unpacked; ten million results are about 1.5 GB
+
+
+async def open_package(place: PlaceSettings) -> "FileSource | NoPackage":
+    """The newest package at a place, opened; where nothing is there yet, a source that says so."""
+    parcel = await newest(place, marker="manifest.csv")
+    if not parcel.items:
+        return NoPackage(parcel)
+    try:
+        return await asyncio.to_thread(FileSource, parcel.newest.path, parcel)
+    except BaseException:
+        parcel.close()
+        raise
+
+
+class NoPackage:
+    """A place where nothing has come yet: it can be connected to, and not be pulled from."""
+
+    pages_move = False
+
+    def __init__(self, parcel: Parcel) -> None:
+        self.resources: Sequence[Resource] = [RESOURCES[name] for name in COLUMNS]
+        self._parcel = parcel
+
+    async def pull(self, resource: Resource, cursor: str) -> Page:
+        raise self._parcel.nothing()
+
+    async def check(self) -> Sequence[Finding]:
+        nothing = self._parcel.nothing()
+        return [Finding(False, nothing.message, nothing.fix)]
+
+    async def close(self) -> None:
+        self._parcel.close()
 
 
 async def open_files(path: Path) -> "FileSource":
@@ -32,7 +65,8 @@ class FileSource:
 
     pages_move = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, parcel: Parcel | None = None) -> None:
+        self._parcel = parcel
         self.resources: Sequence[Resource] = [RESOURCES[name] for name in COLUMNS]
         self._zip: zipfile.ZipFile | None = None
         self._tables: dict[str, Table] = {}
@@ -95,6 +129,8 @@ class FileSource:
             table.close()
         if self._zip is not None:
             self._zip.close()
+        if self._parcel is not None:
+            self._parcel.close()
 
     def _top(self, path: Path) -> Place:
         if path.is_dir():
