@@ -208,7 +208,7 @@ async def _fetched(settings: PlaceSettings, patterns: Sequence[str], marker: str
         password=settings.sftp_password.get_secret_value(),
         key=settings.sftp_key.get_secret_value(),
         fingerprint=settings.sftp_fingerprint,
-        allow_private=settings.allow_private,
+        private=settings.network.private,
         patience=settings.patience,
     )
     _forget_stale()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from gateway.errors import AuthError, ConfigError, Unavailable
-from gateway.http import permitted_addresses
+from gateway.http import PrivateAddress, permitted_addresses
 
 if TYPE_CHECKING:
     import asyncssh
@@ -29,7 +29,7 @@ class Login:
     password: str = field(repr=False)
     key: str = field(repr=False)
     fingerprint: str
-    allow_private: bool
+    private: Sequence[PrivateAddress]
     patience: float
 
 
@@ -59,7 +59,7 @@ async def opened(login: Login) -> AsyncIterator["Server"]:
     try:
         with _failures(login.host):
             # Looked up once: what was permitted is what is connected to.
-            address, *_ = await permitted_addresses(login.host, login.port, login.allow_private, login.patience)
+            address, *_ = await permitted_addresses(login.host, login.port, login.private, login.patience)
             connection = await asyncssh.connect(
                 address,
                 login.port,
