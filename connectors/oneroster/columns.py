@@ -109,6 +109,9 @@ class _Reading:
         if name in _OLDER_KEY:
             self._older[_OLDER_KEY[name]] = "sourcedId"
         self._there = {title.strip().casefold() for title in titles}
+        meant = {title: self._misspelt(title) for title in self._there - self.known.keys() - self._older.keys()}
+        once = [column for column, n in Counter(meant.values()).items() if n == 1 and column]
+        self._misspelt_titles = {title: column for title, column in meant.items() if column in once}
 
     def column(self, title: str) -> str:
         """The column that a title stands for: one of the standard, or the title itself."""
@@ -122,9 +125,8 @@ class _Reading:
         if column and column.casefold() not in self._there:
             self._tell("csv-older-column", f"{stated} read as {column}")
             return column
-        if column := self._misspelt(small):
+        if column := self._misspelt_titles.get(small, ""):
             self._tell("csv-header-typo", f"{stated} read as {column}")
-            self._there.add(column.casefold())
             return column
         return stated
 

@@ -19,6 +19,8 @@ from gateway.connector import START, Finding, Notice, Page, Resource
 from gateway.errors import ConfigError
 from gateway.inbox import Parcel, PlaceSettings, newest
 
+FIRST = 2
+"""The line of a table's first row."""
 _SPELT_WRONG = ("csv-header-typo", "csv-older-column")
 
 
@@ -40,7 +42,7 @@ class NoPackage:
     pages_move = False
 
     def __init__(self, parcel: Parcel) -> None:
-        self.resources: Sequence[Resource] = [RESOURCES[name] for name in COLUMNS if name in RESOURCES]
+        self.resources: Sequence[Resource] = [RESOURCES[name] for name in COLUMNS]
         self._parcel = parcel
 
     async def pull(self, resource: Resource, cursor: str) -> Page:
@@ -71,7 +73,7 @@ class FileSource:
 
     def __init__(self, path: Path, parcel: Parcel | None = None) -> None:
         self._parcel = parcel
-        self.resources: Sequence[Resource] = [RESOURCES[name] for name in COLUMNS if name in RESOURCES]
+        self.resources: Sequence[Resource] = [RESOURCES[name] for name in COLUMNS]
         self._zip: zipfile.ZipFile | None = None
         self._tables: dict[str, Table] = {}
         self._students: Students | None = None
@@ -91,42 +93,14 @@ class FileSource:
     async def pull(self, resource: Resource, cursor: str) -> Page:
         if reason := self._reason_absent(resource.name):
             return Page(absent=reason)
-        if cursor == START:
-            return await asyncio.to_thread(self._first_page, resource.name)
         line, _, mark = cursor.partition("@")
-        if mark != self._mark:
+        if cursor != START and mark != self._mark:
             raise ConfigError(
                 "csv-package-changed",
                 f"Another package has taken the place of the one of which {resource.name}.csv was being read.",
                 "Pull again: the new one is then read from its beginning.",
             )
-        return await asyncio.to_thread(self._page, resource.name, int(line))
-
-    def _first_page(self, name: str) -> Page:
-        """With what was read leniently of the file as a whole; the first one of all with what is odd in the package."""
-        page = self._page(name, 2)
-        with _damage(f"{name}.csv"), closing(self._table(name)) as table:
-            notices = [*page.notices, *table.notices]
-        if self._contents.names[f"{name}.csv".casefold()] != f"{name}.csv":
-            notices.append(Notice("csv-file-name", f"{name}.csv", f"{name}.csv"))
-        if name in self.manifest.unlisted:
-            notices.append(Notice("csv-file-not-listed", f"{name}.csv", "manifest.csv"))
-        if name == next(one for one in COLUMNS if not self._reason_absent(one)):
-            notices += [*self.manifest.notices, *self._oddities()]
-        return replace(page, notices=notices)
-
-    def _oddities(self) -> Iterator[Notice]:
-        if self._contents.folder:
-            yield Notice("csv-folder-in-package", "manifest.csv", "manifest.csv")
-        for name in NEVER_READ:
-            if f"{name}.csv".casefold() in self._contents.files:
-                yield Notice("csv-file-dropped", f"{name}.csv", f"{name}.csv")
-        if strange := self._strange_files():
-            yield Notice("csv-unknown-file", ", ".join(strange), strange[0], len(strange))
-
-    def _strange_files(self) -> list[str]:
-        known = {f"{name}.csv".casefold() for name in (*COLUMNS, *NEVER_READ, "manifest")}
-        return sorted(name for key, name in self._contents.names.items() if key.endswith(".csv") and key not in known)
+        return await asyncio.to_thread(self._page, resource.name, int(line or FIRST))
 
     def _page(self, name: str, line: int) -> Page:
         with _damage(f"{name}.csv"):
@@ -141,7 +115,31 @@ class FileSource:
                 self._tables[name] = table
             else:
                 table.close()
-            return replace(page, next=tuple(f"{line}@{self._mark}" for line in page.next))
+        notices = (*page.notices, *table.notices, *self._of_the_package(name)) if line == FIRST else page.notices
+        return replace(page, next=tuple(f"{line}@{self._mark}" for line in page.next), notices=notices)
+
+    def _of_the_package(self, name: str) -> Iterator[Notice]:
+        """What about a file is odd, but not in it; with the first one of all, what is odd in the package."""
+        if self._contents.names[f"{name}.csv".casefold()] != f"{name}.csv":
+            yield Notice("csv-file-name", f"{name}.csv", f"{name}.csv")
+        if name in self.manifest.unlisted:
+            yield Notice("csv-file-not-listed", f"{name}.csv", "manifest.csv")
+        if name == next(one for one in COLUMNS if not self._reason_absent(one)):
+            yield from self.manifest.notices
+            yield from self._oddities()
+
+    def _oddities(self) -> Iterator[Notice]:
+        if self._contents.folder:
+            yield Notice("csv-folder-in-package", "manifest.csv", "manifest.csv")
+        for name in NEVER_READ:
+            if f"{name}.csv".casefold() in self._contents.files:
+                yield Notice("csv-file-dropped", f"{name}.csv", f"{name}.csv")
+        if strange := self._strange_files():
+            yield Notice("csv-unknown-file", ", ".join(strange), strange[0], len(strange))
+
+    def _strange_files(self) -> list[str]:
+        known = {f"{name}.csv".casefold() for name in (*COLUMNS, *NEVER_READ, "manifest")}
+        return sorted(name for key, name in self._contents.names.items() if key.endswith(".csv") and key not in known)
 
     def _who_is_a_student(self) -> Students | None:
         """What roles.csv says; read before the users, and only where it is part of the package."""

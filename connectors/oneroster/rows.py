@@ -113,19 +113,27 @@ class Table:
         if line.strip().lower().startswith(b"sep=") or line.strip(b'" \r\n').lower().startswith(b"sep="):
             self._tell("csv-separator-line", self._file, "row 1")
             line = self._take()
-        try:
-            text = line.decode()
-            titles = {sign: next(csv.reader([text], delimiter=sign, strict=True), []) for sign in _SEPARATORS}
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise self._no_header("is not a line of column names in UTF-8") from error
-        known = {column.rstrip("*").casefold() for column in f"sourcedId status {COLUMNS[self.name]}".split()}
-        # The comma where nothing else is better: max gives the first of equals.
-        self._separator = max(
-            titles, key=lambda sign: len(known & {title.strip().casefold() for title in titles[sign]})
-        )
+        self._separator, titles = self._separated(line)
         if self._separator != ",":
             self._tell("csv-separator", f"{self._file}: {_SEPARATORS[self._separator]}", "row 1")
-        return header(self.name, titles[self._separator])
+        return header(self.name, titles)
+
+    def _separated(self, line: bytes) -> tuple[str, list[str]]:
+        """The sign that parts a header into the most columns that are known, and these; the comma of equals."""
+        known = {column.rstrip("*").casefold() for column in f"sourcedId status {COLUMNS[self.name]}".split()}
+        parted: list[tuple[int, str, list[str]]] = []
+        for sign in _SEPARATORS:
+            try:
+                titles = next(csv.reader([line.decode()], delimiter=sign, strict=True), [])
+            except UnicodeDecodeError:
+                break
+            except csv.Error:
+                continue
+            parted.append((len(known & {title.strip().casefold() for title in titles}), sign, titles))
+        if not parted:
+            raise self._no_header("is not a line of column names in UTF-8")
+        _, sign, titles = max(parted, key=lambda each: each[0])
+        return sign, titles
 
     def _no_header(self, what: str) -> ConfigError:
         return ConfigError(
@@ -247,7 +255,7 @@ class Table:
 class _OldMac(RawIOBase):
     """A file whose lines end with a carriage return alone, with line feeds in its place."""
 
-    def __init__(self, stream: BufferedReader[RawIOBase]) -> None:
+    def __init__(self, stream: "BufferedReader[RawIOBase]") -> None:
         self._stream = stream
 
     def readable(self) -> bool:
