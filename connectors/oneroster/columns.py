@@ -119,14 +119,14 @@ class _Reading:
         small = stated.casefold()
         if column := self.known.get(small):
             if title != column:
-                self._tell("csv-header-spelling", column)
+                self.notices.append(Notice("csv-header-spelling", f"{self._name}.csv: {column}", "row 1"))
             return column
         column = self._older.get(small, "")
         if column and column.casefold() not in self._there:
-            self._tell("csv-older-column", f"{stated} read as {column}")
+            self.notices.append(Notice("csv-older-column", f"{self._name}.csv: {stated} read as {column}", "row 1"))
             return column
         if column := self._misspelt_titles.get(small, ""):
-            self._tell("csv-header-typo", f"{stated} read as {column}")
+            self.notices.append(Notice("csv-header-typo", f"{self._name}.csv: {stated} read as {column}", "row 1"))
             return column
         return stated
 
@@ -142,9 +142,6 @@ class _Reading:
         alike = sorted(column for ratio, column in near if ratio >= _ALIKE)
         digits = re.findall("[0-9]", small)
         return self.known[alike[0]] if len(alike) == 1 and not digits else ""
-
-    def _tell(self, code: str, what: str) -> None:
-        self.notices.append(Notice(code, f"{self._name}.csv: {what}", "row 1"))
 
 
 def _order(name: str, found: Sequence[str], known: dict[str, str]) -> Iterator[Notice]:

@@ -5,6 +5,7 @@ import csv
 import zipfile
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any, cast
@@ -40,7 +41,7 @@ class Table:
         self._ahead: tuple[int, msgspec.Raw | Unreadable] | None = None
         self._read = 0
         self._separator = ","
-        self._told: dict[tuple[str, str], tuple[str, int]] = {}
+        self._told: dict[tuple[str, str], tuple[Notice, int]] = {}
         try:
             self._header = self._understand()
             self._fields = self._header.fields
@@ -104,18 +105,18 @@ class Table:
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start[:4]:
             raise self._no_header("is written in UTF-16")
         if b"\n" not in start and b"\r" in start:
-            self._tell("csv-line-ends", self._file, "row 1")
+            self._tell(Notice("csv-line-ends", self._file, "row 1"))
             self._stream = BufferedReader(cast(RawIOBase, _OldMac(self._stream)), 2**16)
         line = self._take()
         if line.startswith(codecs.BOM_UTF8):
-            self._tell("csv-byte-order-mark", self._file, "row 1")
+            self._tell(Notice("csv-byte-order-mark", self._file, "row 1"))
             line = line.removeprefix(codecs.BOM_UTF8)
         if line.strip().lower().startswith(b"sep=") or line.strip(b'" \r\n').lower().startswith(b"sep="):
-            self._tell("csv-separator-line", self._file, "row 1")
+            self._tell(Notice("csv-separator-line", self._file, "row 1"))
             line = self._take()
         self._separator, titles = self._separated(line)
         if self._separator != ",":
-            self._tell("csv-separator", f"{self._file}: {_SEPARATORS[self._separator]}", "row 1")
+            self._tell(Notice("csv-separator", f"{self._file}: {_SEPARATORS[self._separator]}", "row 1"))
         return header(self.name, titles)
 
     def _separated(self, line: bytes) -> tuple[str, list[str]]:
@@ -192,7 +193,7 @@ class Table:
                     problem = "csv-columns-differ", "Two columns of one name have different values in the row."
                 else:
                     if len(lines) > 1:
-                        self._tell("csv-line-break", self._file, f"row {number}")
+                        self._tell(Notice("csv-line-break", self._file, f"row {number}"))
                     return msgspec.Raw(msgspec.json.encode(self._record_of(cells, number)))
             self._give_back(lines[1:])
             # Without its bytes: what must not be kept cannot be taken out of a row whose fields are unknown.
@@ -216,21 +217,21 @@ class Table:
         record = as_json(self._fields, cells)
         if self._delta:
             if "status" not in record:
-                self._tell("csv-delta-without-status", self._file, f"row {number}")
+                self._tell(Notice("csv-delta-without-status", self._file, f"row {number}"))
         elif "status" in record:
-            self._tell("csv-bulk-with-status", self._file, f"row {number}")
-        if self._students is not None and (told := self._students.complete(record)):
-            self._tell(told, self._file, f"row {number}")
+            self._tell(Notice("csv-bulk-with-status", self._file, f"row {number}"))
+        if self._students is not None and (told := self._students.complete(record, f"row {number}")):
+            self._tell(told)
         return record
 
-    def _tell(self, code: str, field: str, example: str) -> None:
-        first, count = self._told.get((code, field), (example, 0))
-        self._told[code, field] = first, count + 1
+    def _tell(self, notice: Notice) -> None:
+        first, count = self._told.get((notice.code, notice.field), (notice, 0))
+        self._told[notice.code, notice.field] = first, count + 1
 
     def _flushed(self) -> tuple[Notice, ...]:
-        """What was read leniently since this was asked last."""
+        """What was read leniently since this was asked last, each with the place where it was first."""
         told, self._told = self._told, {}
-        return tuple(Notice(code, field, example, count) for (code, field), (example, count) in told.items())
+        return tuple(replace(first, count=count) for first, count in told.values())
 
     def _take(self) -> bytes:
         """The next line, empty at the end."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.connector import Notice
+
 
 class Students:
     """Eight bytes for each person who has a role, however large the district. `whole`: roles.csv is a bulk file, so
@@ -24,15 +26,15 @@ class Students:
         self._others = array("Q", [] if whole else sorted(others))
         self._whole = whole
 
-    def complete(self, record: dict[str, Any]) -> str:
-        """Give a user who has agents and no role that of a student if roles.csv says so; the code of a notice where
-        it is not known from there.
+    def complete(self, record: dict[str, Any], position: str) -> Notice | None:
+        """Give a user who has agents and no role that of a student if roles.csv says so; a notice where it is
+        not known from there.
 
         A delta package holds only the roles that changed. Then a student is known by grades: the standard has them for
         nobody else.
         """
         if "agents" not in record or "role" in record:
-            return ""
+            return None
         person = _short(str(record.get("sourcedId")))
         if _holds(self._students, person):
             record["role"] = "student"
@@ -40,10 +42,10 @@ class Students:
             pass
         elif record.get("grades"):
             record["role"] = "student"
-            return "csv-student-by-grades"
+            return Notice("csv-student-by-grades", "users.csv", position)
         else:
-            return "csv-agents-left-out"
-        return ""
+            return Notice("csv-agents-left-out", "users.csv", position)
+        return None
 
 
 class _Person(msgspec.Struct):
