@@ -1,6 +1,7 @@
 """The only place that speaks SFTP: a server is known by its host key before it is told anything; nothing is changed."""
 
 import asyncio
+import logging
 import re
 import stat
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -48,6 +49,7 @@ async def opened(login: Login) -> AsyncIterator["Server"]:
     """A server, logged in. ConfigError names the host key that is shown where it is not the one that is expected."""
     import asyncssh  # here: 15 MB that no worker needs who reads no SFTP
 
+    asyncssh.set_log_level(logging.WARNING)  # below that it writes users and file names
     shown: list[asyncssh.SSHKey] = []
 
     class Known(asyncssh.SSHClient):
