@@ -29,6 +29,7 @@ from gateway.cli import (
     runs,
     schedules,
     service,
+    upload,
     year,
 )
 from gateway.cli.output import STDERR, error_document
@@ -47,7 +48,7 @@ app = typer.Typer(
 )
 for part in (
     service, connections, year, configuration, runs, guards, history, rejects, crosswalks, identity, schedules, notices,
-    plans, purge, retention, backup, districts, doctor, demo,
+    plans, purge, retention, backup, districts, doctor, upload, demo,
 ):  # fmt: skip
     part.register(app)
 

@@ -3,7 +3,7 @@
 from gateway.http.answers import Reply
 from gateway.http.auth import Auth, ClientCredentials, OAuth1, StaticBearer, Style
 from gateway.http.client import Http, Pace
-from gateway.http.guard import Network, PrivateAddress
+from gateway.http.guard import Network, PrivateAddress, permitted_addresses
 from gateway.http.tokens import MemoryTokens, Token, TokenStore
 from gateway.http.urls import checked_origin, same_origin
 
@@ -22,5 +22,6 @@ __all__ = [
     "Token",
     "TokenStore",
     "checked_origin",
+    "permitted_addresses",
     "same_origin",
 ]

@@ -193,6 +193,15 @@ class _Guard:
         return found
 
 
+async def permitted_addresses(host: str, port: int, private: Sequence[PrivateAddress], seconds: float) -> list[str]:
+    """What a name stands for, looked up once, for who speaks another protocol than HTTP. ConfigError if one of them may
+    not be reached, OSError if it cannot be looked up."""
+    try:
+        return await _Guard(private).addresses(host, port, seconds)
+    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+        raise OSError("name look-up") from error
+
+
 _FIXED = {
     "localhost": ["127.0.0.1", "::1"],
     "localhost.localdomain": ["127.0.0.1", "::1"],

@@ -154,6 +154,8 @@ def test_2_invisible_signs_in_the_column_names(office: Office, tmp_path: Path) -
     DISASTERS[2].told(run["message"])
 
     export(DISTRICT, folder, respelt={"identifier": "identifer"})
+    assert office.pull("oneroster")["counts"]["published"] == {}, "a name that can only be meant for one is read so"
+    export(DISTRICT, folder, respelt={"identifier": "student no"})
     run = office.pull("oneroster", code=HELD)
     assert "many-changed" in {hold["code"] for hold in run["holds"]}, "a column that may be missing is missed too"
     assert published(office.home, office.district) == before

@@ -246,7 +246,6 @@ WORN = {
 }  # fmt: skip
 
 
-@pytest.mark.xfail(strict=True, reason="users.csv has the agents, but only roles.csv says who of them is a student")
 def test_agents_are_family_in_a_1_2_package_too(office: Office, contracts: Path) -> None:
     path = contracts / FOLDER / "synthetic-district/maple_v1p2_bulk.zip"
     office.connect_files(path)

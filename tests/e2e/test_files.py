@@ -1,0 +1,71 @@
+"""Delivered files, end to end: uploaded and pulled by command; a delta that changes what it names and nothing else."""
+
+import zipfile
+from pathlib import Path
+
+from tests.e2e.office import Office
+
+ORGS = "sourcedId,status,dateLastModified,name,type,identifier,parentSourcedId"
+USERS = "sourcedId,status,dateLastModified,enabledUser,username,givenName,familyName,agentSourcedIds"
+ROLES = "sourcedId,status,dateLastModified,userSourcedId,roleType,role,orgSourcedId"
+
+
+def package(folder: Path, mode: str, **files: list[str]) -> Path:
+    path = folder / f"{mode}.zip"
+    listed = "".join(f"file.{name},{mode}\n" for name in files)
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("manifest.csv", f"propertyName,value\nmanifest.version,1.0\noneroster.version,1.2\n{listed}")
+        for name, lines in files.items():
+            made.writestr(f"{name}.csv", "\n".join(lines))
+    return path
+
+
+def test_an_upload_is_pulled_and_a_delta_changes_only_what_it_names(office: Office, tmp_path: Path) -> None:
+    people = [f"stu-{n},,,true,s{n},Ada{n},Lund,par-{n}" for n in range(12)]
+    people += [f"par-{n},,,true,p{n},Bo{n},Lund,stu-{n}" for n in range(12)]
+    roles = [f"r-{who}-{n},,,{who}-{n},primary,{role},sch-1" for who, role in (("stu", "student"), ("par", "parent"))
+             for n in range(12)]  # fmt: skip
+    bulk = package(
+        tmp_path,
+        "bulk",
+        orgs=[ORGS, "sch-1,,,Cedar,school,,", "sch-2,,,Elm,school,,"],
+        users=[USERS, *people],
+        roles=[ROLES, *roles],
+    )
+    folder = tmp_path / "in" / "sis"
+    office.connect_files(folder)
+    assert office.ask("pull", "oneroster", code=2)["error_code"] == "inbox-empty"
+
+    assert "Taken in as upload-" in office.tell("upload", "oneroster", str(bulk))
+    assert office.pull("oneroster")["state"] == "published"
+    before = office.published("oneroster")
+    assert before["relationship"].keys() == {f"stu-{n}|par-{n}" for n in range(12)}
+
+    at = "2026-10-05T13:45:00.000Z"
+    delta = package(
+        tmp_path,
+        "delta",
+        users=[
+            USERS,
+            f"stu-1,active,{at},true,s1,Renamed,Lund,par-1",
+            f"par-3,tobedeleted,{at},true,p3,Bo3,Lund,stu-3",
+        ],
+        roles=[ROLES, f"r-stu-1,active,{at},stu-1,primary,student,sch-1"],
+    )
+    office.tell("upload", "oneroster", str(delta))
+    run = office.pull("oneroster")
+    assert run["state"] == "published", run
+    after = office.published("oneroster")
+    assert after["organization"] == before["organization"]
+    gone = {"par-3"}
+    assert after["person"].keys() == before["person"].keys() - gone
+    assert after["person"]["stu-1"]["given_name"] == "Renamed"
+    others = after["person"].keys() - {"stu-1"}
+    assert {key: after["person"][key] for key in others} == {key: before["person"][key] for key in others}
+    assert "stu-1|par-1" in after["relationship"]
+
+
+def test_an_upload_to_a_connection_without_a_folder_is_refused(office: Office, tmp_path: Path) -> None:
+    path = package(tmp_path, "bulk", orgs=[ORGS, "sch-1,,,Cedar,school,,"])
+    office.connect_files(path)
+    office.tell("upload", "oneroster", str(path), code=2)
