@@ -66,7 +66,8 @@ class Page:
     server told the total, so that they can be pulled side by side. `total` is what the server claims.
 
     For messages: `first_row` is the number of the first row in its file, or `positions` says where each row stood.
-    `absent` is the reason why the
+    `partial`: the page is of what changed since the mark that the source was told, so that what does not come is not
+    gone. `absent` is the reason why the
     collection is not served at all (not granted, not in the standard, not in the manifest): it is then
     reported and left as it is, never emptied. `notices` tell what was read although it is not in the standard.
     """
@@ -78,6 +79,7 @@ class Page:
     positions: Sequence[str] = ()
     unreadable: Sequence[Unreadable] = ()
     notices: Sequence[Notice] = ()
+    partial: bool = False
     absent: str = ""
 
     def position(self, n: int) -> str:
@@ -217,6 +219,20 @@ class ConnectionSettings(BaseModel):
             le=600,
             title="Seconds to wait for one answer",
             description="A system that is slower than that is asked again, and then left until later.",
+            json_schema_extra=Advanced,
+        ),
+    ]
+    whole_every: Annotated[
+        int,
+        Field(
+            default=7,
+            ge=0,
+            le=366,
+            title="Days between whole pulls",
+            description=(
+                "In between, only what changed is asked for, where the system can tell. A whole pull finds what"
+                " disappeared without a word. 0: every pull is whole."
+            ),
             json_schema_extra=Advanced,
         ),
     ]
