@@ -6,6 +6,7 @@ from typing import Literal
 
 Version = Literal["1.1", "1.2"]
 Service = Literal["rostering", "gradebook", "resources"]
+VERSIONS: tuple[Version, ...] = ("1.2", "1.1")
 SERVICES: tuple[Service, ...] = ("rostering", "gradebook", "resources")
 
 SCOPE = "https://purl.imsglobal.org/spec/or/v1p2/scope/"
@@ -75,8 +76,14 @@ def chosen(words: str) -> tuple[str, ...]:
     return tuple(name for name in HOMES if name in meant)
 
 
+def scope_of(name: str, version: Version) -> str:
+    """The scope that opens a collection, in full; empty where that version does not have it."""
+    home = HOMES[name]
+    if version == "1.2":
+        return SCOPE + home.scope
+    return SCOPE_1_1 + home.scope_1_1 if home.scope_1_1 else ""
+
+
 def scopes_of(collections: Sequence[str], version: Version) -> tuple[str, ...]:
-    """The scopes that open these collections, each once, in full."""
-    if version == "1.1":
-        return tuple(dict.fromkeys(SCOPE_1_1 + HOMES[n].scope_1_1 for n in collections if HOMES[n].scope_1_1))
-    return tuple(dict.fromkeys(SCOPE + HOMES[name].scope for name in collections))
+    """The scopes that open these collections, each once."""
+    return tuple(dict.fromkeys(scope for name in collections if (scope := scope_of(name, version))))

@@ -21,7 +21,7 @@ from connectors.oneroster.catalogue import (
 )
 from connectors.oneroster.presets import PRESETS
 from gateway.connector import Advanced, ConnectionSettings
-from gateway.http import ClientCredentials, StaticBearer
+from gateway.http import Auth, ClientCredentials, OAuth1, StaticBearer, Style
 
 AUTO = "auto"
 """Left to the preset, and where that says nothing, to what the server shows."""
@@ -345,7 +345,7 @@ def dialect(settings: OneRosterSettings) -> Dialect:
     )
 
 
-def auth(settings: OneRosterSettings) -> ClientCredentials | StaticBearer | None:
+def auth(settings: OneRosterSettings) -> Auth | None:
     """The credentials as this server wants them; none for files.
 
     # OneRoster 1.2 Security: client credentials by Basic, though Synergy and others want the form; 1.1: OAuth 1 too
@@ -355,11 +355,13 @@ def auth(settings: OneRosterSettings) -> ClientCredentials | StaticBearer | None
     spoken, secret = dialect(settings), settings.client_secret.get_secret_value()
     if spoken.auth == "bearer":
         return StaticBearer(secret)
+    if spoken.auth != "oauth2":
+        return OAuth1(settings.client_id, secret, "sha1" if spoken.auth == "oauth1-sha1" else "sha256")
     return ClientCredentials(
         token_url=spoken.token_url,
         client_id=settings.client_id,
         client_secret=secret,
         scope=spoken.scopes or None,
-        style="form" if spoken.token_style == "form" else "basic",
+        style="basic" if spoken.token_style == AUTO else cast(Style, spoken.token_style),
         try_form=spoken.token_style == AUTO,
     )

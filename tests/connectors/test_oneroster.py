@@ -19,8 +19,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from connectors.oneroster import CONNECTOR
-from connectors.oneroster.client import RestSource
 from connectors.oneroster.catalogue import SCOPE
+from connectors.oneroster.client import RestSource
 from connectors.oneroster.settings import OneRosterSettings
 from connectors.oneroster.twin import twin
 from gateway.connector import START, Page, Resource
