@@ -10,7 +10,7 @@ from connectors.oneroster.admission import ask_for, let_in, way_out
 from connectors.oneroster.catalogue import HOMES, ROOTS, VERSIONS, scope_of
 from connectors.oneroster.envelope import Answer
 from connectors.oneroster.models import RESOURCES, Record, is_deleted
-from connectors.oneroster.server import Server, changed_since
+from connectors.oneroster.server import NOT_OFFERED, Server, changed_since
 from connectors.oneroster.settings import Dialect, OneRosterSettings, dialect
 from gateway.connector import Finding
 from gateway.errors import ConfigError, PlanbridgeError
@@ -157,19 +157,16 @@ class _Look:
             scope = scope_of(name, self._server.version or "1.2")
             return _Seen(Finding(False, f"{name}: not granted: scope {scope.rpartition('/')[2]}.", ask_for(scope)))
         if first.refused:
-            words = (
-                "not offered by this server" if first.refused in (404, 405, 410, 501) else f"answered {first.refused}"
-            )
-            return _Seen(Finding(name != "orgs" and "not" in words, f"{name}: {words}."))
+            missing = name != "orgs" and first.refused in NOT_OFFERED
+            words = "not offered by this server" if missing else f"answered {first.refused}"
+            return _Seen(Finding(missing, f"{name}: {words}."))
         received, total = len(first.rows), first.total
         more = await self._after(name, received) if received else 0
         cap = received if more and received < asked else asked if asked < self._spoken.page_size else 0
         wrong = total is not None and await self._is_wrong(name, total, received, more)
         clamped = f", {received} a page instead of {self._spoken.page_size}" if cap else ""
         if total is None:
-            text = (
-                f"{name}: {received} on the first page{'' if more else ', which are all'}; no X-Total-Count{clamped}."
-            )
+            text = f"{name}: {received} {'on the first page' if more else 'in all'}; no X-Total-Count{clamped}."
         else:
             text = f"{name}: {total}{clamped}."
         shapes = frozenset(map(_shape, first.rows[:_SAMPLE])) - {""} if name == "users" else frozenset[str]()

@@ -137,7 +137,7 @@ class OneRosterSettings(ConnectionSettings):
         Field(
             default="auto",
             title="Kind of credentials",
-            description="auto: oauth2 with a token address, oauth1-sha256 with a client id alone, else bearer.",
+            description="auto: oauth2, or oauth1-sha256 where there is a client id and no token address.",
             json_schema_extra=Advanced,
         ),
     ]
@@ -273,7 +273,7 @@ class OneRosterSettings(ConnectionSettings):
             raise ValueError(f"a service also needs {', '.join(missing)}")
         beyond = sorted({HOMES[name].group for name in dialect(self).collections} & BEYOND_ROSTER)
         if beyond and not self.purpose:
-            raise ValueError(f"say what {' and '.join(beyond)} are for (purpose): they go beyond the roster")
+            raise ValueError(f"say as purpose what {' and '.join(beyond)} should be for: it goes beyond the roster")
         return self
 
 
@@ -327,8 +327,8 @@ def dialect(settings: OneRosterSettings) -> Dialect:
     collections = chosen(" ".join(DEFAULT) if said("collections") == AUTO else said("collections"))
     token_url = said("token_url").replace("{base}", settings.base_url)
     auth = said("auth")
-    if auth == AUTO:  # what the vendor gave tells: a token address, a key with its secret, or a token
-        auth = "oauth2" if token_url else "oauth1-sha256" if settings.client_id else "bearer"
+    if auth == AUTO:  # what the vendor gave tells: a token address, or a key with its secret and no more
+        auth = "oauth1-sha256" if settings.client_id and not token_url else "oauth2"
     return Dialect(
         base_url=settings.base_url,
         token_url=token_url,
