@@ -52,7 +52,7 @@ class RestSource:
         self.resources: Sequence[Resource] = [
             resource for name, resource in RESOURCES.items() if name in self._dialect.collections
         ]
-        self._settings = settings
+        self.settings = settings
         self._server = Server(self._dialect, http)
         self._shared = 0 if self._dialect.order == "none" else 1
         self._limit = self._dialect.page_size
@@ -85,7 +85,7 @@ class RestSource:
 
     async def check(self) -> Sequence[Finding]:
         """What the server does, in plain words, and the settings that follow from it."""
-        return await findings(self._settings)
+        return await findings(self.settings)
 
     async def close(self) -> None:
         """Nothing to do: the transport belongs to the caller."""

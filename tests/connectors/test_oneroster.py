@@ -1,12 +1,8 @@
 """OneRoster services with every oddity that real servers show, and the twin, over real sockets."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -16,23 +12,19 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from connectors.oneroster import CONNECTOR
 from connectors.oneroster.catalogue import SCOPE
-from connectors.oneroster.client import RestSource
-from connectors.oneroster.settings import OneRosterSettings, dialect
+from connectors.oneroster.settings import dialect
 from connectors.oneroster.twin import twin
-from gateway.connector import START, Page, Resource
+from gateway.connector import START
 from gateway.errors import AuthError, ConfigError, RecordError, Unavailable
-from gateway.http import ClientCredentials, Http, MemoryTokens
+from gateway.http import ClientCredentials
 from gateway.payload import edge
 from mappings.oneroster import MAPPING
 from synthetic import build
-from tests.serving import serve
+from tests.connectors.oneroster import RESOURCES, USERS, configured, every_page, keys, opened
 
-RESOURCES = {resource.name: resource for resource in CONNECTOR.resources}
-USERS = RESOURCES["users"]
 GIVEN = {"token_url": "https://sis.example.org/token", "client_id": "us", "client_secret": "kept-quiet"}
 
 
@@ -104,43 +96,6 @@ class Service:
         stated = self.total_spelt or ("" if self.total is None else str(self.total))
         headers = {"X-Total-Count": stated} if stated else {}
         return Response(self.envelope % json.dumps(rows), headers=headers, media_type="application/json")
-
-
-def configured(**given: Any) -> OneRosterSettings:
-    return OneRosterSettings.model_validate(given)
-
-
-@asynccontextmanager
-async def opened(app: ASGIApp, **given: Any) -> AsyncIterator[RestSource]:
-    """A source that talks to `app` over a socket."""
-    with serve(app) as base:
-        needed = {"base_url": base, "token_url": f"{base}/token", "client_id": "demo-client"}
-        settings = configured(**needed | {"client_secret": "demo-secret", "allow_private": True} | given)
-        auth = CONNECTOR.auth(settings)
-        async with Http(auth, tokens=MemoryTokens(), allow_private=True, attempts=2, timeout=5) as http:
-            assert CONNECTOR.open_source is not None
-            source = await CONNECTOR.open_source(settings, http)
-            assert isinstance(source, RestSource)
-            yield source
-            await source.close()
-
-
-async def every_page(source: RestSource, resource: Resource = USERS) -> dict[str, Page]:
-    """All pages by cursor, pulled side by side as far as cursors are known."""
-    pages: dict[str, Page] = {}
-    waiting = [START]
-    while waiting:
-        answers = await asyncio.gather(*(source.pull(resource, cursor) for cursor in waiting), return_exceptions=True)
-        pulled = [answer for answer in answers if isinstance(answer, Page)]
-        for error in (answer for answer in answers if isinstance(answer, BaseException)):
-            raise error
-        pages |= dict(zip(waiting, pulled, strict=True))
-        waiting = [cursor for page in pulled for cursor in page.next]
-    return pages
-
-
-def keys(pages: dict[str, Page]) -> list[str]:
-    return [msgspec.json.decode(row)["sourcedId"] for page in pages.values() for row in page.rows]
 
 
 def spans(cursor: str) -> str:
