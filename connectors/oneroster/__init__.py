@@ -1,7 +1,8 @@
-"""OneRoster 1.2 services and 1.1 or 1.2 CSV packages: rosters and results out of them."""
+"""OneRoster 1.1 and 1.2, services and CSV packages: rosters and results out of them."""
 
 from connectors.oneroster.client import RestSource
 from connectors.oneroster.files import FileSource, NoPackage, open_package
+from connectors.oneroster.letter import letter
 from connectors.oneroster.models import RESOURCES
 from connectors.oneroster.settings import OneRosterSettings, auth
 from gateway.connector import Connector
@@ -20,4 +21,5 @@ CONNECTOR = Connector(
     auth=auth,
     open_source=open_source,
     resources=tuple(RESOURCES.values()),
+    letter=letter,
 )
