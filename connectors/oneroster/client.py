@@ -1,208 +1,242 @@
-"""How a OneRoster 1.2 service is read: where its collections are, how their pages follow, what it refuses."""
+"""How a OneRoster service is read: which pages there are, and what each must have in common with its neighbours."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
-import msgspec
-
+from connectors.oneroster.catalogue import HOMES, SCOPE, SCOPE_1_1
+from connectors.oneroster.envelope import Answer, short
 from connectors.oneroster.models import RESOURCES
-from connectors.oneroster.settings import SCOPE, OneRosterSettings
-from gateway.connector import START, Finding, Page, Resource
-from gateway.errors import ConfigError, PlanbridgeError, Unavailable
-from gateway.http import Http, Reply
-from gateway.payload import members_of, rows_of
+from connectors.oneroster.paging import Changes, Place
+from connectors.oneroster.server import Server, spelt
+from connectors.oneroster.settings import OneRosterSettings, dialect
+from gateway.connector import START, Finding, Notice, Page, Resource
+from gateway.errors import ConfigError, Unavailable
+from gateway.http import Http
 
-_CORE = "roster-core.readonly"
-# The service and the scope of each collection. # OneRoster 1.2 Rostering, Gradebook (assessment results profile)
-_COLLECTIONS = {
-    "orgs": ("rostering", _CORE),
-    "academicSessions": ("rostering", _CORE),
-    "courses": ("rostering", _CORE),
-    "classes": ("rostering", _CORE),
-    "users": ("rostering", _CORE),
-    "demographics": ("rostering", "roster-demographics.readonly"),
-    "enrollments": ("rostering", _CORE),
-    "assessmentLineItems": ("gradebook", "assessment.readonly"),
-    "assessmentResults": ("gradebook", "assessment.readonly"),
-}
-# Rows move between pages that have no order. Servers that cannot sort are to leave the order alone.
-_ORDER = {"sort": "sourcedId", "orderBy": "asc"}
+_OVERLAP = timedelta(minutes=15)
+"""How far before a mark changes are asked for: a slow transaction ends later than the time that it writes."""
+
+_WIDE_OVERLAP = timedelta(hours=26)
+"""The same where the server's clock is not known, or its times do not say in which zone they are."""
 
 
 class RestSource:
     """A service as a source.
 
-    A cursor is an offset, `4000`, or a stretch, `4000-5000`. Without a total, pages follow each other until one is
-    empty: servers clamp the limit without a word, so that a short page ends nothing. With a total the first page
-    makes known every stretch of its own length, to be pulled side by side; a stretch that comes short goes on where
-    it stopped, and the last one is open, because totals are wrong too. A page that would end a collection too early is
-    asked for twice: the end that nobody counted to, and the first page once more. Link headers add nothing to that and
-    are not read.
+    A cursor is a Place. Without a total, pages follow each other until there are no more rows: servers clamp the limit
+    without a word, so that a short page ends nothing. With a total the first page makes known every stretch of its own
+    length, to be pulled side by side; a stretch that comes short goes on where it stopped, and the last one is open.
+
+    Every later page begins with the last row of the one before it. As long as the server keeps any one order, nothing
+    that was there all the time can then be missed, however the roster changes meanwhile: what moved over the edge
+    between two pages moved the row at that edge too. Where that is another one, the pull ends, to be begun again. Link
+    headers add nothing to that and are not read.
+
+    Where a filter for changes is ignored, it is applied here, and the server's count, which is that of everything, is
+    kept from whoever would miss the rest. Where it is refused, the collection is pulled whole.
     """
 
     pages_move = True
 
     def __init__(self, settings: OneRosterSettings, http: Http) -> None:
-        self.resources: Sequence[Resource] = [RESOURCES[name] for name in _COLLECTIONS]
-        self._settings = settings
+        self._dialect = dialect(settings)
+        self.resources: Sequence[Resource] = [
+            resource for name, resource in RESOURCES.items() if name in self._dialect.collections
+        ]
         self._http = http
-        self._order = _ORDER
-        self._first_pages: dict[str, bytes] = {}
+        self._server = Server(self._dialect, http)
+        self._shared = 0 if self._dialect.order == "none" else 1
+        self._since: dict[str, datetime] = {}
+        self._begun: set[str] = set()
+        self._edges: dict[tuple[str, int], str] = {}
+        self._revision = ""
+
+    async def marks(self) -> Mapping[str, str]:
+        """For each collection the moment, by the server's own clock, from which changes are to be asked for next."""
+        if not self._dialect.changes:
+            return {}
+        got = await self._server.page("orgs", 0, 1, natural=True)
+        if got.refused:
+            return {}
+        sure = got.given_at is not None and all(mark.zoned for mark in got.marks)
+        mark = spelt((got.given_at or datetime.now(UTC)) - (_OVERLAP if sure else _WIDE_OVERLAP))
+        return {resource.name: mark for resource in self.resources}
+
+    def since(self, marks: Mapping[str, str]) -> None:
+        """From now on pull what changed since these marks, of the collections that are in them."""
+        if self._dialect.changes:
+            self._since = {name: datetime.fromisoformat(mark) for name, mark in marks.items()}
 
     async def pull(self, resource: Resource, cursor: str) -> Page:
-        stretch = _Stretch.parse(cursor)
-        reply = await self._get(resource.name, stretch)
-        if self._ends_too_early(resource.name, stretch, reply):
-            reply = await self._get(resource.name, stretch)
-        if reply.status != 200:
-            return _refused(resource.name, stretch, reply)
-        rows = _rows(resource.name, reply)
-        total = _total(reply)
-        if stretch.start == 0:
-            self._first_pages[resource.name] = reply.body
-        elif self._is_first_page(resource.name, reply):
-            await self._check_first_page(resource.name)
-            return self._page_for_ever(resource.name, len(rows), total)
-        return Page(rows, next=tuple(stretch.following(len(rows), total)), total=total)
+        place = Place.parse(cursor)
+        if self._server.version == "1.1" and not HOMES[resource.name].scope_1_1:
+            return Page(absent="not in OneRoster 1.1")
+        return await (self._later if place.start else self._first)(resource.name, place)
 
     async def check(self) -> Sequence[Finding]:
-        """Token, scopes, and the first page of every collection."""
-        try:
-            token = await self._http.token()
-        except PlanbridgeError as error:
-            return [Finding(False, error.message, error.fix)]
-        missing = sorted(set(self._settings.scopes.split()) - set(token.scope.split()))
-        findings = [Finding(True, "The service gave a token.")]
-        findings += [Finding(False, f"The token lacks the scope {scope}.", _ask_for(scope)) for scope in missing]
-        return [*findings, *[await self._finding(resource) for resource in self.resources]]
+        """What the server does, in plain words, and the settings that follow from it."""
+        return []
 
     async def close(self) -> None:
         """Nothing to do: the transport belongs to the caller."""
 
-    async def _get(self, name: str, stretch: "_Stretch") -> Reply:
-        limit = stretch.end - stretch.start if stretch.end else self._settings.page_size
-        service, _ = _COLLECTIONS[name]
-        reply = await self._http.get(
-            f"{self._settings.base_url}/ims/oneroster/{service}/v1p2/{name}",
-            {"limit": limit, "offset": stretch.start, **self._order},
-        )
-        if reply.status == 400 and self._order:
-            # 1.1 servers may answer invalid_sort_field.
-            self._order = {}
-            return await self._get(name, stretch)
-        return reply
+    async def _first(self, name: str, place: Place) -> Page:
+        place, got, notices = await self._first_answer(name)
+        if not got.refused and got.total is None and not got.rows:
+            got = await self._ask(name, place, 0)  # an end that nobody counted to is asked for twice
+        if got.refused:
+            return self._refusal(name, place, got, behind=False)
+        self._begun.add(name)
+        if place.changes and (since := self._since.get(name)) and any(got.old(since)):
+            place = replace(place, changes="~")
+            notices.append(Notice("filter-ignored", "filter", name))
+        place = replace(place, first=got.fingerprint)
+        received, total = len(got.rows), self._total(got)
+        following: tuple[str, ...] = ()
+        if got.rows:
+            edge = self._edge(name, received, got.keys[-1])
+            if total is None:
+                following = place.following(received, edge)
+            else:
+                following = place.side_by_side(received, total, max(received - self._shared, 1))
+        return self._page(name, place, got, 0, following, notices)
 
-    def _ends_too_early(self, name: str, stretch: "_Stretch", reply: Reply) -> bool:
-        if reply.status != 200:
-            return False
-        uncounted = _total(reply) is None and not _rows(name, reply)
-        return uncounted or (stretch.start > 0 and self._is_first_page(name, reply))
+    async def _first_answer(self, name: str) -> tuple[Place, Answer, list[Notice]]:
+        """The first page in the way that the server accepts: it may refuse to sort, or to filter, or both."""
+        changes: Changes = "+" if name in self._since else ""
+        sorts = self._dialect.order in ("auto", "sorted")
+        ways = [(c, n) for c in dict.fromkeys((changes, "")) for n in dict.fromkeys((not sorts, True))]
+        for with_changes, natural in ways:
+            place = Place(changes=with_changes, natural=natural)
+            got = await self._ask(name, place, 0)
+            if got.refused not in (400, 422) or (with_changes, natural) == ways[-1]:
+                break
+        notices = []
+        if place.natural and sorts and not got.refused:
+            notices.append(Notice("order-refused", "sort", name))
+        if changes and not place.changes and not got.refused:
+            notices.append(Notice("filter-refused", "filter", name))
+        return place, got, notices
 
-    def _is_first_page(self, name: str, reply: Reply) -> bool:
-        return reply.body == self._first_pages.get(name) and bool(_rows(name, reply))
+    async def _later(self, name: str, place: Place) -> Page:
+        offset = place.start - self._shared
+        got = await self._ask(name, place, offset)
+        if not got.refused and self._is_doubtful(name, place, got):
+            got = await self._ask(name, place, offset)
+        if got.refused:
+            return self._refusal(name, place, got, behind=not self._shared and not place.end)
+        if self._is_first_page(place, offset, got):
+            return await self._first_page_again(name, place, got)
+        notices: list[Notice] = []
+        if self._shared:
+            if not place.edge and name not in self._begun:
+                # Pages of an earlier attempt: which rows they ended with is not known any more.
+                notices.append(Notice("pages-not-compared", name, f"row {place.start}"))
+            self._edge(name, place.start, got.keys[0] if got.rows else "", place.edge)
+        skip = min(self._shared, len(got.rows))
+        total = self._total(got)
+        if skip == len(got.rows) and (total is None or place.start < total) and self._shared:
+            # No more than the row that is shared: the end, or a page of one row.
+            got, skip = await self._ask(name, place, place.start), 0
+            if got.refused:
+                return self._refusal(name, place, got, behind=True)
+            if self._is_first_page(place, place.start, got):
+                return await self._first_page_again(name, place, got)
+        received = len(got.rows) - skip
+        following: tuple[str, ...] = ()
+        if received:
+            following = place.following(received, self._edge(name, place.start + received, got.keys[-1]))
+        return self._page(name, place, got, skip, following, notices)
 
-    async def _check_first_page(self, name: str) -> None:
-        """Where a later page twice equals the first, the first may have been the wrong one."""
-        first = await self._get(name, _Stretch(0))
-        if first.body != self._first_pages[name]:
+    async def _ask(self, name: str, place: Place, offset: int) -> Answer:
+        limit = place.end - offset if place.end else self._dialect.page_size
+        since = self._since.get(name) if place.changes else None
+        return await self._server.page(name, offset, limit, natural=place.natural, since=since)
+
+    def _page(
+        self, name: str, place: Place, got: Answer, skip: int, following: tuple[str, ...], notices: list[Notice]
+    ) -> Page:
+        """The rows from `skip` on, without what the filter would have left out."""
+        rows, total = got.rows[skip:], self._total(got)
+        if place.changes == "~":
+            old = got.old(self._since[name])
+            rows, total = [row for n, row in enumerate(got.rows) if n >= skip and not old[n]], None
+        notices += got.notices
+        if got.revision:
+            self._revision = self._revision or got.revision
+            if got.revision != self._revision:
+                notices.append(Notice("revision-moved", "x-perm-rev", name))
+        return Page(rows, next=following, total=total, notices=notices, partial=bool(place.changes))
+
+    def _total(self, got: Answer) -> int | None:
+        return got.total if self._dialect.totals else None
+
+    def _is_doubtful(self, name: str, place: Place, got: Answer) -> bool:
+        """Whether an answer may be a mistake of the moment: nothing at all, or rows that are not those of this place."""
+        if not got.rows or got.fingerprint == place.first:
+            return True
+        known = place.edge or self._edges.get((name, place.start))
+        return bool(self._shared and known and known != short(got.keys[0]))
+
+    def _edge(self, name: str, start: int, key: str, known: str = "") -> str:
+        """The row before a place, which the page that ends with it and the page that begins with it must both have."""
+        edge = short(key)
+        known = known or self._edges.setdefault((name, start), edge)
+        if self._shared and edge != known:
+            raise Unavailable(
+                "oneroster-roster-moved",
+                f"The rows of {name} moved from page to page while they were pulled: it changes, or is in no order.",
+                "If it happens each time, have `planbridge check` look at the order of its pages.",
+            )
+        return edge
+
+    def _is_first_page(self, place: Place, offset: int, got: Answer) -> bool:
+        return bool(offset and got.rows and got.fingerprint == place.first)
+
+    async def _first_page_again(self, name: str, place: Place, got: Answer) -> Page:
+        """A server that ignores the offset gives its first page again. That is the end if it was all there is."""
+        # Where a later page twice equals the first, the first may have been the wrong one.
+        first = await self._server.page(name, 0, self._dialect.page_size, natural=place.natural, since=self._asks(name, place))
+        if first.fingerprint != place.first:
             raise Unavailable(
                 "oneroster-pages-mixed-up",
-                f"{first.name} answered the first page of {name} with the rows of another one.",
+                f"{first.reply.name} answered the first page of {name} with the rows of another one.",
             )
-
-    def _page_for_ever(self, name: str, received: int, total: int | None) -> Page:
-        """A server that ignores the offset gives its first page again. That is the end if it was all there is."""
-        everything = received != self._settings.page_size if total is None else received >= total
-        if everything:
-            return Page(total=total)
+        received, total = len(got.rows), self._total(got)
+        if received != self._dialect.page_size if total is None else received >= total:
+            return Page(total=total, notices=[Notice("offset-ignored", "offset", name)], partial=bool(place.changes))
         raise ConfigError(
             "oneroster-offset-ignored",
             f"The service answers every page of {name} with the same rows.",
             "Ask the vendor whether paging by limit and offset is switched on.",
         )
 
-    async def _finding(self, resource: Resource) -> Finding:
-        name, asked = resource.name, self._settings.page_size
-        try:
-            page = await self.pull(resource, START)
-        except PlanbridgeError as error:
-            return Finding(False, f"{name}: {error.message}", error.fix)
-        if page.absent:
-            return Finding(False, f"{name}: {page.absent}.", _ask_for(SCOPE + _COLLECTIONS[name][1]))
-        received = len(page.rows)
-        if page.total is None:
-            return Finding(True, f"{name}: {received} on the first page; no X-Total-Count, so pages come one by one.")
-        clamped = f", {received} a page instead of {asked}" if received < min(asked, page.total) else ""
-        return Finding(received > 0 or page.total == 0, f"{name}: {page.total}{clamped}.")
+    def _asks(self, name: str, place: Place) -> datetime | None:
+        return self._since.get(name) if place.changes else None
 
-
-def _ask_for(scope: str) -> str:
-    return f"Ask the vendor for {scope}; until then that part is left out."
-
-
-@dataclass(frozen=True)
-class _Stretch:
-    """Part of a collection, from `start` up to but not including `end`; without one, as far as it goes."""
-
-    start: int
-    end: int | None = None
-
-    @classmethod
-    def parse(cls, cursor: str) -> "_Stretch":
-        start, _, end = cursor.partition("-")
-        return cls(int(start or 0), int(end) if end else None)
-
-    def following(self, received: int, total: int | None) -> Iterator[str]:
-        """The cursors that a page of so many rows makes known."""
-        reached = self.start + received
-        if not received:
-            return
-        if self.end:
-            if reached < self.end:
-                yield f"{reached}-{self.end}"
-            return
-        if self.start == 0 and total is not None:
-            while reached + received < total:
-                yield f"{reached}-{reached + received}"
-                reached += received
-        yield str(reached)
-
-
-def _refused(name: str, stretch: _Stretch, reply: Reply) -> Page:
-    """What a status other than 200 means at this place."""
-    if stretch.start and not stretch.end and reply.status in (400, 404, 422):
-        return Page()  # some servers refuse an offset behind the last row
-    if stretch.start:
-        raise Unavailable("oneroster-page-refused", f"{reply.name} answered {reply.status} in the middle of {name}.")
-    if reply.status == 403:
-        return Page(absent=f"not granted: scope {_COLLECTIONS[name][1]}")
-    if reply.status == 404 and name != "orgs":
-        return Page(absent="not offered by this server")
-    # No OneRoster server is without orgs.
-    raise ConfigError(
-        "oneroster-refused",
-        f"{reply.name} answered {reply.status}.",
-        "Check that the address is that of a OneRoster 1.2 service.",
-    )
-
-
-def _rows(name: str, reply: Reply) -> list[msgspec.Raw]:
-    """The rows of `{"<name>": [...]}`, undecoded. Another spelling of the name, or another name for the only list,
-    will do. # OneRoster 1.2 3: envelopes, which servers often get wrong"""
-    try:
-        body = members_of(reply.body)
-        spelt = {key.casefold(): value for key, value in body.items()}
-        lists = [value for value in body.values() if bytes(value).startswith(b"[")]
-        found = body.get(name) or spelt.get(name.casefold()) or (lists[0] if len(lists) == 1 else msgspec.Raw(b'""'))
-        return [] if bytes(found) == b"null" else rows_of(found)
-    except msgspec.DecodeError as error:
+    def _refusal(self, name: str, place: Place, got: Answer, *, behind: bool) -> Page:
+        """What a status other than 200 means at this place, which may be `behind` the last row."""
+        status = got.refused
+        if behind and status in (400, 404, 422):
+            return Page(partial=bool(place.changes))  # some servers refuse an offset behind the last row
+        if place.start:
+            raise Unavailable(
+                "oneroster-page-refused", f"{got.reply.name} answered {status} in the middle of {name}."
+            )
+        if status == 403:
+            return Page(absent=f"not granted: scope {scope_of(name, self._server)}")
+        if status == 404 and name != "orgs":
+            return Page(absent="not offered by this server")
+        # No OneRoster server is without orgs.
         raise ConfigError(
-            "oneroster-envelope",
-            f"{reply.name} answered without a list named {name}.",
-            "Check that the address is that of a OneRoster 1.2 service.",
-        ) from error
+            "oneroster-refused",
+            f"{got.reply.name} answered {status}.",
+            "Check that the address is that of a OneRoster service.",
+        )
 
 
-def _total(reply: Reply) -> int | None:
-    stated = reply.headers.get("x-total-count", "").strip()
-    return int(stated) if stated.isascii() and stated.isdigit() else None
+def scope_of(name: str, server: Server) -> str:
+    """The scope that opens a collection, in full words of that server's version."""
+    home = HOMES[name]
+    return home.scope_1_1 if server.version == "1.1" else home.scope

@@ -20,7 +20,8 @@ from starlette.types import ASGIApp
 
 from connectors.oneroster import CONNECTOR
 from connectors.oneroster.client import RestSource
-from connectors.oneroster.settings import SCOPE, OneRosterSettings
+from connectors.oneroster.catalogue import SCOPE
+from connectors.oneroster.settings import OneRosterSettings
 from connectors.oneroster.twin import twin
 from gateway.connector import START, Page, Resource
 from gateway.errors import AuthError, ConfigError, RecordError, Unavailable
