@@ -6,6 +6,7 @@ from connectors.oneroster.client import RestSource
 from connectors.oneroster.files import FileSource, open_files
 from connectors.oneroster.models import RESOURCES
 from connectors.oneroster.settings import OneRosterSettings, auth
+from connectors.oneroster.sink import open_sink
 from gateway.connector import Connector
 from gateway.http import Http
 
@@ -21,5 +22,6 @@ CONNECTOR = Connector(
     settings=OneRosterSettings,
     auth=auth,
     open_source=open_source,
+    open_sink=open_sink,
     resources=tuple(RESOURCES.values()),
 )

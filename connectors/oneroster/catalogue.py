@@ -75,8 +75,17 @@ def chosen(words: str) -> tuple[str, ...]:
     return tuple(name for name in HOMES if name in meant)
 
 
-def scopes_of(collections: Sequence[str], version: Version) -> tuple[str, ...]:
-    """The scopes that open these collections, each once, in full."""
-    if version == "1.1":
-        return tuple(dict.fromkeys(SCOPE_1_1 + HOMES[n].scope_1_1 for n in collections if HOMES[n].scope_1_1))
-    return tuple(dict.fromkeys(SCOPE + HOMES[name].scope for name in collections))
+_WRITING = {
+    "no": (),
+    "put": ("gradebook.readonly", "gradebook.createput", "gradebook.delete"),
+    "post": ("gradebook.readonly", "gradebook.createput", "gradebook.createpost", "gradebook.delete"),
+}
+
+
+def scopes_of(collections: Sequence[str], version: Version, write: str = "no") -> tuple[str, ...]:
+    """The scopes that open these collections, and a gradebook for writing, each once, in full."""
+    if version == "1.1":  # it has no POST
+        writing = [scope for scope in _WRITING[write] if scope != "gradebook.createpost"]
+        names = [HOMES[name].scope_1_1 for name in collections if HOMES[name].scope_1_1]
+        return tuple(dict.fromkeys(SCOPE_1_1 + name for name in (*names, *writing)))
+    return tuple(dict.fromkeys(SCOPE + name for name in (*(HOMES[n].scope for n in collections), *_WRITING[write])))

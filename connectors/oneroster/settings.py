@@ -39,6 +39,7 @@ AuthSetting = Literal["auto", "oauth2", "oauth1-sha256", "oauth1-sha1", "bearer"
 StyleSetting = Literal["auto", "basic", "form", "query"]
 OrderSetting = Literal["auto", "sorted", "natural", "none"]
 YesNo = Literal["auto", "yes", "no"]
+WriteSetting = Literal["no", "put", "post"]
 
 
 class OneRosterSettings(ConnectionSettings):
@@ -201,6 +202,16 @@ class OneRosterSettings(ConnectionSettings):
             json_schema_extra=Advanced,
         ),
     ]
+    write: Annotated[
+        WriteSetting,
+        Field(
+            default="no",
+            title="Write to its gradebook",
+            description="put: objects get our ids, as the standard prefers. post: for a server that gives ids of its "
+            "own. What of a plan is written, and in which classes, is chosen with the destination.",
+            json_schema_extra=Advanced,
+        ),
+    ]
     student_identifier: Annotated[
         str,
         Field(
@@ -337,7 +348,9 @@ def dialect(settings: OneRosterSettings) -> Dialect:
         collections=collections,
         auth=auth,
         token_style=said("token_style"),
-        scopes=" ".join(scopes_of(collections, version or "1.2")) if settings.scopes == AUTO else settings.scopes,
+        scopes=" ".join(scopes_of(collections, version or "1.2", settings.write))
+        if settings.scopes == AUTO
+        else settings.scopes,
         page_size=int(said("page_size")) or _PAGE,
         order=said("order"),
         totals=said("totals") != "no",

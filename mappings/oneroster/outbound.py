@@ -1,7 +1,7 @@
 """How a finalized plan reads in a OneRoster gradebook: one line item for a class, one exempt result for its student."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.connector import Document, Loss
 from gateway.mapping import Attended, Crosswalks, Parties
+from gateway.schema.codes import OUT_OF_SCHOOL
 from gateway.schema.plan import Goal, Plan, Strength, Support
 
 CATEGORY = "planbridge-plans"
@@ -55,12 +56,17 @@ def outbound(
     plan: Plan, parties: Parties, profile: GradebookProfile, codes: Crosswalks
 ) -> tuple[list[Document], list[Loss]]:
     """Category, line item and result for each class that is switched on, and everything that stays here, and why."""
-    classes = [one for one in parties.classes if one.key in profile.classes]
+    classes = _classes(parties, profile)
     documents = [] if profile.category or not classes else [_category(profile)]
     for one in classes:
         documents.append(_line_item(plan, one, profile))
         documents.append(_result(plan, one, parties, profile))
     return documents, list(_losses(plan, parties, profile, bool(classes)))
+
+
+def _classes(parties: Parties, profile: GradebookProfile) -> list[Attended]:
+    # A line item must say in which school it is. # OneRoster 1.2 Gradebook, LineItem
+    return [one for one in parties.classes if one.key in profile.classes and one.school]
 
 
 def _category(profile: GradebookProfile) -> Document:
@@ -69,7 +75,7 @@ def _category(profile: GradebookProfile) -> Document:
 
 def _line_item(plan: Plan, one: Attended, profile: GradebookProfile) -> Document:
     """Shared by all plans of a class and a school year: nothing in it, its id least of all, comes from a plan but the
-    year. # OneRoster 1.2 Gradebook, LineItem; 1.1 also asks for a grading period and a range of values"""
+    year. # OneRoster 1.2 Gradebook, LineItem"""
     first, last = _school_year(plan.period_start)
     id = _line_item_id(plan, one)
     body: dict[str, Any] = _key(id) | {
@@ -77,12 +83,11 @@ def _line_item(plan: Plan, one: Attended, profile: GradebookProfile) -> Document
         "assignDate": f"{first}T00:00:00.000Z",
         "dueDate": f"{last}T00:00:00.000Z",
         "class": _ref(one.key, "class"),
+        "school": _ref(one.school, "org"),
         "category": _ref(profile.category or CATEGORY, "category"),
     }
-    if one.school:
-        body["school"] = _ref(one.school, "org")
     if one.sessions:
-        body["gradingPeriod"] = _ref(one.sessions[0], "academicSession")
+        body["academicSession"] = _ref(one.sessions[0], "academicSession")
     return Document("lineItems", _key(id), body, create_only=True)
 
 
@@ -107,7 +112,7 @@ def _comment(plan: Plan, profile: GradebookProfile) -> Iterator[str]:
     if profile.include_goals:
         yield from (f"Goal: {_goal(one)}" for one in _shown(plan.goals))
     if profile.include_supports:
-        yield from (f"Support: {_sentence(one.name)}" for one in plan.supports if one.setting == "in_school")
+        yield from (f"Support: {_sentence(one.name)}" for one in plan.supports if not _stays(one))
     if profile.include_review and plan.next_review_on:
         yield f"Next review: {plan.next_review_on.isoformat()}."
 
@@ -117,7 +122,20 @@ def _shown(items: list[Any]) -> list[Any]:
     return [one for one in items if one.domain not in _NEVER]
 
 
-_NEVER = ("social_emotional", "behavior", "health", "basic_needs")
+_NEVER = ("social_emotional", "behavior", "physical_health", "mental_health", "family_basic_needs")
+_NEVER_GIVEN = (
+    *("counseling", "behavior_support", "health_service", "basic_needs", "family_support", "crisis_response"),
+    *("special_education_service_ref", "section_504_accommodation_ref"),
+)
+
+
+def _stays(support: Support) -> str:
+    """Why a support is not told; empty when it is."""
+    if support.kind in _NEVER_GIVEN:
+        return _PRIVATE
+    if support.setting in OUT_OF_SCHOOL:
+        return "It is given outside school; only in-school supports are sent."
+    return "It is not given." if support.status in ("cancelled", "entered_in_error") else ""
 
 
 def _goal(goal: Goal) -> str:
@@ -161,13 +179,14 @@ _PRIVATE = "Feelings, behavior, health and basic needs are never told to a grade
 
 def _losses(plan: Plan, parties: Parties, profile: GradebookProfile, sent: bool) -> Iterator[Loss]:
     if not sent:
-        known = "is in none of the classes that are switched on" if profile.classes else "no class is switched on"
-        why = f"Nothing is sent: the student {known}." if profile.classes else f"Nothing is sent: {known}."
-        yield Loss("", "withheld", why)
+        there = "the student is in none of the classes that are" if profile.classes else "no class is"
+        yield Loss("", "withheld", f"Nothing is sent: {there} switched on for this destination.")
         return
     for field in ("title", "tier", "coordinator", "needs", "interests", "team", "consultations", "attempts", "waiver"):
         if getattr(plan, field) not in (None, []):
-            yield Loss(f"/{field}", "cannot" if field != "needs" else "withheld", _NEEDS if field == "needs" else _CANNOT)
+            yield Loss(
+                f"/{field}", "cannot" if field != "needs" else "withheld", _NEEDS if field == "needs" else _CANNOT
+            )
     yield from _worded("strengths", plan.strengths, profile.include_strengths)
     yield from _worded("goals", plan.goals, profile.include_goals)
     for n, goal in enumerate(plan.goals):
@@ -186,7 +205,7 @@ def _losses(plan: Plan, parties: Parties, profile: GradebookProfile, sent: bool)
 _NEEDS = "Needs are never told to a gradebook."
 
 
-def _worded(section: str, items: list[Strength] | list[Goal], included: bool) -> Iterator[Loss]:
+def _worded(section: str, items: Sequence[Strength | Goal], included: bool) -> Iterator[Loss]:
     for n, one in enumerate(items):
         if not included:
             yield Loss(f"/{section}/{n}", "withheld", _WITHHELD)
@@ -197,9 +216,9 @@ def _worded(section: str, items: list[Strength] | list[Goal], included: bool) ->
 def _support(n: int, support: Support, profile: GradebookProfile) -> Iterator[Loss]:
     if not profile.include_supports:
         yield Loss(f"/supports/{n}", "withheld", _WITHHELD)
-    elif support.setting != "in_school":
-        yield Loss(f"/supports/{n}", "withheld", "It is given outside school; only in-school supports are sent.")
+    elif why := _stays(support):
+        yield Loss(f"/supports/{n}", "withheld", why)
     else:
         for field in type(support).model_fields:
-            if field not in ("id", "name", "setting") and getattr(support, field) not in (None, []):
+            if field not in ("id", "name") and getattr(support, field) not in (None, []):
                 yield Loss(f"/supports/{n}/{field}", "cannot", _CANNOT)
