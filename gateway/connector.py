@@ -122,11 +122,13 @@ class Incremental(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing `planbridge check` saw."""
+    """One thing `planbridge check` saw. `propose` are settings that follow from it: they are kept where nobody has set
+    them."""
 
     ok: bool
     text: str
     fix: str = ""
+    propose: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -344,3 +346,5 @@ class Connector:
     open_sink: Callable[[Any, Http], Awaitable[Sink]] | None = None
     resources: Sequence[Resource] = field(default_factory=tuple)
     """Every collection this connector may pull, for showing what would be kept before connecting."""
+    letter: Callable[[Any, Sequence[Finding]], str] | None = None
+    """The mail to the vendor, from settings and what a check saw: what to ask for. It holds no secret."""

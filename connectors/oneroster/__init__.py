@@ -1,9 +1,10 @@
-"""OneRoster 1.2 services and 1.1 or 1.2 CSV packages: rosters and results out of them."""
+"""OneRoster 1.1 and 1.2, services and CSV packages: rosters and results out of them."""
 
 from pathlib import Path
 
 from connectors.oneroster.client import RestSource
 from connectors.oneroster.files import FileSource, open_files
+from connectors.oneroster.letter import letter
 from connectors.oneroster.models import RESOURCES
 from connectors.oneroster.settings import OneRosterSettings, auth
 from connectors.oneroster.sink import open_sink
@@ -24,4 +25,5 @@ CONNECTOR = Connector(
     open_source=open_source,
     open_sink=open_sink,
     resources=tuple(RESOURCES.values()),
+    letter=letter,
 )

@@ -6,6 +6,7 @@ from typing import Literal
 
 Version = Literal["1.1", "1.2"]
 Service = Literal["rostering", "gradebook", "resources"]
+VERSIONS: tuple[Version, ...] = ("1.2", "1.1")
 SERVICES: tuple[Service, ...] = ("rostering", "gradebook", "resources")
 
 SCOPE = "https://purl.imsglobal.org/spec/or/v1p2/scope/"
@@ -75,6 +76,14 @@ def chosen(words: str) -> tuple[str, ...]:
     return tuple(name for name in HOMES if name in meant)
 
 
+def scope_of(name: str, version: Version) -> str:
+    """The scope that opens a collection, in full; empty where that version does not have it."""
+    home = HOMES[name]
+    if version == "1.2":
+        return SCOPE + home.scope
+    return SCOPE_1_1 + home.scope_1_1 if home.scope_1_1 else ""
+
+
 _WRITING = {
     "no": (),
     "put": ("gradebook.readonly", "gradebook.createput", "gradebook.delete"),
@@ -83,9 +92,8 @@ _WRITING = {
 
 
 def scopes_of(collections: Sequence[str], version: Version, write: str = "no") -> tuple[str, ...]:
-    """The scopes that open these collections, and a gradebook for writing, each once, in full."""
-    if version == "1.1":  # it has no POST
-        writing = [scope for scope in _WRITING[write] if scope != "gradebook.createpost"]
-        names = [HOMES[name].scope_1_1 for name in collections if HOMES[name].scope_1_1]
-        return tuple(dict.fromkeys(SCOPE_1_1 + name for name in (*names, *writing)))
-    return tuple(dict.fromkeys(SCOPE + name for name in (*(HOMES[n].scope for n in collections), *_WRITING[write])))
+    """The scopes that open these collections, and a gradebook for writing, each once. # 1.1 has no POST"""
+    opening = [scope for name in collections if (scope := scope_of(name, version))]
+    prefix = SCOPE if version == "1.2" else SCOPE_1_1
+    writing = [prefix + name for name in _WRITING[write] if version == "1.2" or name != "gradebook.createpost"]
+    return tuple(dict.fromkeys((*opening, *writing)))

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
-from connectors.oneroster.catalogue import HOMES, SCOPE, SCOPE_1_1
+from connectors.oneroster.catalogue import HOMES, scope_of
 from connectors.oneroster.envelope import Answer, short
 from connectors.oneroster.models import RESOURCES
 from connectors.oneroster.paging import Changes, Place
-from connectors.oneroster.server import Server, spelt
+from connectors.oneroster.probe import findings
+from connectors.oneroster.server import NOT_OFFERED, Server, changed_since, spelt
 from connectors.oneroster.settings import OneRosterSettings, dialect
-from gateway.connector import START, Finding, Notice, Page, Resource
+from gateway.connector import Finding, Notice, Page, Resource
 from gateway.errors import ConfigError, Unavailable
 from gateway.http import Http
 
@@ -19,6 +21,12 @@ _OVERLAP = timedelta(minutes=15)
 
 _WIDE_OVERLAP = timedelta(hours=26)
 """The same where the server's clock is not known, or its times do not say in which zone they are."""
+
+
+_SAFE_LIMIT = 100
+"""What no server refuses. # OneRoster 1.1, 1.2: the default limit"""
+
+T = TypeVar("T")
 
 
 class RestSource:
@@ -44,9 +52,10 @@ class RestSource:
         self.resources: Sequence[Resource] = [
             resource for name, resource in RESOURCES.items() if name in self._dialect.collections
         ]
-        self._http = http
+        self.settings = settings
         self._server = Server(self._dialect, http)
         self._shared = 0 if self._dialect.order == "none" else 1
+        self._limit = self._dialect.page_size
         self._since: dict[str, datetime] = {}
         self._begun: set[str] = set()
         self._edges: dict[tuple[str, int], str] = {}
@@ -76,7 +85,7 @@ class RestSource:
 
     async def check(self) -> Sequence[Finding]:
         """What the server does, in plain words, and the settings that follow from it."""
-        return []
+        return await findings(self.settings)
 
     async def close(self) -> None:
         """Nothing to do: the transport belongs to the caller."""
@@ -88,6 +97,7 @@ class RestSource:
         if got.refused:
             return self._refusal(name, place, got, behind=False)
         self._begun.add(name)
+        self._edges = {at: edge for at, edge in self._edges.items() if at[0] != name}
         if place.changes and (since := self._since.get(name)) and any(got.old(since)):
             place = replace(place, changes="~")
             notices.append(Notice("filter-ignored", "filter", name))
@@ -103,21 +113,26 @@ class RestSource:
         return self._page(name, place, got, 0, following, notices)
 
     async def _first_answer(self, name: str) -> tuple[Place, Answer, list[Notice]]:
-        """The first page in the way that the server accepts: it may refuse to sort, or to filter, or both."""
+        """The first page in the way that the server accepts: it may refuse the limit, or to sort, or to filter."""
         changes: Changes = "+" if name in self._since else ""
         sorts = self._dialect.order in ("auto", "sorted")
-        ways = [(c, n) for c in dict.fromkeys((changes, "")) for n in dict.fromkeys((not sorts, True))]
-        for with_changes, natural in ways:
-            place = Place(changes=with_changes, natural=natural)
-            got = await self._ask(name, place, 0)
-            if got.refused not in (400, 422) or (with_changes, natural) == ways[-1]:
-                break
+        for place in (Place(changes=c, natural=n) for c in _each(changes, "") for n in _each(not sorts, True)):
+            for limit in _each(self._limit, min(self._limit, _SAFE_LIMIT)):
+                self._limit, before = limit, self._limit
+                got = await self._ask(name, place, 0)
+                if got.refused not in (400, 422):
+                    return place, got, self._concessions(name, place, got, bool(changes), sorts)
+                self._limit = before
+        return place, got, []
+
+    def _concessions(self, name: str, place: Place, got: Answer, changes: bool, sorts: bool) -> list[Notice]:
+        """What was asked for and is not done by this server."""
         notices = []
-        if place.natural and sorts and not got.refused:
+        if not got.refused and sorts and place.natural:
             notices.append(Notice("order-refused", "sort", name))
-        if changes and not place.changes and not got.refused:
+        if not got.refused and changes and not place.changes:
             notices.append(Notice("filter-refused", "filter", name))
-        return place, got, notices
+        return notices
 
     async def _later(self, name: str, place: Place) -> Page:
         offset = place.start - self._shared
@@ -150,9 +165,9 @@ class RestSource:
         return self._page(name, place, got, skip, following, notices)
 
     async def _ask(self, name: str, place: Place, offset: int) -> Answer:
-        limit = place.end - offset if place.end else self._dialect.page_size
-        since = self._since.get(name) if place.changes else None
-        return await self._server.page(name, offset, limit, natural=place.natural, since=since)
+        limit = place.end - offset if place.end else self._limit
+        since = changed_since(self._since[name]) if place.changes else ""
+        return await self._server.page(name, offset, limit, natural=place.natural, filter=since)
 
     def _page(
         self, name: str, place: Place, got: Answer, skip: int, following: tuple[str, ...], notices: list[Notice]
@@ -173,7 +188,7 @@ class RestSource:
         return got.total if self._dialect.totals else None
 
     def _is_doubtful(self, name: str, place: Place, got: Answer) -> bool:
-        """Whether an answer may be a mistake of the moment: nothing at all, or rows that are not those of this place."""
+        """Whether an answer may be a mistake of the moment: no rows, or not those of this place."""
         if not got.rows or got.fingerprint == place.first:
             return True
         known = place.edge or self._edges.get((name, place.start))
@@ -197,14 +212,14 @@ class RestSource:
     async def _first_page_again(self, name: str, place: Place, got: Answer) -> Page:
         """A server that ignores the offset gives its first page again. That is the end if it was all there is."""
         # Where a later page twice equals the first, the first may have been the wrong one.
-        first = await self._server.page(name, 0, self._dialect.page_size, natural=place.natural, since=self._asks(name, place))
+        first = await self._ask(name, replace(place, end=None), 0)
         if first.fingerprint != place.first:
             raise Unavailable(
                 "oneroster-pages-mixed-up",
                 f"{first.reply.name} answered the first page of {name} with the rows of another one.",
             )
         received, total = len(got.rows), self._total(got)
-        if received != self._dialect.page_size if total is None else received >= total:
+        if received != self._limit if total is None else received >= total:
             return Page(total=total, notices=[Notice("offset-ignored", "offset", name)], partial=bool(place.changes))
         raise ConfigError(
             "oneroster-offset-ignored",
@@ -212,21 +227,16 @@ class RestSource:
             "Ask the vendor whether paging by limit and offset is switched on.",
         )
 
-    def _asks(self, name: str, place: Place) -> datetime | None:
-        return self._since.get(name) if place.changes else None
-
     def _refusal(self, name: str, place: Place, got: Answer, *, behind: bool) -> Page:
         """What a status other than 200 means at this place, which may be `behind` the last row."""
         status = got.refused
         if behind and status in (400, 404, 422):
             return Page(partial=bool(place.changes))  # some servers refuse an offset behind the last row
         if place.start:
-            raise Unavailable(
-                "oneroster-page-refused", f"{got.reply.name} answered {status} in the middle of {name}."
-            )
+            raise Unavailable("oneroster-page-refused", f"{got.reply.name} answered {status} in the middle of {name}.")
         if status == 403:
-            return Page(absent=f"not granted: scope {scope_of(name, self._server)}")
-        if status == 404 and name != "orgs":
+            return Page(absent=f"not granted: scope {scope_of(name, self._server.version or '1.2').rpartition('/')[2]}")
+        if status in NOT_OFFERED and name != "orgs":
             return Page(absent="not offered by this server")
         # No OneRoster server is without orgs.
         raise ConfigError(
@@ -236,7 +246,6 @@ class RestSource:
         )
 
 
-def scope_of(name: str, server: Server) -> str:
-    """The scope that opens a collection, in full words of that server's version."""
-    home = HOMES[name]
-    return home.scope_1_1 if server.version == "1.1" else home.scope
+def _each(first: T, second: T) -> tuple[T, ...]:
+    """Both, where they differ."""
+    return tuple(dict.fromkeys((first, second)))

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 from gateway.connector import START
 
@@ -34,8 +34,9 @@ class Place:
         if found is None:
             return cls()
         start, end, changes, natural, first, edge = found.groups()
-        changes = changes if changes in ("+", "~") else ""
-        return cls(int(start), int(end) if end else None, changes, bool(natural), first or "", edge or "")
+        return cls(
+            int(start), int(end) if end else None, cast(Changes, changes), bool(natural), first or "", edge or ""
+        )
 
     def __str__(self) -> str:
         span = f"{self.start}-{self.end}" if self.end else f"{self.start}"

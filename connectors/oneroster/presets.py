@@ -64,9 +64,7 @@ PRESETS: Mapping[str, Preset] = {
             "that the partner's plugin for Universal Rostering is installed and switched on",
             "the address of the service and of its token service, and the plugin's client id and secret",
         ),
-        know=(
-            "PowerSchool gives OneRoster only to registered partners. Without one, connect its CSV export by path.",
-        ),
+        know=("PowerSchool gives OneRoster only to registered partners. Without one, connect its CSV export by path.",),
     ),
     "edfi": Preset(
         "the OneRoster service of an Ed-Fi ODS",

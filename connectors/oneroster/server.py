@@ -9,6 +9,9 @@ from connectors.oneroster.settings import Dialect
 from gateway.errors import ConfigError
 from gateway.http import Http, Reply
 
+NOT_OFFERED = (404, 405, 410, 501)
+"""What servers answer where they do not have a collection."""
+
 
 class Server:
     """One server, spoken to as `dialect` says. Which version it is of is found with the first request where nobody
@@ -20,15 +23,13 @@ class Server:
         self._http = http
         self._finding = asyncio.Lock()
 
-    async def page(
-        self, name: str, offset: int, limit: int, *, natural: bool = False, since: datetime | None = None
-    ) -> Answer:
-        """A page of a collection: sorted by sourcedId, if not left in its `natural` order; of what changed `since`."""
+    async def page(self, name: str, offset: int, limit: int, *, natural: bool = False, filter: str = "") -> Answer:
+        """A page of a collection: sorted by sourcedId, if not left in its `natural` order."""
         params: dict[str, str | int] = {"limit": limit, "offset": offset}
         if not natural:
             params |= {"sort": "sourcedId", "orderBy": "asc"}
-        if since is not None:
-            params["filter"] = f"dateLastModified>'{spelt(since)}'"
+        if filter:
+            params["filter"] = filter
         return answer(name, await self.get(name, params), limit)
 
     async def get(self, name: str, params: dict[str, str | int]) -> Reply:
@@ -56,6 +57,11 @@ class Server:
             raise missing
         self.version = "1.2"
         return reply
+
+
+def changed_since(moment: datetime) -> str:
+    """The filter for what changed after a moment."""
+    return f"dateLastModified>'{spelt(moment)}'"
 
 
 def spelt(moment: datetime) -> str:

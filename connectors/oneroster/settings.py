@@ -21,7 +21,7 @@ from connectors.oneroster.catalogue import (
 )
 from connectors.oneroster.presets import PRESETS
 from gateway.connector import Advanced, ConnectionSettings
-from gateway.http import ClientCredentials, StaticBearer
+from gateway.http import Auth, ClientCredentials, OAuth1, StaticBearer, Style
 
 AUTO = "auto"
 """Left to the preset, and where that says nothing, to what the server shows."""
@@ -138,7 +138,7 @@ class OneRosterSettings(ConnectionSettings):
         Field(
             default="auto",
             title="Kind of credentials",
-            description="auto: oauth2 with a token address, oauth1-sha256 with a client id alone, else bearer.",
+            description="auto: oauth2, or oauth1-sha256 where there is a client id and no token address.",
             json_schema_extra=Advanced,
         ),
     ]
@@ -284,7 +284,7 @@ class OneRosterSettings(ConnectionSettings):
             raise ValueError(f"a service also needs {', '.join(missing)}")
         beyond = sorted({HOMES[name].group for name in dialect(self).collections} & BEYOND_ROSTER)
         if beyond and not self.purpose:
-            raise ValueError(f"say what {' and '.join(beyond)} are for (purpose): they go beyond the roster")
+            raise ValueError(f"say as purpose what {' and '.join(beyond)} should be for: it goes beyond the roster")
         return self
 
 
@@ -319,6 +319,7 @@ class Dialect:
     order: str
     totals: bool
     changes: bool
+    write: str
 
     def address(self, name: str, version: Version) -> str:
         """Where a collection is in that version."""
@@ -338,8 +339,8 @@ def dialect(settings: OneRosterSettings) -> Dialect:
     collections = chosen(" ".join(DEFAULT) if said("collections") == AUTO else said("collections"))
     token_url = said("token_url").replace("{base}", settings.base_url)
     auth = said("auth")
-    if auth == AUTO:  # what the vendor gave tells: a token address, a key with its secret, or a token
-        auth = "oauth2" if token_url else "oauth1-sha256" if settings.client_id else "bearer"
+    if auth == AUTO:  # what the vendor gave tells: a token address, or a key with its secret and no more
+        auth = "oauth1-sha256" if settings.client_id and not token_url else "oauth2"
     return Dialect(
         base_url=settings.base_url,
         token_url=token_url,
@@ -355,10 +356,11 @@ def dialect(settings: OneRosterSettings) -> Dialect:
         order=said("order"),
         totals=said("totals") != "no",
         changes=said("changes") != "no",
+        write=settings.write,
     )
 
 
-def auth(settings: OneRosterSettings) -> ClientCredentials | StaticBearer | None:
+def auth(settings: OneRosterSettings) -> Auth | None:
     """The credentials as this server wants them; none for files.
 
     # OneRoster 1.2 Security: client credentials by Basic, though Synergy and others want the form; 1.1: OAuth 1 too
@@ -368,11 +370,13 @@ def auth(settings: OneRosterSettings) -> ClientCredentials | StaticBearer | None
     spoken, secret = dialect(settings), settings.client_secret.get_secret_value()
     if spoken.auth == "bearer":
         return StaticBearer(secret)
+    if spoken.auth != "oauth2":
+        return OAuth1(settings.client_id, secret, "sha1" if spoken.auth == "oauth1-sha1" else "sha256")
     return ClientCredentials(
         token_url=spoken.token_url,
         client_id=settings.client_id,
         client_secret=secret,
         scope=spoken.scopes or None,
-        style="form" if spoken.token_style == "form" else "basic",
+        style="basic" if spoken.token_style == AUTO else cast(Style, spoken.token_style),
         try_form=spoken.token_style == AUTO,
     )

@@ -9,41 +9,46 @@ from typing import Any
 _CLAUSE = r"([A-Za-z][\w.]*)(=|!=|>=|<=|>|<|~)'([^']*)'"
 _FILTER = re.compile(rf"{_CLAUSE}(?: (AND|OR) {_CLAUSE})?")
 
+Fold = Callable[[str], str]
 Test = Callable[[dict[str, Any]], bool]
 
 
-def parse(text: str, fields: frozenset[str]) -> Test:
-    """The test that rows must pass; ValueError, in a plain sentence, if that is no filter on these fields."""
+def parse(text: str, fields: frozenset[str], *, exact: bool = False) -> Test:
+    """The test that rows must pass; ValueError, in a plain sentence, if that is no filter on these fields.
+
+    `exact`: capitals are compared, as the contract does not have it.
+    """
     parsed = _FILTER.fullmatch(text)
     if not parsed:
         raise ValueError("The filter cannot be read.")
     *first, join = parsed.groups()[:4]
-    one = _clause(fields, *first)
+    fold = str if exact else str.casefold
+    one = _clause(fields, fold, *first)
     if not join:
         return one
-    other = _clause(fields, *parsed.groups()[4:])
+    other = _clause(fields, fold, *parsed.groups()[4:])
     if join == "AND":
         return lambda row: one(row) and other(row)
     return lambda row: one(row) or other(row)
 
 
-def _clause(fields: frozenset[str], field: str, operator: str, value: str) -> Test:
+def _clause(fields: frozenset[str], fold: Fold, field: str, operator: str, value: str) -> Test:
     """One comparison. In a list, = wants all of the comma-separated values and ~ any of them."""
     path = field.split(".")
     if path[0] not in fields:
         raise ValueError("The filter names an unknown field.")
     if field == "dateLastModified":
         value = _moment(value)
-    several = {part.strip().casefold() for part in value.split(",")}
+    several = {fold(part.strip()) for part in value.split(",")}
 
     def test(row: dict[str, Any]) -> bool:
         found = list(leaves(row, path))
         if isinstance(row.get(path[0]), list) and operator in ("=", "!=", "~"):
-            shared = several & {str(leaf).casefold() for leaf in found}
+            shared = several & {fold(str(leaf)) for leaf in found}
             return bool(shared) if operator == "~" else (shared == several) == (operator == "=")
         if operator == "!=":
-            return not any(_compare("=", leaf, value) for leaf in found)
-        return any(_compare(operator, leaf, value) for leaf in found)
+            return not any(_compare("=", leaf, value, fold) for leaf in found)
+        return any(_compare(operator, leaf, value, fold) for leaf in found)
 
     return test
 
@@ -72,15 +77,20 @@ def _moment(value: str) -> str:
     return stamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
-def _compare(operator: str, leaf: object, value: str) -> bool:
+def _compare(operator: str, leaf: object, value: str, fold: Fold) -> bool:
     if operator == "~":
-        return value.casefold() in str(leaf).casefold()
-    if isinstance(leaf, int | float):
+        return fold(value) in fold(str(leaf))
+    if isinstance(leaf, int | float) and not isinstance(leaf, bool):
         try:
             return _ordered(operator, float(leaf), float(value))
         except ValueError:
             return False
-    return _ordered(operator, str(leaf).casefold(), value.casefold())
+    return _ordered(operator, fold(_spelt(leaf)), fold(value))
+
+
+def _spelt(leaf: object) -> str:
+    """A truth of 1.1 is compared with the word."""
+    return str(leaf).lower() if isinstance(leaf, bool) else str(leaf)
 
 
 def _ordered(operator: str, left: Any, right: Any) -> bool:

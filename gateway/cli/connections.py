@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from pydantic.fields import FieldInfo
-from rich.markup import escape
 
 from gateway import registry
+from gateway.cli import checks
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDERR,
@@ -23,10 +23,8 @@ from gateway.cli.output import (
     run,
     show,
 )
-from gateway.connected import opened
-from gateway.connector import ConnectionSettings, Connector, Finding, is_secret, validated
+from gateway.connector import Connector, Finding, is_secret, validated
 from gateway.errors import ConfigError
-from gateway.http import Http, MemoryTokens, Pace
 from gateway.settings import referenced
 from gateway.store import clients, notices, registers, successions
 
@@ -38,7 +36,7 @@ EndDate = Annotated[
 
 def register(app: typer.Typer) -> None:
     app.command()(connect)
-    app.command()(check)
+    app.command()(checks.check)
     app.add_typer(connections, name="connections")
     app.command("system-of-record")(system_of_record)
     app.add_typer(client, name="client", help="Programs that may call the API.")
@@ -67,14 +65,17 @@ def connect(
         ends = _asked_end_date()
     if not as_json:
         show(kept(kind), False, title="What would be kept of each record, and what is dropped on arrival")
-    findings = run(try_out(kind, settings))
+    findings = run(checks.try_out(kind, settings))
     wrong = [finding for finding in findings if not finding.ok]
     if not as_json:
-        print_findings(findings)
+        checks.print_findings(findings)
     if wrong and not yes and not (STDERR.is_terminal and typer.confirm("Save it all the same?", err=True)):
         raise ConfigError(
             "check-failed", f"The connection was not saved: {wrong[0].text}", wrong[0].fix or "Mend it and try again."
         )
+    settings, learnt = checks.learnt(kind, settings, findings)
+    if not as_json:
+        checks.print_learnt(learnt)
 
     async def save() -> int:
         async with gateway(district) as g:
@@ -159,65 +160,6 @@ def kept(kind: Connector) -> list[dict[str, str]]:
     ]
 
 
-async def try_out(kind: Connector, settings: Any) -> list[Finding]:
-    """Talk to the system as these settings say, and report."""
-    assert kind.open_source is not None
-    async with Http(
-        kind.auth(settings),
-        tokens=MemoryTokens(),
-        network=settings.network,
-        in_flight=settings.in_flight,
-        pace=Pace(settings.requests_per_second),
-        timeout=settings.patience,
-    ) as http:
-        source = await kind.open_source(settings, http)
-        try:
-            return [*await source.check(), *_opened(settings)]
-        finally:
-            await source.close()
-
-
-def _opened(settings: ConnectionSettings) -> list[Finding]:
-    """What is reached although it is not on the public internet: whoever reads the check sees the reason again."""
-    return [
-        Finding(True, f"{one.place} is allowed although it is private: {one.reason}.")
-        for one in settings.network.private
-    ]
-
-
-def print_findings(findings: list[Finding]) -> None:
-    for finding in findings:
-        mark = "[green]ok   [/]" if finding.ok else "[red]wrong[/]"
-        STDOUT.print(f"{mark} {escape(f'{finding.text} {finding.fix}'.strip())}", highlight=False)
-
-
-def check(name: str, district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
-    """Say in plain words what is right and what is wrong with a connection; lifts its pause when all is right."""
-
-    async def look() -> list[Finding]:
-        async with gateway(district) as g:
-            found = await registers.connection(g.store, g.district, name)
-            async with opened(g.store, found) as (kind, settings, http):
-                assert kind.open_source is not None
-                source = await kind.open_source(settings, http)
-                try:
-                    findings = [*await source.check(), *_opened(settings)]
-                finally:
-                    await source.close()
-            if found.paused_code == "credentials" and all(finding.ok for finding in findings):
-                await registers.resume(g.store, g.district, found.id, actor("planbridge check", "system"))
-                findings.append(Finding(True, "The pause is lifted."))
-            return findings
-
-    findings = run(look())
-    if as_json:
-        show([vars(finding) for finding in findings], True)
-    else:
-        print_findings(findings)
-    if any(not finding.ok for finding in findings):
-        raise typer.Exit(ConfigError.exit_code)
-
-
 connections = typer.Typer(
     help="The connected systems: list, change, pause, resume, shadow, new-year, switch.", invoke_without_command=True
 )
@@ -277,12 +219,13 @@ def change(
             kind = registry.connector(found.connector)
             plain, hidden = settings_of(kind, given, ask=False)
             settings = validated(kind.settings, found.settings | found.secrets | plain | hidden)
-            findings = await try_out(kind, settings)
+            findings = await checks.try_out(kind, settings)
             wrong = [finding for finding in findings if not finding.ok]
             if wrong and not yes:
                 raise ConfigError(
                     "check-failed", f"Nothing was changed: {wrong[0].text}", wrong[0].fix or "Mend it and try again."
                 )
+            settings, _ = checks.learnt(kind, settings, findings)
             secrets = found.secrets | hidden
             dumped = {k: v for k, v in settings.model_dump(mode="json").items() if k not in secrets}
             await registers.change_settings(g.store, found, dumped, secrets, actor(as_, role))
@@ -297,7 +240,7 @@ def change(
     if as_json:
         show([vars(finding) for finding in findings], True)
     else:
-        print_findings(findings)
+        checks.print_findings(findings)
 
 
 @connections.command("pause")

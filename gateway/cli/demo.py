@@ -20,7 +20,7 @@ from typing import Any
 import typer
 
 from gateway import delivery, jobs, planning, registry
-from gateway.cli.connections import try_out
+from gateway.cli.checks import try_out
 from gateway.cli.output import STDOUT, Gateway, run, show
 from gateway.cli.plans import described
 from gateway.cli.plans import follow as follow_push

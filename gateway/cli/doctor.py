@@ -18,7 +18,7 @@ from cryptography import x509
 
 import gateway
 from gateway import clock
-from gateway.cli.connections import print_findings
+from gateway.cli.checks import print_findings
 from gateway.cli.output import Json, show
 from gateway.cli.service import refuse_open_address
 from gateway.connector import Finding

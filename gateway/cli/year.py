@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway import clock, jobs, registry
-from gateway.cli.connections import EndDate, connections, print_findings, settings_of, try_out
+from gateway.cli.checks import print_findings, try_out
+from gateway.cli.connections import EndDate, connections, settings_of
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     HELD,

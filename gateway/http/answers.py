@@ -48,7 +48,8 @@ class Reply:
         if "json" not in self._media_type or self.is_html:
             return False
         try:
-            msgspec.json.decode(self.body, type=msgspec.Raw)
+            # A byte order mark is for the reader to judge.
+            msgspec.json.decode(self.body.removeprefix(b"\xef\xbb\xbf"), type=msgspec.Raw)
         except msgspec.DecodeError:
             return True
         except RecursionError:

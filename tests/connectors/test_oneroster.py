@@ -1,12 +1,8 @@
 """OneRoster services with every oddity that real servers show, and the twin, over real sockets."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -16,23 +12,19 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from connectors.oneroster import CONNECTOR
-from connectors.oneroster.client import RestSource
 from connectors.oneroster.catalogue import SCOPE
-from connectors.oneroster.settings import OneRosterSettings
+from connectors.oneroster.settings import dialect
 from connectors.oneroster.twin import twin
-from gateway.connector import START, Page, Resource
+from gateway.connector import START
 from gateway.errors import AuthError, ConfigError, RecordError, Unavailable
-from gateway.http import ClientCredentials, Http, MemoryTokens
+from gateway.http import ClientCredentials
 from gateway.payload import edge
 from mappings.oneroster import MAPPING
 from synthetic import build
-from tests.serving import serve
+from tests.connectors.oneroster import RESOURCES, USERS, configured, every_page, keys, opened
 
-RESOURCES = {resource.name: resource for resource in CONNECTOR.resources}
-USERS = RESOURCES["users"]
 GIVEN = {"token_url": "https://sis.example.org/token", "client_id": "us", "client_secret": "kept-quiet"}
 
 
@@ -48,9 +40,11 @@ class Service:
     rows: int = 0
     cap: int = 10_000
     total: int | None = None
+    total_spelt: str = ""
     short: dict[int, int] = field(default_factory=dict)
     status: dict[int, int] = field(default_factory=dict)
     behind: int = 200
+    largest: int | None = None
     ignores_limit: bool = False
     ignores_offset: bool = False
     sorts: bool = True
@@ -82,7 +76,7 @@ class Service:
         self.paths.add(request.url.path)
         limit, offset = int(query["limit"]), int(query["offset"])
         status = self.collection_status.get(request.path_params["collection"]) or self.status.get(offset, 200)
-        if "sort" in query and not self.sorts:
+        if ("sort" in query and not self.sorts) or (self.largest is not None and limit > self.largest):
             status = 400
         if offset >= max(self.rows, 1) and status == 200:
             status = self.behind
@@ -99,45 +93,14 @@ class Service:
             first, self.empty_once = self.rows, None
         count = self.rows if self.ignores_limit else min(limit, self.cap) - self.short.get(offset, 0)
         rows = [{"sourcedId": f"u{n:04}"} for n in range(first, min(first + count, self.rows))]
-        headers = {} if self.total is None else {"X-Total-Count": str(self.total)}
+        stated = self.total_spelt or ("" if self.total is None else str(self.total))
+        headers = {"X-Total-Count": stated} if stated else {}
         return Response(self.envelope % json.dumps(rows), headers=headers, media_type="application/json")
 
 
-def configured(**given: Any) -> OneRosterSettings:
-    return OneRosterSettings.model_validate(given)
-
-
-@asynccontextmanager
-async def opened(app: ASGIApp, **given: Any) -> AsyncIterator[RestSource]:
-    """A source that talks to `app` over a socket."""
-    with serve(app) as base:
-        needed = {"base_url": base, "token_url": f"{base}/token", "client_id": "demo-client"}
-        settings = configured(**needed | {"client_secret": "demo-secret", "allow_private": True} | given)
-        auth = CONNECTOR.auth(settings)
-        async with Http(auth, tokens=MemoryTokens(), allow_private=True, attempts=2, timeout=5) as http:
-            assert CONNECTOR.open_source is not None
-            source = await CONNECTOR.open_source(settings, http)
-            assert isinstance(source, RestSource)
-            yield source
-            await source.close()
-
-
-async def every_page(source: RestSource, resource: Resource = USERS) -> dict[str, Page]:
-    """All pages by cursor, pulled side by side as far as cursors are known."""
-    pages: dict[str, Page] = {}
-    waiting = [START]
-    while waiting:
-        answers = await asyncio.gather(*(source.pull(resource, cursor) for cursor in waiting), return_exceptions=True)
-        pulled = [answer for answer in answers if isinstance(answer, Page)]
-        for error in (answer for answer in answers if isinstance(answer, BaseException)):
-            raise error
-        pages |= dict(zip(waiting, pulled, strict=True))
-        waiting = [cursor for page in pulled for cursor in page.next]
-    return pages
-
-
-def keys(pages: dict[str, Page]) -> list[str]:
-    return [msgspec.json.decode(row)["sourcedId"] for page in pages.values() for row in page.rows]
+def spans(cursor: str) -> str:
+    """Where a cursor stands, without what it remembers."""
+    return cursor.partition("@")[0]
 
 
 def all_users(count: int) -> list[str]:
@@ -148,11 +111,11 @@ async def test_with_a_total_the_first_page_makes_all_stretches_known() -> None:
     service = Service(rows=1230, cap=500, total=1230)
     async with opened(service.app()) as source:
         first = await source.pull(USERS, START)
-        assert (first.next, first.total) == (("500-1000", "1000"), 1230)
+        assert ([spans(cursor) for cursor in first.next], first.total) == (["500-999", "999"], 1230)
         assert keys(await every_page(source)) == all_users(1230)
     assert service.asked[0] == {"limit": "1000", "offset": "0", "sort": "sourcedId", "orderBy": "asc"}
-    # A stretch asks for what it is short of, not for more.
-    assert {(one["offset"], one["limit"]) for one in service.asked} >= {("500", "500"), ("1000", "1000")}
+    # A stretch asks for what it is short of and for the row before it, not for more.
+    assert {(one["offset"], one["limit"]) for one in service.asked} >= {("499", "500"), ("998", "1000")}
 
 
 async def test_what_is_asked_is_in_the_published_contract(contracts: Path) -> None:
@@ -180,11 +143,11 @@ async def test_without_a_total_pages_follow_until_one_is_empty(rows: int) -> Non
 
 
 async def test_a_page_that_comes_short_goes_on_where_it_stopped() -> None:
-    service = Service(rows=400, cap=100, total=400, short={100: 30, 170: 29, 300: 1})
+    service = Service(rows=400, cap=100, total=400, short={99: 30, 168: 29, 298: 1})
     async with opened(service.app()) as source:
         pages = await every_page(source)
     assert sorted(keys(pages)) == all_users(400)
-    assert {"170-200", "171-200", "399"} <= set(pages)
+    assert {"100-199", "169-199", "199-298", "397-400"} - {spans(cursor) for cursor in pages} == {"397-400"}
 
 
 async def test_a_short_first_page_is_not_the_end() -> None:
@@ -217,9 +180,9 @@ async def test_a_refusal_behind_the_last_row_is_the_end(behind: int) -> None:
         assert keys(await every_page(source)) == all_users(250)
 
 
-@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
 async def test_a_refusal_in_the_middle_is_not_the_end(status: int) -> None:
-    async with opened(Service(rows=250, cap=100, total=250, status={100: status}).app()) as source:
+    async with opened(Service(rows=250, cap=100, total=250, status={99: status}).app()) as source:
         with pytest.raises(Unavailable) as caught:
             await every_page(source)
     assert caught.value.code == "oneroster-page-refused"
@@ -228,8 +191,28 @@ async def test_a_refusal_in_the_middle_is_not_the_end(status: int) -> None:
 async def test_a_server_that_cannot_sort_is_asked_without() -> None:
     service = Service(rows=250, cap=100, sorts=False)
     async with opened(service.app()) as source:
+        pages = await every_page(source)
+    assert keys(pages) == all_users(250)
+    assert [("sort" in one) for one in service.asked] == [True, True, *[False] * 5]
+    assert [notice.code for page in pages.values() for notice in page.notices] == ["order-refused"]
+
+
+async def test_a_refusal_in_the_middle_leaves_the_order_alone() -> None:
+    service = Service(rows=250, cap=100, status={198: 400})
+    async with opened(service.app()) as source:
+        with pytest.raises(Unavailable):
+            await every_page(source)
+        await source.pull(RESOURCES["orgs"], START)
+    assert all("sort" in one for one in service.asked)
+
+
+@pytest.mark.parametrize(("largest", "taken"), [(500, 100), (1000, 1000), (100, 100)])
+async def test_a_limit_that_is_too_high_is_lowered_and_loses_nothing(largest: int, taken: int) -> None:
+    service = Service(rows=250, total=250, largest=largest)
+    async with opened(service.app()) as source:
         assert keys(await every_page(source)) == all_users(250)
-    assert [("sort" in one) for one in service.asked] == [True, *[False] * 5]
+        assert all(int(one["limit"]) <= taken for one in service.asked[1:])
+        assert all("sort" in one for one in service.asked)
 
 
 @pytest.mark.parametrize("total", [None, 30])
@@ -263,24 +246,52 @@ async def test_another_page_instead_of_the_first_is_no_end(total: int | None) ->
     async with opened(Service(rows=250, cap=100, total=total, second_once=True).app()) as source:
         with pytest.raises(Unavailable) as caught:
             await every_page(source)
-    assert caught.value.code == "oneroster-pages-mixed-up"
+    assert caught.value.code == "oneroster-roster-moved"
 
 
 @pytest.mark.parametrize(
-    "envelope",
-    ['{"users": %s}', '{"Users": %s}', '{"user": %s}', '{"page": 1, "data": %s}', '{"USERS": %s, "warnings": []}'],
+    ("envelope", "code"),
+    [
+        ('{"users": %s}', ""),
+        ('{"Users": %s}', "envelope-name"),
+        ('{"user": %s}', "envelope-name"),
+        ('{"page": 1, "data": %s}', "envelope-name"),
+        ('{"USERS": %s, "warnings": []}', "envelope-name"),
+        ("%s", "envelope-missing"),
+        ('\ufeff{"users": %s}', "byte-order-mark"),
+    ],
 )
-async def test_envelopes_of_any_spelling_are_read(envelope: str) -> None:
-    async with opened(Service(rows=3, envelope=envelope).app()) as source:
-        assert keys(await every_page(source)) == all_users(3)
+async def test_envelopes_of_any_spelling_are_read_and_counted(envelope: str, code: str) -> None:
+    async with opened(Service(rows=3, total=3, envelope=envelope).app()) as source:
+        page = await source.pull(USERS, START)
+    assert keys({START: page}) == all_users(3)
+    assert [notice.code for notice in page.notices] == [code] * bool(code)
 
 
 async def test_a_null_collection_is_an_empty_one() -> None:
-    async with opened(Service(rows=3, envelope='{"users": null, "was": %s}').app()) as source:
-        assert keys({START: await source.pull(USERS, START)}) == []
+    async with opened(Service(rows=3, total=0, envelope='{"users": null, "was": %s}').app()) as source:
+        page = await source.pull(USERS, START)
+    assert (keys({START: page}), [notice.code for notice in page.notices]) == ([], ["envelope-null"])
 
 
-@pytest.mark.parametrize("envelope", ['{"message": "hello", "was": {"x": %s}}', "%s", '{"a": %s, "b": []}'])
+@pytest.mark.parametrize(("spelt", "total"), [("1,250", 1250), ("250.0", 250), ("many", None), ("", None)])
+async def test_a_total_may_be_spelt_oddly(spelt: str, total: int | None) -> None:
+    async with opened(Service(rows=3, total_spelt=spelt).app()) as source:
+        page = await source.pull(USERS, START)
+    assert page.total == total
+    assert [notice.code for notice in page.notices] == ["total-spelt"] * (total is not None)
+
+
+async def test_a_row_twice_on_a_page_is_told() -> None:
+    service = Service(
+        rows=3, total=3, envelope='{"users": [{"sourcedId": "u0000"}, {"sourcedId": "u0000"}], "was": %s}'
+    )
+    async with opened(service.app()) as source:
+        page = await source.pull(USERS, START)
+    assert [(one.code, one.example, one.count) for one in page.notices] == [("row-repeated", "u0000", 1)]
+
+
+@pytest.mark.parametrize("envelope", ['{"message": "hello", "was": {"x": %s}}', '["hello", %s]', '{"a": %s, "b": []}'])
 async def test_an_answer_without_the_collection_is_a_wrong_address(envelope: str) -> None:
     async with opened(Service(rows=3, envelope=envelope).app()) as source:
         with pytest.raises(ConfigError) as caught:
@@ -331,7 +342,7 @@ async def test_check_tells_scopes_totals_and_page_cap() -> None:
     assert all(finding.ok or finding.fix for finding in findings)
     async with opened(Service(rows=5, envelope='{"rows": %s}').app()) as source:
         said = {finding.text: finding.ok for finding in await source.check()}
-    assert "users: 5 on the first page; no X-Total-Count, so pages come one by one." in said
+    assert "users: 5 in all; no X-Total-Count." in said
 
 
 async def test_check_says_that_a_secret_is_refused() -> None:
@@ -380,21 +391,64 @@ def test_settings_want_a_service_or_a_package() -> None:
         "https://sis.example.org/district/ims/oneroster",
         "https://sis.example.org/district/ims/oneroster/rostering/v1p2/",
         "https://sis.example.org/district/ims/oneroster/gradebook/v1p2",
+        "https://sis.example.org/district/ims/oneroster/v1p1/",
     ],
 )
 def test_an_address_is_taken_with_and_without_its_path(address: str) -> None:
-    assert configured(base_url=address, **GIVEN).base_url == "https://sis.example.org/district"
+    taken = configured(base_url=address, **GIVEN)
+    named = {"v1p1": "1.1", "v1p2": "1.2"}.get(address.rstrip("/").rpartition("/")[2])
+    assert (taken.base_url, dialect(taken).version) == ("https://sis.example.org/district", named)
 
 
-@pytest.mark.parametrize("address", ["sis.example.org", "https://x.example.org/ims/oneroster/v1p1", "https://x?y=1"])
+def test_what_is_set_comes_before_the_preset_and_the_preset_before_the_standard() -> None:
+    plain, old = dialect(configured(base_url="https://sis.example.org", **GIVEN)), {"preset": "synergy"}
+    known = dialect(configured(base_url="https://sis.example.org", **GIVEN, **old))
+    said = dialect(configured(base_url="https://sis.example.org", **GIVEN, **old, version="1.2", token_style="basic"))
+    assert (plain.version, plain.token_style) == (None, "auto")
+    assert (known.version, known.token_style) == ("1.1", "form")
+    assert (said.version, said.token_style) == ("1.2", "basic")
+    assert known.address("results", "1.1") == "https://sis.example.org/ims/oneroster/v1p1/results"
+    assert said.address("results", "1.2") == "https://sis.example.org/ims/oneroster/gradebook/v1p2/results"
+    assert all("/or/v1p1/scope/" in scope for scope in known.scopes.split())
+
+
+def test_a_preset_stays_one_after_it_was_saved() -> None:
+    """What a preset knows is not written into the settings: another one takes its place."""
+    saved = configured(base_url="https://sis.example.org", **GIVEN, preset="aeries").model_dump(mode="json")
+    other = configured(**saved | {"preset": "powerschool", "client_secret": "kept-quiet"})
+    assert (dialect(other).version, len(dialect(other).collections)) == ("1.2", 9)
+
+
+@pytest.mark.parametrize(
+    ("preset", "needed"), [("generic", "token address"), ("classlink", "client id"), ("wrong", "")]
+)
+def test_a_preset_needs_what_its_credentials_need(preset: str, needed: str) -> None:
+    with pytest.raises(ValidationError, match=needed or "there is generic"):
+        configured(base_url="https://sis.example.org", client_secret="kept-quiet", preset=preset)
+
+
+def test_collections_beyond_the_roster_need_a_purpose() -> None:
+    given = {"base_url": "https://sis.example.org", **GIVEN}
+    with pytest.raises(ValidationError, match="purpose what gradebook should be for"):
+        configured(**given, collections="roster gradebook")
+    with pytest.raises(ValidationError, match="neither one of roster"):
+        configured(**given, collections="roster grades")
+    with pytest.raises(ValidationError, match="orgs cannot be left out"):
+        configured(**given, collections="users")
+    taken = dialect(configured(**given, collections="roster results", purpose="evidence for the reading goals"))
+    assert "results" in taken.collections
+    assert SCOPE + "gradebook-core.readonly" in taken.scopes.split()
+
+
+@pytest.mark.parametrize("address", ["sis.example.org", "https://x.example.org/ims/oneroster/v2p0", "https://x?y=1"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(ValidationError, match=r"OneRoster 1\.2 service"):
+    with pytest.raises(ValidationError, match=r"address of a OneRoster service"):
         configured(base_url=address, **GIVEN)
 
 
 def test_scopes_may_be_left_out() -> None:
     asked = configured(base_url="https://sis.example.org", **GIVEN)
-    assert asked.scopes.split() == [
+    assert dialect(asked).scopes.split() == [
         SCOPE + name for name in ("roster-core.readonly", "roster-demographics.readonly", "assessment.readonly")
     ]
     none = configured(base_url="https://sis.example.org", scopes="", **GIVEN)

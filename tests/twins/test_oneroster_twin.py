@@ -280,9 +280,7 @@ def ask_token(client: httpx.Client, auth: tuple[str, str] | None = ("demo-client
 
 
 def test_a_token_for_the_scopes_that_are_known(client: Client) -> None:
-    answer = ask_token(
-        client, grant_type="client_credentials", scope=f"{SCOPE}roster.readonly {SCOPE}resource.readonly"
-    )
+    answer = ask_token(client, grant_type="client_credentials", scope=f"{SCOPE}roster.readonly {SCOPE}roster.writeonly")
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
     token = answer.json()
@@ -292,7 +290,7 @@ def test_a_token_for_the_scopes_that_are_known(client: Client) -> None:
 
 def test_no_scope_asked_all_granted(client: Client) -> None:
     answer = ask_token(client, grant_type="client_credentials")
-    assert len(answer.json()["scope"].split()) == 4
+    assert len(answer.json()["scope"].split()) == 13
 
 
 @pytest.mark.parametrize(

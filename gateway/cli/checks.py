@@ -1,0 +1,134 @@
+"""Trying a connected system: what a check says, what is learnt from it and kept, and the mail to its vendor."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from gateway import registry
+from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, District, Json, actor, gateway, run, show
+from gateway.connected import opened
+from gateway.connector import ConnectionSettings, Connector, Finding, validated
+from gateway.errors import ConfigError, PlanbridgeError
+from gateway.http import Http, MemoryTokens, Pace
+from gateway.store import registers
+from gateway.store.registers import Connection
+
+
+def check(
+    name: str,
+    dry: Annotated[bool, typer.Option("--dry", help="Only look: keep nothing of what is learnt.")] = False,
+    letter: Annotated[bool, typer.Option("--letter", help="Print the mail to the vendor: what to ask for.")] = False,
+    district: District = DEFAULT_DISTRICT,
+    as_json: Json = False,
+) -> None:
+    """Say in plain words what is right and what is wrong with a connection. What it learns is kept as settings where
+    nobody has set them; a pause for refused credentials is lifted when all is right."""
+
+    who = actor("planbridge check", "system")
+
+    async def look() -> tuple[Connection, list[Finding], Mapping[str, Any]]:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, name)
+            async with opened(g.store, found) as (kind, settings, http):
+                findings = await _seen(kind, settings, http)
+            settings, news = learnt(kind, settings, findings)
+            if news and not dry:
+                dumped = {k: v for k, v in settings.model_dump(mode="json").items() if k not in found.secrets}
+                await registers.change_settings(
+                    g.store, found, dumped, found.secrets, actor("planbridge check", "system")
+                )
+            if found.paused_code == "credentials" and all(finding.ok for finding in findings) and not dry:
+                await registers.resume(g.store, g.district, found.id, who)
+                findings.append(Finding(True, "The pause is lifted."))
+            return found, findings, news
+
+    if letter:
+        STDOUT.print(escape(run(_written(name, district))), highlight=False, soft_wrap=True)
+        return
+    _, findings, news = run(look())
+    if as_json:
+        show([vars(finding) for finding in findings], True)
+    else:
+        print_findings(findings)
+        print_learnt(news, dry=dry)
+    if any(not finding.ok for finding in findings):
+        raise typer.Exit(ConfigError.exit_code)
+
+
+async def try_out(kind: Connector, settings: Any) -> list[Finding]:
+    """Talk to the system as these settings say, and report."""
+    async with Http(
+        kind.auth(settings),
+        tokens=MemoryTokens(),
+        network=settings.network,
+        in_flight=settings.in_flight,
+        pace=Pace(settings.requests_per_second),
+        timeout=settings.patience,
+    ) as http:
+        return await _seen(kind, settings, http)
+
+
+async def _seen(kind: Connector, settings: ConnectionSettings, http: Http) -> list[Finding]:
+    assert kind.open_source is not None
+    source = await kind.open_source(settings, http)
+    try:
+        return [*await source.check(), *_opened(settings)]
+    finally:
+        await source.close()
+
+
+def _opened(settings: ConnectionSettings) -> list[Finding]:
+    """What is reached although it is not on the public internet: whoever reads the check sees the reason again."""
+    return [
+        Finding(True, f"{one.place} is allowed although it is private: {one.reason}.")
+        for one in settings.network.private
+    ]
+
+
+def learnt(kind: Connector, settings: Any, findings: Sequence[Finding]) -> tuple[Any, Mapping[str, Any]]:
+    """The settings with what a check proposes where nobody has set anything, and what that is."""
+    proposed = {name: value for finding in findings for name, value in finding.propose.items()}
+    fields = kind.settings.model_fields
+    news = {
+        name: value
+        for name, value in proposed.items()
+        if getattr(settings, name) == fields[name].default and value != fields[name].default
+    }
+    if not news:
+        return settings, news
+    # From what is set, so that defaults stay what they are; dumping would hide the secrets.
+    return validated(kind.settings, {name: getattr(settings, name) for name in fields} | news), news
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        mark = "[green]ok   [/]" if finding.ok else "[red]wrong[/]"
+        STDOUT.print(f"{mark} {escape(f'{finding.text} {finding.fix}'.strip())}", highlight=False)
+
+
+def print_learnt(news: Mapping[str, Any], *, dry: bool = False) -> None:
+    if news:
+        words = ", ".join(f"{name}={value or 'empty'}" for name, value in news.items())
+        STDOUT.print(escape(f"{'It would be kept' if dry else 'Kept'} as settings: {words}"), highlight=False)
+
+
+async def _written(name: str, district: str) -> str:
+    """The mail to the vendor, with what a check saw where the system can be reached."""
+    async with gateway(district) as g:
+        found = await registers.connection(g.store, g.district, name)
+        kind = registry.connector(found.connector)
+        if kind.letter is None:
+            raise ConfigError(
+                "letter-unknown",
+                f"There is no letter for {kind.title}.",
+                "Its README names what to ask the vendor for.",
+            )
+        async with opened(g.store, found) as (kind, settings, http):
+            assert kind.letter is not None
+            try:
+                findings = await _seen(kind, settings, http)
+            except PlanbridgeError as error:
+                findings = [Finding(False, error.message, error.fix)]
+            return kind.letter(settings, findings)

@@ -1,0 +1,206 @@
+"""Each vendor's preset and each quirk that a server may have: all records are read, and what was odd is told."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+import pytest
+
+from connectors.oneroster import CONNECTOR
+from connectors.oneroster.catalogue import HOMES
+from connectors.oneroster.client import RestSource
+from connectors.oneroster.presets import PRESETS
+from connectors.oneroster.twin import twin
+from connectors.oneroster.twin_quirks import PRESETS as KINDS
+from connectors.oneroster.twin_quirks import Quirks
+from connectors.oneroster.twin_shelves import Sources
+from gateway.cli.checks import learnt
+from gateway.connector import START, Page
+from synthetic import District, build
+from tests.connectors.oneroster import every_page, keys, opened, talking
+
+EVERYTHING = {"collections": "roster demographics assessments gradebook resources", "purpose": "evidence for goals"}
+NOT_IN_1_1 = {"scoreScales", "assessmentLineItems", "assessmentResults"}
+GROUPS = {
+    "roster": {"roster", "demographics"},
+    "gradebook": {"gradebook"},
+    "assessment": {"assessments"},
+    "resources": {"resources"},
+}
+
+
+@cache
+def district() -> District:
+    return build(students=60)
+
+
+@cache
+def truth() -> Mapping[str, frozenset[str]]:
+    """The ids that there are, by collection, from the twin itself."""
+    sources = Sources(district(), planted=None, full=False)
+    return {name: frozenset(sources.facts(name)) for name in HOMES}
+
+
+async def everything(source: RestSource) -> dict[str, dict[str, Page]]:
+    return {resource.name: await every_page(source, resource) for resource in source.resources}
+
+
+def read(pulled: Mapping[str, dict[str, Page]]) -> dict[str, frozenset[str]]:
+    """Collection -> ids that came; what is absent is left out. No id came twice."""
+    found = {name: keys(pages) for name, pages in pulled.items() if not pages[START].absent}
+    assert all(len(set(ids)) == len(ids) for ids in found.values())
+    return {name: frozenset(ids) for name, ids in found.items()}
+
+
+def told(pulled: Mapping[str, dict[str, Page]]) -> set[str]:
+    return {notice.code for pages in pulled.values() for page in pages.values() for notice in page.notices}
+
+
+def given(preset: str, base: str) -> dict[str, Any]:
+    """What a district sets for such a system."""
+    kind = KINDS[preset]
+    token = {"token_url": base + kind.access.grant_path} if kind.access.style == "oauth2" else {"token_url": ""}
+    return {"preset": preset, "base_url": base + kind.below, **token, **EVERYTHING}
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+async def test_a_preset_reads_all_that_such_a_system_has(preset: str) -> None:
+    async with opened(twin(district(), preset=preset, page_cap=40), lambda base: given(preset, base)) as source:
+        pulled = await everything(source)
+        findings = await source.check()
+    kind = KINDS[preset]
+    served = {name for name in truth() if any(HOMES[name].group in GROUPS[each] for each in kind.services)}
+    if PRESETS[preset].settings.get("version") == "1.1":
+        served -= NOT_IN_1_1
+    assert read(pulled) == {name: ids for name, ids in truth().items() if name in served}
+    assert told(pulled) == set()
+    assert [finding.text for finding in findings if not finding.ok] == []
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+async def test_without_a_preset_check_finds_out_what_it_knows(preset: str) -> None:
+    """What was found is kept, and reads the same. Only a secret in a query is never tried of our own accord."""
+    knows = {"preset": "generic"} | {
+        "infinite-campus": {"token_style": "query"},
+        "classlink-proxy": {"auth": "bearer"},
+    }.get(preset, {})
+    async with opened(twin(district(), preset=preset, page_cap=40), lambda base: given(preset, base) | knows) as source:
+        findings = await source.check()
+        settings, news = learnt(CONNECTOR, source.settings, findings)
+        assert [finding.text for finding in findings if not finding.ok] == []
+        async with talking(settings) as learned:
+            pulled = await everything(learned)
+    assert news["version"] == ("1.2" if "1.2" in KINDS[preset].versions else "1.1")
+    assert read(pulled)["users"] == truth()["users"]
+    assert told(pulled) == set()
+
+
+ASSESSMENT = {"assessmentLineItems", "assessmentResults"}
+# Switches of the twin -> what the run says; all records are there nevertheless.
+QUIRKS: list[tuple[str, dict[str, Any], set[str]]] = [
+    ("none", {}, set()),
+    ("1.1", {"versions": ("1.1",)}, set()),
+    ("both versions", {"versions": ("1.1", "1.2")}, set()),
+    ("1.2 below 1.1", {"versions": ("1.1",), "shape": "1.2"}, set()),
+    ("mixed shapes", {"shape": "mixed"}, set()),
+    ("no totals", {"totals": False}, set()),
+    ("no links", {"link": False}, set()),
+    ("neither", {"totals": False, "link": False}, set()),
+    ("total too high", {"wrong_total": 37}, set()),
+    ("total too low", {"wrong_total": -5}, set()),
+    ("total far too low", {"wrong_total": -1000}, set()),
+    ("tiny pages", {"page_cap": 7}, set()),
+    ("tiny pages, no totals", {"page_cap": 7, "totals": False}, set()),
+    ("pages of one", {"page_cap": 1, "totals": False}, set()),
+    ("limit refused", {"limit_refused_above": 250}, set()),
+    ("limit refused below 100", {"limit_refused_above": 100, "totals": False}, set()),
+    ("behind: 404", {"offset_beyond": "404", "totals": False}, set()),
+    ("behind: 400", {"offset_beyond": "400", "totals": False}, set()),
+    ("steady revision", {"perm_rev": "steady"}, set()),
+    ("sort ignored", {"sort": "ignored"}, set()),
+    ("sort refused", {"sort": "refused"}, {"order-refused"}),
+    ("sort refused, no totals", {"sort": "refused", "totals": False}, {"order-refused"}),
+    ("filter ignored", {"filter": "ignored"}, set()),
+    ("filter refused", {"filter": "refused"}, set()),
+    ("other case", {"envelope": "other-case"}, {"envelope-name"}),
+    ("bare list", {"envelope": "bare-list"}, {"envelope-missing"}),
+    ("bom", {"bom": True}, {"byte-order-mark"}),
+    ("gzip", {"gzip": True}, set()),
+    ("nulls", {"nulls": "null"}, set()),
+    ("empty texts", {"nulls": "empty"}, set()),
+    ("both", {"nulls": "both"}, set()),
+    ("json booleans", {"booleans": "json"}, set()),
+    ("True", {"booleans": "Title"}, set()),
+    *((dates, {"dates": dates}, set()) for dates in ("z-date", "no-zone", "offset-z", "date-time", "day", "us")),
+    *((grades, {"grades": grades}, set()) for grades in ("words", "unpadded", "KG")),
+    *((refs, {"refs": refs}, set()) for refs in ("href-only", "no-id", "text")),
+    ("id case", {"id_case": True}, set()),
+    ("refresh times", {"refresh_times": True}, set()),
+    ("tombstones", {"tombstones": True}, set()),
+    ("dangling", {"dangling": 2}, set()),
+    ("clock", {"clock_ahead": 3600.0}, set()),
+    ("html errors", {"html_errors": True}, set()),
+    ("form", {"client": ("form",)}, set()),
+    ("scope required", {"scope": "required"}, set()),
+    ("token type", {"token_type": "bearer"}, set()),
+    ("short tokens", {"token_seconds": 1}, set()),
+]
+
+
+@pytest.mark.parametrize(("switches", "codes"), [each[1:] for each in QUIRKS], ids=[each[0] for each in QUIRKS])
+async def test_a_quirk_costs_no_record_and_is_told(switches: dict[str, Any], codes: set[str]) -> None:
+    app = twin(district(), **{"page_cap": 40} | switches)
+    async with opened(app, **EVERYTHING) as source:
+        pulled = await everything(source)
+    served = {name: ids for name, ids in truth().items() if "1.2" in switches.get("versions", "1.2")}
+    old = {name: ids for name, ids in truth().items() if name not in NOT_IN_1_1}
+    assert read(pulled) == (served or old)
+    assert told(pulled) == codes
+
+
+async def test_every_quirk_of_the_twin_is_among_these() -> None:
+    tried = {name for _, switches, _ in QUIRKS for name in switches} | ELSEWHERE
+    assert {each.name for each in fields(Quirks)} <= tried
+
+
+# offset_ignored, duplicates, moving, perm_rev and bad rows have tests of their own
+ELSEWHERE = {"offset_ignored", "duplicates", "moving", "moves", "bad_rows", "filter_blind", "inactive"}
+
+
+async def test_a_server_that_ignores_the_offset_is_refused_and_named() -> None:
+    async with opened(twin(district(), offset_ignored=True, page_cap=40)) as source:
+        with pytest.raises(ConfigError) as caught:
+            await everything(source)
+    assert caught.value.code == "oneroster-offset-ignored"
+
+
+@pytest.mark.parametrize("totals", [True, False])
+async def test_rows_that_come_twice_are_told_or_end_the_pull(totals: bool) -> None:
+    """Three rows are met again: on one page it is said, from page to page the core counts keys and holds."""
+    async with opened(twin(district(), duplicates=True, totals=totals, page_cap=1000)) as source:
+        pages = await every_page(source)
+    assert set(keys(pages)) == truth()["users"]
+    assert [(one.code, one.count) for page in pages.values() for one in page.notices] == [("row-repeated", 3)]
+
+
+async def test_a_bad_row_costs_no_other() -> None:
+    async with opened(twin(district(), bad_rows=4, page_cap=40), **EVERYTHING) as source:
+        for resource in source.resources:
+            pages = await every_page(source, resource)
+            assert sum(len(page.rows) for page in pages.values()) == len(truth()[resource.name])
+
+
+async def test_a_revision_that_moves_is_told() -> None:
+    async with opened(twin(district(), perm_rev="moving", moves=1, page_cap=40)) as source:
+        assert "revision-moved" in told(await everything(source))
+
+
+@pytest.mark.parametrize("moving", ["order", "removed", "inserted"])
+@pytest.mark.parametrize("totals", [True, False])
+async def test_a_roster_that_moves_is_never_half_read(moving: str, totals: bool) -> None:
+    async with opened(twin(district(), moving=moving, totals=totals, page_cap=40)) as source:
+        with pytest.raises(Unavailable) as caught:
+            await everything(source)
+        assert caught.value.code == "oneroster-roster-moved"
+        assert read(await everything(source))["users"] == truth()["users"]  # begun again when it stands still
