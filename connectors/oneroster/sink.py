@@ -110,16 +110,20 @@ class GradebookSink:
         # The sourcedId is ours: the same request again has the same effect.
         body = _encoded({SINGULAR[document.resource]: self._wire(document, status)})
         reply = await self._http.send("PUT", self._address(document), json=body, repeatable=True)
-        return Receipt(reply.status, self._id(document)) if reply.status in _OK else _refused(reply)
+        if reply.status in _OK:
+            return Receipt(reply.status, self._id(document))
+        if self._version == "1.1" and document.resource == "results" and reply.status in (400, 422):
+            return Receipt(reply.status, message=_SCORE)
+        return _refused(reply)
 
     async def _post(self, document: Document) -> Receipt:
         found = await self._get(document)  # some keep the id that they are given
         if found.status == 200:
             return await self._put(document, "active")
-        parent = "class" if document.resource == "lineItems" else "lineItem"
+        parent = self._reference(document.body["class" if document.resource == "lineItems" else "lineItem"])
         reply = await self._http.send(
             "POST",
-            f"{self._reference(document.body[parent])['href']}/{document.resource}",
+            f"{self._root('gradebook')}/{_PATHS[parent['type']][1]}/{parent['sourcedId']}/{document.resource}",
             json=_encoded({document.resource: [self._wire(document, "active")]}),
             repeatable=False,
         )
@@ -194,6 +198,12 @@ def _allocated(reply: Reply, supplied: str) -> str:
             return str(pair.get("allocatedSourcedId") or "")
     return ""
 
+
+# 1.1 demands a score of every result. A made-up one could move a grade where "exempt" is not understood.
+_SCORE = (
+    "This gradebook of OneRoster 1.1 seems to want a score, and a plan is never graded. Deliver plans to its 1.2"
+    " service, or to another destination."
+)
 
 # What an answer may say that is a word of the standard; its description may quote what was sent.
 _MINOR = re.compile(

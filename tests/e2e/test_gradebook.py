@@ -12,12 +12,13 @@ import jsonschema
 import pytest
 from starlette.applications import Starlette
 
-from connectors.oneroster.settings import OneRosterSettings
+from connectors.oneroster.settings import OneRosterSettings, auth
 from connectors.oneroster.sink import open_sink
 from connectors.oneroster.twin import twin
 from gateway import delivery, jobs, planning, sync
 from gateway.connected import opened
 from gateway.connector import Document
+from gateway.http import Http, MemoryTokens
 from gateway.store import deliveries, reading, registers
 from gateway.store import plans as stored
 from gateway.store.database import Store
@@ -88,6 +89,8 @@ async def here(store: Store, district: int, switches: dict[str, Any]) -> AsyncIt
     with a_system(**switches) as (made, url):
         given = {"base_url": url, "token_url": f"{url}/token", "client_id": "demo-client", "write": write}
         given |= {"private_addresses": ["127.0.0.1: a twin"], "client_secret": "demo-secret"}
+        if "versions" in switches:
+            given["version"] = switches["versions"][0]
         settings = OneRosterSettings.model_validate(given)
         plain = settings.model_dump(mode="json", exclude={"client_secret", "proxy"})
         number = await registers.add_connection(
@@ -169,7 +172,7 @@ async def test_a_class_reads_a_generic_title_and_the_plans_words_are_nowhere(her
     wanted = (await here.classes())[0]
     await here.choose(classes=[wanted])
     made = await here.push()
-    assert made["state"] == "delivered", made
+    assert made["state"] == "delivered", (made["reason"], made["receipts"])
     category, line_item, result = here.written()
     assert [one[0] for one in (category, line_item, result)] == ["PUT"] * 3
     assert line_item[2]["lineItem"]["title"] == "Student success plan"
@@ -242,7 +245,7 @@ async def test_a_server_that_gives_its_own_ids_is_written_to_by_post(here: Here)
     category = await _category_of(here)
     await here.choose(classes=[wanted], category=category)
     made = await here.push()
-    assert made["state"] == "delivered", made
+    assert made["state"] == "delivered", (made["reason"], made["receipts"])
     (_, first, items), (_, second, results) = here.written()
     assert first.endswith(f"/classes/{wanted}/lineItems")
     supplied = items["lineItems"][0]["sourcedId"]
@@ -261,10 +264,19 @@ async def _category_of(here: Here) -> str:
 
 
 @pytest.mark.parametrize("switches", [{"versions": ("1.1",)}])
+async def test_a_score_is_made_up_for_no_gradebook(here: Here) -> None:
+    """1.1 demands one; the delivery waits, and says why."""
+    await here.choose(classes=(await here.classes())[:1])
+    made = await here.push()
+    assert made["state"] == "parked" and "a plan is never graded" in made["reason"]
+    assert "score" not in here.written()[-1][2]["result"]
+
+
+@pytest.mark.parametrize("switches", [{"versions": ("1.1",), "score_missing": True}])
 async def test_an_old_gradebook_gets_the_old_shape(here: Here) -> None:
     await here.choose(classes=(await here.classes())[:1])
     made = await here.push()
-    assert made["state"] == "delivered", made
+    assert made["state"] == "delivered", (made["reason"], made["receipts"])
     _, (_, path, item), (_, _, result) = here.written()
     assert "/ims/oneroster/v1p1/lineItems/" in path
     assert "school" not in item["lineItem"] and item["lineItem"]["resultValueMax"] == 100
@@ -277,10 +289,7 @@ async def test_what_was_written_can_be_taken_back(store: Store, delete: bool) ->
         given = {"base_url": url, "token_url": f"{url}/token", "client_id": "demo-client", "write": "put"}
         given |= {"client_secret": "demo-secret", "private_addresses": ["127.0.0.1: a twin"], "version": "1.2"}
         settings = OneRosterSettings.model_validate(given)
-        from gateway.http import Http, MemoryTokens  # noqa: PLC0415
-        from connectors.oneroster.settings import auth  # noqa: PLC0415
-
-        async with Http(auth(settings), tokens=MemoryTokens(), allow_private=True) as http:
+        async with Http(auth(settings), tokens=MemoryTokens(), network=settings.network) as http:
             sink = await open_sink(settings, http)
             document = Document(
                 "categories", {"sourcedId": "planbridge-x"}, {"sourcedId": "planbridge-x", "title": "Plans"}
