@@ -33,7 +33,7 @@ async def open_sink(settings: OneRosterSettings, http: Http) -> "GradebookSink":
         raise ConfigError(
             "oneroster-files-only-read",
             "A OneRoster CSV package is read, never written to.",
-            "Export one instead: planbridge export oneroster-csv.",
+            "To give the roster to another system, export it: planbridge export",
         )
     if settings.write == "no":
         raise ConfigError(
