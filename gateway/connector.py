@@ -185,6 +185,15 @@ class Sink(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class Allocating(Protocol):
+    """A sink of a target that may give objects ids of its own: it is told those that were given before.
+
+    `know` comes before each push, also where the object is not sent again; an empty id means that none was given."""
+
+    def know(self, document: Document, remote_id: str) -> None: ...
+
+
 Advanced = {"advanced": True}
 
 

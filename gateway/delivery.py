@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ import msgspec
 from gateway import clock, codes
 from gateway.codes import Codes
 from gateway.connected import opened
-from gateway.connector import Document, Loss, Receipt
+from gateway.connector import Allocating, Document, Loss, Receipt, Sink
 from gateway.errors import ConfigError, Refused
-from gateway.mapping import Parties
+from gateway.mapping import Attended, Parties
 from gateway.schema.plan import Plan
 from gateway.store import blackouts, deliveries, reading, registers
 from gateway.store import plans as stored
@@ -89,7 +89,7 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
         sink = await connector.open_sink(settings, http)
         try:
             for document in made.documents:
-                receipt = await _to_the_answer(_send(store, delivery, sink.push, document))
+                receipt = await _to_the_answer(_send(store, delivery, sink, document))
                 if not receipt.delivered:
                     reason = f"{document.resource} was refused with {receipt.status}: {receipt.message}"
                     await deliveries.finish(store, delivery, "parked", made.losses, reason)
@@ -126,12 +126,14 @@ async def read_back(
             await sink.close()
 
 
-async def _send(store: Store, delivery: Delivery, push: Any, document: Document) -> Receipt:
+async def _send(store: Store, delivery: Delivery, sink: Sink, document: Document) -> Receipt:
     content = fingerprint(document)
     known = await deliveries.claim(store, delivery, document, content)
+    if isinstance(sink, Allocating):
+        sink.know(document, known.remote_id)
     if known.delivered_sha256 == content:
         return Receipt(200, known.remote_id, unchanged=True)
-    receipt: Receipt = await push(document)
+    receipt = await sink.push(document)
     await deliveries.record(store, delivery, document, content, receipt)
     return receipt
 
@@ -161,7 +163,9 @@ async def _compose(
 async def _parties(store: Store, connection: Connection, id: str, plan: Plan) -> Parties:
     """Everybody the plan names, by the ids this destination knows; the student must be known there."""
     student = await _known_as(store, connection, plan.student, connection.settings["student_identifier"])
-    if student is None:
+    async with store.transaction(connection.district) as c:
+        key = (await reading.keys_at(c, connection.id, "person", [plan.student])).get(plan.student)
+    if student is None or key is None:
         raise Refused(
             "student-not-there",
             f"{connection.name} does not know this student.",
@@ -173,7 +177,32 @@ async def _parties(store: Store, connection: Connection, id: str, plan: Plan) ->
             number = await _known_as(store, connection, who, connection.settings["staff_identifier"])
             if number is not None:
                 staff[who] = number
-    return Parties(id, student, staff, connection.settings)
+    return Parties(
+        id, student, staff, connection.settings, key, tuple(await _attended(store, connection, plan.student))
+    )
+
+
+async def _attended(store: Store, connection: Connection, student: str) -> Iterable[Attended]:
+    """The classes the student is in today, where the destination's own records have them."""
+    today = clock.today().isoformat()
+    enrollments = await reading.referring(store, connection.district, "enrollment", "person", student)
+    ids = {one["class"] for one in enrollments if one["role"] == "student" and one.get("end_on", "9999") > today}
+    classes = await reading.entities(store, connection.district, "class", ids=sorted(ids))
+    async with store.transaction(connection.district) as c:
+        keys = await reading.keys_at(c, connection.id, "class", [one["id"] for one in classes])
+        schools = await reading.keys_at(c, connection.id, "organization", [one["school"] for one in classes])
+        sessions = await reading.keys_at(
+            c, connection.id, "session", [session for one in classes for session in one.get("sessions", ())]
+        )
+    return [
+        Attended(
+            keys[one["id"]],
+            schools.get(one["school"], ""),
+            tuple(sessions[session] for session in one.get("sessions", ()) if session in sessions),
+        )
+        for one in sorted(classes, key=lambda one: keys.get(one["id"], ""))
+        if one["id"] in keys
+    ]
 
 
 async def _known_as(store: Store, connection: Connection, person: str, system: str) -> str | None:

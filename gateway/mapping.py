@@ -143,14 +143,26 @@ Inbound = Callable[[Any, Crosswalks], Iterable[Statement]]
 
 
 @dataclass(frozen=True)
+class Attended:
+    """A class that the student attends now, and where it is, by the keys of the destination's own records."""
+
+    key: str
+    school: str = ""
+    sessions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Parties:
     """Whom a plan is about, by the ids the destination knows them by: `student`, and staff by entity id. `plan` is
-    the plan's own id; `settings` are the destination's, without secrets."""
+    the plan's own id; `settings` are the destination's, without secrets. `student_key` is the key of the destination's
+    own record of the student; `classes` are those of them that it knows."""
 
     plan: str
     student: str
     staff: Table[str, str]
     settings: Table[str, Any]
+    student_key: str = ""
+    classes: tuple[Attended, ...] = ()
 
 
 Outbound = Callable[[Plan, Parties, Any, Crosswalks], tuple[list[Document], list[Loss]]]

@@ -5,6 +5,7 @@ from connectors.oneroster.files import FileSource, NoPackage, open_package
 from connectors.oneroster.letter import letter
 from connectors.oneroster.models import RESOURCES
 from connectors.oneroster.settings import OneRosterSettings, auth
+from connectors.oneroster.sink import open_sink
 from gateway.connector import Connector
 from gateway.http import Http
 
@@ -20,6 +21,7 @@ CONNECTOR = Connector(
     settings=OneRosterSettings,
     auth=auth,
     open_source=open_source,
+    open_sink=open_sink,
     resources=tuple(RESOURCES.values()),
     letter=letter,
 )

@@ -42,7 +42,7 @@ def _ways(settings: OneRosterSettings) -> Iterator[dict[str, str]]:
         styles = [spoken.token_style] if spoken.token_style != AUTO else ["basic", "form"]
         scopes = [spoken.scopes]
         if settings.scopes == AUTO:
-            others = [" ".join(scopes_of(spoken.collections, version)) for version in VERSIONS]
+            others = [" ".join(scopes_of(spoken.collections, version, spoken.write)) for version in VERSIONS]
             scopes = list(dict.fromkeys((spoken.scopes, *others, "")))
         for asked in scopes:
             for style in styles:

@@ -84,6 +84,16 @@ def scope_of(name: str, version: Version) -> str:
     return SCOPE_1_1 + home.scope_1_1 if home.scope_1_1 else ""
 
 
-def scopes_of(collections: Sequence[str], version: Version) -> tuple[str, ...]:
-    """The scopes that open these collections, each once."""
-    return tuple(dict.fromkeys(scope for name in collections if (scope := scope_of(name, version))))
+_WRITING = {
+    "no": (),
+    "put": ("gradebook.readonly", "gradebook.createput", "gradebook.delete"),
+    "post": ("gradebook.readonly", "gradebook.createput", "gradebook.createpost", "gradebook.delete"),
+}
+
+
+def scopes_of(collections: Sequence[str], version: Version, write: str = "no") -> tuple[str, ...]:
+    """The scopes that open these collections, and a gradebook for writing, each once. # 1.1 has no POST"""
+    opening = [scope for name in collections if (scope := scope_of(name, version))]
+    prefix = SCOPE if version == "1.2" else SCOPE_1_1
+    writing = [prefix + name for name in _WRITING[write] if version == "1.2" or name != "gradebook.createpost"]
+    return tuple(dict.fromkeys((*opening, *writing)))

@@ -39,6 +39,7 @@ AuthSetting = Literal["auto", "oauth2", "oauth1-sha256", "oauth1-sha1", "bearer"
 StyleSetting = Literal["auto", "basic", "form", "query"]
 OrderSetting = Literal["auto", "sorted", "natural", "none"]
 YesNo = Literal["auto", "yes", "no"]
+WriteSetting = Literal["no", "put", "post"]
 
 
 class OneRosterSettings(PlaceSettings):
@@ -202,6 +203,16 @@ class OneRosterSettings(PlaceSettings):
             json_schema_extra=Advanced,
         ),
     ]
+    write: Annotated[
+        WriteSetting,
+        Field(
+            default="no",
+            title="Write to its gradebook",
+            description="put: objects get our ids, as the standard prefers. post: for a server that gives ids of its "
+            "own. What of a plan is written, and in which classes, is chosen with the destination.",
+            json_schema_extra=Advanced,
+        ),
+    ]
     student_identifier: Annotated[
         str,
         Field(
@@ -303,6 +314,7 @@ class Dialect:
     order: str
     totals: bool
     changes: bool
+    write: str
 
     def address(self, name: str, version: Version) -> str:
         """Where a collection is in that version."""
@@ -332,11 +344,14 @@ def dialect(settings: OneRosterSettings) -> Dialect:
         collections=collections,
         auth=auth,
         token_style=said("token_style"),
-        scopes=" ".join(scopes_of(collections, version or "1.2")) if settings.scopes == AUTO else settings.scopes,
+        scopes=" ".join(scopes_of(collections, version or "1.2", settings.write))
+        if settings.scopes == AUTO
+        else settings.scopes,
         page_size=int(said("page_size")) or _PAGE,
         order=said("order"),
         totals=said("totals") != "no",
         changes=said("changes") != "no",
+        write=settings.write,
     )
 
 

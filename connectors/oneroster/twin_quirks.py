@@ -116,12 +116,14 @@ class Access:
 
 @dataclass(frozen=True)
 class Writing:
-    """What can be written: each verb can be missing; `allocates`: a POST is answered with ids of the server's own."""
+    """What can be written: each verb can be missing; `allocates`: a POST is answered with ids of the server's own;
+    `score_missing`: a result of 1.1 may come without the score that 1.1 demands."""
 
     put: bool = True
     post: bool = True
     delete: bool = True
     allocates: bool = True
+    score_missing: bool = False
 
 
 @dataclass(frozen=True)

@@ -141,10 +141,13 @@ class Service:
         async def put(request: Request) -> Response:
             self._demand(request, scopes(version, f"{family}.createput"))
             row = await writing.body(request, view.singular)
-            kept = writing.record(self._shelves, version, view.collection, row)
+            waived = ("score",) if self._preset.writing.score_missing else ()
+            kept = writing.record(self._shelves, version, view.collection, row, waived)
             if row["sourcedId"] != request.path_params["sourcedId"]:
                 raise Denied(422, "The sourcedId of the record is not that of the path.")
             self._shelves.put(view.collection, row["sourcedId"], kept)
+            if row.get("status") == "tobedeleted":
+                self._shelves.delete(view.collection, row["sourcedId"])
             # OneRoster: the document of 1.1 knows 200 only, that of 1.2 only 201
             return self._answer(request, None, 200 if version == "1.1" else 201)
 

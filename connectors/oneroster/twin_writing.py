@@ -34,8 +34,9 @@ async def body(request: Request, envelope: str) -> Any:
     return found[envelope]
 
 
-def record(shelves: Shelves, version: Version, collection: str, row: Any) -> Row:
-    """The record as it is kept, in 1.2; refuses with 422 what breaks the contract or names what is not there."""
+def record(shelves: Shelves, version: Version, collection: str, row: Any, waived: tuple[str, ...] = ()) -> Row:
+    """The record as it is kept, in 1.2; refuses with 422 what breaks the contract or names what is not there.
+    `waived` may be missing."""
     model = MODELS[version][collection]
     if not isinstance(row, dict):
         raise Denied(422, f"A record of {collection} is an object.")
@@ -44,7 +45,7 @@ def record(shelves: Shelves, version: Version, collection: str, row: Any) -> Row
     for one in model.values():
         if one.name in row:
             _check(shelves, one, row[one.name])
-        elif one.required:
+        elif one.required and one.name not in waived:
             raise Denied(422, f"{one.name} is missing.")
     status = row.get("scoreStatus")
     if status is not None and status not in _STATUSES and not (version == "1.2" and _EXTENSION.fullmatch(status)):

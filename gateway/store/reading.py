@@ -96,6 +96,21 @@ async def differences(store: Store, district: int) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in rows]
 
 
+async def keys_at(c: AsyncConnection, connection: int, kind: str, ids: Sequence[str]) -> dict[str, str]:
+    """Entity id -> the key by which a connection's own records name it; of several the first in order."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(asked AS text) AS id, min(l.key) AS key FROM unnest(CAST(:ids AS uuid[])) asked "
+            "JOIN link l ON l.entity_id = planbridge_survivor(asked) AND l.kind = :kind "
+            "AND l.connection_id = :connection AND l.method <> 'alias' "
+            "AND EXISTS (SELECT FROM claim c WHERE c.connection_id = l.connection_id AND c.kind = l.kind "
+            "  AND c.key = l.key AND c.anchor AND c.same_as IS NULL) GROUP BY 1"
+        ),
+        {"ids": list(ids), "kind": kind, "connection": connection},
+    )
+    return {row.id: row.key for row in rows}
+
+
 async def provenance(c: AsyncConnection, kind: str, id: str) -> list[dict[str, Any]]:
     """Every live claim about an entity: connection, collection, source key, run and mapping version."""
     rows = await c.execute(

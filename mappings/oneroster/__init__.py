@@ -1,10 +1,11 @@
-"""OneRoster and the common schema: records in, entities out."""
+"""OneRoster and the common schema: records in, entities and plans out."""
 
 from pathlib import Path
 
 from connectors.oneroster import models as wire
 from gateway.mapping import Mapping
 from mappings.oneroster import links, results, roster
+from mappings.oneroster.outbound import GradebookProfile, outbound
 
 MAPPING = Mapping(
     name="oneroster",
@@ -33,6 +34,8 @@ MAPPING = Mapping(
         wire.AssessmentLineItem: results.assessment_line_item,
         wire.AssessmentResult: results.assessment_result,
     },
+    outbound=outbound,
+    profile=GradebookProfile,
     outward=r"[A-Za-z][A-Za-z ]*|ext:[a-zA-Z0-9._-]+",
     crosswalks=Path(__file__).parent / "crosswalks",
 )

@@ -1,0 +1,226 @@
+"""How a record is written to a OneRoster gradebook, by PUT or where a server allocates ids itself by POST."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from connectors.oneroster.catalogue import Version
+from connectors.oneroster.server import Server, spelt
+from connectors.oneroster.settings import OneRosterSettings, dialect
+from gateway.connector import Document, Receipt
+from gateway.errors import ConfigError
+from gateway.http import Http, Reply
+
+SINGULAR = {"categories": "category", "lineItems": "lineItem", "results": "result"}
+_PATHS = {
+    "academicSession": ("rostering", "academicSessions"),
+    "class": ("rostering", "classes"),
+    "org": ("rostering", "orgs"),
+    "user": ("rostering", "users"),
+    "category": ("gradebook", "categories"),
+    "lineItem": ("gradebook", "lineItems"),
+}
+_OK = (200, 201, 202, 204)
+_NO_SUCH_VERB = (404, 405, 501)
+
+
+async def open_sink(settings: OneRosterSettings, http: Http) -> "GradebookSink":
+    """The gradebook behind `settings`. ConfigError where there is none, or writing is not switched on."""
+    if settings.path:
+        raise ConfigError(
+            "oneroster-files-only-read",
+            "A OneRoster CSV package is read, never written to.",
+            "To give the roster to another system, export it: planbridge export",
+        )
+    if settings.write == "no":
+        raise ConfigError(
+            "oneroster-write-off",
+            "Writing is not switched on for this connection.",
+            "Set `write` to put, or to post where the server allocates ids itself.",
+        )
+    server = Server(dialect(settings), http)
+    if server.version is None:
+        await server.get("orgs", {"limit": 1, "offset": 0})
+    return GradebookSink(server, http, posts=settings.write == "post")
+
+
+class GradebookSink:
+    """A gradebook, opened for writing. What it makes is found again by the id that it gave, or that the server did.
+
+    # OneRoster 1.2 Gradebook: createput, createpost, delete; 1.1 has PUT and DELETE only
+    """
+
+    def __init__(self, server: Server, http: Http, *, posts: bool) -> None:
+        self._server = server
+        self._http = http
+        self._version: Version = server.version or "1.2"
+        self._posts = posts
+        self._ids: dict[tuple[str, str], str] = {}
+
+    def know(self, document: Document, remote_id: str) -> None:
+        if remote_id:
+            self._ids[document.resource, document.key["sourcedId"]] = remote_id
+
+    async def push(self, document: Document) -> Receipt:
+        """Create or update one object. A shared one is made where it is missing, and otherwise left as it is."""
+        if document.create_only:
+            found = await self._get(document)
+            if found.status == 200 and not _is_deleted(_single(document.resource, found)):
+                return Receipt(200, self._id(document), unchanged=True)
+            if found.status not in (200, 404):
+                return _refused(found)
+        if self._posts and self._id(document) == document.key["sourcedId"] and document.resource != "categories":
+            return await self._post(document)
+        return await self._put(document, "active")
+
+    async def delete(self, document: Document) -> Receipt:
+        """Take one object back; where the server has no DELETE it is marked as deleted. What is gone already counts
+        as taken back."""
+        reply = await self._http.send("DELETE", self._address(document), json=None, repeatable=True)
+        if reply.status in (*_OK, 404):
+            return Receipt(200, self._id(document), unchanged=reply.status == 404)
+        return await self._put(document, "tobedeleted") if reply.status in (405, 501) else _refused(reply)
+
+    async def read_back(self, document: Document) -> dict[str, Any] | None:
+        """The object as the server has it, without what the server adds. ConfigError where it may not be read."""
+        found = await self._get(document)
+        if found.status == 404:
+            return None
+        if found.status != 200:
+            raise ConfigError(
+                "oneroster-read-back",
+                f"{found.name} answered {found.status}.",
+                "Ask the vendor for a scope that reads the gradebook.",
+            )
+        record = _single(document.resource, found)
+        if record is None or _is_deleted(record):
+            return None
+        return {name: _bare(part) for name, part in record.items() if name not in ("status", "dateLastModified")}
+
+    async def close(self) -> None:
+        """Nothing is held open: the transport belongs to the caller."""
+
+    async def _get(self, document: Document) -> Reply:
+        return await self._http.get(self._address(document))
+
+    async def _put(self, document: Document, status: str) -> Receipt:
+        # The sourcedId is ours: the same request again has the same effect.
+        body = _encoded({SINGULAR[document.resource]: self._wire(document, status)})
+        reply = await self._http.send("PUT", self._address(document), json=body, repeatable=True)
+        if reply.status in _OK:
+            return Receipt(reply.status, self._id(document))
+        if self._version == "1.1" and document.resource == "results" and reply.status in (400, 422):
+            return Receipt(reply.status, message=_SCORE)
+        return _refused(reply)
+
+    async def _post(self, document: Document) -> Receipt:
+        found = await self._get(document)  # some keep the id that they are given
+        if found.status == 200:
+            return await self._put(document, "active")
+        parent = self._reference(document.body["class" if document.resource == "lineItems" else "lineItem"])
+        reply = await self._http.send(
+            "POST",
+            f"{self._root('gradebook')}/{_PATHS[parent['type']][1]}/{parent['sourcedId']}/{document.resource}",
+            json=_encoded({document.resource: [self._wire(document, "active")]}),
+            repeatable=False,
+        )
+        if reply.status not in _OK:
+            return _refused(reply)
+        self.know(document, _allocated(reply, document.key["sourcedId"]))
+        return Receipt(reply.status, self._id(document))
+
+    def _id(self, document: Document) -> str:
+        given = str(document.key["sourcedId"])
+        return self._ids.get((document.resource, given), given)
+
+    def _address(self, document: Document) -> str:
+        return f"{self._root('gradebook')}/{document.resource}/{self._id(document)}"
+
+    def _root(self, service: str) -> str:
+        name = "categories" if service == "gradebook" else "orgs"
+        return self._server.dialect.address(name, self._version).rpartition("/")[0]
+
+    def _wire(self, document: Document, status: str) -> dict[str, Any]:
+        """The record as this version of the standard wants it."""
+        record = {
+            **{name: self._reference(part) if isinstance(part, dict) else part for name, part in document.body.items()},
+            "sourcedId": self._id(document),
+            "status": status,
+            "dateLastModified": spelt(datetime.now(UTC)),
+        }
+        return record if self._version == "1.2" else _as_1_1(document.resource, record)
+
+    def _reference(self, part: Mapping[str, str]) -> dict[str, str]:
+        service, collection = _PATHS[part["type"]]
+        id = self._ids.get((collection, part["sourcedId"]), part["sourcedId"])
+        return {"href": f"{self._root(service)}/{collection}/{id}", "sourcedId": id, "type": part["type"]}
+
+
+def _as_1_1(resource: str, record: dict[str, Any]) -> dict[str, Any]:
+    """# OneRoster 1.1: a line item has a grading period and a range of values, and no school; a result no class"""
+    if resource == "lineItems":
+        record.pop("school", None)
+        if period := record.pop("academicSession", None):
+            record["gradingPeriod"] = period
+        return record | {"resultValueMin": 0, "resultValueMax": 100}
+    if resource == "results":
+        record.pop("class", None)
+    return record
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(body)
+
+
+def _single(resource: str, reply: Reply) -> dict[str, Any] | None:
+    body = reply.json()
+    found = body.get(SINGULAR[resource], body) if isinstance(body, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _is_deleted(record: Mapping[str, Any] | None) -> bool:
+    return record is not None and record.get("status") in ("tobedeleted", "inactive")
+
+
+def _bare(part: Any) -> Any:
+    return {name: value for name, value in part.items() if name != "href"} if isinstance(part, dict) else part
+
+
+def _allocated(reply: Reply, supplied: str) -> str:
+    """The id that the server gave; empty where it does not say."""
+    body = reply.json() if reply.body else None
+    pairs = body.get("sourcedIdPairs") if isinstance(body, dict) else None
+    for pair in [pairs] if isinstance(pairs, dict) else pairs or ():
+        if pair.get("suppliedSourcedId") == supplied:
+            return str(pair.get("allocatedSourcedId") or "")
+    return ""
+
+
+# 1.1 demands a score of every result. A made-up one could move a grade where "exempt" is not understood.
+_SCORE = (
+    "This gradebook of OneRoster 1.1 seems to want a score, and a plan is never graded. Deliver plans to its 1.2"
+    " service, or to another destination."
+)
+
+# What an answer may say that is a word of the standard; its description may quote what was sent.
+_MINOR = re.compile(
+    rb'"(invaliddata|unauthorisedrequest|forbidden|server_busy|unknownobject|internal_server_error|deletefailure'
+    rb'|unsupported|unsupportedoperation|linkfailure)"'
+)
+
+
+def _refused(reply: Reply) -> Receipt:
+    said = _MINOR.search(reply.body)
+    minor = f" ({said[1].decode()})" if said else ""
+    if reply.status in _NO_SUCH_VERB:
+        message = f"The gradebook does not know this object, or does not do this{minor}. See `write` in its settings."
+    elif reply.status == 403:
+        message = f"The credentials may not write there{minor}: ask the vendor for the scopes that write a gradebook."
+    else:
+        message = (
+            f"The gradebook refused it{minor}; ask the vendor what it misses (correlation-id {reply.correlation_id})."
+        )
+    return Receipt(reply.status, message=message)
