@@ -27,6 +27,7 @@ from gateway.store import (
     runs,
     schedules,
     successions,
+    workers,
     years,
 )
 from gateway.store.database import APP_ROLE, DatabaseError, Store, Transaction, is_full, is_lost, raw
@@ -428,7 +429,7 @@ async def _repeat(seconds: float, act: Callable[..., Awaitable[Any]], *arguments
 async def _take_over(app: procrastinate.App, store: Store, settings: Settings) -> None:
     """Jobs of workers that fell silent are tried again. One that cannot be (its successor waits) ends as failed."""
     engine = app.job_manager
-    async with runs.only_one(store, "take-over") as mine:
+    async with workers.only_one(store, "take-over") as mine:
         # Two at once would try a job again that the other's worker has begun by then.
         for job in await engine.get_stalled_jobs(seconds_since_heartbeat=settings.takeover_seconds) if mine else ():
             log.warning("taking over job %s (%s) of a silent worker", job.id, job.task_name)
