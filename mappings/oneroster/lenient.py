@@ -169,7 +169,7 @@ def texts(value: Any, field: str, codes: Crosswalks) -> Any:
 
 def flag(value: Any, field: str, codes: Crosswalks) -> Any:
     """The texts true and false."""
-    if value in ("true", "false") and isinstance(value, str):
+    if value in ("true", "false", ""):
         return value
     if isinstance(value, bool):
         codes.notice("boolean-as-json", field)
@@ -190,6 +190,8 @@ _WORDS = {**dict.fromkeys(("yes", "y", "t", "1"), "true"), **dict.fromkeys(("no"
 def references(value: Any, field: str, codes: Crosswalks) -> Any:
     """A list of references; one alone, or keys in one text with commas."""
     if isinstance(value, Link):
+        if not value.sourcedId and not value.href:
+            return value
         codes.notice("one-for-list", field)
         value = [value]
     elif isinstance(value, str):
@@ -250,18 +252,18 @@ def school_year(value: Any, field: str, codes: Crosswalks) -> Any:
 
 def day(value: Any, field: str, codes: Crosswalks) -> Any:
     """2026-10-01; also with a zone or a time behind it, in another order where that cannot be mistaken."""
+    stated = value.strip()
+    if stated.startswith("0000") and re.fullmatch(r"0{4}-?00-?00(?:[T ][0:.]+Z?)?", stated):
+        codes.notice("date-of-zeros", field)
+        return None
     if _DAY.fullmatch(value):
         return value
-    stated = value.strip()
     if found := _DAY_AND_MORE.fullmatch(stated):
         if found["time"]:
             codes.notice("date-with-time", field)
         else:
             codes.notice("date-with-zone", field)
         return found["day"]
-    if re.fullmatch(r"0{4}-?00-?00(?:[T ][0:.]+Z?)?", stated):
-        codes.notice("date-of-zeros", field)
-        return None
     if (read := _other_order(stated)) is None:
         return value
     codes.notice("date-in-other-form", field)

@@ -62,7 +62,9 @@ def required_reference(value: Ref, field: str) -> str:
 
 def references(values: Links) -> list[str]:
     """The distinct keys of a list of references; an empty reference in it says nothing."""
-    links = values if isinstance(values, list) else ()
+    if values is not None and not isinstance(values, list):
+        raise RecordError("bad-reference", "What should be a list of references is something else.")
+    links = values or ()
     return list(dict.fromkeys(link.sourcedId for link in links if isinstance(link, Link) and link.sourcedId))
 
 
@@ -82,8 +84,8 @@ def day(value: Text, field: str) -> date | UnsetType:
 
 def flag(value: Flag, field: str) -> bool | UnsetType:
     """The word true or false."""
-    match value if isinstance(value, str) else "":
-        case "":
+    match value:
+        case None | "":
             return UNSET
         case "true":
             return True
