@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 
 # `mark` is a text of the connector's own; `read_by` names the rules and settings by which it was read: by others,
 # everything is read again. `whole_at`: when the last whole pull of it began that was published.
