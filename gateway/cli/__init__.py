@@ -18,6 +18,7 @@ from gateway.cli import (
     demo,
     districts,
     doctor,
+    exports,
     guards,
     history,
     identity,
@@ -47,7 +48,7 @@ app = typer.Typer(
 )
 for part in (
     service, connections, year, configuration, runs, guards, history, rejects, crosswalks, identity, schedules, notices,
-    plans, purge, retention, backup, districts, doctor, demo,
+    plans, purge, retention, backup, districts, exports, doctor, demo,
 ):  # fmt: skip
     part.register(app)
 
