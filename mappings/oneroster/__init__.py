@@ -1,4 +1,4 @@
-"""OneRoster and the common schema: records in."""
+"""OneRoster and the common schema: records in, entities out."""
 
 from pathlib import Path
 
@@ -33,5 +33,6 @@ MAPPING = Mapping(
         wire.AssessmentLineItem: results.assessment_line_item,
         wire.AssessmentResult: results.assessment_result,
     },
+    outward=r"[A-Za-z][A-Za-z ]*|ext:[a-zA-Z0-9._-]+",
     crosswalks=Path(__file__).parent / "crosswalks",
 )

@@ -40,7 +40,7 @@ POPULATIONS = {
 }
 _FIRST = ("student", "staff", "contact")
 
-_RACES = {
+RACES = {
     "americanIndianOrAlaskaNative": "american_indian_or_alaska_native",
     "asian": "asian",
     "blackOrAfricanAmerican": "black_or_african_american",
@@ -235,7 +235,7 @@ def demographics(record: wire.Demographics, codes: Crosswalks) -> Iterator[Claim
         roster.Person(
             birth_date=day(record.birthDate, "birthDate"),
             sex=code("sex", record.sex, codes),
-            races=[race for field, race in _RACES.items() if flag(getattr(record, field), field) is True] or UNSET,
+            races=[race for field, race in RACES.items() if flag(getattr(record, field), field) is True] or UNSET,
             hispanic=flag(record.hispanicOrLatinoEthnicity, "hispanicOrLatinoEthnicity"),
         ),
         anchor=False,
