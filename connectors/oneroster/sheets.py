@@ -105,6 +105,9 @@ def lines(
         line = _line(version, file, id, part, absent, notes)
         if line is not None:
             found.append(line)
+    if collection == "users" and version == "1.2" and not any(line.file == "roles" for line in found):
+        notes.append(Note("users", "roles", "left out", "a person needs a role at an organization"))
+        return [], notes
     return found, notes
 
 
@@ -313,19 +316,23 @@ def _is_number(said: str) -> bool:
 
 def _with_one_role(record: Record, notes: list[Note]) -> Record:
     """A user as 1.1 has it: one role, at every org at which it is held. Any other role is lost."""
-    roles = record.get("roles") or []
-    main = next((role for role in roles if role.get("roleType") == "primary"), roles[0] if roles else None)
-    if main is None:
+    roles = sorted(record.get("roles") or (), key=_weight)
+    if not roles:
         return record
-    same = [role for role in roles if role["role"] == main["role"]]
-    for role in roles:
-        if role not in same:
-            notes.append(Note("users", "roles", "lost", "OneRoster 1.1 has one role for a person"))
-        for field in ("beginDate", "endDate"):
-            if field in role:
-                notes.append(Note("users", f"roles.{field}", "lost", "OneRoster 1.1 CSV has no column for it"))
+    main = roles[0]["role"]
+    same = [role for role in roles if role["role"] == main]
+    if len(same) < len(roles):
+        notes.append(Note("users", "roles", "lost", "OneRoster 1.1 has one role for a person"))
+    if any("beginDate" in role or "endDate" in role for role in same):
+        notes.append(Note("users", "roles", "lost", "OneRoster 1.1 CSV has no column for when"))
     orgs = {role["org"]["sourcedId"]: role["org"] for role in same}
-    return {**record, "role": main["role"], "orgs": list(orgs.values())}
+    return {**record, "role": main.removeprefix("ext:"), "orgs": list(orgs.values())}
+
+
+def _weight(role: Record) -> tuple[int, bool]:
+    """What a person is first of all: a student, then whatever is no family, then what is called primary."""
+    kin = role["role"] in ("guardian", "parent", "relative")
+    return (0 if role["role"] == "student" else 2 if kin else 1), role.get("roleType") != "primary"
 
 
 def _parts(version: Version, collection: str, record: Record, notes: list[Note]) -> Iterator[tuple[str, str, Record]]:

@@ -1,6 +1,7 @@
 """The published roster of a district as a OneRoster CSV package: whole, or what changed since a run."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -194,7 +195,7 @@ class _Writing:
     def _write(self, kind: str, entity: Entity) -> None:
         lines, notes = self._lines(kind, entity.id, entity.now, entity.at, self._absent)
         if self._since is None:
-            self.notes.update(notes)
+            self.notes.update(set(notes))
             for line in lines:
                 self._package.put(line)
             return
@@ -206,7 +207,7 @@ class _Writing:
         for line in was.values():
             self._package.put(line, entity.at, gone=True)
         if different or not lines:
-            self.notes.update(notes)
+            self.notes.update(set(notes))
 
     def _lines(
         self, kind: str, id: str, state: State | None, at: datetime, absent: set[str]
@@ -215,27 +216,43 @@ class _Writing:
             return [], []
         written = outward(kind, id, state.doc, at, _Beside(state.beside), self._codes)
         notes = [
-            Note(kind, loss.pointer, "lost" if loss.kind == "cannot" else "withheld", loss.reason)
+            Note(kind, _field(loss.pointer), "lost" if loss.kind == "cannot" else "withheld", loss.reason)
             for loss in written.losses
             if (kind, loss.pointer) not in _ONLY_IN_CSV
         ]
+        notes += [
+            Note(gap.collection, gap.field.partition("/")[0], "filled", "nothing is known, and it may not be empty")
+            for gap in written.gaps
+            if gap.filled and not (self._version == "1.1" and gap.field == "roles/roleType")
+        ]
         lines: list[Line] = []
         for collection, record in written.rows:
+            if collection == "demographics" and not lines:
+                continue
             if collection == "demographics" and not self._demographics:
                 notes.append(Note("demographics", "", "withheld", "it is written only on demand"))
                 continue
-            found, said = sheets.lines(self._version, collection, _completed(kind, state, record, notes), absent)
+            found, said = sheets.lines(
+                self._version, collection, _completed(self._version, kind, state, record, notes), absent
+            )
             lines += found
             notes += said
         return lines, notes
 
 
 # What the REST model has no field for, and CSV has a column.
-_ONLY_IN_CSV = {("score_scale", "organization")}
+_ONLY_IN_CSV = {("score_scale", "/organization")}
 
 
-def _completed(kind: str, state: State, record: dict[str, Any], notes: list[Note]) -> dict[str, Any]:
-    """The record with what CSV demands and REST does not, taken from the class it belongs to."""
+def _field(pointer: str) -> str:
+    """`/roles/0` as `roles`: what is counted is the field."""
+    return re.sub("/[0-9]+", "", pointer).removeprefix("/")
+
+
+def _completed(version: Version, kind: str, state: State, record: dict[str, Any], notes: list[Note]) -> dict[str, Any]:
+    """The record with what CSV demands and the entity does not tell, taken from what it belongs to."""
+    if kind == "person":
+        return _with_role(state, record, notes)
     of_class = state.beside
     wanted: dict[str, tuple[str, Any]] = {}
     if kind in ("enrollment", "line_item"):
@@ -247,8 +264,37 @@ def _completed(kind: str, state: State, record: dict[str, Any], notes: list[Note
         wanted["course"] = ("course", of_class.get("course"))
     made = dict(record)
     for field, (name, id) in wanted.items():
-        if id and name not in made:
+        if field in state.doc:
+            continue
+        made.pop(name, None)
+        if id and (kind, field, version) != ("line_item", "school", "1.1"):  # where 1.1 has no column for it
             made[name] = {"sourcedId": id}
-        if id and field not in state.doc:
             notes.append(Note(kind, field, "filled", "it is that of the class"))
+    if kind == "score_scale" and "organization" in state.doc:
+        made["org"] = {"sourcedId": state.doc["organization"]}
     return made
+
+
+def _with_role(state: State, record: dict[str, Any], notes: list[Note]) -> dict[str, Any]:
+    """Family of whom no role is told is family at the schools of the students: OneRoster wants a role of everybody."""
+    family_at = state.beside.get("family_at") or ()
+    if state.beside.get("contacts") and "agents" not in record:
+        notes.append(Note("person", "contacts", "lost", "only a student has agents"))
+    if "roles" in state.doc or not family_at or state.doc.get("population") != "contact":
+        return record
+    notes.append(Note("person", "roles", "filled", "family is at the schools of its students"))
+    relations: dict[str, set[str]] = {}
+    for school, relation in family_at:
+        relations.setdefault(school, set()).add(relation)
+    roles = [
+        {"roleType": "primary", "role": _role_of(found), "org": {"sourcedId": school}}
+        for school, found in relations.items()
+    ]
+    return {**record, "roles": roles}
+
+
+def _role_of(relations: set[str]) -> str:
+    """The word of OneRoster for how somebody is related; where students of one school differ, the closest."""
+    if relations & {"mother", "father", "parent"}:
+        return "parent"
+    return "guardian" if relations & {"guardian", "foster_parent"} else "relative"

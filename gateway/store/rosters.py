@@ -14,8 +14,8 @@ from gateway.errors import ConfigError, Refused
 
 @dataclass(frozen=True)
 class State:
-    """An entity at one moment. `beside` is what others say that belongs with it: of a student its contacts, of what
-    belongs to a class that class's school, course and sessions."""
+    """An entity at one moment. `beside` is what others say that belongs with it: of a student its contacts; of a contact
+    the school of each student and how they are related; of what belongs to a class its school, course and sessions."""
 
     doc: dict[str, Any]
     beside: dict[str, Any]
@@ -40,19 +40,26 @@ class Since:
     latest: datetime
 
 
-# Before and after, by kind: what is told of an entity beside its own document. {other} are all of another kind.
-_CLASS = (
+# By kind: what is told of an entity beside its own document. {class}, {relationship} and {person} are all of a kind.
+_OF_CLASS = (
     "SELECT id, CAST(json_build_object('school', doc->'school', 'course', doc->'course', 'sessions', doc->'sessions') "
-    "AS text) AS said FROM ({other}) o"
+    "AS text) AS said FROM ({class}) o"
 )
-_CONTACTS = (
-    "SELECT CAST(doc->>'student' AS uuid) AS id, "
-    "  CAST(json_build_object('contacts', json_agg(doc->>'contact' ORDER BY doc->>'contact')) AS text) AS said "
-    "FROM ({other}) o GROUP BY 1"
+_OF_PERSON = (
+    "SELECT id, CAST(json_build_object("
+    "  'contacts', json_agg(contact ORDER BY contact) FILTER (WHERE contact IS NOT NULL), "
+    "  'family_at', json_agg(json_build_array(school, relation) ORDER BY school, relation) "
+    "    FILTER (WHERE school IS NOT NULL)) AS text) AS said FROM ("
+    "  SELECT CAST(doc->>'student' AS uuid) AS id, doc->>'contact' AS contact, NULL AS school, NULL AS relation "
+    "  FROM ({relationship}) r UNION ALL "
+    "  SELECT CAST(r.doc->>'contact' AS uuid), NULL, "
+    "    coalesce(s.doc->>'primary_organization', s.doc->'roles'->0->>'organization'), "
+    "    coalesce(r.doc->>'relation', '') "
+    "  FROM ({relationship}) r JOIN ({person}) s ON s.id = CAST(r.doc->>'student' AS uuid)) o GROUP BY id"
 )
 _BESIDE = {
-    "person": ("relationship", _CONTACTS, "o.id"),
-    **dict.fromkeys(("enrollment", "line_item", "score_scale"), ("class", _CLASS, "CAST(o.doc->>'class' AS uuid)")),
+    "person": (_OF_PERSON, "o.id"),
+    **dict.fromkeys(("enrollment", "line_item", "score_scale"), (_OF_CLASS, "CAST(o.doc->>'class' AS uuid)")),
 }
 _NOW = "SELECT id, doc, publication FROM entity WHERE kind = '{kind}'"
 _WAS = (
@@ -67,8 +74,8 @@ def _states(kind: str, state: str) -> str:
     own = state.format(kind=kind)
     if kind not in _BESIDE:
         return f"SELECT o.id, o.doc, o.publication, NULL AS said FROM ({own}) o"
-    other, query, joined = _BESIDE[kind]
-    beside = query.format(other=state.format(kind=other))
+    query, joined = _BESIDE[kind]
+    beside = query.format_map({of: state.format(kind=of) for of in ("class", "relationship", "person")})
     return f"SELECT o.id, o.doc, o.publication, b.said FROM ({own}) o LEFT JOIN ({beside}) b ON b.id = {joined}"
 
 

@@ -1,6 +1,5 @@
 """Which records of OneRoster's rostering and resources services an entity of the roster makes."""
 
-
 from mappings.oneroster.cells import (
     Entity,
     Gap,
