@@ -375,6 +375,7 @@ RESOURCES = {
             "countryOfBirthCode",
             "stateOfBirthAbbreviation",
             "cityOfBirth",
+            "publicSchoolResidenceStatus",
             closed=_METADATA,
         ),
         _resource("enrollments", Enrollment, closed=_METADATA),

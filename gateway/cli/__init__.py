@@ -30,6 +30,7 @@ from gateway.cli import (
     runs,
     schedules,
     service,
+    upload,
     year,
 )
 from gateway.cli.output import STDERR, error_document
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 for part in (
     service, connections, year, configuration, runs, guards, history, rejects, crosswalks, identity, schedules, notices,
-    plans, purge, retention, backup, districts, exports, doctor, demo,
+    plans, purge, retention, backup, districts, exports, doctor, upload, demo,
 ):  # fmt: skip
     part.register(app)
 

@@ -14,8 +14,8 @@ from gateway.errors import ConfigError, Refused
 
 @dataclass(frozen=True)
 class State:
-    """An entity at one moment. `beside` is what others say that belongs with it: of a student its contacts; of a contact
-    the school of each student and how they are related; of what belongs to a class its school, course and sessions."""
+    """An entity at one moment. `beside` is what others say that belongs with it: of a student the contacts; of a
+    contact each student's school and how they are related; of what belongs to a class its school, course, sessions."""
 
     doc: dict[str, Any]
     beside: dict[str, Any]

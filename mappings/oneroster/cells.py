@@ -147,7 +147,7 @@ def as_number(stated: Any) -> int | float | None:
         return stated
     if re.fullmatch(r"[+-]?[0-9]+", stated):
         return int(stated)
-    return float(stated) if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?", stated) else None
+    return float(stated) if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", stated) else None
 
 
 def word(name: str, table: str) -> Write:

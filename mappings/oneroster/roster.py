@@ -49,7 +49,7 @@ RACES = {
     "demographicRaceTwoOrMoreRaces": "two_or_more_races",
 }
 
-_NEVER_KEPT = ("ssn", "socialsecuritynumber")
+NEVER_KEPT = ("ssn", "socialsecuritynumber")
 
 
 def org(record: wire.Org, codes: Crosswalks) -> Iterator[Claim]:
@@ -207,7 +207,7 @@ def _identifiers(record: wire.User) -> list[roster.Identifier]:
     kept = [
         roster.Identifier(system, value)
         for system, value in stated
-        if value is not UNSET and "".join(filter(str.isalpha, system.casefold())) not in _NEVER_KEPT
+        if value is not UNSET and "".join(filter(str.isalpha, system.casefold())) not in NEVER_KEPT
     ]
     return list(dict.fromkeys(kept))
 
