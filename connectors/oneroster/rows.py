@@ -247,7 +247,7 @@ class Table:
 class _OldMac(RawIOBase):
     """A file whose lines end with a carriage return alone, with line feeds in its place."""
 
-    def __init__(self, stream: BufferedReader[RawIOBase]) -> None:
+    def __init__(self, stream: "BufferedReader[RawIOBase]") -> None:
         self._stream = stream
 
     def readable(self) -> bool:
