@@ -214,6 +214,8 @@ class _Writing:
     ) -> tuple[list[Line], list[Note]]:
         if state is None:
             return [], []
+        if kind == "relationship" and absent & {state.doc["student"], state.doc["contact"]}:
+            return [], [Note(kind, "", "left out", "it refers to what is left out")]
         written = outward(kind, id, state.doc, at, _Beside(state.beside), self._codes)
         notes = [
             Note(kind, _field(loss.pointer), "lost" if loss.kind == "cannot" else "withheld", loss.reason)
@@ -227,7 +229,7 @@ class _Writing:
         ]
         lines: list[Line] = []
         for collection, record in written.rows:
-            if collection == "demographics" and not lines:
+            if collection == "demographics" and not lines:  # of somebody who is left out
                 continue
             if collection == "demographics" and not self._demographics:
                 notes.append(Note("demographics", "", "withheld", "it is written only on demand"))
@@ -237,6 +239,8 @@ class _Writing:
             )
             lines += found
             notes += said
+        if not lines and notes and notes[-1].what == "left out":
+            return [], notes[-1:]  # what else would have been another does not matter
         return lines, notes
 
 
@@ -252,7 +256,7 @@ def _field(pointer: str) -> str:
 def _completed(version: Version, kind: str, state: State, record: dict[str, Any], notes: list[Note]) -> dict[str, Any]:
     """The record with what CSV demands and the entity does not tell, taken from what it belongs to."""
     if kind == "person":
-        return _with_role(state, record, notes)
+        return _with_role(state, record, notes) if "givenName" in record else record
     of_class = state.beside
     wanted: dict[str, tuple[str, Any]] = {}
     if kind in ("enrollment", "line_item"):
