@@ -18,6 +18,7 @@ from gateway.cli import (
     demo,
     districts,
     doctor,
+    exports,
     guards,
     history,
     identity,
@@ -48,8 +49,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, year, configuration, runs, guards, history, quality, rejects, crosswalks, identity, schedules, notices,
-    plans, purge, retention, backup, districts, doctor, upload, demo,
+    service, connections, year, configuration, runs, guards, history, quality, rejects, crosswalks, identity,
+    schedules, notices, plans, purge, retention, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

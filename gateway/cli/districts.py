@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import exports
 from gateway.cli.output import STDOUT, As, Because, Json, Role, actor, installation, run, show
 from gateway.cli.purge import IN_THE_FILES
 from gateway.errors import Refused
+from gateway.exports import district as exports
 from gateway.settings import Settings
 from gateway.store import districts as stored
 from gateway.store.database import Store

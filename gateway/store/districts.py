@@ -163,8 +163,13 @@ async def _end_work(c: AsyncConnection, district: int) -> None:
 
 async def note_export(store: Store, district: int, actor: Actor, sha256: str) -> None:
     """Write down that everything of a district was handed out."""
+    await note_act(store, district, actor, "district-export", sha256, {})
+
+
+async def note_act(store: Store, district: int, actor: Actor, act: str, subject: str, detail: dict[str, Any]) -> None:
+    """Write down what somebody did that changed nothing here."""
     async with store.transaction(district) as c:
-        await log_act(c, district, actor, "district-export", sha256, {})
+        await log_act(c, district, actor, act, subject, detail)
 
 
 async def delete(store: Store, name: str, actor: Actor, because: str, *, without_export: bool = False) -> Erased:
