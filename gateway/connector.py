@@ -66,7 +66,8 @@ class Page:
     server told the total, so that they can be pulled side by side. `total` is what the server claims.
 
     For messages: `first_row` is the number of the first row in its file, or `positions` says where each row stood.
-    `absent` is the reason why the
+    `partial`: the page is of what changed since the mark that the source was told, so that what does not come is not
+    gone. `absent` is the reason why the
     collection is not served at all (not granted, not in the standard, not in the manifest): it is then
     reported and left as it is, never emptied. `notices` tell what was read although it is not in the standard.
     """
@@ -78,6 +79,7 @@ class Page:
     positions: Sequence[str] = ()
     unreadable: Sequence[Unreadable] = ()
     notices: Sequence[Notice] = ()
+    partial: bool = False
     absent: str = ""
 
     def position(self, n: int) -> str:
@@ -254,6 +256,8 @@ class Connector:
 
     `auth` says how requests authenticate (None where there are none, as for files). `open_source` and
     `open_sink` may look at the remote system (discovery) and raise ConfigError, AuthError or Unavailable.
+    `keeps_roster`: whether it knows who there is; if not, none of it is the system of record by being the first.
+    `limits` are those of the guards that differ for it from the usual ones, until a district sets its own.
     """
 
     name: str
@@ -264,3 +268,5 @@ class Connector:
     open_sink: Callable[[Any, Http], Awaitable[Sink]] | None = None
     resources: Sequence[Resource] = field(default_factory=tuple)
     """Every collection this connector may pull, for showing what would be kept before connecting."""
+    keeps_roster: bool = True
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

@@ -29,6 +29,7 @@ from gateway.cli import (
     runs,
     schedules,
     service,
+    unmatched,
     year,
 )
 from gateway.cli.output import STDERR, error_document
@@ -46,8 +47,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, year, configuration, runs, guards, history, rejects, crosswalks, identity, schedules, notices,
-    plans, purge, retention, backup, districts, doctor, demo,
+    service, connections, year, configuration, runs, guards, history, rejects, crosswalks, identity, unmatched,
+    schedules, notices, plans, purge, retention, backup, districts, doctor, demo,
 ):  # fmt: skip
     part.register(app)
 

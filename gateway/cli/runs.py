@@ -155,6 +155,11 @@ def print_run(found: dict[str, Any]) -> None:
         STDOUT.print(f"It would be held: {hold['reason']}", highlight=False, markup=False)
     for table, code, times in found["unmapped"][:10]:
         STDOUT.print(f"Unmapped in {table}: {code!r}, {times} times", highlight=False, markup=False)
+    if people := found["counts"].get("people"):
+        share = 100 * people["recognised"] / people["named"]
+        STDOUT.print(
+            f"{people['recognised']} of {people['named']} people are recognised ({share:.0f} %).", highlight=False
+        )
     print_published(found)
     if found["message"]:
         STDOUT.print("\n" + messages.Message(**found["message"]).text, highlight=False, markup=False)
