@@ -14,7 +14,7 @@ from gateway.masking import tail
 from gateway.people import docs_of_keys
 from gateway.resolve import Sources, sources_of
 from gateway.store import cases, changes, registers
-from gateway.store.cases import Open, Pair, Proposal
+from gateway.store.cases import Open, Pair, Proposal, Stranger
 from gateway.store.database import Store, Transaction
 from gateway.store.identities import Key
 from gateway.store.registers import Actor
@@ -185,12 +185,14 @@ async def unmatched(
         named, found = await cases.unmatched(c, connection.id)
         if reveal:
             await registers.log_act(c, district, actor, "unmatched-reveal", name, {"because": because})
-    students = [
-        ({i["system"]: i["value"] for i in one.identifiers} if reveal else {})
-        | {"key": one.key if reveal else tail(one.key), "code": one.code, "reason": one.reason, "results": one.results}
-        for one in found
-    ]
+    students = [_stranger(one, reveal=reveal) for one in found]
     return {"connection": name, "named": named, "recognised": named - len(found), "students": students}
+
+
+def _stranger(one: Stranger, *, reveal: bool) -> dict[str, Any]:
+    numbers = {number["system"]: number["value"] for number in one.numbers} if reveal else {}
+    key = one.key if reveal else tail(one.key)
+    return numbers | {"key": key, "code": one.code, "reason": one.reason, "results": one.results}
 
 
 async def set_rule(store: Store, district: int, rule: str, systems: Sequence[str], actor: Actor) -> None:

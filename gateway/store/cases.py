@@ -184,7 +184,7 @@ class Stranger:
     key: str
     code: str
     reason: str
-    identifiers: list[dict[str, str]]
+    numbers: list[dict[str, str]]
     results: int
 
 
@@ -199,8 +199,8 @@ async def unmatched(c: AsyncConnection, connection: int) -> tuple[int, list[Stra
     )
     rows = await c.execute(
         text(
-            "SELECT DISTINCT ON (w.key) w.key, w.code, w.reason, "
-            "  coalesce(m.stated->'identifiers', '[]') AS identifiers, (SELECT count(*) FROM waiting o WHERE o.connection_id = w.connection_id AND o.target_kind = 'person' "
+            "SELECT DISTINCT ON (w.key) w.key, w.code, w.reason, coalesce(m.stated->'identifiers', '[]') AS numbers, "
+            "  (SELECT count(*) FROM waiting o WHERE o.connection_id = w.connection_id AND o.target_kind = 'person' "
             "    AND o.target_key = w.key) AS results "
             "FROM waiting w LEFT JOIN claim m ON m.connection_id = w.connection_id AND m.kind = 'person' "
             "  AND m.key = w.key AND m.same_as IS NULL "
@@ -209,4 +209,4 @@ async def unmatched(c: AsyncConnection, connection: int) -> tuple[int, list[Stra
         ),
         {"connection": connection},
     )
-    return int(named), [Stranger(r.key, r.code, r.reason, r.identifiers, r.results) for r in rows]
+    return int(named), [Stranger(r.key, r.code, r.reason, r.numbers, r.results) for r in rows]
