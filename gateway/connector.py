@@ -222,6 +222,20 @@ class ConnectionSettings(BaseModel):
             json_schema_extra=Advanced,
         ),
     ]
+    whole_every: Annotated[
+        int,
+        Field(
+            default=7,
+            ge=0,
+            le=366,
+            title="Days between whole pulls",
+            description=(
+                "In between, only what changed is asked for, where the system can tell. A whole pull finds what"
+                " disappeared without a word. 0: every pull is whole."
+            ),
+            json_schema_extra=Advanced,
+        ),
+    ]
     allow_private: Annotated[
         bool,
         Field(

@@ -75,7 +75,8 @@ class CollectionCount:
 
     `changed` counts what differs at the source, `remapped` what only our mapping reads differently now. `ended`: of
     those gone, how many were due to end by now, or were only another name. `repeated`: keys that came on more than
-    one page. `mapped`: records that were mapped, `unmapped`: values of them without a line in their crosswalk.
+    one page. `partial`: only what changed was asked for. `mapped`: records that were mapped, `unmapped`: values of them
+    without a line in their crosswalk.
     """
 
     collection: str
@@ -93,6 +94,7 @@ class CollectionCount:
     known: int = 0
     total: int | None = None
     absent: str = ""
+    partial: bool = False
     unkeyed: int = 0
     purged: int = 0
     repeated: int = 0
@@ -169,7 +171,7 @@ def only_removals(reasons: Sequence[Hold], guards: Guards) -> bool:
 
 def _holds(count: CollectionCount, limits: Limits, whole: bool, pages_move: bool) -> Iterable[Hold]:
     name, known = count.collection, count.known
-    if whole and known and not count.received:
+    if whole and not count.partial and known and not count.received:
         reason = f"The source sent no {name} at all; {known} are published."
         yield Hold("empty-collection", name, reason, known, known)
         return

@@ -45,19 +45,23 @@ FENCED_OUT = 75
 """Exit code of a worker that found its work taken over: it ends at once, touching nothing more."""
 
 
-async def request_pull(store: Store, district: int, name: str | int, actor: Actor, *, mode: Mode = "publish") -> int:
-    """Queue a run of a connection. Refused while it is paused, in a blackout, or being pulled already; a dry run, which
-    publishes nothing, is allowed in a blackout."""
+async def request_pull(
+    store: Store, district: int, name: str | int, actor: Actor, *, mode: Mode = "publish", whole: bool = False
+) -> int:
+    """Queue a run of a connection; `whole`: not only what changed is asked for. Refused while it is paused, in a
+    blackout, or being pulled already; a dry run, which publishes nothing, is allowed in a blackout."""
     connection = await registers.connection(store, district, name)
     async with store.transaction(district) as c:
-        return await _request_pull(c, connection, actor, mode)
+        return await _request_pull(c, connection, actor, mode, whole=whole)
 
 
-async def _request_pull(c: Transaction, connection: Connection, actor: Actor, mode: Mode = "publish") -> int:
+async def _request_pull(
+    c: Transaction, connection: Connection, actor: Actor, mode: Mode = "publish", *, whole: bool = False
+) -> int:
     refuse_paused(connection)
     if mode == "publish" and not connection.shadow:
         await blackouts.refuse(c, connection.id, clock.now())
-    return await request_run(c, connection.district, connection, actor, mode=mode)
+    return await request_run(c, connection.district, connection, actor, mode=mode, whole=whole)
 
 
 async def request_run(

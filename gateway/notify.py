@@ -163,7 +163,7 @@ async def raise_silences(store: Store, settings: Settings) -> None:
     for state in late:
         if state.connection in known:
             continue
-        alive = await runs.worker_alive(store, settings.takeover_seconds)
+        alive = await states.worker_alive(store, settings.takeover_seconds)
         async with store.transaction(state.district) as c:
             if await notices.raise_once(c, state.district, state.connection, "silence"):
                 message = messages.of_silence(

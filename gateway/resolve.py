@@ -33,6 +33,7 @@ from gateway.store import (
     registers,
     runs,
     successions,
+    watermarks,
     wholes,
     years,
 )
@@ -174,6 +175,8 @@ async def _try(
         await outcomes.finish_run(c, attempt, state, stored, publication, good=True)
         if attempt.kind == "undo":
             await history.mark_undone(c, attempt)
+        elif waiting is None and ops == EVERYTHING:
+            await watermarks.keep(c, attempt)
         if takes_over is not None:
             await successions.settle(c, attempt, takes_over)
         if waiting is not None:

@@ -38,6 +38,7 @@ async def stage(
                 rejects=[*decoded.rejects, *mapped.rejects],
                 total=page.total,
                 absent=page.absent,
+                partial=page.partial,
                 unkeyed=len(decoded.rejects),
                 unmapped=[(table, code, n) for (table, code), n in mapped.unmapped.items()],
             ),

@@ -1,21 +1,25 @@
 """The straight line of one run: pull, decode, map, stage, then resolve, check and publish."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from gateway import replay
 from gateway.codes import Codes
 from gateway.codes import opened as opened_codes
 from gateway.connected import opened
-from gateway.connector import START, Page, Resource
+from gateway.connector import START, Incremental, Page, Resource, Source
 from gateway.errors import PlanbridgeError
 from gateway.payload import Edge
 from gateway.resolve import Outcome, resolve
 from gateway.staging import stage
-from gateway.store import registers, runs
+from gateway.store import registers, runs, watermarks
 from gateway.store.database import Store
+from gateway.store.registers import Connection
 from gateway.store.runs import Attempt
 
 STAGED_AT_ONCE = 1
@@ -56,10 +60,37 @@ async def _pull_all(store: Store, attempt: Attempt) -> bool:
         source = await connector.open_source(settings, http)
         try:
             await registers.set_wires(store, connection, {each.name: each.wire.__name__ for each in source.resources})
+            await _ask_for_changes(store, attempt, connection, source, codes, settings.whole_every)
             await _stage_all(store, attempt, source, codes, settings.in_flight)
+            async with store.transaction(attempt.district) as c:
+                await watermarks.carry_rejects(c, attempt)
             return source.pages_move
         finally:
             await source.close()
+
+
+async def _ask_for_changes(
+    store: Store, attempt: Attempt, connection: Connection, source: Source, codes: Codes, whole_every: int
+) -> None:
+    """Tell a source that can say what changed from where on that is enough. An attempt that carries on asks for the
+    same as the one before it: pages of two kinds would not fit together."""
+    if not isinstance(source, Incremental):
+        return
+    async with store.transaction(attempt.district) as c:
+        bounds = await watermarks.bounds(c, attempt)
+    if bounds is None:
+        marks = await source.marks()
+        async with store.transaction(attempt.district) as c:
+            bounds = await watermarks.begin(
+                c, attempt, marks, read_by=_read_by(connection, codes), whole_every=whole_every
+            )
+    source.since(bounds.since)
+
+
+def _read_by(connection: Connection, codes: Codes) -> str:
+    """Names what decides which records are read, and how: when it changes, everything is read again."""
+    settings = hashlib.sha256(msgspec.json.encode(connection.settings, order="sorted")).hexdigest()[:16]
+    return f"{codes.fingerprint}/{settings}"
 
 
 async def _replay(store: Store, attempt: Attempt) -> None:

@@ -57,6 +57,7 @@ class Collection(BaseModel):
     same: int
     gone: int
     ended: int = Field(default=0, description="Of those gone, how many were due to end.")
+    partial: bool = Field(default=False, description="Only what changed was asked for.")
     absent: str = Field(description="Why the source does not serve it, if it does not.")
 
 
@@ -75,6 +76,7 @@ class Run(BaseModel):
     received: int
     rejects: int
     unmapped: dict[str, int] = Field(description="Crosswalk -> values it has no line for.")
+    changes_only: bool = Field(description="A pull that asked, of some collections, only for what changed.")
     payload_gone: dict[str, int] = Field(description="Of a replay: records whose payload was purged wait for a pull.")
     collections: list[Collection]
     holds: list[Hold]
@@ -116,12 +118,12 @@ async def connections(call: Annotated[Call, may("connections.read")]) -> list[Co
 
 
 @router.post("/connections/{name}/pull", status_code=202)
-async def pull(name: str, response: Response, call: Annotated[Call, may("runs.write")]) -> Started:
-    """Have a connection pulled; the run waits for the worker."""
+async def pull(name: str, response: Response, call: Annotated[Call, may("runs.write")], whole: bool = False) -> Started:
+    """Have a connection pulled; the run waits for the worker. `whole`: not only what changed is asked for."""
     found = await registers.connection(call.store, call.district, name)
     if found.paused_because:
         raise Refused("connection-paused", "The connection is paused.", "Mend it, then lift the pause.")
-    run = await jobs.request_pull(call.store, call.district, found.id, call.actor)
+    run = await jobs.request_pull(call.store, call.district, found.id, call.actor, whole=whole)
     response.headers["Location"] = f"/v1/runs/{run}"
     return Started(run=run)
 

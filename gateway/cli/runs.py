@@ -27,7 +27,7 @@ from gateway.cli.output import (
     show,
 )
 from gateway.errors import ConfigError
-from gateway.store import history, notices, reading
+from gateway.store import history, notices, reading, states
 from gateway.store import runs as stored
 from gateway.store.database import Transaction
 
@@ -45,6 +45,9 @@ def pull(
     name: Annotated[str, typer.Argument(help="Which connection.")],
     wait: Annotated[bool, typer.Option(help="Wait for the end and show it.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do, and publish nothing.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Ask for everything, also where the system can tell what changed.")
+    ] = False,
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
@@ -55,7 +58,7 @@ def pull(
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
             mode: stored.Mode = "dry" if dry_run else "publish"
-            number = await jobs.request_pull(g.store, g.district, name, actor(as_, role), mode=mode)
+            number = await jobs.request_pull(g.store, g.district, name, actor(as_, role), mode=mode, whole=whole)
             if not wait:
                 return {"id": number, "state": "queued", "connection": name}
             return await follow(g, number, quiet=as_json)
@@ -107,7 +110,7 @@ async def follow(g: Gateway, number: int, *, quiet: bool = False) -> dict[str, A
 async def working(g: Gateway) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Somebody works on the queue: a worker that lives, else this process while it waits. Gives a short pause."""
     own = None
-    if not await stored.worker_alive(g.store, g.settings.takeover_seconds):
+    if not await states.worker_alive(g.store, g.settings.takeover_seconds):
         own = asyncio.create_task(jobs.work(g.store, g.settings, scheduled=False))
 
     async def pause() -> None:
@@ -145,6 +148,8 @@ def print_run(found: dict[str, Any]) -> None:
                 "rejected",
             ),
         )  # fmt: skip
+    if changed := [count["collection"] for count in collections if count.get("partial")]:
+        STDOUT.print(f"Only what changed was asked for: {', '.join(changed)}", highlight=False)
     for count in collections:
         if count["absent"]:
             STDOUT.print(f"{count['collection']} was left as it is: {count['absent']}", highlight=False)

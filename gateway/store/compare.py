@@ -31,9 +31,10 @@ async def compare(
 ) -> list[CollectionCount]:
     """Find which records are added, changed or gone, and count. A key staged twice counts once, the last wins.
 
-    Only a pull can tell that something is gone; and nothing is gone from a collection that is absent, or in which a
-    row's key could not be read. `today` decides what was due to end by now. `takes_over`: the records in force came
-    from another system, which writes its own address into each; what says the same is no change at the source.
+    Only a pull can tell that something is gone; and nothing is gone without a word from a collection that is absent,
+    of which only what changed was pulled, or in which a row's key could not be read. `today` decides what was due to
+    end by now. `takes_over`: the records in force came from another system, which writes its own address into each;
+    what says the same is no change at the source.
     """
     await c.execute(text(_CHANGED))
     if attempt.kind == "undo":
@@ -65,7 +66,7 @@ async def compare(
             "LEFT JOIN latest l ON l.collection = r.collection AND l.key = r.key "
             "WHERE r.connection_id = :connection AND (l.op = 'gone' OR (:whole AND l.key IS NULL AND r.collection IN ("
             "  SELECT collection FROM run_page WHERE run_id = :run GROUP BY collection "
-            "  HAVING max(absent) = '' AND sum(unkeyed) = 0)))"
+            "  HAVING max(absent) = '' AND sum(unkeyed) = 0 AND NOT bool_or(partial))))"
         ),
         values,
     )
@@ -155,6 +156,7 @@ async def _counts(c: AsyncConnection, values: dict[str, Any]) -> list[Collection
             known=r.known,
             total=r.total,
             absent=r.absent,
+            partial=r.partial,
             unkeyed=int(r.unkeyed),
             purged=int(r.purged),
             repeated=await _repeated(c, values, r.collection) if r.staged > r.distinct_keys else 0,
@@ -196,7 +198,7 @@ _COUNTS = (
         )
     )
     + " FROM (SELECT collection, min(id) AS first, sum(rows) AS received, max(total) AS total, "
-    "  max(absent) AS absent, sum(unkeyed) AS unkeyed, sum(purged) AS purged "
+    "  max(absent) AS absent, bool_or(partial) AS partial, sum(unkeyed) AS unkeyed, sum(purged) AS purged "
     "  FROM run_page WHERE run_id = :run GROUP BY collection) p "
     + " ".join(f"LEFT JOIN ({part}) {name} USING (collection)" for name, part in _PARTS.items())
     + " ORDER BY p.first"

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError, Refused
+from gateway.store import watermarks
 from gateway.store.changes import ClaimRow
 from gateway.store.database import Store
 from gateway.store.registers import pause_in
@@ -61,6 +62,7 @@ async def mark_undone(c: AsyncConnection, attempt: Attempt) -> None:
     # What an undone undoing had taken back is in force again.
     await c.execute(text("UPDATE run SET undone_by = NULL WHERE undone_by = ANY(:undone) AND id < :first"), values)
     await c.execute(text("UPDATE run SET undone_by = :run WHERE id = ANY(:undone) AND undone_by IS NULL"), values)
+    await watermarks.forget(c, attempt.connection)
     undone = f"run {attempt.undoes[0]}" if len(attempt.undoes) == 1 else f"runs {attempt.undoes[0]} and later"
     await pause_in(c, attempt.connection, "undo", f"{undone} of it were undone by run {attempt.run}.")
 

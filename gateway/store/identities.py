@@ -133,7 +133,8 @@ _LIST_CONFLICTS = (
     "UPDATE identity_conflict i SET over = true WHERE connection_id = :connection "
     "AND EXISTS (SELECT FROM run WHERE id = :run AND kind = 'pull') "
     "AND NOT EXISTS (SELECT FROM unnest(i.collections) said WHERE NOT EXISTS (SELECT FROM run_page p "
-    "  WHERE p.run_id = :run AND p.collection = said HAVING max(absent) = '' AND sum(unkeyed) = 0))",
+    "  WHERE p.run_id = :run AND p.collection = said HAVING max(absent) = '' AND sum(unkeyed) = 0 "
+    "  AND NOT bool_or(partial)))",
     "INSERT INTO identity_conflict (district_id, connection_id, key, entity_id, collections, doc, named, "
     "  born, run_id) "
     "SELECT :district, :connection, j->>0, CAST(j->>1 AS uuid), ARRAY(SELECT json_array_elements_text(j->2)), j->3, "

@@ -229,6 +229,10 @@ async def end(c: AsyncConnection, lifted: Lifted, district: int | None = None) -
         {"id": lifted.id, "district": district, "lifted": msgspec.json.encode(lifted).decode()},
     )
     await c.execute(text("DELETE FROM purged_mark WHERE purge_id = :id"), {"id": found})
+    # Who may be known again comes with the next pull only if that asks for more than what changed.
+    await c.execute(
+        text("DELETE FROM watermark WHERE district_id = (SELECT district_id FROM purge WHERE id = :id)"), {"id": found}
+    )
     return found is not None
 
 

@@ -30,6 +30,7 @@ class Wanted(TypedDict, total=False):
     mode: Mode
     undoes: Sequence[int]
     proposal: dict[str, Any] | None
+    whole: bool
 
 
 class Fenced(Exception):
@@ -40,10 +41,11 @@ class Fenced(Exception):
 class Attempt:
     """One attempt at a run. `fence` is higher than that of every earlier attempt.
 
-    `kind`: pull (whole collections from the source), replay (stored payloads, mapped again), undo (back to before the
-    runs in `undoes`), decision (a person said who is who). `mode`: publish, shadow or dry (both compare and publish
-    nothing). `effect`: all, or additions where a person approved no more than these. `proposal`: what a dry run
-    supposes, for those who know its parts; `systems_of_record` (collection -> connection id) is known to resolve.
+    `kind`: pull (collections from the source; `whole`: nothing but whole ones), replay (stored payloads, mapped again),
+    undo (back to before the runs in `undoes`), decision (a person said who is who). `mode`: publish, shadow or dry
+    (both compare and publish nothing). `effect`: all, or additions where a person approved no more than these.
+    `proposal`: what a dry run supposes, for those who know its parts; `systems_of_record` (collection -> connection id)
+    is known to resolve.
     """
 
     run: int
@@ -56,6 +58,7 @@ class Attempt:
     effect: Effect = "all"
     undoes: tuple[int, ...] = ()
     proposal: dict[str, Any] | None = None
+    whole: bool = False
 
 
 class StagedRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -93,6 +96,7 @@ class StagedPage(msgspec.Struct, frozen=True):
     rejects: Sequence[Reject] = ()
     total: int | None = None
     absent: str = ""
+    partial: bool = False
     unkeyed: int = 0
     """Rows set aside whose key could not be read: while there are any, nothing counts as gone."""
     unmapped: Sequence[tuple[str, str, int]] = ()
@@ -118,16 +122,17 @@ async def request(
     mode: Mode = "publish",
     undoes: Sequence[int] = (),
     proposal: dict[str, Any] | None = None,
+    whole: bool = False,
 ) -> int | None:
     """A new queued run, or None while one is under way. A held run of the connection is superseded, unless the new one
     only compares. A connection in shadow compares whatever it reads; what a person has undone is undone."""
     made = await c.execute(
         text(
-            "INSERT INTO run (district_id, connection_id, state, actor, kind, mode, undoes, proposal) "
+            "INSERT INTO run (district_id, connection_id, state, actor, kind, mode, undoes, proposal, whole) "
             "SELECT :district, id, 'queued', :actor, :kind, "
             "  CASE WHEN shadow AND CAST(:mode AS text) = 'publish' AND CAST(:kind AS text) <> 'undo' THEN 'shadow' "
             "    ELSE :mode END, "
-            "  CAST(:undoes AS json), CAST(:proposal AS json) FROM connection WHERE id = :connection "
+            "  CAST(:undoes AS json), CAST(:proposal AS json), :whole FROM connection WHERE id = :connection "
             "ON CONFLICT (connection_id) WHERE state IN ('queued', 'pulling', 'resolving', 'approved') "
             "DO NOTHING RETURNING id, mode"
         ),
@@ -139,6 +144,7 @@ async def request(
             "mode": mode,
             "undoes": json.dumps(sorted(undoes)),
             "proposal": None if proposal is None else json.dumps(proposal),
+            "whole": whole,
         },
     )
     run = made.one_or_none()
@@ -184,7 +190,7 @@ async def begin(store: Store, district: int, run: int) -> Attempt | None:
                     "UPDATE run SET fence = fence + 1, started_at = coalesce(started_at, now()), "
                     "  state = CASE WHEN state = 'queued' THEN 'pulling' ELSE state END "
                     "WHERE id = :run AND state IN ('queued', 'pulling', 'resolving', 'approved') "
-                    "RETURNING connection_id, fence, state, kind, mode, effect, undoes, proposal"
+                    "RETURNING connection_id, fence, state, kind, mode, effect, undoes, proposal, whole"
                 ),
                 {"run": run},
             )
@@ -202,6 +208,7 @@ async def begin(store: Store, district: int, run: int) -> Attempt | None:
         taken.effect,
         tuple(taken.undoes),
         taken.proposal,
+        taken.whole,
     )
 
 
@@ -245,10 +252,10 @@ STAGE = text(
     WITH mine AS (
         SELECT id FROM run WHERE id = :run AND fence = :fence AND state IN ('pulling', 'resolving') FOR SHARE
     ), page AS (
-        INSERT INTO run_page (district_id, run_id, collection, cursor, next, rows, total, absent, unkeyed, purged,
-                              unmapped)
-        SELECT :district, id, :collection, :cursor, CAST(:next AS json), :received, :total, :absent, :unkeyed,
-               :purged, CAST(:unmapped AS json)
+        INSERT INTO run_page (district_id, run_id, collection, cursor, next, rows, total, absent, partial, unkeyed,
+                              purged, unmapped)
+        SELECT :district, id, :collection, :cursor, CAST(:next AS json), :received, :total, :absent, :partial,
+               :unkeyed, :purged, CAST(:unmapped AS json)
         FROM mine
         ON CONFLICT DO NOTHING
         RETURNING id
@@ -291,6 +298,7 @@ async def stage(store: Store, c: AsyncConnection, attempt: Attempt, page: Staged
             "received": page.received,
             "total": page.total,
             "absent": page.absent,
+            "partial": page.partial,
             "unkeyed": page.unkeyed,
             "purged": purged,
             "unmapped": json.dumps(page.unmapped),
@@ -398,20 +406,6 @@ async def pause_connection(store: Store, district: int, run: int, because: str) 
         )
 
 
-async def worker_alive(store: Store, within: float) -> bool:
-    """Whether some worker has shown life within so many seconds."""
-    async with store.transaction() as c:
-        return bool(
-            await c.scalar(
-                text(
-                    "SELECT EXISTS (SELECT FROM procrastinate_workers "
-                    "WHERE last_heartbeat > now() - make_interval(secs => :seconds))"
-                ),
-                {"seconds": within},
-            )
-        )
-
-
 @asynccontextmanager
 async def only_one(store: Store, what: str) -> AsyncIterator[bool]:
     """Whether nobody else, on any machine, does the same within; the lock goes with the transaction."""
@@ -472,6 +466,8 @@ async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20
             "SELECT r.id, n.name AS connection, r.kind, r.mode, r.state, r.undone_by, "
             "  r.actor, r.mapping, r.created_at, r.started_at, "
             "  r.finished_at, r.publication, r.error_code, r.exit_code, r.error, r.counts, r.unmapped, r.payload_gone, "
+            "  r.kind = 'pull' AND coalesce((SELECT bool_or(p.partial) FROM run_page p WHERE p.run_id = r.id), false) "
+            "    AS changes_only, "
             "  (SELECT count(*) FROM reject j WHERE j.run_id = r.id) AS rejects, "
             "  (SELECT coalesce(sum(p.rows), 0) FROM run_page p WHERE p.run_id = r.id) AS received, "
             "  (SELECT coalesce(json_agg(json_build_object('code', h.code, 'collection', h.collection, "

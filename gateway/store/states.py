@@ -104,3 +104,17 @@ async def load(store: Store, alive_within: float) -> Load:
         )
         counted = [(row.district, row.connection, row.state, row.times) for row in runs]
     return Load(counts.workers, counts.waiting, counts.under_way, counts.parked, counted)
+
+
+async def worker_alive(store: Store, within: float) -> bool:
+    """Whether some worker has shown life within so many seconds."""
+    async with store.transaction() as c:
+        return bool(
+            await c.scalar(
+                text(
+                    "SELECT EXISTS (SELECT FROM procrastinate_workers "
+                    "WHERE last_heartbeat > now() - make_interval(secs => :seconds))"
+                ),
+                {"seconds": within},
+            )
+        )

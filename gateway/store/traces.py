@@ -117,6 +117,7 @@ NOBODY = {
     "purged_mark": "keyed hashes",
     "run": "counts and codes",
     "run_page": "counts and cursors",
+    "watermark": "instants or change versions of whole collections",
     "schedule": "times of a connection",
     "succession": "a day of two connections",
     "survivorship": "settings of a district",
