@@ -6,7 +6,7 @@ from functools import cache
 
 from gateway import registry
 from gateway.connector import ConnectionSettings, Connector
-from gateway.http import Http, Pace
+from gateway.http import Auth, Http, Pace
 from gateway.store import registers
 from gateway.store.database import Store
 from gateway.store.tokens import DistrictTokens
@@ -19,10 +19,16 @@ async def opened(
     """A connection's connector, its settings with secrets, and HTTP that authenticates as it says."""
     connector = registry.connector(connection.connector)
     settings = connector.settings.model_validate(connection.settings | connection.secrets)
+
+    async def credentials_again() -> Auth | None:
+        now = await registers.connection(store, connection.district, connection.id)
+        return connector.auth(connector.settings.model_validate(now.settings | now.secrets))
+
     async with Http(
         connector.auth(settings),
         tokens=DistrictTokens(store, connection.district),
-        allow_private=settings.allow_private,
+        network=settings.network,
+        credentials_again=credentials_again,
         in_flight=settings.in_flight,
         pace=_pace(connection.id, settings.requests_per_second),
         timeout=settings.patience,

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from gateway.errors import ConfigError
-from gateway.http import ClientCredentials, Http, StaticBearer
+from gateway.http import Auth, Http, Network, PrivateAddress
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -236,15 +236,70 @@ class ConnectionSettings(BaseModel):
             json_schema_extra=Advanced,
         ),
     ]
-    allow_private: Annotated[
-        bool,
+    proxy: Annotated[
+        SecretStr | None,
         Field(
-            default=False,
-            title="Allow a private address",
-            description="Only for a system inside your own network; otherwise such addresses are refused.",
+            default=None,
+            title="Proxy",
+            description="The way out, where there is no direct one: http://user:password@proxy.example.org:3128.",
             json_schema_extra=Advanced,
         ),
     ]
+    ca_file: Annotated[
+        str,
+        Field(
+            default="",
+            title="Certificate authority",
+            description="Full path of a PEM file on every machine with a worker, for a system whose certificate comes"
+            " from your own authority. It is trusted beside the usual ones.",
+            pattern=r"^(/|[A-Za-z]:[\\/]|$)",
+            json_schema_extra=Advanced,
+        ),
+    ]
+    private_addresses: Annotated[
+        list[str],
+        Field(
+            default=[],
+            title="Private addresses that are allowed",
+            description="Only for a system inside your own network, each with its reason: 10.20.0.0/16: our SIS."
+            " Several are parted by semicolons. Every other such address is refused.",
+            json_schema_extra=Advanced,
+        ),
+    ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _before_reasons(cls, given: Any) -> Any:
+        """`allow_private`, as it was stored before reasons were asked for: the private ranges, to be narrowed."""
+        if isinstance(given, dict) and "allow_private" in given:
+            given = dict(given)
+            if given.pop("allow_private") in (True, "true") and not given.get("private_addresses"):
+                given["private_addresses"] = [f"{place}: allowed before a reason was asked for" for place in _RANGES]
+        return given
+
+    @field_validator("private_addresses", mode="before")
+    @classmethod
+    def _parted(cls, given: Any) -> Any:
+        return [part for part in map(str.strip, given.split(";")) if part] if isinstance(given, str) else given
+
+    @field_validator("private_addresses")
+    @classmethod
+    def _readable(cls, entries: list[str]) -> list[str]:
+        for entry in entries:
+            PrivateAddress.read(entry)
+        return entries
+
+    @property
+    def network(self) -> Network:
+        """How requests of this connection leave."""
+        return Network(
+            proxy=(self.proxy.get_secret_value() or None) if self.proxy else None,
+            ca_file=self.ca_file,
+            private=[PrivateAddress.read(entry) for entry in self.private_addresses],
+        )
+
+
+_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "::1", "fc00::/7")
 
 
 def is_secret(info: FieldInfo) -> bool:
@@ -277,7 +332,7 @@ class Connector:
     name: str
     title: str
     settings: type[ConnectionSettings]
-    auth: Callable[[Any], ClientCredentials | StaticBearer | None]
+    auth: Callable[[Any], Auth | None]
     open_source: Callable[[Any, Http], Awaitable[Source]] | None = None
     open_sink: Callable[[Any, Http], Awaitable[Sink]] | None = None
     resources: Sequence[Resource] = field(default_factory=tuple)

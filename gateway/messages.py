@@ -142,8 +142,8 @@ _PLAIN = {
     "assessment": "assessments", "assessment_result": "assessment results", "category": "categories",
     "class": "classes", "class-emptied": "places in classes", "course": "courses", "enrollment": "enrollments",
     "line_item": "line items", "organization": "organizations", "person": "people",
-    "program_status": "program records", "relationship": "family relationships", "result": "results",
-    "session": "sessions",
+    "program_status": "program records", "relationship": "family relationships", "resource": "resources",
+    "result": "results", "score_scale": "score scales", "session": "sessions",
 }  # fmt: skip
 
 

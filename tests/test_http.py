@@ -36,9 +36,9 @@ from gateway.http import (
     Reply,
     StaticBearer,
     Token,
-    _is_permitted,
     same_origin,
 )
+from gateway.http.guard import ALL_PRIVATE, is_permitted
 
 # --- a server that answers byte for byte what a test tells it -----------------------------------------------
 
@@ -1064,13 +1064,13 @@ async def test_what_nobody_could_ask_is_a_matter_of_configuration(url: str) -> N
     ["8.8.8.8", "203.0.114.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"],
 )
 def test_public_addresses_are_permitted(address: str) -> None:
-    assert _is_permitted(address, allow_private=False)
+    assert is_permitted("x", address, ())
 
 
 @pytest.mark.parametrize("address", ["10.1.2.3", "192.168.1.1", "127.0.0.1", "::1", "fd12::1", "100.64.0.1"])
 def test_private_addresses_are_permitted_where_allowed(address: str) -> None:
-    assert not _is_permitted(address, allow_private=False)
-    assert _is_permitted(address, allow_private=True)
+    assert not is_permitted("x", address, ())
+    assert is_permitted("x", address, ALL_PRIVATE)
 
 
 @pytest.mark.parametrize(
@@ -1090,7 +1090,7 @@ def test_private_addresses_are_permitted_where_allowed(address: str) -> None:
     ],
 )
 def test_where_no_system_lives_is_never_permitted(address: str) -> None:
-    assert not _is_permitted(address, allow_private=True)
+    assert not is_permitted("x", address, ALL_PRIVATE)
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1/", "http://sis.example.org/", "http://localhost.example.org/"])

@@ -17,18 +17,47 @@ from connectors.assessment_files.layouts.reading import Reading
 from connectors.assessment_files.models import RESOURCES, Assessment, Student
 from connectors.assessment_files.settings import AssessmentFilesSettings
 from connectors.assessment_files.table import Place, Table
+from gateway import zips
 from gateway.connector import Finding, Notice, Page, Resource, Unreadable
 from gateway.errors import ConfigError
+from gateway.inbox import Parcel, every, newest
 
 PAGE_ROWS = 2000
-LONGEST_FILE = 8 * 1024**3  # bytes unpacked; no district has so many results
 
 _encode = msgspec.json.Encoder().encode
 
 
-async def open_files(settings: AssessmentFilesSettings) -> "ResultFiles":
+async def open_files(settings: AssessmentFilesSettings) -> "ResultFiles | NoFiles":
     """The files at the settings' path, each with its layout. ConfigError where one cannot be read or understood."""
-    return await asyncio.to_thread(ResultFiles, settings)
+    find = newest if settings.which == "newest" else every
+    parcel = await find(settings, patterns=("*.csv", "*.txt", "*.zip"))
+    if not parcel.items:
+        return NoFiles(parcel)
+    try:
+        return await asyncio.to_thread(ResultFiles, settings, parcel)
+    except BaseException:
+        parcel.close()
+        raise
+
+
+class NoFiles:
+    """A place where no file lies yet: what was pulled before stays."""
+
+    pages_move = False
+
+    def __init__(self, parcel: Parcel) -> None:
+        self.resources: Sequence[Resource] = list(RESOURCES.values())
+        self._parcel = parcel
+
+    async def pull(self, resource: Resource, cursor: str) -> Page:
+        raise self._parcel.nothing()
+
+    async def check(self) -> Sequence[Finding]:
+        nothing = self._parcel.nothing()
+        return [Finding(False, nothing.message, nothing.fix)]
+
+    async def close(self) -> None:
+        self._parcel.close()
 
 
 @dataclass
@@ -77,16 +106,16 @@ class ResultFiles:
 
     pages_move = False
 
-    def __init__(self, settings: AssessmentFilesSettings) -> None:
+    def __init__(self, settings: AssessmentFilesSettings, parcel: Parcel) -> None:
         self.resources: Sequence[Resource] = list(RESOURCES.values())
         self._settings = settings
+        self._parcel = parcel
         self._zips: list[zipfile.ZipFile] = []
         self._open: tuple[Table, Reading] | None = None
         self._found: Found | None = None
         self._own = layouts.read(Path(settings.layout_file)) if settings.layout_file else None
         try:
-            with _damage(Path(settings.path).name):
-                self._files = self._places(Path(settings.path))
+            self._files = self._places()
             for name in self._files:
                 self._opened(name)[0].close()
         except ConfigError:
@@ -104,6 +133,7 @@ class ResultFiles:
 
     async def close(self) -> None:
         self._shut()
+        self._parcel.close()
 
     def _results(self, cursor: str) -> Page:
         names = list(self._files)
@@ -178,7 +208,7 @@ class ResultFiles:
 
     def _opened(self, name: str) -> tuple[Table, Reading]:
         with _damage(name):
-            table = Table(self._files[name])
+            table = Table(self._files[name], name)
         try:
             return table, self._layout(table.header, name).reading(table.header)
         except ConfigError:
@@ -197,21 +227,21 @@ class ResultFiles:
             )
         return chosen
 
-    def _places(self, path: Path) -> dict[str, Place]:
-        """The files by name: of a folder the oldest first, and those in a zip by their names."""
-        packed = [path] if path.is_file() else _of_folder(path, self._settings.which)
+    def _places(self) -> dict[str, Place]:
+        """The files by name: the oldest first, and those in a zip by their names there."""
         files: dict[str, Place] = {}
-        for one in packed:
-            if zipfile.is_zipfile(one):
-                opened = zipfile.ZipFile(one)
-                self._zips.append(opened)
-                files |= {f"{one.name}/{place.at}": place for place in _in_zip(opened)}
-            else:
-                files[one.name] = one
+        for item in self._parcel.items:
+            with _damage(item.name):
+                if zipfile.is_zipfile(item.path):
+                    opened = zips.opened(item.path)
+                    self._zips.append(opened)
+                    files |= {f"{item.name}/{place.at}": place for place in _in_zip(opened)}
+                else:
+                    files[item.name] = item.path
         if not files:
             raise ConfigError(
                 "result-files-none",
-                f"{path.name} holds no CSV file.",
+                f"There is no CSV file in what lies at {self._parcel.place}.",
                 "Give the path of a CSV file, of a zip with CSV files, or of a folder with either.",
             )
         return files
@@ -256,27 +286,11 @@ def _made(
     return Page(rows, positions=positions, unreadable=unreadable, notices=counted, partial=True)
 
 
-def _of_folder(path: Path, which: str) -> list[Path]:
-    """What a folder holds, the oldest first: what is delivered later has the last word."""
-    there = [one for one in path.iterdir() if one.is_file() and one.suffix.casefold() in (".csv", ".zip", ".txt")]
-    there.sort(key=lambda one: (one.stat().st_mtime_ns, one.name))
-    return there[-1:] if which == "newest" else there
-
-
 def _in_zip(opened: zipfile.ZipFile) -> Iterator[zipfile.Path]:
-    for entry in sorted(opened.infolist(), key=lambda one: one.filename):
-        hidden = entry.filename.startswith("__MACOSX") or Path(entry.filename).name.startswith(".")
-        if entry.is_dir() or hidden or not entry.filename.casefold().endswith((".csv", ".txt")):
-            continue
-        if entry.flag_bits & 1:
-            raise ConfigError("csv-encrypted", f"{entry.filename} is encrypted.", "Give a package without a password.")
-        if entry.file_size > LONGEST_FILE:
-            raise ConfigError(
-                "csv-too-large",
-                f"{entry.filename} would unpack to {entry.file_size / 1024**3:.0f} GB.",
-                "No district has so many rows: ask the sender what it is.",
-            )
-        yield zipfile.Path(opened, entry.filename)
+    for name in sorted(opened.namelist()):
+        hidden = name.startswith("__MACOSX") or Path(name).name.startswith(".")
+        if not hidden and name.casefold().endswith((".csv", ".txt")):
+            yield zipfile.Path(opened, name)
 
 
 @contextmanager

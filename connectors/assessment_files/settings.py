@@ -5,15 +5,21 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from gateway.connector import Advanced, ConnectionSettings
+from gateway.connector import Advanced
+from gateway.inbox import PlaceSettings
 
 
-class AssessmentFilesSettings(ConnectionSettings):
+class AssessmentFilesSettings(PlaceSettings):
     """A file, a zip or a folder; the layout is recognised by the column names unless it is named."""
 
     path: Annotated[
         str,
-        Field(title="Result files", description="A CSV file, a zip with CSV files, or a folder with either."),
+        Field(
+            default="",
+            title="Result files",
+            description="A CSV file or a zip of them, a folder (or sftp://user@host/folder) with either, or a"
+            " folder and a pattern (/data/in/*.csv).",
+        ),
     ]
     which: Annotated[
         Literal["all", "newest"],
@@ -52,7 +58,7 @@ class AssessmentFilesSettings(ConnectionSettings):
         Field(default="none", title="Staff identifier", description="Not used.", json_schema_extra=Advanced),
     ]
 
-    @field_validator("path", "layout_file")
+    @field_validator("layout_file")
     @classmethod
     def _absolute(cls, value: str) -> str:
         """The worker runs in another folder than the person who types."""

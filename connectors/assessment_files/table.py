@@ -30,8 +30,8 @@ class Line:
 class Table:
     """One file, read from its beginning; only one record is held at a time. `line` is where the next one begins."""
 
-    def __init__(self, file: Place) -> None:
-        self.name = file.name
+    def __init__(self, file: Place, name: str) -> None:
+        self.name = name
         self._stream = BufferedReader(cast(RawIOBase, file.open("rb")), 2**16)
         self._given_back: list[bytes] = []
         self._read = 0

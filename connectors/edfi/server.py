@@ -112,9 +112,7 @@ class Server:
 async def discover(settings: EdfiSettings) -> Server:
     """Read the discovery document, without credentials. ConfigError where it is none, where the standard is not
     known here, or where it would send the credentials or the token to another place than the settings say."""
-    async with Http(
-        None, tokens=MemoryTokens(), allow_private=settings.allow_private, timeout=settings.patience
-    ) as anonymous:
+    async with Http(None, tokens=MemoryTokens(), network=settings.network, timeout=settings.patience) as anonymous:
         reply = await anonymous.get(f"{_address(settings)}/")
     try:
         found = msgspec.json.decode(reply.body, type=_Discovery)

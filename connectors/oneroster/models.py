@@ -50,6 +50,17 @@ class AcademicSession(Record, frozen=True, kw_only=True):
     parent: Ref = None
 
 
+class ResourceItem(Record, frozen=True, kw_only=True):
+    """Something to teach or learn with, by the vendor's number. # OneRoster 1.1, 1.2 Resource"""
+
+    vendorResourceId: Text = None
+    title: Text = None
+    roles: Texts = None
+    importance: Text = None
+    vendorId: Text = None
+    applicationId: Text = None
+
+
 class Course(Record, frozen=True, kw_only=True):
     title: Text = None
     courseCode: Text = None
@@ -58,6 +69,7 @@ class Course(Record, frozen=True, kw_only=True):
     grades: Texts = None
     subjects: Texts = None
     subjectCodes: Texts = None
+    resources: list[Link] | None = None
 
 
 class Class(Record, frozen=True, kw_only=True):
@@ -72,6 +84,7 @@ class Class(Record, frozen=True, kw_only=True):
     subjects: Texts = None
     subjectCodes: Texts = None
     periods: Texts = None
+    resources: list[Link] | None = None
 
 
 class UserId(msgspec.Struct, frozen=True, gc=False):
@@ -111,6 +124,7 @@ class User(Record, frozen=True, kw_only=True):
     roles: list[Role] | None = None
     role: Text = None
     orgs: list[Link] | None = None
+    resources: list[Link] | None = None
 
 
 class UserRole(Record, frozen=True, kw_only=True):
@@ -148,9 +162,68 @@ class Enrollment(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
     endDate: Text = None
 
 
+class ClassResource(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """One line of classResources.csv. # OneRoster 1.1, 1.2 CSV"""
+
+    class_: Ref = None
+    resource: Ref = None
+
+
+class CourseResource(Record, frozen=True, kw_only=True):
+    """One line of courseResources.csv. # OneRoster 1.1, 1.2 CSV"""
+
+    course: Ref = None
+    resource: Ref = None
+
+
+class UserResource(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """One line of userResources.csv. # OneRoster 1.2 CSV"""
+
+    user: Ref = None
+    org: Ref = None
+    class_: Ref = None
+    resource: Ref = None
+
+
 class Category(Record, frozen=True, kw_only=True):
     title: Text = None
     weight: Number = None
+
+
+class ScoreScaleValue(msgspec.Struct, frozen=True, gc=False):
+    """What is written in a gradebook, and what it stands for."""
+
+    itemValueLHS: Number = None
+    itemValueRHS: Number = None
+
+
+class ScoreScale(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """Which values a score may have. # OneRoster 1.2; org in CSV alone"""
+
+    title: Text = None
+    type: Text = None
+    org: Ref = None
+    course: Ref = None
+    class_: Ref = None
+    scoreScaleValue: list[ScoreScaleValue] | str | None = None  # a text where a CSV cell has another form
+
+
+class ObjectiveSet(msgspec.Struct, frozen=True, gc=False):
+    """Learning objectives of one source: case, unknown, or a name of the vendor's own."""
+
+    source: Text = None
+    learningObjectiveIds: Texts = None
+
+
+class ObjectiveResult(msgspec.Struct, frozen=True, gc=False):
+    learningObjectiveId: Text = None
+    score: Number = None
+    textScore: Text = None
+
+
+class ObjectiveResultSet(msgspec.Struct, frozen=True, gc=False):
+    source: Text = None
+    learningObjectiveResults: list[ObjectiveResult] | None = None
 
 
 class LineItem(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
@@ -163,23 +236,59 @@ class LineItem(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
     category: Ref = None
     gradingPeriod: Ref = None
     academicSession: Ref = None
+    scoreScale: Ref = None
     resultValueMin: Number = None
     resultValueMax: Number = None
+    learningObjectiveSet: list[ObjectiveSet] | None = None
 
 
 class Result(Record, frozen=True, kw_only=True, rename={"class_": "class"}):
     lineItem: Ref = None
     student: Ref = None
     class_: Ref = None
+    scoreScale: Ref = None
     scoreStatus: Text = None
     score: Number = None
     textScore: Text = None
     scoreDate: Text = None
     comment: Text = None
+    learningObjectiveSet: list[ObjectiveResultSet] | None = None
     inProgress: Flag = None
     incomplete: Flag = None
     late: Flag = None
     missing: Flag = None
+
+
+class LineItemScoreScale(Record, frozen=True, kw_only=True):
+    """One line of lineItemScoreScales.csv. # OneRoster 1.2 CSV"""
+
+    lineItem: Ref = None
+    scoreScale: Ref = None
+
+
+class ResultScoreScale(Record, frozen=True, kw_only=True):
+    """One line of resultScoreScales.csv. # OneRoster 1.2 CSV"""
+
+    result: Ref = None
+    scoreScale: Ref = None
+
+
+class LineItemObjective(Record, frozen=True, kw_only=True):
+    """One line of lineItemLearningObjectiveIds.csv. # OneRoster 1.2 CSV"""
+
+    lineItem: Ref = None
+    source: Text = None
+    learningObjectiveId: Text = None
+
+
+class ResultObjective(Record, frozen=True, kw_only=True):
+    """One line of resultLearningObjectiveIds.csv. # OneRoster 1.2 CSV"""
+
+    result: Ref = None
+    source: Text = None
+    learningObjectiveId: Text = None
+    score: Number = None
+    textScore: Text = None
 
 
 class AssessmentMetadata(msgspec.Struct, frozen=True, gc=False):
@@ -193,27 +302,33 @@ class AssessmentLineItem(Record, frozen=True, kw_only=True, rename={"class_": "c
     description: Text = None
     class_: Ref = None
     parentAssessmentLineItem: Ref = None
+    scoreScale: Ref = None
     resultValueMin: Number = None
     resultValueMax: Number = None
+    learningObjectiveSet: list[ObjectiveSet] | None = None
     metadata: AssessmentMetadata | str | None = None
 
 
 class AssessmentResult(Record, frozen=True, kw_only=True):
     assessmentLineItem: Ref = None
     student: Ref = None
+    scoreScale: Ref = None
     scoreStatus: Text = None
     score: Number = None
     textScore: Text = None
     scorePercentile: Number = None
     scoreDate: Text = None
     comment: Text = None
+    learningObjectiveSet: list[ObjectiveResultSet] | None = None
     inProgress: Flag = None
     incomplete: Flag = None
     late: Flag = None
     missing: Flag = None
 
 
-def _resource(name: str, wire: type[Record], *drop: str, closed: tuple[str, ...] = ()) -> Resource:
+def _resource(
+    name: str, wire: type[Record], *drop: str, closed: tuple[str, ...] = (), beyond_roster: bool = False
+) -> Resource:
     return Resource(
         name,
         wire,
@@ -222,6 +337,7 @@ def _resource(name: str, wire: type[Record], *drop: str, closed: tuple[str, ...]
         closed=closed,
         ignore=("dateLastModified",),  # some servers write the time of their own refresh into it
         inactive=is_deleted,
+        beyond_roster=beyond_roster,
     )
 
 
@@ -243,22 +359,34 @@ RESOURCES = {
     for resource in (
         _resource("orgs", Org),
         _resource("academicSessions", AcademicSession),
+        _resource("resources", ResourceItem, beyond_roster=True),
         _resource("courses", Course),
+        _resource("courseResources", CourseResource, beyond_roster=True),
         _resource("classes", Class),
-        _resource("users", User, "password", "userProfiles", *_SOCIAL_SECURITY, closed=_METADATA),
-        _resource("roles", UserRole, closed=_METADATA),
+        _resource("classResources", ClassResource, beyond_roster=True),
+        _resource(
+            "users", User, "password", "userProfiles", "roles[].userProfile", *_SOCIAL_SECURITY, closed=_METADATA
+        ),
+        _resource("roles", UserRole, "userProfile", closed=_METADATA),
+        _resource("userResources", UserResource, closed=_METADATA, beyond_roster=True),
         _resource(
             "demographics",
             Demographics,
             "countryOfBirthCode",
             "stateOfBirthAbbreviation",
             "cityOfBirth",
+            "publicSchoolResidenceStatus",
             closed=_METADATA,
         ),
         _resource("enrollments", Enrollment, closed=_METADATA),
-        _resource("categories", Category),
-        _resource("lineItems", LineItem),
-        _resource("results", Result, closed=_METADATA),
+        _resource("categories", Category, beyond_roster=True),
+        _resource("scoreScales", ScoreScale, beyond_roster=True),
+        _resource("lineItems", LineItem, beyond_roster=True),
+        _resource("lineItemScoreScales", LineItemScoreScale, beyond_roster=True),
+        _resource("lineItemLearningObjectiveIds", LineItemObjective, beyond_roster=True),
+        _resource("results", Result, closed=_METADATA, beyond_roster=True),
+        _resource("resultScoreScales", ResultScoreScale, closed=_METADATA, beyond_roster=True),
+        _resource("resultLearningObjectiveIds", ResultObjective, closed=_METADATA, beyond_roster=True),
         _resource("assessmentLineItems", AssessmentLineItem),
         _resource("assessmentResults", AssessmentResult, closed=_METADATA),
     )

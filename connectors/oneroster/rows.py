@@ -1,67 +1,55 @@
-"""How a CSV file becomes records: lines, quotes, columns, and rows in the shape of the REST model."""
+"""How a CSV file becomes records: signs, lines, quotes, and rows in the shape of the REST model."""
 
+import codecs
 import csv
-import re
-import unicodedata
 import zipfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
-from gateway.connector import Page, Unreadable
+from connectors.oneroster.columns import COLUMNS, Header, as_json, header
+from connectors.oneroster.students import Students
+from gateway.connector import Notice, Page, Unreadable
 from gateway.errors import ConfigError
 
 PAGE_ROWS = 2000
 LONGEST_LINE = 1024**2  # bytes
 LONGEST_RECORD = 20  # lines; the standard forbids line breaks in a field, Excel writes them into comments
-
-# Columns of 1.1 and 1.2 together, after sourcedId, status and dateLastModified. With a star: no row can do without.
-COLUMNS = {
-    "orgs": "name* type identifier parentSourcedId",
-    "academicSessions": "title* type startDate endDate parentSourcedId schoolYear",
-    "courses": "schoolYearSourcedId title* courseCode grades orgSourcedId subjects subjectCodes",
-    "classes": "title* grades courseSourcedId* classCode classType location schoolSourcedId* termSourcedIds"
-    " subjects subjectCodes periods",
-    "users": "enabledUser orgSourcedIds role username userIds givenName* familyName* middleName identifier email sms"
-    " phone agentSourcedIds grades password userMasterIdentifier preferredGivenName preferredMiddleName"
-    " preferredFamilyName primaryOrgSourcedId pronouns",
-    "roles": "userSourcedId* roleType role* beginDate endDate orgSourcedId* userProfileSourcedId",
-    "demographics": "birthDate sex americanIndianOrAlaskaNative asian blackOrAfricanAmerican"
-    " nativeHawaiianOrOtherPacificIslander white demographicRaceTwoOrMoreRaces hispanicOrLatinoEthnicity"
-    " countryOfBirthCode stateOfBirthAbbreviation cityOfBirth publicSchoolResidenceStatus",
-    "enrollments": "classSourcedId* schoolSourcedId userSourcedId* role* primary beginDate endDate",
-    "categories": "title* weight",
-    "lineItems": "title* description assignDate dueDate classSourcedId* categorySourcedId gradingPeriodSourcedId"
-    " academicSessionSourcedId resultValueMin resultValueMax schoolSourcedId",
-    "results": "lineItemSourcedId* studentSourcedId* scoreStatus score scoreDate comment textScore classSourcedId"
-    " inProgress incomplete late missing",
-}
-_MISSPELT = {"agentsourceids": "agentSourcedIds", "grade": "grades", "termsourcedid": "termSourcedIds"}
-# Where CSV and JSON have different names for one thing.
-_JSON_NAMES = {"preferredGivenName": "preferredFirstName", "preferredFamilyName": "preferredLastName"}
-_LISTS = ("grades", "subjects", "subjectCodes", "periods")
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 Place = Path | zipfile.Path
 
 
 class Table:
-    """One file, read from its beginning. `line` is the number of the line that the next record begins with."""
+    """One file, read from its beginning. `line` is the number of the line that the next record begins with.
 
-    def __init__(self, file: Place, name: str) -> None:
-        self._name = f"{name}.csv"
+    `delta`: its rows are changes, which must say what they are. `students` knows who is one, where users do not say.
+    """
+
+    def __init__(self, file: Place, name: str, *, delta: bool = False, students: Students | None = None) -> None:
+        self.name = name
+        self._file = f"{name}.csv"
+        self._delta = delta
+        self._students = students
         self._stream = BufferedReader(cast(RawIOBase, file.open("rb")), 2**16)
         self._given_back: deque[bytes] = deque()
         self._ahead: tuple[int, msgspec.Raw | Unreadable] | None = None
         self._read = 0
+        self._separator = ","
+        self._told: dict[tuple[str, str], tuple[str, int]] = {}
         try:
-            self._fields = _fields(name, self._header())
-        except ConfigError:
+            self._header = self._understand()
+            self._fields = self._header.fields
+            self._drop_blank_columns()
+        except BaseException:
             self.close()
             raise
+        self.notices: Sequence[Notice] = (*self._flushed(), *self._header.notices)
+        """What of the file as a whole was read leniently."""
 
     @property
     def line(self) -> int:
@@ -70,7 +58,7 @@ class Table:
     @property
     def extra(self) -> list[str]:
         """Columns that OneRoster does not know."""
-        return [key for key, _, known in self._fields if not known]
+        return self._header.extra
 
     def close(self) -> None:
         self._stream.close()
@@ -83,30 +71,91 @@ class Table:
         rows: list[msgspec.Raw] = []
         unreadable: list[Unreadable] = []
         first: int | None = None
+        after: tuple[str, ...] = ()
         while len(rows) + len(unreadable) < PAGE_ROWS:
             record, self._ahead = self._ahead or self._record(), None
             if record is None:
-                return Page(rows, first_row=first, unreadable=unreadable)
+                break
             line, row = record
             if isinstance(row, Unreadable):
                 unreadable.append(row)
                 continue
             if first is not None and line != first + len(rows):
                 self._ahead = record
+                after = (str(self.line),)
                 break
             first = line if first is None else first
             rows.append(row)
-        return Page(rows, next=(str(self.line),), first_row=first, unreadable=unreadable)
+        else:
+            after = (str(self.line),)
+        return Page(
+            rows, next=after, first_row=first, unreadable=unreadable, notices=self._flushed(), partial=self._delta
+        )
 
-    def _header(self) -> list[str]:
+    def rows(self) -> Iterator[msgspec.Raw]:
+        """Every record that can be read, from here to the end."""
+        while record := self._record():
+            if not isinstance(record[1], Unreadable):
+                yield record[1]
+
+    def _understand(self) -> Header:
+        """The header, whatever stands before it and whatever separates its columns."""
+        start = self._stream.peek(4)
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start[:4]:
+            raise self._no_header("is written in UTF-16")
+        if b"\n" not in start and b"\r" in start:
+            self._tell("csv-line-ends", self._file, "row 1")
+            self._stream = BufferedReader(cast(RawIOBase, _OldMac(self._stream)), 2**16)
+        line = self._take()
+        if line.startswith(codecs.BOM_UTF8):
+            self._tell("csv-byte-order-mark", self._file, "row 1")
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if line.strip().lower().startswith(b"sep=") or line.strip(b'" \r\n').lower().startswith(b"sep="):
+            self._tell("csv-separator-line", self._file, "row 1")
+            line = self._take()
+        self._separator, titles = self._separated(line)
+        if self._separator != ",":
+            self._tell("csv-separator", f"{self._file}: {_SEPARATORS[self._separator]}", "row 1")
+        return header(self.name, titles)
+
+    def _separated(self, line: bytes) -> tuple[str, list[str]]:
+        """The sign that parts a header into the most columns that are known, and these; the comma of equals."""
+        known = {column.rstrip("*").casefold() for column in f"sourcedId status {COLUMNS[self.name]}".split()}
+        parted: list[tuple[int, str, list[str]]] = []
+        for sign in _SEPARATORS:
+            try:
+                titles = next(csv.reader([line.decode()], delimiter=sign, strict=True), [])
+            except UnicodeDecodeError:
+                break
+            except csv.Error:
+                continue
+            parted.append((len(known & {title.strip().casefold() for title in titles}), sign, titles))
+        if not parted:
+            raise self._no_header("is not a line of column names in UTF-8")
+        _, sign, titles = max(parted, key=lambda each: each[0])
+        return sign, titles
+
+    def _no_header(self, what: str) -> ConfigError:
+        return ConfigError(
+            "csv-header",
+            f"The first line of {self._file} {what}.",
+            "Export it again as CSV in UTF-8 (in Excel: CSV UTF-8, comma delimited).",
+        )
+
+    def _drop_blank_columns(self) -> None:
+        """A header may end with separators that its rows do not have; which of both it is, the first row tells."""
+        if not self._header.blank:
+            return
+        line = self._take()
+        if not line:
+            return
         try:
-            return _split(self._take().removeprefix(b"\xef\xbb\xbf"))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ConfigError(
-                "csv-header",
-                f"The first line of {self._name} is not a line of column names in UTF-8.",
-                "Export it again as CSV in UTF-8.",
-            ) from error
+            cells = len(self._split(line))
+        except (UnicodeDecodeError, csv.Error):
+            cells = 0
+        self._give_back([line])
+        if cells == len(self._fields) - self._header.blank:
+            self._fields = self._fields[: -self._header.blank]
 
     def _record(self) -> tuple[int, msgspec.Raw | Unreadable] | None:
         """The next record that is not blank, with the number of its line; None at the end."""
@@ -121,22 +170,67 @@ class Table:
         lines = [line]
         while True:
             try:
-                cells = _split(b"".join(lines))
+                cells = self._split(line if len(lines) == 1 else b"".join(lines))
             except UnicodeDecodeError:
-                problem = "csv-not-utf-8", "The row has bytes that are not UTF-8."
+                problem = (
+                    "csv-not-utf-8",
+                    "The row has bytes that are not UTF-8 (Windows-1252, perhaps): export the file in UTF-8.",
+                )
             except csv.Error as error:
                 if "unexpected end of data" in str(error) and len(lines) < LONGEST_RECORD and (more := self._take()):
                     lines.append(more)
                     continue
                 problem = "csv-broken-quote", "A quotation mark in the row is not closed, or stands inside a value."
             else:
-                if len(cells) == len(self._fields):
-                    return msgspec.Raw(msgspec.json.encode(_as_json(self._fields, cells)))
-                counts = f"The row has {len(cells)} fields where the header has {len(self._fields)}."
-                problem = "csv-wrong-field-count", counts
+                if len(cells) != len(self._fields):
+                    counts = f"The row has {len(cells)} fields where the header has {len(self._fields)}."
+                    problem = "csv-wrong-field-count", counts
+                elif self._is_shifted(cells):
+                    reason = "The row has a value in a column without a name: perhaps an unquoted comma moved it there."
+                    problem = "csv-value-without-column", reason
+                elif self._contradicts_itself(cells):
+                    problem = "csv-columns-differ", "Two columns of one name have different values in the row."
+                else:
+                    if len(lines) > 1:
+                        self._tell("csv-line-break", self._file, f"row {number}")
+                    return msgspec.Raw(msgspec.json.encode(self._record_of(cells, number)))
             self._give_back(lines[1:])
             # Without its bytes: what must not be kept cannot be taken out of a row whose fields are unknown.
             return Unreadable(f"row {number}", *problem)
+
+    def _is_shifted(self, cells: list[str]) -> bool:
+        return self._header.blank > 0 and any(
+            cell.strip() for (key, _, _), cell in zip(self._fields, cells, strict=True) if not key
+        )
+
+    def _contradicts_itself(self, cells: list[str]) -> bool:
+        if not self._header.twice:
+            return False
+        stated: dict[str, str] = {}
+        return any(
+            cell.strip() and stated.setdefault(key, cell.strip()) != cell.strip()
+            for (key, _, _), cell in zip(self._fields, cells, strict=True)
+        )
+
+    def _record_of(self, cells: list[str], number: int) -> dict[str, Any]:
+        record = as_json(self._fields, cells)
+        if self._delta:
+            if "status" not in record:
+                self._tell("csv-delta-without-status", self._file, f"row {number}")
+        elif "status" in record:
+            self._tell("csv-bulk-with-status", self._file, f"row {number}")
+        if self._students is not None and (told := self._students.complete(record)):
+            self._tell(told, self._file, f"row {number}")
+        return record
+
+    def _tell(self, code: str, field: str, example: str) -> None:
+        first, count = self._told.get((code, field), (example, 0))
+        self._told[code, field] = first, count + 1
+
+    def _flushed(self) -> tuple[Notice, ...]:
+        """What was read leniently since this was asked last."""
+        told, self._told = self._told, {}
+        return tuple(Notice(code, field, example, count) for (code, field), (example, count) in told.items())
 
     def _take(self) -> bytes:
         """The next line, empty at the end."""
@@ -144,7 +238,7 @@ class Table:
         if len(line) == LONGEST_LINE:
             raise ConfigError(
                 "csv-line-too-long",
-                f"Line {self._read + 1} of {self._name} is longer than {LONGEST_LINE} bytes.",
+                f"Line {self._read + 1} of {self._file} is longer than {LONGEST_LINE} bytes.",
                 "Check that it is a CSV file with one row per line.",
             )
         self._read += bool(line)
@@ -154,95 +248,24 @@ class Table:
         self._given_back.extendleft(reversed(lines))
         self._read -= len(lines)
 
-
-def _split(line: bytes) -> list[str]:
-    return next(csv.reader([line.decode()], strict=True), [])
-
-
-Field = tuple[str, Callable[[str], Any], bool]
-"""Name in the JSON object, how its cell is read, whether OneRoster knows it (otherwise it goes into metadata)."""
+    def _split(self, line: bytes) -> list[str]:
+        return next(csv.reader([line.decode()], delimiter=self._separator, strict=True), [])
 
 
-def _fields(name: str, header: list[str]) -> list[Field]:
-    """What each column of a file is. Case and blanks in the header do not matter. # OneRoster CSV 1.1, 1.2"""
-    columns = ["sourcedId*", "status", "dateLastModified", *COLUMNS[name].split()]
-    known = {column.rstrip("*").casefold(): column.rstrip("*") for column in columns}
-    known |= {wrong: right for wrong, right in _MISSPELT.items() if right.casefold() in known}
-    found = [known.get(title.strip().casefold(), title.strip()) for title in header]
-    _check_header(name, found, required=[column[:-1] for column in columns if column.endswith("*")])
-    return [
-        _field(column) if column in known.values() else (re.sub(r"(?i)^metadata\.", "", column), str, False)
-        for column in found
-    ]
+class _OldMac(RawIOBase):
+    """A file whose lines end with a carriage return alone, with line feeds in its place."""
 
+    def __init__(self, stream: "BufferedReader[RawIOBase]") -> None:
+        self._stream = stream
 
-def _check_header(name: str, found: list[str], required: list[str]) -> None:
-    if missing := [column for column in required if column not in found]:
-        hidden = any(_visible(column) in missing for column in found)
-        raise ConfigError(
-            "csv-missing-column",
-            f"{name}.csv has no column {', '.join(missing)}"
-            f"{', only one that looks like it: there is an invisible sign in the name' if hidden else ''}.",
-            "The first line must hold the column names, separated by commas.",
-        )
-    if twice := sorted({column for column in found if column and found.count(column) > 1}):
-        raise ConfigError(
-            "csv-duplicate-column",
-            f"{name}.csv has more than one column {', '.join(twice)}.",
-            "Each column may be there once.",
-        )
+    def readable(self) -> bool:
+        return True
 
+    def readinto(self, buffer: Any) -> int:
+        block = self._stream.read1(len(buffer)).replace(b"\r", b"\n")
+        buffer[: len(block)] = block
+        return len(block)
 
-def _visible(column: str) -> str:
-    """Without what nobody sees: format characters such as a zero-width space, control characters."""
-    return "".join(sign for sign in column if unicodedata.category(sign) not in ("Cf", "Cc")).strip()
-
-
-def _field(column: str) -> Field:
-    if column == "userIds":
-        return column, _user_ids, True
-    if column in _LISTS:
-        return column, _items, True
-    if column.endswith("SourcedIds"):
-        return f"{column.removesuffix('SourcedIds')}s", _links, True
-    if column.endswith("SourcedId"):
-        return column.removesuffix("SourcedId"), _link, True
-    return _JSON_NAMES.get(column, column), str, True
-
-
-def _as_json(fields: list[Field], cells: list[str]) -> dict[str, Any]:
-    """The REST model's object of a row; an empty cell is left out."""
-    record: dict[str, Any] = {}
-    metadata: dict[str, str] = {}
-    for (key, read, known), cell in zip(fields, cells, strict=True):
-        if not cell or cell.isspace():
-            continue
-        if known:
-            record[key] = read(cell)
-        else:
-            metadata[key] = cell
-    if metadata:
-        record["metadata"] = metadata
-    return record
-
-
-def _items(cell: str) -> list[str]:
-    return [item.strip() for item in cell.split(",") if item.strip()]
-
-
-def _link(cell: str) -> dict[str, str]:
-    return {"sourcedId": cell}
-
-
-def _links(cell: str) -> list[dict[str, str]]:
-    return [_link(item) for item in _items(cell)]
-
-
-_USER_ID = re.compile(r"\{([^{}:]*):([^{}]*)\}")
-
-
-def _user_ids(cell: str) -> list[dict[str, str]] | str:
-    """`{type:id},{type:id}`; anything else stays as it is, for the mapping to refuse."""
-    if _USER_ID.sub("", cell).strip(" ,"):
-        return cell
-    return [{"type": type.strip(), "identifier": id.strip()} for type, id in _USER_ID.findall(cell)]
+    def close(self) -> None:
+        self._stream.close()
+        super().close()

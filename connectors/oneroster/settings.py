@@ -1,13 +1,13 @@
 """What a OneRoster connection asks a district for: the address of a service, or a CSV package."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from gateway.connector import Advanced, ConnectionSettings
+from gateway.connector import Advanced
 from gateway.http import ClientCredentials
+from gateway.inbox import PlaceSettings
 
 SCOPE = "https://purl.imsglobal.org/spec/or/v1p2/scope/"
 _SERVICE = re.compile(
@@ -20,7 +20,7 @@ _NEEDED = {
 }
 
 
-class OneRosterSettings(ConnectionSettings):
+class OneRosterSettings(PlaceSettings):
     """Either a service (address, token address, client id and secret) or a package (path), never both."""
 
     base_url: Annotated[
@@ -48,7 +48,8 @@ class OneRosterSettings(ConnectionSettings):
         Field(
             default="",
             title="CSV package",
-            description="A OneRoster 1.1 or 1.2 zip file, or the folder with its files. Leave it empty for a service.",
+            description="A OneRoster 1.1 or 1.2 zip, the folder with its files, or a folder of zips (the newest"
+            " counts), or sftp://user@host/folder. Leave it empty for a service.",
         ),
     ]
     scopes: Annotated[
@@ -98,12 +99,6 @@ class OneRosterSettings(ConnectionSettings):
                 " (of a 1.1 system, give its CSV export as path instead)"
             )
         return found[1]
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, value: str) -> str:
-        """The worker runs in another folder than the person who types."""
-        return str(Path(value).expanduser().absolute()) if value else value
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:

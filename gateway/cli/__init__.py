@@ -30,6 +30,7 @@ from gateway.cli import (
     schedules,
     service,
     unmatched,
+    upload,
     year,
 )
 from gateway.cli.output import STDERR, error_document
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 for part in (
     service, connections, year, configuration, runs, guards, history, rejects, crosswalks, identity, unmatched,
-    schedules, notices, plans, purge, retention, backup, districts, doctor, demo,
+    schedules, notices, plans, purge, retention, backup, districts, doctor, upload, demo,
 ):  # fmt: skip
     part.register(app)
 

@@ -24,7 +24,7 @@ from gateway.cli.output import (
     show,
 )
 from gateway.connected import opened
-from gateway.connector import Connector, Finding, is_secret, validated
+from gateway.connector import ConnectionSettings, Connector, Finding, is_secret, validated
 from gateway.errors import ConfigError
 from gateway.http import Http, MemoryTokens, Pace
 from gateway.settings import referenced
@@ -117,7 +117,7 @@ def settings_of(kind: Connector, given: list[str], *, ask: bool) -> tuple[dict[s
                 f"Its settings are: {', '.join(fields)}.",
             )
         if is_secret(fields[field]):
-            hidden[field] = _secret(field, value)
+            hidden[field] = _secret(field, value) if value or fields[field].is_required() else ""
         else:
             plain[field] = value
     for field, info in fields.items():
@@ -167,16 +167,24 @@ async def try_out(kind: Connector, settings: Any) -> list[Finding]:
     async with Http(
         kind.auth(settings),
         tokens=MemoryTokens(),
-        allow_private=settings.allow_private,
+        network=settings.network,
         in_flight=settings.in_flight,
         pace=Pace(settings.requests_per_second),
         timeout=settings.patience,
     ) as http:
         source = await kind.open_source(settings, http)
         try:
-            return list(await source.check())
+            return [*await source.check(), *_opened(settings)]
         finally:
             await source.close()
+
+
+def _opened(settings: ConnectionSettings) -> list[Finding]:
+    """What is reached although it is not on the public internet: whoever reads the check sees the reason again."""
+    return [
+        Finding(True, f"{one.place} is allowed although it is private: {one.reason}.")
+        for one in settings.network.private
+    ]
 
 
 def print_findings(findings: list[Finding]) -> None:
@@ -195,7 +203,7 @@ def check(name: str, district: District = DEFAULT_DISTRICT, as_json: Json = Fals
                 assert kind.open_source is not None
                 source = await kind.open_source(settings, http)
                 try:
-                    findings = list(await source.check())
+                    findings = [*await source.check(), *_opened(settings)]
                 finally:
                     await source.close()
             if found.paused_code == "credentials" and all(finding.ok for finding in findings):

@@ -37,6 +37,7 @@ from gateway.store.registers import Actor
 
 IT = Actor("Demo, district IT", "district_it")
 EDUCATOR = Actor("Demo, school counselor", "educator")
+LOOPBACK = {"private_addresses": ["127.0.0.1: the simulated systems of the demo"]}
 SECRET = "demo-secret"  # noqa: S105 of the simulated systems, which hold invented people only
 WAIT = 60.0
 
@@ -281,7 +282,7 @@ def _next(documents: list[Document]) -> None:
 
 async def _connect(g: Gateway, name: str, connector: str, plain: dict[str, Any], hidden: dict[str, str]) -> None:
     kind = registry.connector(connector)
-    settings = validated(kind.settings, plain | hidden | {"allow_private": True})
+    settings = validated(kind.settings, plain | hidden | LOOPBACK)
     for finding in await try_out(kind, settings):
         if not finding.ok:
             raise ConfigError("demo-check", finding.text, finding.fix)
@@ -330,8 +331,8 @@ async def _staff(g: Gateway, student: dict[str, Any]) -> tuple[str, str]:
 async def _edfi_district(edfi: str) -> int:
     """The id of the district, as the simulated Ed-Fi system has it."""
     kind = registry.connector("edfi")
-    settings = validated(kind.settings, {"base_url": edfi, "key": "demo-key", "secret": SECRET, "allow_private": True})
-    async with Http(kind.auth(settings), tokens=MemoryTokens(), allow_private=True) as http:
+    settings = validated(kind.settings, {"base_url": edfi, "key": "demo-key", "secret": SECRET} | LOOPBACK)
+    async with Http(kind.auth(settings), tokens=MemoryTokens(), network=settings.network) as http:
         assert kind.open_source is not None
         source = await kind.open_source(settings, http)
         agencies = next(r for r in source.resources if r.name == "localEducationAgencies")

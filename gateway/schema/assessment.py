@@ -9,6 +9,44 @@ from msgspec import UNSET, UnsetType
 from gateway.schema.fields import Values, meta
 
 
+class ScaleValue(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One value of a scale, and what it stands for."""
+
+    value: str
+    stands_for: str
+
+
+class ScoreScale(Values):
+    """Which values a score may have, and what they stand for. Source: OneRoster 1.2 ScoreScale."""
+
+    title: Annotated[str | UnsetType, meta("Title.", required=True)] = UNSET
+    type: Annotated[str | UnsetType, meta("What sort of scale, in the source's words.")] = UNSET
+    organization: Annotated[str | UnsetType, meta("Who uses it.", ref="organization")] = UNSET
+    course: Annotated[str | UnsetType, meta("Course it is used in.", ref="course")] = UNSET
+    class_: Annotated[str | UnsetType, meta("Class it is used in.", ref="class")] = msgspec.field(
+        name="class", default=UNSET
+    )
+    values: Annotated[list[ScaleValue] | UnsetType, meta("Its values.")] = UNSET
+
+
+class Objective(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A learning objective. `source` says whose id it is: case (1EdTech CASE), unknown, or the vendor's own word.
+    Source: OneRoster 1.2 LearningObjectiveSet."""
+
+    source: str
+    id: str
+
+
+class ObjectiveScore(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What came out for one learning objective; a score stays text.
+    Source: OneRoster 1.2 LearningObjectiveScoreSet."""
+
+    source: str
+    id: str
+    score: str | UnsetType = UNSET
+    text_score: str | UnsetType = UNSET
+
+
 class Assessment(Values):
     """An assessment, or (with a parent) one reported part of it. Source: Ed-Fi Assessment and
     ObjectiveAssessment; OneRoster 1.2 AssessmentLineItem."""
@@ -31,6 +69,10 @@ class Assessment(Values):
     grades: Annotated[list[str] | UnsetType, meta("Assessed grades, CEDS codes.")] = UNSET
     minimum: Annotated[str | UnsetType, meta("Lowest possible value, as text.")] = UNSET
     maximum: Annotated[str | UnsetType, meta("Highest possible value, as text.")] = UNSET
+    score_scale: Annotated[str | UnsetType, meta("Scale of its scores.", ref="score_scale")] = UNSET
+    learning_objectives: Annotated[
+        list[Objective] | UnsetType, meta("Learning objectives it is about.", merge="owned")
+    ] = UNSET
 
 
 class Score(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,6 +113,10 @@ class AssessmentResult(Values):
     missing: Annotated[bool | UnsetType, meta("Not handed in.")] = UNSET
     incomplete: Annotated[bool | UnsetType, meta("Incomplete.")] = UNSET
     in_progress: Annotated[bool | UnsetType, meta("Not finished yet.")] = UNSET
+    score_scale: Annotated[str | UnsetType, meta("Scale of the score.", ref="score_scale")] = UNSET
+    learning_objectives: Annotated[
+        list[ObjectiveScore] | UnsetType, meta("What came out for each learning objective.", merge="owned")
+    ] = UNSET
 
 
 class Category(Values):
@@ -90,11 +136,16 @@ class LineItem(Values):
     )
     school: Annotated[str | UnsetType, meta("School.", ref="organization")] = UNSET
     category: Annotated[str | UnsetType, meta("Category.", ref="category")] = UNSET
-    session: Annotated[str | UnsetType, meta("Grading period or session.", ref="session")] = UNSET
+    session: Annotated[str | UnsetType, meta("Session.", ref="session")] = UNSET
+    grading_period: Annotated[str | UnsetType, meta("Grading period it counts in.", ref="session")] = UNSET
     assign_on: Annotated[date | UnsetType, meta("Day it was set.")] = UNSET
     due_on: Annotated[date | UnsetType, meta("Day it is due.")] = UNSET
     minimum: Annotated[str | UnsetType, meta("Lowest possible value, as text.")] = UNSET
     maximum: Annotated[str | UnsetType, meta("Highest possible value, as text.")] = UNSET
+    score_scale: Annotated[str | UnsetType, meta("Scale of its scores.", ref="score_scale")] = UNSET
+    learning_objectives: Annotated[
+        list[Objective] | UnsetType, meta("Learning objectives it is about.", merge="owned")
+    ] = UNSET
 
 
 class Result(Values):
@@ -112,3 +163,7 @@ class Result(Values):
     missing: Annotated[bool | UnsetType, meta("Not handed in.")] = UNSET
     incomplete: Annotated[bool | UnsetType, meta("Incomplete.")] = UNSET
     in_progress: Annotated[bool | UnsetType, meta("Not finished yet.")] = UNSET
+    score_scale: Annotated[str | UnsetType, meta("Scale of the score.", ref="score_scale")] = UNSET
+    learning_objectives: Annotated[
+        list[ObjectiveScore] | UnsetType, meta("What came out for each learning objective.", merge="owned")
+    ] = UNSET

@@ -31,6 +31,17 @@ class Session(Values):
     school: Annotated[str | UnsetType, meta("School, where sessions are per school.", ref="organization")] = UNSET
 
 
+class LearningResource(Values):
+    """Something to teach or learn with: a book, an application. Source: OneRoster 1.2 Resource."""
+
+    title: Annotated[str | UnsetType, meta("Title.")] = UNSET
+    vendor_resource_id: Annotated[str | UnsetType, meta("The vendor's own id of it.", required=True)] = UNSET
+    vendor: Annotated[str | UnsetType, meta("The vendor's id.")] = UNSET
+    application: Annotated[str | UnsetType, meta("The vendor's application it belongs to.")] = UNSET
+    importance: Annotated[str | UnsetType, meta("primary or secondary.")] = UNSET
+    roles: Annotated[list[str] | UnsetType, meta("Roles it is meant for: student, teacher ...")] = UNSET
+
+
 class Course(Values):
     """What is taught, apart from when and to whom. Source: OneRoster 1.2 Course; Ed-Fi Course."""
 
@@ -41,6 +52,7 @@ class Course(Values):
     grades: Annotated[list[str] | UnsetType, meta("Grades, CEDS codes.")] = UNSET
     subjects: Annotated[list[str] | UnsetType, meta("Subjects, in the source's words.")] = UNSET
     subject_codes: Annotated[list[str] | UnsetType, meta("Subject codes (SCED where the source has them).")] = UNSET
+    resources: Annotated[list[str] | UnsetType, meta("What it is taught with.", ref="resource", merge="owned")] = UNSET
 
 
 class Class(Values):
@@ -57,6 +69,7 @@ class Class(Values):
     subjects: Annotated[list[str] | UnsetType, meta("Subjects, in the source's words.")] = UNSET
     subject_codes: Annotated[list[str] | UnsetType, meta("Subject codes.")] = UNSET
     periods: Annotated[list[str] | UnsetType, meta("Periods of the day.")] = UNSET
+    resources: Annotated[list[str] | UnsetType, meta("What it is taught with.", ref="resource", merge="owned")] = UNSET
 
 
 class Identifier(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -104,6 +117,9 @@ class Person(Values):
     races: Annotated[list[str] | UnsetType, meta("Race codes of the common schema.")] = UNSET
     hispanic: Annotated[bool | UnsetType, meta("Hispanic or Latino.")] = UNSET
     languages: Annotated[list[str] | UnsetType, meta("Home languages, in the source's code.")] = UNSET
+    resources: Annotated[list[str] | UnsetType, meta("What the person works with.", ref="resource", merge="owned")] = (
+        UNSET
+    )
 
 
 class Enrollment(Values):

@@ -18,7 +18,7 @@ from gateway.store.runs import Attempt
 
 def may_be_whole(kind: Kind) -> bool:
     """Whether an entity of this kind can be what one claim says, with ids in place of keys."""
-    return all(rule == "one" for rule in kind.merge.values()) and not any(one.part for one in kind.references)
+    return "union" not in kind.merge.values() and not any(one.part for one in kind.references)
 
 
 async def publish(
@@ -67,13 +67,15 @@ def _statements(kind: Kind) -> list[str]:
 def _candidates(kind: Kind) -> str:
     """Keys with one claim, their own, whose references to other kinds all denote something published."""
     others = [(n, one) for n, one in enumerate(kind.references) if one.kind != kind.name and not one.many]
-    lists = [one for one in kind.references if one.many]
+    lists = [one for one in kind.references if one.many and kind.merge[one.field] == "one"]
     joins = "".join(f"LEFT JOIN LATERAL ({_denoted(one, _stated(one), 't')}) e{n} ON true " for n, one in others)
     conditions = chain(
         (f"s.stated->'{name}' IS NOT NULL" for name in kind.required),
         (f"(s.stated->'{one.field}' IS NULL OR e{n}.id IS NOT NULL)" for n, one in others),
         (f"(s.stated->'{one.field}' IS NULL OR {_all_denote(one)})" for one in lists),
         (f"(s.stated->>'{one.field}' = ANY(:not_denoting)) IS NOT TRUE" for _, one in others if one.kind == "person"),
+        # A list that several records may add to, or say twice, is for the fold to put together.
+        (f"s.stated->'{name}' IS NULL" for name, rule in kind.merge.items() if rule == "owned"),
     )
     word = _word(kind)
     return (

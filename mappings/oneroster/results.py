@@ -1,4 +1,4 @@
-"""What OneRoster's gradebook states: categories, line items, assessments and the results of all of them."""
+"""What OneRoster's gradebook states: categories, scales, line items, assessments and the results of all of them."""
 
 import re
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from msgspec import UNSET, UnsetType
 
 from connectors.oneroster import models as wire
+from gateway.errors import RecordError
 from gateway.mapping import Claim, Crosswalks
 from gateway.schema import assessment as schema
 from gateway.schema.assessment import Score
@@ -19,6 +20,7 @@ from mappings.oneroster.values import (
     required_reference,
     required_text,
     text,
+    texts,
 )
 
 
@@ -30,9 +32,33 @@ def category(record: wire.Category, codes: Crosswalks) -> Iterator[Claim]:
     )
 
 
+def score_scale(record: wire.ScoreScale, codes: Crosswalks) -> Iterator[Claim]:
+    yield Claim(
+        "score_scale",
+        record.sourcedId,
+        schema.ScoreScale(
+            title=required_text(record.title, "title"),
+            type=text(record.type),
+            organization=reference(record.org, "org"),
+            course=reference(record.course, "course"),
+            class_=reference(record.class_, "class"),
+            values=_scale_values(record) or UNSET,
+        ),
+    )
+
+
+def _scale_values(record: wire.ScoreScale) -> list[schema.ScaleValue]:
+    stated = record.scoreScaleValue
+    if isinstance(stated, str):
+        if stated.strip():
+            reason = "scoreScaleValue does not have the form {value:meaning},{value:meaning}."
+            raise RecordError("bad-score-scale", reason, field="scoreScaleValue")
+        return []
+    values = ((number_text(one.itemValueLHS), number_text(one.itemValueRHS)) for one in stated or ())
+    return [schema.ScaleValue(left, right or "") for left, right in values if left is not UNSET]
+
+
 def line_item(record: wire.LineItem, codes: Crosswalks) -> Iterator[Claim]:
-    """Graded work. Of its two sessions the grading period is the narrower one."""
-    period = reference(record.gradingPeriod, "gradingPeriod")
     yield Claim(
         "line_item",
         record.sourcedId,
@@ -42,13 +68,51 @@ def line_item(record: wire.LineItem, codes: Crosswalks) -> Iterator[Claim]:
             class_=required_reference(record.class_, "class"),
             school=reference(record.school, "school"),
             category=reference(record.category, "category"),
-            session=reference(record.academicSession, "academicSession") if period is UNSET else period,
+            session=reference(record.academicSession, "academicSession"),
+            grading_period=reference(record.gradingPeriod, "gradingPeriod"),
             assign_on=day(record.assignDate, "assignDate"),
             due_on=day(record.dueDate, "dueDate"),
             minimum=number_text(record.resultValueMin),
             maximum=number_text(record.resultValueMax),
+            score_scale=reference(record.scoreScale, "scoreScale"),
+            learning_objectives=_objectives(record.learningObjectiveSet, codes) or UNSET,
         ),
     )
+
+
+def _objectives(sets: list[wire.ObjectiveSet] | None, codes: Crosswalks) -> list[schema.Objective]:
+    """Whose and which learning objectives, one by one."""
+    found = []
+    for one in sets or ():
+        source = objective_source(one.source, codes)
+        ids = texts(one.learningObjectiveIds)
+        if ids is UNSET:
+            codes.notice("objective-without-id", "learningObjectiveSet")
+            continue
+        found += [schema.Objective(source, id) for id in ids]
+    return found
+
+
+def objective_source(stated: wire.Text, codes: Crosswalks) -> str:
+    """Whose id a learning objective has; the standard's own word where that is not said."""
+    source = text(stated)
+    if source is UNSET:
+        codes.notice("objective-without-source", "source")
+        return "unknown"
+    return source
+
+
+def _objective_scores(sets: list[wire.ObjectiveResultSet] | None, codes: Crosswalks) -> list[schema.ObjectiveScore]:
+    found = []
+    for one in sets or ():
+        source = objective_source(one.source, codes)
+        for result in one.learningObjectiveResults or ():
+            id = text(result.learningObjectiveId)
+            if id is UNSET:
+                codes.notice("objective-without-id", "learningObjectiveSet")
+                continue
+            found.append(schema.ObjectiveScore(source, id, number_text(result.score), text(result.textScore)))
+    return found
 
 
 def result(record: wire.Result, codes: Crosswalks) -> Iterator[Claim]:
@@ -68,6 +132,8 @@ def result(record: wire.Result, codes: Crosswalks) -> Iterator[Claim]:
             missing=flag(record.missing, "missing"),
             incomplete=flag(record.incomplete, "incomplete"),
             in_progress=flag(record.inProgress, "inProgress"),
+            score_scale=reference(record.scoreScale, "scoreScale"),
+            learning_objectives=_objective_scores(record.learningObjectiveSet, codes) or UNSET,
         ),
     )
 
@@ -84,6 +150,8 @@ def assessment_line_item(record: wire.AssessmentLineItem, codes: Crosswalks) -> 
             purpose=_purpose(record, codes),
             minimum=number_text(record.resultValueMin),
             maximum=number_text(record.resultValueMax),
+            score_scale=reference(record.scoreScale, "scoreScale"),
+            learning_objectives=_objectives(record.learningObjectiveSet, codes) or UNSET,
         ),
     )
 
@@ -108,6 +176,8 @@ def assessment_result(record: wire.AssessmentResult, codes: Crosswalks) -> Itera
             missing=flag(record.missing, "missing"),
             incomplete=flag(record.incomplete, "incomplete"),
             in_progress=flag(record.inProgress, "inProgress"),
+            score_scale=reference(record.scoreScale, "scoreScale"),
+            learning_objectives=_objective_scores(record.learningObjectiveSet, codes) or UNSET,
         ),
     )
 

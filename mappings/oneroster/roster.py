@@ -40,7 +40,7 @@ POPULATIONS = {
 }
 _FIRST = ("student", "staff", "contact")
 
-_RACES = {
+RACES = {
     "americanIndianOrAlaskaNative": "american_indian_or_alaska_native",
     "asian": "asian",
     "blackOrAfricanAmerican": "black_or_african_american",
@@ -49,7 +49,7 @@ _RACES = {
     "demographicRaceTwoOrMoreRaces": "two_or_more_races",
 }
 
-_NEVER_KEPT = ("ssn", "socialsecuritynumber")
+NEVER_KEPT = ("ssn", "socialsecuritynumber")
 
 
 def org(record: wire.Org, codes: Crosswalks) -> Iterator[Claim]:
@@ -80,6 +80,22 @@ def academic_session(record: wire.AcademicSession, codes: Crosswalks) -> Iterato
     )
 
 
+def resource(record: wire.ResourceItem, codes: Crosswalks) -> Iterator[Claim]:
+    words = (code("role", role, codes) for role in texts(record.roles) or ())
+    yield Claim(
+        "resource",
+        record.sourcedId,
+        roster.LearningResource(
+            title=text(record.title),
+            vendor_resource_id=required_text(record.vendorResourceId, "vendorResourceId"),
+            vendor=text(record.vendorId),
+            application=text(record.applicationId),
+            importance=code("resource_importance", record.importance, codes),
+            roles=list(dict.fromkeys(word for word in words if word is not UNSET)) or UNSET,
+        ),
+    )
+
+
 def course(record: wire.Course, codes: Crosswalks) -> Iterator[Claim]:
     yield Claim(
         "course",
@@ -92,6 +108,7 @@ def course(record: wire.Course, codes: Crosswalks) -> Iterator[Claim]:
             grades=grades(record.grades, codes),
             subjects=texts(record.subjects),
             subject_codes=texts(record.subjectCodes),
+            resources=references(record.resources) or UNSET,
         ),
     )
 
@@ -112,6 +129,7 @@ def class_(record: wire.Class, codes: Crosswalks) -> Iterator[Claim]:
             subjects=texts(record.subjects),
             subject_codes=texts(record.subjectCodes),
             periods=texts(record.periods),
+            resources=references(record.resources) or UNSET,
         ),
     )
 
@@ -140,6 +158,7 @@ def user(record: wire.User, codes: Crosswalks) -> Iterator[Claim]:
             roles=roles or UNSET,
             primary_organization=reference(record.primaryOrg, "primaryOrg"),
             grades=grades(record.grades, codes),
+            resources=references(record.resources) or UNSET,
         ),
     )
     if population == "student":
@@ -188,7 +207,7 @@ def _identifiers(record: wire.User) -> list[roster.Identifier]:
     kept = [
         roster.Identifier(system, value)
         for system, value in stated
-        if value is not UNSET and "".join(filter(str.isalpha, system.casefold())) not in _NEVER_KEPT
+        if value is not UNSET and "".join(filter(str.isalpha, system.casefold())) not in NEVER_KEPT
     ]
     return list(dict.fromkeys(kept))
 
@@ -216,7 +235,7 @@ def demographics(record: wire.Demographics, codes: Crosswalks) -> Iterator[Claim
         roster.Person(
             birth_date=day(record.birthDate, "birthDate"),
             sex=code("sex", record.sex, codes),
-            races=[race for field, race in _RACES.items() if flag(getattr(record, field), field) is True] or UNSET,
+            races=[race for field, race in RACES.items() if flag(getattr(record, field), field) is True] or UNSET,
             hispanic=flag(record.hispanicOrLatinoEthnicity, "hispanicOrLatinoEthnicity"),
         ),
         anchor=False,

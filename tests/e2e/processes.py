@@ -126,7 +126,7 @@ class Home:
         return self._connect("edfi", district, {"base_url": url, "key": "demo-key"} | more, "secret", secret)
 
     def _connect(self, kind: str, district: str, settings: dict[str, str], field: str, secret: str) -> str:
-        given = settings | {"allow_private": "true", field: "env:SECRET"}
+        given = settings | {"private_addresses": "127.0.0.1: a twin", field: "env:SECRET"}
         sets = [part for name, value in given.items() for part in ("--set", f"{name}={value}")]
         done = self.run("connect", kind, "--name", kind, *sets, "--yes", district=district, SECRET=secret)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -146,7 +146,7 @@ def test_what_does_not_answer_is_not_saved(sis: Sis, nothing_lost: None, nowhere
     settings = {"base_url": sis.url, "token_url": f"{sis.url}/token", "client_id": "demo-client"}
     settings |= nowhere.settings(sis)
     sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
-    command = ["connect", "oneroster", "--name", "new", *sets, "--set", "allow_private=true"]
+    command = ["connect", "oneroster", "--name", "new", *sets, "--set", "private_addresses=127.0.0.1: a twin"]
     told = refused(
         sis, *command, "--set", "client_secret=env:GIVEN", code="check-failed", ends=CHANGE, GIVEN=nowhere.secret
     )

@@ -195,7 +195,12 @@ def standard() -> str:
 async def here(store: Store, district: int, standard: str) -> AsyncIterator[Here]:
     """A district that has pulled its Ed-Fi system, with a draft that may be finalized after a consultation."""
     with an_ods(standard) as there:
-        given = {"base_url": there.url, "key": "demo-key", "secret": "demo-secret", "allow_private": True}
+        given = {
+            "base_url": there.url,
+            "key": "demo-key",
+            "secret": "demo-secret",
+            "private_addresses": ["127.0.0.1: a twin"],
+        }
         settings = EdfiSettings.model_validate({**given, "education_organization_id": DISTRICT.number})
         plain = settings.model_dump(mode="json", exclude={"secret"})
         number = await registers.add_connection(

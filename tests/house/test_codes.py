@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from gateway.connector import Unreadable
 from gateway.errors import AuthError, ConfigError, RecordError, Refused, Unavailable
 from gateway.guard import Hold
-from gateway.http import _Failure
+from gateway.http.answers import Failure
 from gateway.plans import GUARDS
 from gateway.store.changes import Waiting, Why
 from gateway.store.runs import Reject
 from tests.house.tree import ROOT, Module, modules
 
-CARRIERS = (ConfigError, AuthError, Unavailable, RecordError, Refused, _Failure, Reject, Hold, Waiting, Why, Unreadable)
+CARRIERS = (ConfigError, AuthError, Unavailable, RecordError, Refused, Failure, Reject, Hold, Waiting, Why, Unreadable)
 PLACES = {kind.__name__: list(inspect.signature(kind).parameters).index("code") for kind in CARRIERS}
 """What carries a code, and as which of its arguments."""
 ELSEWHERE = {"no-anchor": "gateway/store/changes.py", "request-invalid": "gateway/api/problems.py"}

@@ -10,7 +10,6 @@ FORBIDDEN = {"tenant", "util", "utils", "helper", "helpers", "manager", "handler
 LINES = 500
 ONE_ROOM = {
     "connectors.edfi.models": "declarations only: the wire records of two data standards",
-    "gateway.http": "one secret shared by all of it: a failed attempt is a value that no traceback shows",
     "gateway.store.embedded": "one life cycle on three systems",
     "gateway.store.changes": "one transaction: its statements share temporary tables",
 }

@@ -51,7 +51,7 @@ class Layout:
     def is_called(self, file: str) -> bool:
         """Whether a file of that name may be of this layout."""
         pattern = self.constant("file")
-        return not pattern or fnmatch(file.casefold(), pattern.casefold())
+        return not pattern or fnmatch(file.casefold().rpartition("/")[2], pattern.casefold())
 
     def reading(self, header: Sequence[str]) -> Reading:
         """How the rows below that header are read. ConfigError where it has a column twice that counts."""

@@ -1,0 +1,38 @@
+"""The command that takes in a delivered file: upload."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway import inbox, registry
+from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, District, gateway, run
+from gateway.errors import ConfigError
+from gateway.store import registers
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(upload)
+
+
+def upload(
+    connection: Annotated[str, typer.Argument(help="The connection that reads such files.")],
+    file: Annotated[Path, typer.Argument(help="The zip or CSV file.")],
+    district: District = DEFAULT_DISTRICT,
+) -> None:
+    """Put a file into the folder that a connection reads, as its newest one; `pull` then reads it."""
+
+    async def work() -> Path:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, connection)
+            settings = registry.connector(found.connector).settings.model_validate(found.settings | found.secrets)
+            if not isinstance(settings, inbox.PlaceSettings):
+                raise ConfigError(
+                    "upload-no-folder",
+                    f"{connection} is no connection to files.",
+                    "Connect one whose setting path is a folder, and upload to that.",
+                )
+            return inbox.put(settings, file)
+
+    put = run(work())
+    STDOUT.print(f"Taken in as {put.name}. Next: planbridge pull {connection}", highlight=False)

@@ -1,0 +1,302 @@
+"""Where delivered files lie: a path of this computer, or a folder of an SFTP server; the newest as a local path."""
+
+import asyncio
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from gateway import sftp
+from gateway.connector import Advanced, ConnectionSettings
+from gateway.errors import ConfigError
+
+UPLOADED = "upload-"
+"""How the names of uploaded files begin: these alone are ours to remove."""
+_UNFINISHED = (".part", ".partial", ".filepart", ".tmp", ".crdownload", ".writing")
+_FETCHED = "planbridge-fetched-"
+_DAY = 86_400
+
+
+class PlaceSettings(ConnectionSettings):
+    """What a connection to delivered files asks for. A connector may give `path` a title of its own."""
+
+    path: Annotated[
+        str,
+        Field(
+            default="",
+            title="Where the files are",
+            description=(
+                "A file, a folder, or a folder and a pattern (/data/in/*.zip); of several files the newest counts."
+                " Or sftp://user@host/folder."
+            ),
+        ),
+    ]
+    sftp_password: Annotated[SecretStr, Field(default=SecretStr(""), title="SFTP password", json_schema_extra=Advanced)]
+    sftp_key: Annotated[
+        SecretStr,
+        Field(
+            default=SecretStr(""),
+            title="SFTP private key",
+            description="Instead of a password: an OpenSSH key without a passphrase, given as file:PATH.",
+            json_schema_extra=Advanced,
+        ),
+    ]
+    sftp_fingerprint: Annotated[
+        str,
+        Field(
+            default="",
+            title="SFTP host key",
+            description="Its fingerprint (SHA256:...), from the owner of the server. Without it nobody is logged in.",
+            json_schema_extra=Advanced,
+        ),
+    ]
+    upload_days: Annotated[
+        int,
+        Field(
+            default=14,
+            ge=1,
+            le=366,
+            title="Days that uploaded files are kept",
+            description="The newest one stays until there is a newer one.",
+            json_schema_extra=Advanced,
+        ),
+    ]
+
+    @field_validator("path")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        """The worker runs in another folder than the person who types."""
+        if not value:
+            return value
+        if "://" not in value:
+            return str(Path(value).expanduser().absolute())
+        parts = urlsplit(value)
+        if parts.scheme != "sftp" or not parts.hostname or not parts.username:
+            raise ValueError("give a path of this computer, or an address like sftp://user@host/folder")
+        if parts.password is not None:
+            raise ValueError("leave the password out of the address and give it as sftp_password")
+        return value
+
+    @model_validator(mode="after")
+    def _way_in(self) -> Self:
+        if self.path.startswith("sftp://") and bool(self._secret("sftp_password")) == bool(self._secret("sftp_key")):
+            raise ValueError("SFTP needs sftp_password or sftp_key, and not both")
+        return self
+
+    def _secret(self, name: str) -> str:
+        secret: SecretStr = getattr(self, name)
+        return secret.get_secret_value()
+
+
+@dataclass(frozen=True)
+class Item:
+    """One delivered file, or a folder that is one package. `name` is what its sender calls it."""
+
+    path: Path
+    name: str
+    modified: datetime
+
+
+class Parcel:
+    """What was found at a place, oldest first, as local paths until it is closed. `place` names it for messages."""
+
+    def __init__(self, place: str, items: Sequence[Item], fetched_into: Path | None = None) -> None:
+        self.place = place
+        self.items = items
+        self._fetched_into = fetched_into
+
+    @property
+    def newest(self) -> Item:
+        """ConfigError where there is nothing."""
+        if not self.items:
+            raise self.nothing()
+        return self.items[-1]
+
+    def nothing(self) -> ConfigError:
+        """What to say where there is nothing yet."""
+        return ConfigError(
+            "inbox-empty",
+            f"There is no file at {self.place}.",
+            "Check the path, ask whoever sends the files, or put one there with planbridge upload.",
+        )
+
+    def close(self) -> None:
+        """Removes what was fetched from another computer, and nothing else."""
+        if self._fetched_into is not None:
+            shutil.rmtree(self._fetched_into, ignore_errors=True)
+
+
+async def newest(settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip",), marker: str = "") -> Parcel:
+    """The newest file there, alone; none where nothing is there yet.
+
+    `patterns` say which files of a folder count, unless its path says so itself. A folder that holds a file named
+    `marker` is a package as a whole. Raises ConfigError, AuthError and Unavailable. Close the parcel when it is read.
+    """
+    return await _parcel(settings, patterns, marker, only_newest=True)
+
+
+async def every(settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip", "*.csv")) -> Parcel:
+    """The same with every file that counts, oldest first."""
+    return await _parcel(settings, patterns, "", only_newest=False)
+
+
+async def _parcel(settings: PlaceSettings, patterns: Sequence[str], marker: str, *, only_newest: bool) -> Parcel:
+    if settings.path.startswith("sftp://"):
+        return await _fetched(settings, patterns, marker, only_newest)
+    return await asyncio.to_thread(_local, settings, patterns, marker, only_newest)
+
+
+def _local(settings: PlaceSettings, patterns: Sequence[str], marker: str, only_newest: bool) -> Parcel:
+    folder, patterns = _with_pattern(settings.path, patterns)
+    path = Path(folder)
+    try:
+        if not path.is_dir():
+            return Parcel(settings.path, [_item(path)] if path.exists() else [])
+        if marker and any(file.name.casefold() == marker for file in path.iterdir()):
+            return Parcel(settings.path, [_item(path)])
+        sweep(path, settings.upload_days)
+        files = [file for file in path.iterdir() if _counts(file.name, patterns) and file.is_file()]
+        found = sorted(map(_item, files), key=_age)
+    except OSError as error:
+        raise ConfigError(
+            "inbox-cannot-be-read",
+            f"{settings.path} cannot be read: {error.strerror}.",
+            "Check that the path is right, and that the user who runs Planbridge may read it.",
+        ) from None
+    return Parcel(settings.path, found[-1:] if only_newest else found)
+
+
+def _with_pattern(path: str, patterns: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """A pattern as the last part of a path says what counts in the folder before it."""
+    folder, _, last = path.replace(os.sep, "/").rpartition("/")
+    return (folder or "/", [last]) if "*" in last or "?" in last else (path, patterns)
+
+
+def _counts(name: str, patterns: Sequence[str]) -> bool:
+    """Files that are hidden or still being written do not."""
+    small = name.casefold()
+    if small.startswith(".") or small.endswith(_UNFINISHED):
+        return False
+    return any(fnmatchcase(small, pattern.casefold()) for pattern in patterns)
+
+
+def _item(path: Path) -> Item:
+    return Item(path, path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+
+
+def _age(item: Item) -> tuple[datetime, str]:
+    return item.modified, item.name
+
+
+async def _fetched(settings: PlaceSettings, patterns: Sequence[str], marker: str, only_newest: bool) -> Parcel:
+    parts = urlsplit(settings.path)
+    folder, patterns = _with_pattern(unquote(parts.path) or ".", patterns)
+    login = sftp.Login(
+        host=parts.hostname or "",
+        port=parts.port or 22,
+        user=unquote(parts.username or ""),
+        password=settings.sftp_password.get_secret_value(),
+        key=settings.sftp_key.get_secret_value(),
+        fingerprint=settings.sftp_fingerprint,
+        private=settings.network.private,
+        patience=settings.patience,
+    )
+    _forget_stale()
+    into = Path(tempfile.mkdtemp(prefix=_FETCHED))
+    try:
+        async with sftp.opened(login) as server:
+            there = await server.listing(folder)
+            if marker and any(entry.name.casefold() == marker for entry in there):
+                return await _whole_folder(server, folder, there, into, settings.path)
+            found = [entry for entry in there if _counts(entry.name, patterns)]
+            if only_newest:
+                found = found[-1:]
+            items = []
+            for n, entry in enumerate(found):
+                # A name of our own: that of the server could lead out of the folder.
+                path = into / f"{n}{Path(entry.name).suffix.casefold()}"
+                await server.fetch(entry, path)
+                items.append(Item(path, entry.name, entry.modified))
+            return Parcel(settings.path, items, into)
+    except BaseException:
+        shutil.rmtree(into, ignore_errors=True)
+        raise
+
+
+async def _whole_folder(
+    server: sftp.Server, folder: str, there: Sequence[sftp.Entry], into: Path, place: str
+) -> Parcel:
+    """A package that lies unpacked in its folder."""
+    for entry in there:
+        if re.fullmatch(r"[A-Za-z0-9_-]+\.csv", entry.name, re.IGNORECASE):
+            await server.fetch(entry, into / entry.name)
+    modified = max(entry.modified for entry in there)
+    return Parcel(place, [Item(into, folder.rpartition("/")[2] or folder, modified)], into)
+
+
+def _forget_stale() -> None:
+    """What an earlier process fetched and, killed, could not remove."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_FETCHED}*"):
+        try:
+            if time.time() - left.stat().st_mtime > _DAY:
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:  # gone, or another user's
+            continue
+
+
+def put(settings: PlaceSettings, file: Path) -> Path:
+    """Take in an uploaded file: a copy in the folder of the connection, for its owner alone. Whoever looks meanwhile
+    sees all of it or nothing. Refused where the connection does not read a folder of this computer."""
+    folder, _ = _with_pattern(settings.path, ())
+    path = Path(folder)
+    if not settings.path or settings.path.startswith("sftp://") or path.is_file():
+        raise ConfigError(
+            "upload-no-folder",
+            "This connection does not read a folder of this computer.",
+            "Change its setting path to a folder, and then upload.",
+        )
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = f"{UPLOADED}{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{re.sub(r'[^A-Za-z0-9._-]+', '_', file.name)}"
+    whole, writing = path / name, path / f"{name}.writing"
+    try:
+        with file.open("rb") as source, open(writing, "xb", opener=_for_owner) as target:
+            shutil.copyfileobj(source, target, 2**20)
+            target.flush()
+            os.fsync(target.fileno())
+        writing.rename(whole)
+    except OSError as error:
+        writing.unlink(missing_ok=True)
+        raise ConfigError(
+            "upload-failed",
+            f"{file.name} could not be taken in: {error.strerror}.",
+            "Check that it can be read, that the folder of the connection can be written, and that there is room.",
+        ) from None
+    sweep(path, settings.upload_days)
+    return whole
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def sweep(folder: Path, days: int) -> None:
+    """Remove what was uploaded into a folder more than so many days ago, but for the newest."""
+    uploads = sorted(_uploads(folder))
+    for upload in uploads[:-1]:
+        if time.time() - upload.stat().st_mtime > days * _DAY:
+            upload.unlink(missing_ok=True)
+
+
+def _uploads(folder: Path) -> Iterator[Path]:
+    """Their names begin with the time, so that they sort by it."""
+    return (file for file in folder.iterdir() if re.match(rf"{UPLOADED}\d{{8}}T\d+-", file.name))

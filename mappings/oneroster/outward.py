@@ -1,0 +1,54 @@
+"""How an entity of the common schema is written as OneRoster 1.2: strictly, and saying what does not fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.connector import Loss
+from gateway.mapping import Crosswalks
+from mappings.oneroster import gradebook_rows, roster_rows
+from mappings.oneroster.cells import Beside, Entity, Gap
+
+SHAPES = {**roster_rows.SHAPES, **gradebook_rows.SHAPES}
+NOWHERE = {**roster_rows.NOWHERE, **gradebook_rows.NOWHERE}
+
+
+@dataclass(frozen=True)
+class Outward:
+    """`rows`: (collection of OneRoster, its record in the wire shape of 1.2 REST); none where OneRoster has no place
+    for such a kind. `losses`: what of the entity is in no row, `/` and the field's name. `gaps`: what the standard
+    demands and the entity does not tell; a row with a gap that is not filled is not valid."""
+
+    rows: list[tuple[str, dict[str, Any]]]
+    losses: list[Loss]
+    gaps: list[Gap]
+
+
+def outward(
+    kind: str, id: str, values: Mapping[str, Any], modified: datetime, beside: Beside, codes: Crosswalks
+) -> Outward:
+    """Write one published entity; pure.
+
+    `values` is the entity's document as it is stored: JSON, references are entity ids. `id` becomes the sourcedId,
+    `modified` the dateLastModified. `codes` are those of this mapping: its tables `out_*` lead from our words to the
+    standard's. A person makes a record of users and, where anything of that is known, one of demographics; a
+    relationship stands in its student's agents. Booleans are the texts "true" and "false", nothing is null, no list
+    is empty. A line item has `gradingPeriod` and `academicSession` apart; what the columns of CSV are made of is for
+    who writes CSV to say.
+    """
+    entity = Entity(kind, id, values, beside, codes)
+    common = {"sourcedId": id, "status": "active", "dateLastModified": _instant(modified)}
+    rows = []
+    for shape in SHAPES[kind]:
+        row = shape.row(entity)
+        if row is not None:
+            rows.append((shape.collection, common | row))
+    for name, reason in NOWHERE.get(kind, {}).items():
+        if name in values:
+            entity.lose(name, reason)
+    return Outward(rows, entity.losses, entity.gaps)
+
+
+def _instant(modified: datetime) -> str:
+    return modified.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
