@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import re
 import tracemalloc
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +32,10 @@ Points,score,points,integer,,
 """
 HEADER = "Pupil,Test,When,Points"
 VENDORS = ("MAP_Growth", "i-Ready", "STAR", "Dibels_8_Benchmark", "FastBridge_CBMreading")
-NEVER = (
-    "name",
-    "dob",
-    "birth",
-    "gender",
-    "sex",
-    "race",
-    "hispanic",
-    "asian",
-    "white",
-    "meal",
-    "disadvantaged",
-    "email",
-)
+PERSONAL = {
+    *("first", "last", "middle", "dob", "birth", "gender", "sex", "race", "hispanic", "asian", "white", "meal"),
+    *("disadvantaged", "email", "teacher", "migrant", "disability", "home", "ell", "enrollment", "address"),
+}
 
 
 @asynccontextmanager
@@ -98,24 +90,25 @@ def write(folder: Path, *rows: str, name: str = "scores.csv", header: str = HEAD
 
 @pytest.mark.parametrize("vendor", VENDORS)
 async def test_a_vendors_columns_are_all_understood_and_nothing_personal_comes_through(
-    contracts: Path, vendor: str
+    contracts: Path, tmp_path: Path, vendor: str
 ) -> None:
     for path in sorted((contracts / "edfi" / "vendor-assessment-csv" / vendor).glob("*.csv")):
-        records, _, notices = await everything(path)
+        header, *rows = csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline=""))
+        personal = [place for place, title in enumerate(header) if is_personal(title)]
+        assert personal or path.name.startswith(("SR_D", "SR_Sk", "sample_anonymized_file.csv")), path.name
+        for row in rows:
+            for place in personal:
+                row[place] = "planted"
+        with (tmp_path / path.name).open("w", newline="") as made:
+            csv.writer(made).writerows([header, *rows])
+        records, _, notices = await everything(tmp_path / path.name)
         assert records["results"] and notices == [], path.name
-        rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline="")))
-        kept = json.dumps(records)
-        for title in rows[0]:
-            # A value that stands in no column but those that must not be kept; shorter ones stand in words by chance.
-            if title and any(word in title.casefold() for word in NEVER) and "benchmark" not in title.casefold():
-                others = {v for row in rows for t, v in row.items() if t != title and isinstance(v, str)}
-                personal = {row[title] for row in rows if row[title] and len(row[title]) > 3} - others
-                if (
-                    "goal" not in title.casefold()
-                    and title not in ("TermName", "TestName")
-                    and "Name" not in title[-4:]
-                ):
-                    assert not [value for value in personal if value in kept], (path.name, title)
+        assert "planted" not in json.dumps(records), path.name
+
+
+def is_personal(title: str) -> bool:
+    words = re.split(r"[ /_.()-]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title).casefold())
+    return bool(PERSONAL.intersection(words)) and "benchmark" not in words
 
 
 async def test_every_score_of_a_row_is_kept_as_text(contracts: Path) -> None:
@@ -277,7 +270,7 @@ async def test_an_interrupted_pull_goes_on_at_its_line(tmp_path: Path, own: dict
     async with opened(folder, **own) as source:
         whole = await pages_of(source, "results")
     assert [len(page.rows) for page in whole] == [PAGE_ROWS, PAGE_ROWS, 10] * 2
-    for before, page in zip(whole, whole[1:], strict=False):
+    for before, page in pairwise(whole):
         async with opened(folder, **own) as source:
             [cursor] = before.next
             again = await source.pull(RESOURCES["results"], cursor)
@@ -287,7 +280,7 @@ async def test_an_interrupted_pull_goes_on_at_its_line(tmp_path: Path, own: dict
 async def test_memory_does_not_grow_with_the_file(tmp_path: Path, own: dict[str, str]) -> None:
     """Twenty results of a student cost what one does: only who and what is kept of the first pass."""
     peaks = []
-    for times in (5, 50):
+    for times in (20, 100):
         rows = (f"{n % 100},Fractions,2026-{n // 100 % 12 + 1:02d}-{n // 1200 + 1:02d},{n}" for n in range(times * 500))
         path = write(tmp_path, *rows)
         tracemalloc.start()

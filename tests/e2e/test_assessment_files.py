@@ -280,3 +280,29 @@ def test_the_newest_file_of_a_folder_has_the_last_word(office: Office, tmp_path:
     connect(office, folder, layout_file=str(tmp_path / "ours.csv"))
     office.ask("pull", "results")
     assert [result["scores"][0]["value"] for result in results(office)] == ["2"]
+
+
+def test_a_result_that_does_not_come_again_is_not_gone(office: Office, tmp_path: Path) -> None:
+    """A vendor delivers what is new since the last file, or one window of the year."""
+    roster(office, tmp_path / "sis", [f"N{n}" for n in range(30)])
+    (tmp_path / "ours.csv").write_text(LAYOUT)
+    path = tmp_path / "scores.csv"
+    path.write_text(made(f"N{n}" for n in range(30)))
+    connect(office, path, layout_file=str(tmp_path / "ours.csv"))
+    assert office.ask("pull", "results")["state"] == "published"
+    path.write_text("Pupil,Test,When,Points\nN1,Fractions,2027-01-15,9\n")
+    run = office.ask("pull", "results")
+    assert (run["state"], run["counts"]["published"]) == ("published", {"assessment_result": {"added": 1}})
+    assert len(results(office)) == 31
+
+
+def test_an_uploaded_file_is_pulled(office: Office, tmp_path: Path) -> None:
+    roster(office, tmp_path / "sis", ["N1"])
+    (tmp_path / "ours.csv").write_text(LAYOUT)
+    (tmp_path / "in").mkdir()
+    connect(office, tmp_path / "in", layout_file=str(tmp_path / "ours.csv"))
+    assert "no file" in str(office.ask("pull", "results", code=2))
+    (tmp_path / "scores.csv").write_text(made(["N1"]))
+    office.tell("upload", "results", str(tmp_path / "scores.csv"))
+    assert office.ask("pull", "results")["state"] == "published"
+    assert len(results(office)) == 1
