@@ -339,6 +339,8 @@ class Connector:
 
     `auth` says how requests authenticate (None where there are none, as for files). `open_source` and
     `open_sink` may look at the remote system (discovery) and raise ConfigError, AuthError or Unavailable.
+    `keeps_roster`: whether it knows who there is; if not, none of it is the system of record by being the first.
+    `limits` are those of the guards that differ for it from the usual ones, until a district sets its own.
     """
 
     name: str
@@ -349,5 +351,7 @@ class Connector:
     open_sink: Callable[[Any, Http], Awaitable[Sink]] | None = None
     resources: Sequence[Resource] = field(default_factory=tuple)
     """Every collection this connector may pull, for showing what would be kept before connecting."""
+    keeps_roster: bool = True
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     letter: Callable[[Any, Sequence[Finding]], str] | None = None
     """The mail to the vendor, from settings and what a check saw: what to ask for. It holds no secret."""

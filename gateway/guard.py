@@ -27,6 +27,7 @@ class Limits(BaseModel):
     rekeyed: Share = Field(default=0.5, description="Removals and additions at once: all ids seem to be new.")
     shrunk: Share = Field(default=0.5, description="What one class with at least `shrunk_from` students may lose.")
     unmatched: Share = Field(default=0.05, description="More people than before who match nobody.")
+    recognised: Share = Field(default=0.0, description="What part of the people a run names must be known.")
     unmapped: Share = Field(default=0.5, description="Values without a line in their crosswalk, of the records read.")
     at_least: int = Field(default=10, ge=0)
     added_at_least: int = Field(default=1000, ge=0)
@@ -48,6 +49,13 @@ class Guards(BaseModel):
     def of(self, collection: str) -> Limits:
         """The limits of one collection."""
         return Limits.model_validate(self.limits.get(EVERY, {}) | self.limits.get(collection, {}))
+
+    def over(self, usual: Mapping[str, Mapping[str, float]]) -> "Guards":
+        """With a connector's own usual limits below it."""
+        limits = {name: dict(own) for name, own in usual.items()}
+        for name, own in self.limits.items():
+            limits[name] = limits.get(name, {}) | own
+        return Guards(hold_all=self.hold_all, limits=limits)
 
     def eased(self, allowances: Iterable[Mapping[str, Mapping[str, float]]]) -> "Guards":
         """With what a person allowed for a while laid over it."""
@@ -116,7 +124,8 @@ class Confused:
 class Effects:
     """What shows only when everything is resolved. `published` is kind -> {added, changed, removed}, `ended` how many
     of those removed were due to end, `known` how many there were. `unmatched` people match nobody now,
-    `unmatched_before` did not before; `people` of the connection were recognised before."""
+    `unmatched_before` did not before; `people` of the connection were recognised before. `named`: the people that this
+    run's records name, `strangers`: those of them who match nobody."""
 
     published: Mapping[str, Mapping[str, int]]
     known: Mapping[str, int]
@@ -125,6 +134,8 @@ class Effects:
     people: int = 0
     unmatched: int = 0
     unmatched_before: int = 0
+    named: int = 0
+    strangers: int = 0
     confused: Confused = Confused()
 
 
@@ -246,6 +257,13 @@ def _unmatched(found: Effects, guards: Guards) -> Iterable[Hold]:
             f"{_percent(more, found.people, limits.unmatched)}."
         )
         yield Hold("many-unmatched", "person", reason, more, found.people)
+    if limits.recognised and _passes(found.strangers, 1 - limits.recognised, limits.at_least, found.named):
+        known = found.named - found.strangers
+        reason = (
+            f"{known} of {found.named} people are recognised ({100 * known / found.named:.0f} %; at least "
+            f"{100 * limits.recognised:.0f} % must be)."
+        )
+        yield Hold("match-rate-low", "person", reason, found.strangers, found.named)
 
 
 def _confused(found: Effects) -> Iterable[Hold]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import clock, guard, people
+from gateway import clock, guard, people, registry
 from gateway.candidates import Rule, Traits, traits
 from gateway.errors import Refused
 from gateway.fold import NOBODY, Doc, Stated, fold, in_order
@@ -77,7 +77,7 @@ class Work:
     """What one try at a run did, or would do: it becomes true only when its transaction is committed.
 
     `told`: what is told of it school by school; `takes_over`: the connection whose place the run's takes, if it takes
-    one; `digest` names its change set."""
+    one; `digest` names its change set; `people`: how many the run names, and how many of them are recognised."""
 
     counts: Sequence[CollectionCount] = ()
     published: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -87,10 +87,17 @@ class Work:
     told: years.Told = field(default_factory=dict)
     takes_over: str | None = None
     digest: str = ""
+    guards: Guards = field(default_factory=Guards)
+    people: dict[str, int] = field(default_factory=dict)
 
     def stored(self) -> dict[str, Any]:
         succeeds = {"takes_over": self.takes_over} if self.takes_over else {}
-        return {"collections": compare.as_stored(self.counts), "published": self.published} | self.told | succeeds
+        people = {"people": self.people} if self.people.get("named") else {}
+        return (
+            {"collections": compare.as_stored(self.counts), "published": self.published, **people}
+            | self.told
+            | succeeds
+        )
 
 
 class _RolledBack(Exception):
@@ -111,7 +118,7 @@ async def resolve(store: Store, attempt: Attempt, *, pages_move: bool = False) -
     if not all_of_it.reasons:
         return await _compared(store, attempt, all_of_it)
     # A connection takes another one's place wholly or not at all.
-    if not all_of_it.takes_over and guard.only_removals(all_of_it.reasons, await _guards(store, attempt)):
+    if not all_of_it.takes_over and guard.only_removals(all_of_it.reasons, all_of_it.guards):
         try:
             return await _try(store, attempt, BUT_REMOVALS, waiting=all_of_it)
         except _RolledBack as back:
@@ -135,7 +142,7 @@ async def _try(
         counts = await _compare(store, c, attempt, takes_over=takes_over is not None)
         digest = await compare.digest(c)
         decided = await compare.decided(c, attempt.run) == digest
-        guards = await limits.guards(c, attempt.connection, clock.now())
+        guards = await _guards(store, c, attempt)
         # A blackout ends by itself; nobody's decision lifts it.
         reasons = [] if attempt.mode != "publish" else await blackouts.reasons(c, attempt.connection, clock.now())
         if attempt.kind != "undo" and not decided and waiting is None:
@@ -146,10 +153,12 @@ async def _try(
             await identities.keep_open(c, attempt, gone=True)
         await compare.keep_only(c, ops)
         was = await outcomes.before(c, attempt)
+        named: dict[str, int] = {}
         published, publication = await _publish(store, c, attempt)
         if publication is not None and attempt.kind != "undo" and not decided:
             found = await outcomes.effects(c, attempt, was, publication, clock.today())
             reasons += guard.effects(found, guards)
+            named = {"named": found.named, "recognised": found.named - found.strangers}
         preview: Sequence[Previewed] = ()
         if publication is not None and (reasons or attempt.mode != "publish"):
             preview = await outcomes.preview(c, publication)
@@ -158,7 +167,7 @@ async def _try(
             told = await years.across(
                 c, attempt, publication, published, clock.today(), succeeds=takes_over is not None
             )
-        work = Work(counts, published, publication, reasons, preview, told, takes_over, digest)
+        work = Work(counts, published, publication, reasons, preview, told, takes_over, digest, guards, named)
         if reasons or attempt.mode != "publish":
             raise _RolledBack(work)
         state = "published" if waiting is None else "held"
@@ -226,9 +235,11 @@ async def publish_decision(
     return published
 
 
-async def _guards(store: Store, attempt: Attempt) -> Guards:
-    async with store.transaction(attempt.district) as c:
-        return await limits.guards(c, attempt.connection, clock.now())
+async def _guards(store: Store, c: Transaction, attempt: Attempt) -> Guards:
+    """A connection's limits as a district set and eased them, over those that are usual for its connector."""
+    connection = await registers.connection(store, attempt.district, attempt.connection)
+    usual = registry.connector(connection.connector).limits
+    return (await limits.guards(c, attempt.connection, clock.now())).over(usual)
 
 
 async def _held(store: Store, attempt: Attempt, work: Work) -> Outcome:

@@ -10,10 +10,11 @@ from gateway.candidates import RULES, Resemblance, compare, masked, revealed
 from gateway.errors import ConfigError, Refused
 from gateway.fold import Doc
 from gateway.identity import entity_id, population
+from gateway.masking import tail
 from gateway.people import docs_of_keys
 from gateway.resolve import Sources, sources_of
 from gateway.store import cases, changes, registers
-from gateway.store.cases import Open, Pair, Proposal
+from gateway.store.cases import Open, Pair, Proposal, Stranger
 from gateway.store.database import Store, Transaction
 from gateway.store.identities import Key
 from gateway.store.registers import Actor
@@ -170,6 +171,28 @@ async def side_by_side(
     for candidate, one in zip(told["candidates"], found.candidates, strict=True):
         candidate |= {"compared": one.resemblance.fields, "says": shown(one.doc)}
     return told | {"says": shown(found.doc) | ({"key": found.key[1]} if reveal else {})}
+
+
+async def unmatched(
+    store: Store, district: int, name: str, actor: Actor, *, reveal: bool = False, because: str = ""
+) -> dict[str, Any]:
+    """How many students and staff a connection names, how many of them are recognised, and who is not, with how many
+    results wait for each: by the end of their keys; with their numbers for whoever gives a reason, which is kept."""
+    connection = await registers.connection(store, district, name)
+    if reveal:
+        reasoned(because)
+    async with store.transaction(district) as c:
+        named, found = await cases.unmatched(c, connection.id)
+        if reveal:
+            await registers.log_act(c, district, actor, "unmatched-reveal", name, {"because": because})
+    students = [_stranger(one, reveal=reveal) for one in found]
+    return {"connection": name, "named": named, "recognised": named - len(found), "students": students}
+
+
+def _stranger(one: Stranger, *, reveal: bool) -> dict[str, Any]:
+    numbers = {number["system"]: number["value"] for number in one.numbers} if reveal else {}
+    key = one.key if reveal else tail(one.key)
+    return numbers | {"key": key, "code": one.code, "reason": one.reason, "results": one.results}
 
 
 async def set_rule(store: Store, district: int, rule: str, systems: Sequence[str], actor: Actor) -> None:

@@ -31,6 +31,7 @@ from gateway.cli import (
     runs,
     schedules,
     service,
+    unmatched,
     upload,
     year,
 )
@@ -49,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, year, configuration, runs, guards, history, quality, rejects, crosswalks, identity,
+    service, connections, year, configuration, runs, guards, history, quality, rejects, crosswalks, identity, unmatched,
     schedules, notices, plans, purge, retention, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)

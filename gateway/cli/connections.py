@@ -81,7 +81,9 @@ def connect(
         async with gateway(district) as g:
             dumped = {k: v for k, v in settings.model_dump(mode="json").items() if k not in hidden}
             who = actor(as_, role)
-            made = await registers.add_connection(g.store, g.district, name, connector, dumped, hidden, who)
+            made = await registers.add_connection(
+                g.store, g.district, name, connector, dumped, hidden, who, keeps_roster=kind.keeps_roster
+            )
             if ends is not None:
                 found = await registers.connection(g.store, g.district, made)
                 await notices.set_end_date(g.store, found, ends.date(), who)

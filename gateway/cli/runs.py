@@ -173,6 +173,11 @@ def print_run(found: dict[str, Any]) -> None:
             f"`planbridge quality {found['connection']}` says what.",
             highlight=False, markup=False,
         )  # fmt: skip
+    if people := found["counts"].get("people"):
+        share = 100 * people["recognised"] / people["named"]
+        STDOUT.print(
+            f"{people['recognised']} of {people['named']} people are recognised ({share:.0f} %).", highlight=False
+        )
     print_published(found)
     if found["message"]:
         STDOUT.print("\n" + messages.Message(**found["message"]).text, highlight=False, markup=False)

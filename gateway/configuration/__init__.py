@@ -138,7 +138,14 @@ async def _plan_connection(plan: _Plan, scope: Scope, name: str, wanted: Any, th
         plan.changes.append(Change(place, None, wanted.connector))
         plan.steps.append(
             lambda: registers.add_connection(
-                scope.store, scope.district, name, wanted.connector, dumped, secrets, scope.actor
+                scope.store,
+                scope.district,
+                name,
+                wanted.connector,
+                dumped,
+                secrets,
+                scope.actor,
+                keeps_roster=connector.keeps_roster,
             )
         )
     else:

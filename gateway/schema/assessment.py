@@ -96,6 +96,8 @@ class AssessmentResult(Values):
     assessment: Annotated[str | UnsetType, meta("Assessment.", ref="assessment", required=True)] = UNSET
     student: Annotated[str | UnsetType, meta("Student.", ref="person", required=True)] = UNSET
     on: Annotated[date | UnsetType, meta("Day of administration.")] = UNSET
+    period: Annotated[str | UnsetType, meta("Testing window, in the source's words: Fall, BOY ...")] = UNSET
+    school_year: Annotated[int | UnsetType, meta("School year, as the year in which it ends.")] = UNSET
     status: Annotated[str | UnsetType, meta("Score status: fully_graded, exempt ...")] = UNSET
     parent: Annotated[str | UnsetType, meta("Result this is part of.", ref="assessment_result")] = UNSET
     school: Annotated[str | UnsetType, meta("Reported school.", ref="organization")] = UNSET

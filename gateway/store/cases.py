@@ -175,3 +175,38 @@ async def set_rule(c: AsyncConnection, district: int, rule: str, systems: Sequen
     if systems:
         await c.execute(text("INSERT INTO identity_rule VALUES (:district, :rule, CAST(:systems AS json))"), values)
     await c.execute(text("UPDATE district SET resolve_all = true WHERE id = :district"), values)
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A key that matches nobody, the numbers it is said to have, and how many records wait for it."""
+
+    key: str
+    code: str
+    reason: str
+    numbers: list[dict[str, str]]
+    results: int
+
+
+async def unmatched(c: AsyncConnection, connection: int) -> tuple[int, list[Stranger]]:
+    """How many people a connection's records name, and who of them matches nobody."""
+    named = await c.scalar(
+        text(
+            "SELECT count(DISTINCT key) FROM claim WHERE connection_id = :connection AND kind = 'person' "
+            "AND same_as IS NULL"
+        ),
+        {"connection": connection},
+    )
+    rows = await c.execute(
+        text(
+            "SELECT DISTINCT ON (w.key) w.key, w.code, w.reason, coalesce(m.stated->'identifiers', '[]') AS numbers, "
+            "  (SELECT count(*) FROM waiting o WHERE o.connection_id = w.connection_id AND o.target_kind = 'person' "
+            "    AND o.target_key = w.key) AS results "
+            "FROM waiting w LEFT JOIN claim m ON m.connection_id = w.connection_id AND m.kind = 'person' "
+            "  AND m.key = w.key AND m.same_as IS NULL "
+            "WHERE w.connection_id = :connection AND w.kind = 'person' "
+            "AND w.code IN ('unmatched', 'ambiguous', 'identity-conflict') ORDER BY w.key, m.rank"
+        ),
+        {"connection": connection},
+    )
+    return int(named), [Stranger(r.key, r.code, r.reason, r.numbers, r.results) for r in rows]

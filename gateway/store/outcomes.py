@@ -88,8 +88,11 @@ async def effects(c: AsyncConnection, attempt: Attempt, was: Before, publication
         ended = {row.kind: row.n for row in rows}
         shrunk = await _shrunk(c, values)
     unmatched = await _unmatched(c, attempt)
+    named, strangers = await _named(c, attempt) if attempt.kind == "pull" else (0, 0)
     confused = await _confused(c, values) if was.entities.get("person") else Confused()
-    return Effects(published, was.entities, ended, shrunk, was.people, unmatched, was.unmatched, confused)
+    return Effects(
+        published, was.entities, ended, shrunk, was.people, unmatched, was.unmatched, named, strangers, confused
+    )
 
 
 async def _unmatched(c: AsyncConnection, attempt: Attempt) -> int:
@@ -103,6 +106,24 @@ async def _unmatched(c: AsyncConnection, attempt: Attempt) -> int:
             {"connection": attempt.connection, "codes": list(_UNMATCHED)},
         )
     )
+
+
+async def _named(c: AsyncConnection, attempt: Attempt) -> tuple[int, int]:
+    """How many students and staff the records of this run name, changed or not, and how many of them match nobody."""
+    row = (
+        await c.execute(
+            text(
+                "SELECT count(*) AS named, count(w.key) AS strangers FROM (SELECT DISTINCT c.key FROM latest l "
+                "  JOIN claim c ON c.connection_id = :connection AND c.collection = l.collection "
+                "    AND c.record_key = l.key AND c.kind = 'person' AND c.same_as IS NULL "
+                "  WHERE l.op <> 'gone') n "
+                "LEFT JOIN (SELECT DISTINCT key FROM waiting WHERE connection_id = :connection AND kind = 'person' "
+                "  AND code = ANY(:codes)) w ON w.key = n.key"
+            ),
+            {"connection": attempt.connection, "codes": list(_UNMATCHED)},
+        )
+    ).one()
+    return row.named, row.strangers
 
 
 async def _confused(c: AsyncConnection, values: dict[str, Any]) -> Confused:

@@ -26,6 +26,13 @@ RECORD_COLLECTIONS = (
 """What has one system of record each; people are told apart by population."""
 
 
+BEHIND_ALL = 1_000_000_000
+"""The place of connections that keep no roster: their word counts last, and none of them is a system of record by
+being the first."""
+NONE_YET = 0
+"""Stands for the system of record where no connection keeps a roster yet: no connection has this number."""
+
+
 @dataclass(frozen=True)
 class Actor:
     """Who does something, in which role: every act names one."""
@@ -93,13 +100,16 @@ async def add_connection(
     settings: dict[str, Any],
     hidden: dict[str, str],
     actor: Actor,
+    *,
+    keeps_roster: bool = True,
 ) -> int:
-    """Save a connection; its secrets rest encrypted. ConfigError when the name is taken."""
+    """Save a connection; its secrets rest encrypted. ConfigError when the name is taken. One that keeps no roster
+    comes after all that do, whenever it was connected."""
     async with store.transaction(district) as c:
         made = await c.scalar(
             text(
-                "INSERT INTO connection (district_id, name, connector, settings, sealed_secrets) "
-                "VALUES (:district, :name, :connector, :settings, :sealed) "
+                "INSERT INTO connection (district_id, name, connector, settings, sealed_secrets, place) "
+                "VALUES (:district, :name, :connector, :settings, :sealed, :place) "
                 "ON CONFLICT (district_id, name) DO NOTHING RETURNING id"
             ),
             {
@@ -108,6 +118,7 @@ async def add_connection(
                 "connector": connector,
                 "settings": json.dumps(settings),
                 "sealed": store.secrets.seal(json.dumps(hidden).encode()),
+                "place": None if keeps_roster else BEHIND_ALL,
             },
         )
         if made is None:
@@ -290,8 +301,8 @@ async def order(c: AsyncConnection) -> list[int]:
 
 
 async def owners(c: AsyncConnection, district: int, order: list[int]) -> dict[str, int]:
-    """Collection -> the connection whose word counts. Default: the first one connected; for family contacts
-    the first one that has any, which is then remembered."""
+    """Collection -> the connection whose word counts. Default: the first one connected that keeps a roster; for family
+    contacts the first one that has any, which is then remembered."""
     chosen = await chosen_owners(c)
     if "contact" not in chosen:
         first = await c.scalar(text("SELECT min(connection_id) FROM claim WHERE kind = 'relationship'"))
@@ -301,7 +312,11 @@ async def owners(c: AsyncConnection, district: int, order: list[int]) -> dict[st
                 {"district": district, "connection": first},
             )
             chosen["contact"] = first
-    return {collection: chosen.get(collection, order[0]) for collection in RECORD_COLLECTIONS}
+    behind = set(
+        (await c.execute(text("SELECT id FROM connection WHERE place >= :behind"), {"behind": BEHIND_ALL})).scalars()
+    )
+    first = next((connection for connection in order if connection not in behind), NONE_YET)
+    return {collection: chosen.get(collection, first) for collection in RECORD_COLLECTIONS}
 
 
 async def log_act(
