@@ -74,7 +74,7 @@ class Course(Record, frozen=True, kw_only=True):
     grades: Texts = None
     subjects: Texts = None
     subjectCodes: Texts = None
-    resources: list[Link] | None = None
+    resources: Links = None
 
 
 class Class(Record, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class Class(Record, frozen=True, kw_only=True):
     subjects: Texts = None
     subjectCodes: Texts = None
     periods: Texts = None
-    resources: list[Link] | None = None
+    resources: Links = None
 
 
 class UserId(msgspec.Struct, frozen=True, gc=False):
@@ -129,7 +129,7 @@ class User(Record, frozen=True, kw_only=True):
     roles: list[Role] | None = None
     role: Text = None
     orgs: Links = None
-    resources: list[Link] | None = None
+    resources: Links = None
 
 
 class UserRole(Record, frozen=True, kw_only=True):

@@ -285,7 +285,7 @@ async def test_an_old_gradebook_gets_the_old_shape(here: Here) -> None:
 
 @pytest.mark.parametrize("delete", [True, False])
 async def test_what_was_written_can_be_taken_back(store: Store, delete: bool) -> None:
-    with a_system(delete=delete) as (made, url):
+    with a_system(delete=delete) as (_, url):
         given = {"base_url": url, "token_url": f"{url}/token", "client_id": "demo-client", "write": "put"}
         given |= {"client_secret": "demo-secret", "private_addresses": ["127.0.0.1: a twin"], "version": "1.2"}
         settings = OneRosterSettings.model_validate(given)
