@@ -42,7 +42,7 @@ def twin(
     `synthetic.faults`. `app.state.received` are the requests so far, without the client's secrets.
     """
     played = _switched(PRESETS[preset] if isinstance(preset, str) else preset, switches)
-    sources = partial(Sources, planted=planted, full=full)
+    sources = partial(Sources, planted=planted, full=full, doubled=played.quirks.doubled)
     entrance = door(played.access, client_id, client_secret, played.versions)
     shelves = Shelves(sources(district), played.quirks)
     received = ledger()

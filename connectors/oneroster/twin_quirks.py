@@ -52,6 +52,7 @@ class Quirks:
       dateLastModified is when the system last refreshed its copy, in every row;
     - `bad_rows` of each collection have a wrong type, no required field, no sourcedId, or are no record;
       `dangling` of each have a reference to nobody;
+    - `doubled` students are there a second time under another sourcedId, with the same numbers and in no class;
     - `clock_ahead`: how many seconds its clock is ahead; `html_errors`: what is refused is answered with a web page.
     """
 
@@ -86,6 +87,7 @@ class Quirks:
     refresh_times: bool = False
     bad_rows: int = 0
     dangling: int = 0
+    doubled: int = 0
     clock_ahead: float = 0.0
     html_errors: bool = False
 

@@ -14,6 +14,7 @@ from connectors.oneroster.twin_gradebook import Gradebook, resource_id
 from connectors.oneroster.twin_quirks import Quirks
 from connectors.oneroster.twin_rows import Roster, Row
 from synthetic import District
+from synthetic.model import Student
 
 Shape = Literal["1.1", "1.2", "mixed"]
 Among = Callable[[str, Row], bool]
@@ -37,13 +38,18 @@ class Written:
 
 
 class Sources:
-    """All collections of one district: the roster's nine and the five of its gradebooks."""
+    """All collections of one district: the roster's nine and the five of its gradebooks. `doubled` students are two."""
 
-    def __init__(self, district: District, *, planted: str | None, full: bool) -> None:
+    def __init__(self, district: District, *, planted: str | None, full: bool, doubled: int) -> None:
         self.roster = Roster(district, planted, full=full)
         self._gradebook = Gradebook(district, self.roster)
+        users = self.roster.facts["users"]
+        students = sorted(sourced_id for sourced_id, fact in users.items() if isinstance(fact, Student))
+        self._users = {**users, **{f"{one}-again": users[one] for one in students[:doubled]}} if doubled else users
 
     def facts(self, collection: str) -> Mapping[str, Any]:
+        if collection == "users":
+            return self._users
         source = self._gradebook if collection in twin_gradebook.COLLECTIONS else self.roster
         return source.facts[collection]
 

@@ -39,7 +39,7 @@ class View:
     """One path: the records of a collection it shows, in which envelope, to holders of any of the scopes.
 
     `singular` is the envelope of one record, below the path; without it there is no such path. `keep` chooses by fact,
-    `within` by row, of what belongs to the parents in the path. `writing` is the path's verb and its scope.
+    `within` by row, of what belongs to the parents in the path.
     """
 
     path: str

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.oneroster.twin import PRESETS, twin
+from connectors.oneroster.twin import PRESETS, app, twin
 from tests.serving import serve
 from tests.twins.oneroster import DISTRICT, ROOT, ROOTS, Client, asked, signed
 
@@ -137,6 +137,13 @@ def test_a_switch_that_nothing_has_is_a_mistake() -> None:
         twin(DISTRICT, page_cup=7)
     with pytest.raises(KeyError):
         twin(DISTRICT, preset="clever")
+
+
+def test_a_preset_can_be_named_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWIN_PRESET", "aeries")
+    monkeypatch.setenv("TWIN_STUDENTS", "20")
+    with serve(app()) as url, Client(base_url=url) as client:
+        assert client.get(f"{entered(client, 'aeries')}/orgs").status_code == 200
 
 
 def entered(client: Client, preset: str) -> str:

@@ -289,6 +289,17 @@ def test_bad_rows_and_references_to_nobody() -> None:
         assert rows[6:] == [unhosted(row, right, client) for row in good[6:]], "the others are as they were"
 
 
+def test_students_who_are_two() -> None:
+    with asked(doubled=3) as client:
+        students = client.all("students")
+        assert len(students) == len(DISTRICT.students) + 3
+        again = {sourced_id: row for sourced_id, row in students.items() if sourced_id.endswith("-again")}
+        in_class = {row["user"]["sourcedId"] for row in client.rows("enrollments")}
+        for sourced_id, row in again.items():
+            assert row == students[sourced_id.removesuffix("-again")] | {"sourcedId": sourced_id}
+            assert sourced_id not in in_class
+
+
 def unhosted(row: dict[str, Any], of: Client, to: Client) -> Any:
     return json.loads(json.dumps(row).replace(str(of.base_url).rstrip("/"), str(to.base_url).rstrip("/")))
 
