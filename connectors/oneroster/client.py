@@ -101,6 +101,8 @@ class RestSource:
         if place.changes and (since := self._since.get(name)) and any(got.old(since)):
             place = replace(place, changes="~")
             notices.append(Notice("filter-ignored", "filter", name))
+        if not self._shared:
+            notices.append(Notice("pages-not-compared", name))
         place = replace(place, first=got.fingerprint)
         received, total = len(got.rows), self._total(got)
         following: tuple[str, ...] = ()
@@ -150,14 +152,15 @@ class RestSource:
                 notices.append(Notice("pages-not-compared", name, f"row {place.start}"))
             self._edge(name, place.start, got.keys[0] if got.rows else "", place.edge)
         skip = min(self._shared, len(got.rows))
-        total = self._total(got)
-        if skip == len(got.rows) and (total is None or place.start < total) and self._shared:
-            # No more than the row that is shared: the end, or a page of one row.
+        if self._shared and skip == len(got.rows):
+            # No more than the row that is shared: the end, or a page of one row. No total is believed here.
             got, skip = await self._ask(name, place, place.start), 0
             if got.refused:
                 return self._refusal(name, place, got, behind=True)
             if self._is_first_page(place, place.start, got):
                 return await self._first_page_again(name, place, got)
+            if got.rows:  # between the two questions something may have moved
+                notices.append(Notice("pages-not-compared", name, f"row {place.start}"))
         received = len(got.rows) - skip
         following: tuple[str, ...] = ()
         if received:

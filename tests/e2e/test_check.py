@@ -1,0 +1,72 @@
+"""What `planbridge check` says of a OneRoster server, what it keeps of that, and the mail that it writes."""
+
+from pathlib import Path
+
+import pytest
+
+from connectors.oneroster.twin import twin
+from synthetic import build
+from tests.e2e.office import Office
+from tests.serving import serve
+
+SECRET = "a-secret-that-nobody-shows"
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> str:
+    file = tmp_path / "secret"
+    file.write_text(SECRET, encoding="utf-8")
+    return f"client_secret=file:{file}"
+
+
+def test_what_check_learns_is_kept_and_used(office: Office, secret: str) -> None:
+    app = twin(build(students=40), versions=("1.1",), client=("form",), sort="refused", filter="refused", page_cap=70,
+               wrong_total=3, client_secret=SECRET)  # fmt: skip
+    with serve(app) as url:
+        given = [
+            f"base_url={url}",
+            f"token_url={url}/token",
+            "client_id=demo-client",
+            secret,
+            "private_addresses=127.0.0.1: a twin",
+        ]
+        pairs = [part for one in given for part in ("--set", one)]
+        # A wrong count is told as wrong, and is no reason not to connect.
+        connected = office.ask("connect", "oneroster", "--name", "oneroster", *pairs, "--yes")
+        proposed = {key: value for one in connected["findings"] for key, value in one["propose"].items()}
+        assert (
+            proposed.items()
+            >= {
+                "version": "1.1",
+                "token_style": "form",
+                "order": "natural",
+                "changes": "no",
+                "page_size": 70,
+                "totals": "no",
+            }.items()
+        )
+        office.ask("pull", "oneroster")
+        sent = [one for one in app.state.received if one.path.endswith("/users")]
+        again = office.ask("check", "oneroster", code=2)
+    tried = sent[-3:]
+    assert all("v1p1" in one.path and "sort" not in one.query for one in tried)
+    assert {key for one in again for key in one["propose"]} >= {"totals"}
+
+
+def test_a_letter_asks_for_the_exact_scopes_and_tells_no_secret(office: Office, secret: str) -> None:
+    with serve(twin(build(students=40), preset="aeries", client_secret=SECRET)) as url:
+        given = [
+            f"base_url={url}/aeries",
+            "preset=aeries",
+            "client_id=demo-client",
+            secret,
+            "private_addresses=127.0.0.1: a twin",
+        ]
+        office.ask("connect", "oneroster", "--name", "sis", *(part for one in given for part in ("--set", one)))
+        letter = office.tell("check", "sis", "--letter")
+    for scope in ("roster-core.readonly", "roster-demographics.readonly"):
+        assert f"- https://purl.imsglobal.org/spec/or/v1p1/scope/{scope}\n" in letter
+    assert f"{url}/aeries/ims/oneroster/v1p1" in letter
+    assert f"{url}/aeries/token" in letter
+    assert SECRET not in letter
+    assert "assessment" not in letter
