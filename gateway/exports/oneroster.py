@@ -262,7 +262,11 @@ def _field(pointer: str) -> str:
 def _completed(version: Version, kind: str, state: State, record: dict[str, Any], notes: list[Note]) -> dict[str, Any]:
     """The record with what CSV demands and the entity does not tell, taken from what it belongs to."""
     if kind == "person":
-        return _with_role(state, record, notes) if "givenName" in record else record
+        if "givenName" not in record:  # demographics
+            return record
+        if version == "1.1" and any("primary" in role for role in state.doc.get("roles", ())):
+            notes.append(Note("users", "roles", "lost", "OneRoster 1.1 calls no role primary"))
+        return _with_role(state, record, notes)
     of_class = state.beside
     wanted: dict[str, tuple[str, Any]] = {}
     if kind in ("enrollment", "line_item"):

@@ -113,7 +113,12 @@ def compare(found: dict[str, int], losses: list[dict[str, Any]]) -> None:
         for field in fields(loss):
             stated.setdefault(field, []).append(loss["count"])
     assert set(found) == set(stated), ({k: n for k, n in found.items() if k not in stated}, losses)
-    assert all(max(counts) <= found[field] <= sum(counts) for field, counts in stated.items()), (found, stated)
+    wrong = {
+        field: (found[field], counts)
+        for field, counts in stated.items()
+        if not max(counts) <= found[field] <= sum(counts)
+    }
+    assert not wrong, losses
 
 
 def fields(loss: dict[str, Any]) -> list[str]:
