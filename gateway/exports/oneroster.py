@@ -271,8 +271,9 @@ def _completed(version: Version, kind: str, state: State, record: dict[str, Any]
     wanted: dict[str, tuple[str, Any]] = {}
     if kind in ("enrollment", "line_item"):
         wanted["school"] = ("school", of_class.get("school"))
-    if kind == "line_item" and "grading_period" not in state.doc:
-        wanted["session"] = ("academicSession", next(iter(of_class.get("sessions") or ()), None))
+    if kind == "line_item" and not state.doc.keys() & {"session", "grading_period"}:
+        field, name = ("grading_period", "gradingPeriod") if version == "1.1" else ("session", "academicSession")
+        wanted[field] = (name, next(iter(of_class.get("sessions") or ()), None))
     if kind == "score_scale":
         wanted["organization"] = ("org", state.doc.get("organization") or of_class.get("school"))
         wanted["course"] = ("course", of_class.get("course"))

@@ -112,7 +112,7 @@ def compare(found: dict[str, int], losses: list[dict[str, Any]]) -> None:
     for loss in losses:
         for field in fields(loss):
             stated.setdefault(field, []).append(loss["count"])
-    assert set(found) == set(stated), ({k: n for k, n in found.items() if k not in stated}, losses)
+    assert found.keys() == stated.keys(), (set(found) ^ set(stated), losses)
     wrong = {
         field: (found[field], counts)
         for field, counts in stated.items()
