@@ -95,6 +95,8 @@ def lines(
     Without its own line there is none. `absent` holds the ids that are in no file: nothing may refer to them.
     """
     notes: list[Note] = []
+    if collection not in FILES[version]:
+        return [], [Note(collection, "", "left out", f"OneRoster {version} CSV has no file for it")]
     if version == "1.1" and collection == "users":
         record = _with_one_role(record, notes)
     made = _line(version, collection, record["sourcedId"], record, absent, notes)

@@ -3,7 +3,8 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -167,11 +168,12 @@ class _Writing:
                 await self._find_absent(kind)
         for kind in kinds:
             rows = 0
-            async for entity in self._entities(kind):
-                self._write(kind, entity)
-                rows += 1
-                if rows % OFTEN == 0:
-                    self._told(kind, rows)
+            async with aclosing(self._entities(kind)) as entities:
+                async for entity in entities:
+                    self._write(kind, entity)
+                    rows += 1
+                    if rows % OFTEN == 0:
+                        self._told(kind, rows)
             self._told(kind, rows)
         for kind in _WITHOUT_FILE:
             if left := await rosters.count(self._c, kind, self._since):
@@ -179,13 +181,14 @@ class _Writing:
 
     async def _find_absent(self, kind: str) -> None:
         """Whose line cannot be written, before anything is written that may refer to it."""
-        async for entity in self._entities(kind, all_of_them=True):
-            if entity.now and not self._lines(kind, entity.id, entity.now, entity.at, self._absent)[0]:
-                self._absent.add(entity.id)
-            if entity.was and not self._lines(kind, entity.id, entity.was, entity.at, self._was_absent)[0]:
-                self._was_absent.add(entity.id)
+        async with aclosing(self._entities(kind, all_of_them=True)) as entities:
+            async for entity in entities:
+                if entity.now and not self._lines(kind, entity.id, entity.now, entity.at, self._absent)[0]:
+                    self._absent.add(entity.id)
+                if entity.was and not self._lines(kind, entity.id, entity.was, entity.at, self._was_absent)[0]:
+                    self._was_absent.add(entity.id)
 
-    def _entities(self, kind: str, *, all_of_them: bool = False) -> AsyncIterator[Entity]:
+    def _entities(self, kind: str, *, all_of_them: bool = False) -> AsyncGenerator[Entity]:
         if self._since is None:
             return rosters.standing(self._c, kind)
         # What refers to somebody who came into the package, or left it, changes with them.
@@ -202,6 +205,9 @@ class _Writing:
         earlier, _ = self._lines(kind, entity.id, entity.was, entity.at, self._was_absent)
         was = {line[:2]: line for line in earlier}
         different = [line for line in lines if was.pop(line[:2], None) != line]
+        if any(line.file == "users" for line in different):
+            # Who reads a user's line alone must see what the person is: CSV 1.2 has that in roles.csv only.
+            different = [line for line in lines if line.file == "roles" or line in different]
         for line in different:
             self._package.put(line, entity.at)
         for line in was.values():
@@ -256,13 +262,18 @@ def _field(pointer: str) -> str:
 def _completed(version: Version, kind: str, state: State, record: dict[str, Any], notes: list[Note]) -> dict[str, Any]:
     """The record with what CSV demands and the entity does not tell, taken from what it belongs to."""
     if kind == "person":
-        return _with_role(state, record, notes) if "givenName" in record else record
+        if "givenName" not in record:  # demographics
+            return record
+        if version == "1.1" and any("primary" in role for role in state.doc.get("roles", ())):
+            notes.append(Note("users", "roles", "lost", "OneRoster 1.1 calls no role primary"))
+        return _with_role(state, record, notes)
     of_class = state.beside
     wanted: dict[str, tuple[str, Any]] = {}
     if kind in ("enrollment", "line_item"):
         wanted["school"] = ("school", of_class.get("school"))
-    if kind == "line_item" and "grading_period" not in state.doc:
-        wanted["session"] = ("academicSession", next(iter(of_class.get("sessions") or ()), None))
+    if kind == "line_item" and not state.doc.keys() & {"session", "grading_period"}:
+        field, name = ("grading_period", "gradingPeriod") if version == "1.1" else ("session", "academicSession")
+        wanted[field] = (name, next(iter(of_class.get("sessions") or ()), None))
     if kind == "score_scale":
         wanted["organization"] = ("org", state.doc.get("organization") or of_class.get("school"))
         wanted["course"] = ("course", of_class.get("course"))

@@ -1,6 +1,6 @@
 """What a district has published, read from its beginning to its end: as it is, or what became of it since a run."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -79,21 +79,21 @@ def _states(kind: str, state: str) -> str:
     return f"SELECT o.id, o.doc, o.publication, b.said FROM ({own}) o LEFT JOIN ({beside}) b ON b.id = {joined}"
 
 
-async def standing(c: AsyncConnection, kind: str) -> AsyncIterator[Entity]:
+async def standing(c: AsyncConnection, kind: str) -> AsyncGenerator[Entity]:
     """Every entity of a kind, in the order of their ids, however many there are."""
-    rows = await c.stream(
+    async with c.stream(
         text(
             f"SELECT CAST(s.id AS text) AS id, s.doc, s.said, coalesce(p.at, now()) AS at "
             f"FROM ({_states(kind, _NOW)}) s LEFT JOIN publication p ON p.id = s.publication ORDER BY s.id"
         )
-    )
-    async for row in rows:
-        yield Entity(row.id, row.at, _state(row.doc, row.said))
+    ) as rows:
+        async for row in rows:
+            yield Entity(row.id, row.at, _state(row.doc, row.said))
 
 
-async def changed(c: AsyncConnection, kind: str, since: Since, *, all_of_them: bool = False) -> AsyncIterator[Entity]:
+async def changed(c: AsyncConnection, kind: str, since: Since, *, all_of_them: bool = False) -> AsyncGenerator[Entity]:
     """What became of a kind since then; with `all_of_them` also what stayed as it was. After `begin`."""
-    rows = await c.stream(
+    async with c.stream(
         text(
             "SELECT CAST(id AS text) AS id, n.doc AS now, n.said AS now_said, w.doc AS was, w.said AS was_said, "
             "  coalesce(x.at, :latest) AS at "
@@ -102,9 +102,9 @@ async def changed(c: AsyncConnection, kind: str, since: Since, *, all_of_them: b
             "WHERE (:all_of_them OR x.at IS NOT NULL OR n.said IS DISTINCT FROM w.said) ORDER BY id"
         ),
         {"kind": kind, "latest": since.latest, "all_of_them": all_of_them},
-    )
-    async for row in rows:
-        yield Entity(row.id, row.at, _state(row.now, row.now_said), _state(row.was, row.was_said))
+    ) as rows:
+        async for row in rows:
+            yield Entity(row.id, row.at, _state(row.now, row.now_said), _state(row.was, row.was_said))
 
 
 def _state(doc: dict[str, Any] | None, said: str | None) -> State | None:
