@@ -27,7 +27,7 @@ async def test_a_pull_and_a_check_share_the_requests_a_second(store: Store, dist
             "base_url": url,
             "token_url": f"{url}/token",
             "client_id": "demo-client",
-            "private_addresses": ["127.0.0.1: a twin"],
+            "allow_private": True,  # as it was stored before there was a list
             "requests_per_second": 10,
         }
         await registers.add_connection(
