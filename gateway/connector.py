@@ -25,7 +25,9 @@ class Resource:
     stored but is not a change (a refresh time, an entity tag). Both are paths: `password`,
     `userProfiles[].credentials`, or `**.link` for a name at any depth. `closed` names objects that may hold anything:
     of each only the members that an override reads are kept.
-    `wire` is decoded strictly; unknown fields are skipped but stay in the stored payload.
+    `wire` is decoded strictly; unknown fields are skipped but stay in the stored payload. Of one that is `lenient` a
+    row with a value of another type is read where that can mean one thing only (see gateway.lenient), and the run says
+    so; also where null or an empty text stands for what is absent.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Resource:
     ignore: tuple[str, ...] = ()
     inactive: Callable[[Any], bool] | None = None
     beyond_roster: bool = False
+    lenient: bool = False
 
 
 @dataclass(frozen=True)

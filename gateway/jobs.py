@@ -22,11 +22,13 @@ from gateway.store import (
     districts,
     history,
     payloads,
+    quality,
     registers,
     retention,
     runs,
     schedules,
     successions,
+    workers,
     years,
 )
 from gateway.store.database import APP_ROLE, DatabaseError, Store, Transaction, is_full, is_lost, raw
@@ -255,6 +257,7 @@ async def run_job(store: Store, district: int, run: int) -> None:
     try:
         outcome = await sync.run(store, district, run)
         log.info("run %s ended: %s", run, outcome.state if outcome else "by somebody else")
+        await check_quality(store, district, run)
     except AuthError as error:
         await runs.pause_connection(store, district, run, str(error))
     except PlanbridgeError as error:
@@ -264,6 +267,17 @@ async def run_job(store: Store, district: int, run: int) -> None:
     except Exception as error:
         log.error("run %s met a fault of ours: %s", run, logs.where(error))
         await runs.fail_for_our_fault(store, district, run, logs.where(error))
+
+
+async def check_quality(store: Store, district: int, run: int) -> None:
+    """Look over what a run has published, unless that was done. Whatever becomes of it: the run is published."""
+    try:
+        async with store.transaction(district) as c:
+            await quality.check(c, district, run, clock.today())
+    except Exception as error:
+        if isinstance(error, DatabaseError) and is_lost(error):
+            raise
+        log.error("the checks of run %s met a fault of ours: %s", run, logs.where(error))
 
 
 async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
@@ -428,7 +442,7 @@ async def _repeat(seconds: float, act: Callable[..., Awaitable[Any]], *arguments
 async def _take_over(app: procrastinate.App, store: Store, settings: Settings) -> None:
     """Jobs of workers that fell silent are tried again. One that cannot be (its successor waits) ends as failed."""
     engine = app.job_manager
-    async with runs.only_one(store, "take-over") as mine:
+    async with workers.only_one(store, "take-over") as mine:
         # Two at once would try a job again that the other's worker has begun by then.
         for job in await engine.get_stalled_jobs(seconds_since_heartbeat=settings.takeover_seconds) if mine else ():
             log.warning("taking over job %s (%s) of a silent worker", job.id, job.task_name)

@@ -44,6 +44,11 @@ def _shape(character: str) -> str:
     return character if character.isascii() and character.isprintable() else "?"
 
 
+def place(example: str) -> str:
+    """Where something stands, as it may be shown: a row or a file as it is, a key by its tail."""
+    return example if re.fullmatch(r"(?:.* )?row [0-9]+|[\w. -]+\.csv", example) else str(tail(example))
+
+
 def tail(key: str | None) -> str | None:
     """The last characters of a key, at most half of it: enough to find the record at its source."""
     if key is None:

@@ -19,7 +19,7 @@ from gateway.errors import PlanbridgeError, Unavailable
 from gateway.messages import Line, Message, Standing
 from gateway.settings import Settings
 from gateway.status import ConnectionState
-from gateway.store import channels, deliveries, notices, outbox, runs, states
+from gateway.store import channels, deliveries, notices, outbox, runs, states, workers
 from gateway.store.channels import Channel
 from gateway.store.database import DatabaseError, Store, Transaction, is_full, is_lost, try_room
 from gateway.store.notices import Ended
@@ -163,7 +163,7 @@ async def raise_silences(store: Store, settings: Settings) -> None:
     for state in late:
         if state.connection in known:
             continue
-        alive = await runs.worker_alive(store, settings.takeover_seconds)
+        alive = await workers.alive(store, settings.takeover_seconds)
         async with store.transaction(state.district) as c:
             if await notices.raise_once(c, state.district, state.connection, "silence"):
                 message = messages.of_silence(

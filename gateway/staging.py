@@ -1,19 +1,21 @@
 """From the rows of a page to what is staged: decoded, mapped; a bad one is set aside and costs no other."""
 
 from collections import Counter
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from gateway.codes import Codes
-from gateway.connector import Page, Resource
+from gateway.connector import Notice, Page, Resource
 from gateway.errors import RecordError
+from gateway.lenient import empties, mended
 from gateway.mapping import Alias, Claim, Missed
 from gateway.payload import UNREADABLE, Edge
 from gateway.store import runs
 from gateway.store.database import Store
+from gateway.store.leniencies import SHOWN
 from gateway.store.runs import Attempt, Reject, StagedPage, StagedRow
 
 
@@ -40,18 +42,21 @@ async def stage(
                 absent=page.absent,
                 unkeyed=len(decoded.rejects),
                 unmapped=[(table, code, n) for (table, code), n in mapped.unmapped.items()],
+                leniencies=leniencies([*page.notices, *mapped.notices]),
             ),
         )
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """One decoded row: the wire record, what is kept of it, the hash of what counts as a change."""
+    """One decoded row: the wire record, what is kept of it, the hash of what counts as a change, what had to be mended
+    before it could be decoded."""
 
     wire: Any
     key: str
     position: str
     kept: bytes
     hash: str
+    mended: Sequence[Notice] = ()
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,16 @@ def decode(resource: Resource, page: Page, at_the_edge: Edge) -> Decoded:
         position = page.position(n)
         try:
             kept, hash = at_the_edge(raw)
-            wire = decoder.decode(raw)
-            rows.append(Row(wire, resource.key(wire), position, kept, hash))
+            found: Sequence[Notice] = ()
+            try:
+                wire = decoder.decode(raw)
+            except msgspec.ValidationError:
+                if not resource.lenient:
+                    raise
+                raw, found = mended(raw, resource.wire)
+                wire = decoder.decode(raw)
+                kept, hash = at_the_edge(raw)  # once more: what it drops may stand elsewhere now
+            rows.append(Row(wire, resource.key(wire), position, kept, hash, found))
         except (*UNREADABLE, RecordError) as error:
             rejects.append(_unreadable(error, position, _kept(raw, at_the_edge)))
     return Decoded(rows, rejects)
@@ -107,6 +120,7 @@ class MappedRows:
     rows: Sequence[StagedRow]
     rejects: Sequence[Reject]
     unmapped: Counter[tuple[str, str]]
+    notices: Sequence[Notice] = ()
 
 
 def map_rows(resource: Resource, codes: Codes, decoded: Decoded, differing: Container[int]) -> MappedRows:
@@ -117,6 +131,7 @@ def map_rows(resource: Resource, codes: Codes, decoded: Decoded, differing: Cont
     encode = msgspec.json.Encoder().encode
     rows: list[StagedRow] = []
     rejects: list[Reject] = []
+    notices: list[Notice] = []
     for place, row in enumerate(decoded.rows):
         if resource.inactive is not None and resource.inactive(row.wire):
             rows.append(StagedRow(row.key, "gone"))
@@ -124,19 +139,42 @@ def map_rows(resource: Resource, codes: Codes, decoded: Decoded, differing: Cont
             rows.append(StagedRow(row.key, "same"))
         else:
             tables.missed.clear()
+            tables.noticed.clear()
             try:
                 stated = reading(row.wire, row.kept, tables)
                 claims = msgspec.Raw(encode([_compact(claim) for claim in stated]))
                 rows.append(StagedRow(row.key, "put", row.hash, msgspec.Raw(row.kept), claims, _once(tables.missed)))
+                notices += _read_leniently(resource, row, tables.noticed)
             except RecordError as error:
                 rows.append(StagedRow(row.key, "same"))
                 reject = Reject(error.code, error.message, row.key, row.position, error.field, row.kept.decode())
                 rejects.append(msgspec.structs.replace(reject, unmapped=_once(tables.missed)))
-    return MappedRows(rows, rejects, tables.unmapped)
+    return MappedRows(rows, rejects, tables.unmapped, notices)
+
+
+def _read_leniently(resource: Resource, row: Row, noticed: Sequence[tuple[str, str]]) -> Iterator[Notice]:
+    for code, field in dict.fromkeys(noticed):
+        yield Notice(code, field, row.key)
+    if resource.lenient:
+        yield from (replace(one, example=row.key) for one in row.mended)
+        yield from empties(row.kept, row.key)
 
 
 def _once(missed: Sequence[Missed]) -> tuple[Missed, ...]:
     return tuple(dict.fromkeys(missed)) if missed else ()
+
+
+def leniencies(notices: Iterable[Notice]) -> list[tuple[str, str, int, list[str]]]:
+    """The notices of a page, counted by code and field, with a few examples of each."""
+    times: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], list[str]] = {}
+    for notice in notices:
+        of = notice.code, notice.field
+        times[of] += notice.count
+        shown = examples.setdefault(of, [])
+        if notice.example and len(shown) < SHOWN and notice.example not in shown:
+            shown.append(notice.example)
+    return [(code, field, n, examples[code, field]) for (code, field), n in times.items()]
 
 
 def _compact(statement: Claim | Alias) -> tuple[Any, ...]:

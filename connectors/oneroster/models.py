@@ -14,17 +14,21 @@ from gateway.connector import Resource
 
 Text = str | None
 Texts = list[str] | str | None
-Flag = bool | str | None  # 1.2 has the texts "true" and "false", 1.1 servers send booleans
+Flag = bool | int | str | None  # 1.2 has the texts "true" and "false", 1.1 servers send booleans
 Number = int | float | str | None  # text from a CSV cell
 
 
 class Link(msgspec.Struct, frozen=True, gc=False):
-    """A reference to another record. Its href and type add nothing to the collection it stands in."""
+    """A reference to another record. Its type adds nothing to the collection it stands in; its href is read where
+    servers leave out the sourcedId."""
 
     sourcedId: Text = None
+    href: Text = None
 
 
-Ref = Link | str | None  # a text where servers write "" for none
+# Texts where servers write the bare key, or "" for none; see mappings.oneroster.lenient.
+Ref = Link | str | None
+Links = list[Link | str] | Link | str | None
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -70,7 +74,7 @@ class Course(Record, frozen=True, kw_only=True):
     grades: Texts = None
     subjects: Texts = None
     subjectCodes: Texts = None
-    resources: list[Link] | None = None
+    resources: Links = None
 
 
 class Class(Record, frozen=True, kw_only=True):
@@ -80,12 +84,12 @@ class Class(Record, frozen=True, kw_only=True):
     location: Text = None
     course: Ref = None
     school: Ref = None
-    terms: list[Link] | None = None
+    terms: Links = None
     grades: Texts = None
     subjects: Texts = None
     subjectCodes: Texts = None
     periods: Texts = None
-    resources: list[Link] | None = None
+    resources: Links = None
 
 
 class UserId(msgspec.Struct, frozen=True, gc=False):
@@ -120,12 +124,12 @@ class User(Record, frozen=True, kw_only=True):
     sms: Text = None
     phone: Text = None
     grades: Texts = None
-    agents: list[Link] | None = None
+    agents: Links = None
     primaryOrg: Ref = None
     roles: list[Role] | None = None
     role: Text = None
-    orgs: list[Link] | None = None
-    resources: list[Link] | None = None
+    orgs: Links = None
+    resources: Links = None
 
 
 class UserRole(Record, frozen=True, kw_only=True):
@@ -339,6 +343,7 @@ def _resource(
         ignore=("dateLastModified",),  # some servers write the time of their own refresh into it
         inactive=is_deleted,
         beyond_roster=beyond_roster,
+        lenient=True,
     )
 
 

@@ -60,6 +60,18 @@ class Collection(BaseModel):
     absent: str = Field(description="Why the source does not serve it, if it does not.")
 
 
+class Leniency(BaseModel):
+    """Something that the standard does not allow and that was read all the same. docs/leniencies.md explains the code.
+    The records are not shown."""
+
+    collection: str
+    code: str
+    field: str
+    records: int = Field(
+        description="Of those that this run mapped: what is unchanged at the source is not read again."
+    )
+
+
 class Run(BaseModel):
     """One pull of one connection. A code that could not be mapped is counted, not shown: it is a person's value."""
 
@@ -77,6 +89,7 @@ class Run(BaseModel):
     unmapped: dict[str, int] = Field(description="Crosswalk -> values it has no line for.")
     payload_gone: dict[str, int] = Field(description="Of a replay: records whose payload was purged wait for a pull.")
     collections: list[Collection]
+    leniencies: list[Leniency]
     holds: list[Hold]
     error_code: str | None
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from gateway.api import numbers
 from gateway.settings import Settings
 from gateway.status import late
-from gateway.store import runs, states
+from gateway.store import states, workers
 from gateway.store.database import Store
 
 router = APIRouter(tags=["service"])
@@ -41,7 +41,7 @@ async def health(request: Request, response: Response) -> Health:
         found = Health(
             database=True,
             schema_fits=await store.fits(),
-            worker=await runs.worker_alive(store, request.app.state.settings.takeover_seconds),
+            worker=await workers.alive(store, request.app.state.settings.takeover_seconds),
             late=len(late(await states.read(store))),
         )
     except Exception:  # whatever it is: nothing can be served

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -27,7 +27,9 @@ from gateway.cli.output import (
     show,
 )
 from gateway.errors import ConfigError
-from gateway.store import history, notices, reading
+from gateway.masking import place
+from gateway.quality import counted
+from gateway.store import history, notices, quality, reading, workers
 from gateway.store import runs as stored
 from gateway.store.database import Transaction
 
@@ -98,7 +100,9 @@ async def follow(g: Gateway, number: int, *, quiet: bool = False) -> dict[str, A
                         if collection not in shown:
                             shown[collection] = bars.add_task(collection, total=total, of="")
                         bars.update(shown[collection], completed=rows, of=f"of {total:,}" if total else "")
-                    if found["state"] in OVER:
+                if found["state"] in OVER:
+                    await jobs.check_quality(g.store, g.district, number)  # waits for a worker that is at it
+                    async with g.store.transaction(g.district) as c:
                         return await told(c, found)
                 await pause()
 
@@ -107,7 +111,7 @@ async def follow(g: Gateway, number: int, *, quiet: bool = False) -> dict[str, A
 async def working(g: Gateway) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Somebody works on the queue: a worker that lives, else this process while it waits. Gives a short pause."""
     own = None
-    if not await stored.worker_alive(g.store, g.settings.takeover_seconds):
+    if not await workers.alive(g.store, g.settings.takeover_seconds):
         own = asyncio.create_task(jobs.work(g.store, g.settings, scheduled=False))
 
     async def pause() -> None:
@@ -125,9 +129,11 @@ async def working(g: Gateway) -> AsyncIterator[Callable[[], Awaitable[None]]]:
 
 
 async def told(c: Transaction, found: dict[str, Any]) -> dict[str, Any]:
-    """The run with the message that people get about it, if they get one."""
+    """The run with the message that people get about it, if they get one; of keys no more than their ends."""
     message = messages.of_run(found, await notices.standing(c, found["id"]))
-    return found | {"message": message and message.parts()}
+    lenient = [one | {"examples": [place(example) for example in one["examples"]]} for one in found["leniencies"]]
+    looked = await quality.severities(c, found["id"])
+    return found | {"message": message and message.parts(), "leniencies": lenient, "quality": looked}
 
 
 def print_run(found: dict[str, Any]) -> None:
@@ -155,9 +161,29 @@ def print_run(found: dict[str, Any]) -> None:
         STDOUT.print(f"It would be held: {hold['reason']}", highlight=False, markup=False)
     for table, code, times in found["unmapped"][:10]:
         STDOUT.print(f"Unmapped in {table}: {code!r}, {times} times", highlight=False, markup=False)
+    print_leniencies(found["leniencies"])
+    if found["quality"] is not None:
+        STDOUT.print(
+            f"Looks wrong in what is published: {counted(found['quality'])}. "
+            f"`planbridge quality {found['connection']}` says what.",
+            highlight=False, markup=False,
+        )  # fmt: skip
     print_published(found)
     if found["message"]:
         STDOUT.print("\n" + messages.Message(**found["message"]).text, highlight=False, markup=False)
+
+
+def print_leniencies(found: Sequence[dict[str, Any]]) -> None:
+    """What was read although the standard does not allow it, for example where."""
+    for one in found[:10]:
+        where = f"{one['collection']} {one['field']}".rstrip()
+        examples = ", ".join(one["examples"])
+        STDOUT.print(
+            f"Read leniently in {where}: {one['code']}, {one['records']} times{examples and f' (as in {examples})'}",
+            highlight=False, markup=False,
+        )  # fmt: skip
+    if len(found) > 10:
+        STDOUT.print(f"... and {len(found) - 10} more leniencies; --json shows all.")
 
 
 def print_published(found: dict[str, Any]) -> None:
@@ -184,7 +210,9 @@ def list_runs(
     async def look() -> list[dict[str, Any]]:
         async with gateway(district) as g, g.store.transaction(g.district) as c:
             found = await stored.summary(c, run=number, limit=limit)
-            return found if number is None else [await told(c, one) for one in found]
+            if number is None:
+                return [{key: value for key, value in one.items() if key != "leniencies"} for one in found]
+            return [await told(c, one) for one in found]
 
     found = run(look())
     if number is not None and not found:

@@ -22,7 +22,7 @@ from gateway.cli.output import (
 )
 from gateway.errors import ConfigError
 from gateway.status import ConnectionState, late
-from gateway.store import registers, runs, states
+from gateway.store import registers, states, workers
 from gateway.store import schedules as stored
 
 LATE = 1
@@ -129,7 +129,7 @@ def status(
     async def look() -> tuple[list[ConnectionState], bool]:
         async with installation() as (store, settings):
             found = await states.read(store)
-            alive = await runs.worker_alive(store, settings.takeover_seconds)
+            alive = await workers.alive(store, settings.takeover_seconds)
             return [state for state in found if district in (None, state.district_name)], alive
 
     found, alive = run(look())

@@ -117,6 +117,18 @@ RULES = (
         f"reject t JOIN {_KEPT} ON k.connection_id = t.connection_id AND t.run_id < k.first",
     ),
     Rule(
+        "what was read leniently",
+        "history_days",
+        "leniency",
+        f"leniency t JOIN {_KEPT} ON k.connection_id = t.connection_id AND t.run_id < k.first",
+    ),
+    Rule(
+        "reports of data quality",
+        "history_days",
+        "quality_report",
+        f"quality_report t JOIN {_KEPT} ON k.connection_id = t.connection_id AND t.run_id < k.first",
+    ),
+    Rule(
         "notices",
         "notice_days",
         "notice",

@@ -1,8 +1,7 @@
 """The life of a run and its staged pages; every write demands the fencing number of the present attempt."""
 
 import json
-from collections.abc import AsyncIterator, Container, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, TypedDict
@@ -13,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import PlanbridgeError, Refused
 from gateway.mapping import Missed
-from gateway.store import sieve
+from gateway.store import leniencies, sieve
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
@@ -96,6 +95,8 @@ class StagedPage(msgspec.Struct, frozen=True):
     unkeyed: int = 0
     """Rows set aside whose key could not be read: while there are any, nothing counts as gone."""
     unmapped: Sequence[tuple[str, str, int]] = ()
+    leniencies: Sequence[tuple[str, str, int, Sequence[str]]] = ()
+    """(code, field, how often, examples) of what was read although the standard does not allow it."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +269,11 @@ STAGE = text(
                r->>'reason', CAST(r->>'body' AS bytea),
                CASE WHEN json_array_length(r->'unmapped') > 0 THEN r->'unmapped' END
         FROM page, json_array_elements(CAST(:rejects AS json)) AS r
+    ), leniencies AS (
+        INSERT INTO leniency (district_id, run_id, connection_id, collection, code, field, n, examples)
+        SELECT :district, :run, :connection, :collection, l->>0, l->>1, CAST(l->>2 AS bigint),
+               ARRAY(SELECT json_array_elements_text(l->3))
+        FROM page, json_array_elements(CAST(:leniencies AS json)) AS l
     )
     SELECT (SELECT count(*) FROM mine)
     """
@@ -296,6 +302,7 @@ async def stage(store: Store, c: AsyncConnection, attempt: Attempt, page: Staged
             "unmapped": json.dumps(page.unmapped),
             "rows": msgspec.json.encode(page.rows).decode(),
             "rejects": json.dumps([_sealed(store, reject) for reject in page.rejects]),
+            "leniencies": json.dumps(page.leniencies),
         },
     )
     if not mine:
@@ -321,7 +328,17 @@ async def _sifted(store: Store, c: AsyncConnection, attempt: Attempt, page: Stag
         for n, reject in enumerate(page.rejects, start=len(page.rows))
         if n not in dropped or reject.key is None
     ]
-    return msgspec.structs.replace(page, rows=kept, rejects=told), len(page.rows) - len(kept)
+    gone = {key for n, key in enumerate(_keys(page)) if n in dropped}
+    lenient = [
+        (code, field, n, [example for example in examples if example not in gone])
+        for code, field, n, examples in page.leniencies
+    ]
+    return msgspec.structs.replace(page, rows=kept, rejects=told, leniencies=lenient), len(page.rows) - len(kept)
+
+
+def _keys(page: StagedPage) -> Iterator[str | None]:
+    yield from (row.key for row in page.rows)
+    yield from (reject.key for reject in page.rejects)
 
 
 def _raw(body: str | None) -> msgspec.Raw | None:
@@ -398,29 +415,6 @@ async def pause_connection(store: Store, district: int, run: int, because: str) 
         )
 
 
-async def worker_alive(store: Store, within: float) -> bool:
-    """Whether some worker has shown life within so many seconds."""
-    async with store.transaction() as c:
-        return bool(
-            await c.scalar(
-                text(
-                    "SELECT EXISTS (SELECT FROM procrastinate_workers "
-                    "WHERE last_heartbeat > now() - make_interval(secs => :seconds))"
-                ),
-                {"seconds": within},
-            )
-        )
-
-
-@asynccontextmanager
-async def only_one(store: Store, what: str) -> AsyncIterator[bool]:
-    """Whether nobody else, on any machine, does the same within; the lock goes with the transaction."""
-    async with store.transaction() as c:
-        yield bool(
-            await c.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('planbridge.' || :what))"), {"what": what})
-        )
-
-
 async def set_mapping(store: Store, attempt: Attempt, mapping: str) -> None:
     """Remember which mapping version this run maps with: part of every value's provenance."""
     async with store.transaction(attempt.district) as c:
@@ -466,7 +460,7 @@ async def decide(c: AsyncConnection, run: int, verdict: Verdict, actor: Actor, b
 
 
 async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20) -> list[dict[str, Any]]:
-    """Runs, newest first, with counts and open holds."""
+    """Runs, newest first, with counts, open holds and what they read leniently."""
     rows = await c.execute(
         text(
             "SELECT r.id, n.name AS connection, r.kind, r.mode, r.state, r.undone_by, "
@@ -483,7 +477,9 @@ async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20
         ),
         {"run": run, "limit": limit},
     )
-    return [dict(row._mapping) for row in rows]
+    found = [dict(row._mapping) for row in rows]
+    lenient = await leniencies.of_runs(c, [one["id"] for one in found])
+    return [one | {"leniencies": lenient[one["id"]]} for one in found]
 
 
 async def progress(c: AsyncConnection, run: int) -> dict[str, tuple[int, int | None]]:

@@ -155,7 +155,10 @@ _UNSTAGE = f"""
         DELETE FROM staged s WHERE s.run_id = :run AND EXISTS (
             SELECT FROM json_array_elements(s.claims) a LEFT JOIN (VALUES {_STUDENTS}) f(kind, field) ON f.kind = a->>0
             WHERE CASE a->>0 WHEN 'person' THEN a->>1 ELSE a->5->>f.field END = ANY(:keys))
-        RETURNING page
+        RETURNING page, key
+    ), told AS (
+        UPDATE leniency l SET examples = NULL
+        WHERE l.run_id = :run AND l.examples && ARRAY(SELECT key FROM dropped)
     )
     UPDATE run_page p SET purged = purged + n FROM (SELECT page, count(*) AS n FROM dropped GROUP BY page) d
     WHERE p.run_id = :run AND p.id = d.page

@@ -170,6 +170,7 @@ async def refuse_retired(c: AsyncConnection, connection: int) -> None:
 # Of what is only added to, planbridge_hand_over takes care, when it becomes true.
 _MOVED = (
     *("record", "claim", "link", "waiting", "difference", "reject"),
+    *("leniency", "quality_report"),
     *("person_trait", "person_number", "identity_conflict", "identity_proposal"),
 )
 _TAKEN = (

@@ -65,6 +65,13 @@ PLACES = (
     Place("record_history", QUOTES, blank="body"),
     Place("reject", "t.id IN (SELECT id FROM trace_reject)"),
     Place(
+        "leniency",
+        "EXISTS (SELECT FROM trace_record r WHERE r.connection_id = t.connection_id AND r.key = ANY(t.examples)) "
+        "OR EXISTS (SELECT FROM trace_key k WHERE k.connection_id = t.connection_id AND k.key = ANY(t.examples))",
+        blank="examples",
+    ),
+    Place("quality_finding", "EXISTS (SELECT FROM trace_entity e WHERE e.id = ANY(t.examples))", blank="examples"),
+    Place(
         "waiting",
         f"{_OF_KEY} OR EXISTS (SELECT FROM trace_key k WHERE k.kind = t.target_kind AND k.key = t.target_key "
         "AND k.connection_id = t.connection_id)",
@@ -113,6 +120,7 @@ NOBODY = {
     "publication": "times",
     "first_link": "hashes of links",
     "identity_rule": "settings of a district",
+    "quality_report": "times",
     "purge": "the proof: keyed hashes and counts",
     "purged_mark": "keyed hashes",
     "run": "counts and codes",

@@ -249,6 +249,10 @@ def enrollment(record: wire.Enrollment, codes: Crosswalks) -> Iterator[Claim]:
     if role is None:
         reason = f"The enrollment role {stated!r} has no counterpart in the crosswalk."
         raise RecordError("unmapped-code", reason, field="role")
+    primary = flag(record.primary, "primary")
+    if role == "student" and primary is True:  # it says which of several teachers leads
+        codes.notice("primary-student", "primary")
+        primary = UNSET
     yield Claim(
         "enrollment",
         record.sourcedId,
@@ -257,7 +261,7 @@ def enrollment(record: wire.Enrollment, codes: Crosswalks) -> Iterator[Claim]:
             class_=required_reference(record.class_, "class"),
             school=reference(record.school, "school"),
             role=role,
-            primary=flag(record.primary, "primary"),
+            primary=primary,
             begin_on=day(record.beginDate, "beginDate"),
             end_on=day(record.endDate, "endDate"),
         ),

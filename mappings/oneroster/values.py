@@ -1,25 +1,19 @@
-"""How the values of a OneRoster record are read: absent in three ways, booleans and dates in several spellings.
+"""How the values of a OneRoster record are read once they are spelt as the standard says (mappings.oneroster.lenient).
 
 Whatever cannot be read makes a RecordError that names the field, never the value: the value may be personal.
 """
 
 import math
 import re
-from collections.abc import Iterable
 from datetime import date
 
 from msgspec import UNSET, UnsetType
 
-from connectors.oneroster.models import Flag, Link, Number, Ref, Text, Texts
+from connectors.oneroster.models import Flag, Link, Links, Number, Ref, Text, Texts
 from gateway.errors import RecordError
 from gateway.mapping import Crosswalks
 
-# Real servers write 2026-10-01, 2026-10-01Z, 2026-10-01+00:00 and whole date-times, with and without a zone.
-_DAY = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?)?"
-    r"(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
-)
+_DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T[0-9:.]+Z)?")
 
 
 def text(value: Text) -> str | UnsetType:
@@ -39,8 +33,8 @@ def texts(value: Texts) -> list[str] | UnsetType:
 
 
 def grades(value: Texts, codes: Crosswalks) -> list[str] | UnsetType:
-    """CEDS codes of the grades. Servers that send one text put commas in it, as CSV does."""
-    items = value.split(",") if isinstance(value, str) else value or ()
+    """CEDS codes of the grades."""
+    items = [value] if isinstance(value, str) else value or ()
     words = (codes.translate("grade", item.strip()) for item in items if item.strip())
     return list(dict.fromkeys(word for word in words if word)) or UNSET
 
@@ -66,13 +60,16 @@ def required_reference(value: Ref, field: str) -> str:
     return _missing(field) if key is UNSET else key
 
 
-def references(values: Iterable[Link] | None) -> list[str]:
+def references(values: Links) -> list[str]:
     """The distinct keys of a list of references; an empty reference in it says nothing."""
-    return list(dict.fromkeys(link.sourcedId for link in values or () if link.sourcedId))
+    if values is not None and not isinstance(values, list):
+        raise RecordError("bad-reference", "What should be a list of references is something else.")
+    links = values or ()
+    return list(dict.fromkeys(link.sourcedId for link in links if isinstance(link, Link) and link.sourcedId))
 
 
 def day(value: Text, field: str) -> date | UnsetType:
-    """The calendar day as written; a time of day and a zone behind it change nothing."""
+    """The calendar day as written; a time of day behind it changes nothing."""
     stated = text(value)
     if stated is UNSET:
         return UNSET
@@ -86,11 +83,9 @@ def day(value: Text, field: str) -> date | UnsetType:
 
 
 def flag(value: Flag, field: str) -> bool | UnsetType:
-    """A boolean, or the word true or false in any case."""
-    if isinstance(value, bool):
-        return value
-    match (value or "").strip().casefold():
-        case "":
+    """The word true or false."""
+    match value:
+        case None | "":
             return UNSET
         case "true":
             return True

@@ -95,8 +95,8 @@ def _cut(rng: Random, kind: str) -> Fault:
 
 
 def _mistyped(rng: Random, kind: str) -> Fault:
-    """A text for a list and true for "true" are spellings that OneRoster servers have, and are read as such."""
-    into = rng.choice(["number", "list", "object"] if kind == "oneroster" else ["number", "list", "object", "text"])
+    """Of OneRoster a text for a list, a list of one, a number for a text and true for "true" are read as such."""
+    into = rng.choice(["object"] if kind == "oneroster" else ["number", "list", "object", "text"])
     return _some_page(rng, kind) | {"kind": "mistype", "rows": rng.randrange(1, 4), "into": into}
 
 

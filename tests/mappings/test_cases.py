@@ -6,6 +6,7 @@ A case is a file mappings/<name>/cases/*.json:
     claims    what it states, defaults left out; an alias has same_as instead of values
     error     instead of claims: code and field of the RecordError that sets the record aside
     unmapped  [table, code] of each code that no crosswalk knows, as often as it was met
+    notices   [code, field] of what is read although the standard does not allow it
 
 A sample is a file connectors/<name>/samples/<collection>.json: a page body as the system sends it, with the word
 "planted" in what must not be kept. Other samples (a discovery document) are left to the connector's own tests.
@@ -50,7 +51,7 @@ def wires(mapping: Mapping) -> dict[str, type]:
 def test_a_case_states_what_it_says(path: Path) -> None:
     mapping = registry.mapping(path.parents[1].name)
     case = json.loads(path.read_text(encoding="utf-8"))
-    assert set(case) <= {"wire", "input", "claims", "error", "unmapped"}
+    assert set(case) <= {"wire", "input", "claims", "error", "unmapped", "notices"}
     assert ("claims" in case) != ("error" in case)
     codes = mapping.codes()
     wire = wires(mapping)[case["wire"]]
@@ -63,6 +64,7 @@ def test_a_case_states_what_it_says(path: Path) -> None:
     unmapped = Counter(tuple(code) for code in case.get("unmapped", []))
     assert stated == {key: case[key] for key in ("claims", "error") if key in case}
     assert codes.unmapped == unmapped
+    assert [list(noticed) for noticed in codes.noticed] == case.get("notices", [])
 
 
 @pytest.mark.parametrize("folder", MAPPED)

@@ -25,6 +25,7 @@ async def school(store: Store, district: int, actor: Actor, tmp_path: Path) -> A
     made = School(tmp_path / "roster", store=store, district=district, actor=actor)
     await made.connect()
     made.row("users", GONE)["username"] = "ptolemaia-of-old"
+    made.row("users", GONE)["enabledUser"] = "True"  # read leniently, with her key as the example
     await made.pull()
     yield made
 
@@ -105,6 +106,7 @@ async def test_nothing_is_left_and_nobody_else_is_touched(school: School, erased
     school.row("users", GONE)["username"] = "ptolemaia-of-late"
     await school.pull()
     assert len(told(await kept(school))) == len(TELLING), "else there would be nothing to find"
+    assert any(line.startswith("leniency: ") and GONE in line for line in (await kept(school)).splitlines())
     before = await reading.entity_counts(school.store, school.district)
     student = await id_of(school, NUMBER)
     async with school.store.owner.begin() as c:
