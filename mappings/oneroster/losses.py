@@ -206,6 +206,11 @@ def _true_only(value: Any, record: Record, codes: Crosswalks) -> Iterator[str]:
     return _if(value != "true")
 
 
+def _primary(value: Any, record: Record, codes: Crosswalks) -> Iterator[str]:
+    row = codes.find("enrollment_role", record["role"].strip())
+    return _if(value == "true" and row is not None and row.target == "student")
+
+
 def _scale_values(value: Any, record: Record, codes: Crosswalks) -> Iterator[str]:
     sides = [(one["itemValueLHS"], one["itemValueRHS"]) for one in value]
     return _if(any(not left.strip() or left != left.strip() or right != right.strip() for left, right in sides))
@@ -371,7 +376,7 @@ FATES: dict[str, dict[str, Fate]] = {
             _word("enrollment_role", "out_enrollment_role"),
             "A role that the crosswalk does not know sets the record aside.",
         ),
-        "primary": _SAME,
+        "primary": _kept(_primary, "It says which of several teachers leads; true is not kept of a student."),
         "beginDate": _SAME,
         "endDate": _SAME,
     },

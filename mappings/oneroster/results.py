@@ -97,7 +97,7 @@ def objective_source(stated: wire.Text, codes: Crosswalks) -> str:
     """Whose id a learning objective has; the standard's own word where that is not said."""
     source = text(stated)
     if source is UNSET:
-        codes.notice("objective-without-source", "source")
+        codes.notice("objective-without-source", "learningObjectiveSet")
         return "unknown"
     return source
 

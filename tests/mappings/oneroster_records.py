@@ -75,22 +75,40 @@ def _made(defs: dict[str, Any], schema: dict[str, Any], name: str, full: bool) -
 
 def neighbours(service: str, model: str, record: Any) -> Iterator[Any]:
     """The record with one thing in it changed, each that the schema allows: a list holds its first item twice, a text
-    has a blank behind it or is another one."""
+    has a blank behind it or is another one, such as each word of each list of words."""
     valid = Draft202012Validator({"$ref": f"#/$defs/{model}", "$defs": definitions(service)}, format_checker=FORMATS)
-    return (one for one in _changed(record) if valid.is_valid(one))
+    return (one for one in _changed(record, (*OTHER_TEXTS, *_enumerated(service))) if valid.is_valid(one))
 
 
-def _changed(value: Any) -> Iterator[Any]:
+OTHER_TEXTS = ("false", "ext:coach", "2026-09-14T12:30:00.000Z", "identifier", "SSN", "")
+
+
+@cache
+def _enumerated(service: str) -> tuple[str, ...]:
+    """Every word of every closed list of words."""
+    found: list[str] = []
+    waiting: list[Any] = [definitions(service)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            found += value.get("enum", ()) if isinstance(value.get("enum"), list) else ()
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return tuple(sorted(set(found)))
+
+
+def _changed(value: Any, texts: tuple[str, ...]) -> Iterator[Any]:
     match value:
         case dict():
             for name, inner in value.items():
-                yield from ({**value, name: other} for other in _changed(inner))
+                yield from ({**value, name: other} for other in _changed(inner, texts))
         case list():
             yield [*value, *value[:1]]
             for n, inner in enumerate(value):
-                yield from ([*value[:n], other, *value[n + 1 :]] for other in _changed(inner))
+                yield from ([*value[:n], other, *value[n + 1 :]] for other in _changed(inner, texts))
         case str():
-            yield from (f"{value} ", "false", "ext:coach", "2026-09-14T12:30:00.000Z", "identifier", "SSN", "")
+            yield from (f"{value} ", *texts)
 
 
 def any_of(service: str, model: str) -> st.SearchStrategy[Any]:

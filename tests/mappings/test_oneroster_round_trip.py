@@ -28,6 +28,7 @@ PUBLISHED = datetime(2199, 1, 1, tzinfo=UTC)
 COLLECTIONS = sorted(FATES)
 KIND_OF = {shape.collection: kind for kind, shapes in SHAPES.items() for shape in shapes}
 OURS = ("/href", "/userProfile")
+ABSENT = object()  # null is something else
 
 
 class Family:
@@ -135,7 +136,7 @@ def there_and_back(collection: str, record: Any) -> Outward:
 def differences(record: Any, row: Any) -> Iterator[str]:
     """The fields that changed; of a reference that still leads to the same record, only its address."""
     for name in record.keys() | row.keys():
-        leaves = list(_leaves(record.get(name), row.get(name)))
+        leaves = list(_leaves(record.get(name, ABSENT), row.get(name, ABSENT)))
         if leaves and all(leaf.endswith(OURS) for leaf in leaves):
             yield from (f"/{name}{leaf}" for leaf in leaves)
         elif leaves:
@@ -145,7 +146,7 @@ def differences(record: Any, row: Any) -> Iterator[str]:
 def _leaves(before: Any, after: Any) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         for name in before.keys() | after.keys():
-            yield from (f"/{name}{leaf}" for leaf in _leaves(before.get(name), after.get(name)))
+            yield from (f"/{name}{leaf}" for leaf in _leaves(before.get(name, ABSENT), after.get(name, ABSENT)))
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for n, (one, other) in enumerate(zip(before, after, strict=True)):
             yield from (f"/{n}{leaf}" for leaf in _leaves(one, other))
