@@ -21,6 +21,7 @@ from gateway.store import (
     deliveries,
     districts,
     history,
+    outcomes,
     payloads,
     quality,
     registers,
@@ -150,7 +151,7 @@ async def decide_hold(store: Store, district: int, run: int, verdict: Verdict, a
 
 async def _decide_hold(c: Transaction, district: int, run: int, verdict: Verdict, actor: Actor, because: str) -> None:
     await districts.refuse_suspended(c, district)
-    connection = await runs.decide(c, run, verdict, actor, because)
+    connection = await outcomes.decide(c, run, verdict, actor, because)
     if verdict != "refused":
         await blackouts.refuse(c, connection, clock.now())
         await _defer(c, "run", f"connection/{connection}", district=district, run=run)

@@ -33,7 +33,7 @@ async def open_sink(settings: OneRosterSettings, http: Http) -> "GradebookSink":
         raise ConfigError(
             "oneroster-files-only-read",
             "A OneRoster CSV package is read, never written to.",
-            "To give the roster to another system, export it: planbridge export",
+            "To give the roster to another system, export it: planbridge export oneroster-csv",
         )
     if settings.write == "no":
         raise ConfigError(

@@ -9,9 +9,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.errors import Refused
 from gateway.guard import Confused, Effects, Hold, Shrunk
 from gateway.store.compare import BY_KEY, over
-from gateway.store.runs import Attempt
+from gateway.store.registers import Actor, log_act
+from gateway.store.runs import Attempt, Verdict
 
 PREVIEWED = 10_000
 """Entities kept of what a run would do, removals first; the counts are always whole."""
@@ -269,3 +271,38 @@ async def add_holds(c: AsyncConnection, attempt: Attempt, holds: Sequence[Hold],
             ),
             {"district": attempt.district, "run": attempt.run, "digest": digest} | vars(hold),
         )
+
+
+async def decide(c: AsyncConnection, run: int, verdict: Verdict, actor: Actor, because: str) -> int:
+    """Approve a held run, wholly or for its additions alone, or refuse it; returns its connection. The person, the
+    role and the reason are kept. Refused with run-not-held where nothing waits."""
+    if not because.strip():
+        raise Refused("reason-missing", "A decision about a held run needs a reason.", "Give --reason.")
+    found = (
+        await c.execute(
+            text(
+                "UPDATE run SET state = :state, effect = :effect, "
+                "  finished_at = CASE WHEN :state = 'refused' THEN now() END "
+                "WHERE id = :run AND state = 'held' RETURNING connection_id, district_id"
+            ),
+            {
+                "run": run,
+                "state": "refused" if verdict == "refused" else "approved",
+                "effect": "additions" if verdict == "additions" else "all",
+            },
+        )
+    ).one_or_none()
+    if found is None:
+        raise Refused("run-not-held", f"Run {run} is not held.", "`planbridge holds show` lists what waits.")
+    await c.execute(
+        text(
+            "UPDATE hold SET state = :verdict, decided_by = :actor, decided_because = :because, "
+            "decided_at = now() WHERE run_id = :run AND state = 'open'"
+        ),
+        {"run": run, "verdict": verdict, "actor": actor.as_json(), "because": because},
+    )
+    if verdict == "refused":
+        for table in ("staged", "preview"):
+            await c.execute(text(f"DELETE FROM {table} WHERE run_id = :run"), {"run": run})
+    await log_act(c, found.district_id, actor, f"hold-{verdict}", str(run), {"because": because})
+    return int(found.connection_id)

@@ -10,11 +10,11 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.errors import PlanbridgeError, Refused
+from gateway.errors import PlanbridgeError
 from gateway.mapping import Missed
 from gateway.store import leniencies, sieve
 from gateway.store.database import Store
-from gateway.store.registers import Actor, log_act
+from gateway.store.registers import Actor
 
 Kind = Literal["pull", "replay", "undo", "decision"]
 Mode = Literal["publish", "shadow", "dry"]
@@ -430,41 +430,6 @@ async def set_mapping(store: Store, attempt: Attempt, mapping: str) -> None:
             text("UPDATE run SET mapping = :mapping WHERE id = :run AND fence = :fence"),
             {"run": attempt.run, "fence": attempt.fence, "mapping": mapping},
         )
-
-
-async def decide(c: AsyncConnection, run: int, verdict: Verdict, actor: Actor, because: str) -> int:
-    """Approve a held run, wholly or for its additions alone, or refuse it; returns its connection. The person, the
-    role and the reason are kept. Refused with run-not-held where nothing waits."""
-    if not because.strip():
-        raise Refused("reason-missing", "A decision about a held run needs a reason.", "Give --reason.")
-    found = (
-        await c.execute(
-            text(
-                "UPDATE run SET state = :state, effect = :effect, "
-                "  finished_at = CASE WHEN :state = 'refused' THEN now() END "
-                "WHERE id = :run AND state = 'held' RETURNING connection_id, district_id"
-            ),
-            {
-                "run": run,
-                "state": "refused" if verdict == "refused" else "approved",
-                "effect": "additions" if verdict == "additions" else "all",
-            },
-        )
-    ).one_or_none()
-    if found is None:
-        raise Refused("run-not-held", f"Run {run} is not held.", "`planbridge holds show` lists what waits.")
-    await c.execute(
-        text(
-            "UPDATE hold SET state = :verdict, decided_by = :actor, decided_because = :because, "
-            "decided_at = now() WHERE run_id = :run AND state = 'open'"
-        ),
-        {"run": run, "verdict": verdict, "actor": actor.as_json(), "because": because},
-    )
-    if verdict == "refused":
-        for table in ("staged", "preview"):
-            await c.execute(text(f"DELETE FROM {table} WHERE run_id = :run"), {"run": run})
-    await log_act(c, found.district_id, actor, f"hold-{verdict}", str(run), {"because": because})
-    return int(found.connection_id)
 
 
 async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20) -> list[dict[str, Any]]:

@@ -228,7 +228,8 @@ NOWHERE: dict[str, dict[str, str]] = {
     "score_scale": {"organization": "Only the CSV binding says who uses a scale."},
     "assessment": dict.fromkeys(("identifier", "namespace", "family", "category", "subjects", "grades"), _NO_FIELD),
     "assessment_result": dict.fromkeys(
-        ("parent", "school", "grade", "performance_levels", "retest", "reason_not_tested"), _NO_FIELD
+        ("parent", "period", "school_year", "school", "grade", "performance_levels", "retest", "reason_not_tested"),
+        _NO_FIELD,
     ),
 }
 """Of each kind, the fields that no record has a place for, and why."""

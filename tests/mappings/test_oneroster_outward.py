@@ -85,6 +85,7 @@ ENTITIES: dict[str, dict[str, Any]] = {
     },
     "assessment_result": {
         "assessment": "as-1", "student": "stu-1", "on": "2026-09-12", "status": "fully_graded", "parent": "ar-9",
+        "period": "Fall", "school_year": 2027,
         "school": "org-1", "grade": "09", "scores": [{"method": "score", "value": "208", "datatype": "integer"}],
         "performance_levels": [{"method": "level", "level": "2"}], "retest": "first", "reason_not_tested": "none",
         "comment": "Good", "score_scale": "sc-1", "learning_objectives": [OBJECTIVE], **FLAGS,

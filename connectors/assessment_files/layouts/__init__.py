@@ -67,7 +67,7 @@ class Layout:
                 continue
             if title.casefold() in taken and any(row.meaning != "ignored" for row, _ in meant):
                 raise ConfigError(
-                    "csv-duplicate-column", f"There is more than one column {title}.", "Each column may be there once."
+                    "layout-column-twice", f"There is more than one column {title}.", "Each column may be there once."
                 )
             taken.add(title.casefold())
             cells += [_cell(place, row, captured) for row, captured in meant if row.meaning != "ignored"]
