@@ -5,32 +5,21 @@ import base64
 import datetime
 import gzip
 import itertools
-import json
 import logging
 import socket
-import ssl
-import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager
 from email.utils import format_datetime
-from pathlib import Path
-from typing import Any, Self
-from urllib.parse import parse_qsl
+from typing import Any
 
 import pytest
 import respx
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from gateway.errors import AuthError, ConfigError, PlanbridgeError, Unavailable
 from gateway.http import (
     ClientCredentials,
-    Http,
     MemoryTokens,
     Pace,
     Reply,
@@ -38,134 +27,22 @@ from gateway.http import (
     Token,
     same_origin,
 )
-from gateway.http.guard import ALL_PRIVATE, is_permitted
-
-# --- a server that answers byte for byte what a test tells it -----------------------------------------------
-
-
-@dataclass
-class Asked:
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes = b""
-
-    @property
-    def bearer(self) -> str:
-        return self.headers.get("authorization", "").removeprefix("Bearer ")
-
-    @property
-    def form(self) -> dict[str, str]:
-        return dict(parse_qsl(self.body.decode()))
-
-
-class Cut(bytes):
-    """What is written before the connection is dropped."""
-
-
-Answer = Callable[[Asked], "bytes | Awaitable[bytes]"]
-
-
-@dataclass
-class Peer:
-    answer: Answer
-    tls: ssl.SSLContext | None = None
-    greeting: bytes = b""
-    asked: list[Asked] = field(default_factory=list)
-    connections: int = 0
-    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        await asyncio.sleep(0)
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._writers.append(writer)
-        writer.write(self.greeting)
-        try:
-            while True:
-                asked = await _read(reader)
-                self.asked.append(asked)
-                answer = self.answer(asked)
-                out = answer if isinstance(answer, bytes) else await answer
-                writer.write(out)
-                await writer.drain()
-                if isinstance(out, Cut):
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    def to(self, path: str) -> list[Asked]:
-        return [asked for asked in self.asked if asked.path.partition("?")[0] == path]
-
-
-async def _read(reader: asyncio.StreamReader) -> Asked:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode()
-    first, *lines = head.strip().split("\r\n")
-    method, path, _ = first.split(" ")
-    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-    body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Asked(method, path, headers, body)
-
-
-def whole(status: int = 200, body: Any = None, *, kind: str = "application/json", **headers: str) -> bytes:
-    """One full answer; a body that is not bytes is written as JSON."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} X", f"content-type: {kind}", f"content-length: {len(content)}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
-
-
-def in_turn(*answers: bytes) -> Answer:
-    """One answer after the other, the last for ever."""
-    left = list(answers)
-    return lambda _: left.pop(0) if len(left) > 1 else left[0]
-
-
-def token_server(data: Answer, **grant: Any) -> Answer:
-    """Hands out t1, t2, ... at /token, asks `data` for every other path."""
-    count = 0
-
-    def answer(asked: Asked) -> bytes | Awaitable[bytes]:
-        nonlocal count
-        if asked.path != "/token":
-            return data(asked)
-        count += 1
-        return whole(body={"access_token": f"t{count}", "expires_in": 1800, "token_type": "bearer"} | grant)
-
-    return answer
-
-
-def credentials(peer: Peer, **other: Any) -> ClientCredentials:
-    return ClientCredentials(f"{peer.url}/token", "client-1", "secret-1", **other)
-
-
-@asynccontextmanager
-async def http(auth: Any = None, **settings: Any) -> AsyncIterator[Http]:
-    settings = {"tokens": MemoryTokens(), "allow_private": True, "attempts": 3, **settings}
-    async with Http(auth, **settings) as client:
-        yield client
-
-
-async def expire(tokens: MemoryTokens) -> None:
-    for key, token in list(tokens._tokens.items()):
-        await tokens.put(key, Token(token.access_token, time.time() - 1))
-
-
-OK = whole(body={"ok": True})
-
+from tests.peers import (
+    OK,
+    Asked,
+    Certificate,
+    Cut,
+    Peer,
+    connecting,
+    credentials,
+    dns,
+    expire,
+    http,
+    in_turn,
+    made_certificate,
+    token_server,
+    whole,
+)
 
 # --- pace -----------------------------------------------------------------------------------------------------
 
@@ -811,54 +688,9 @@ def test_a_link_that_leaves_the_origin_is_refused(link: str) -> None:
 # --- TLS, names and addresses -------------------------------------------------------------------------------
 
 
-def dns(names: dict[str, list[str]], asked: list[str] | None = None) -> Callable[..., list[Any]]:
-    """A name server that knows these names; addresses are understood as ever."""
-    real = socket.getaddrinfo
-
-    def look_up(host: str, port: int, family: int = 0, kind: int = 0, *_: Any, **__: Any) -> list[Any]:
-        if asked is not None:
-            asked.append(host)
-        host.encode("idna")  # the real one refuses a label that is too long in the same way
-        addresses = names.get(host, [host])
-        return [entry for address in addresses for entry in real(address, port, family, kind, 0, socket.AI_NUMERICHOST)]
-
-    return look_up
-
-
-@dataclass
-class Certificate:
-    file: Path
-    server: ssl.SSLContext
-    names: list[str | None]
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """A certificate of sis.example.org, signed by itself, and a server that notes which name it is asked as."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sis.example.org")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("sis.example.org")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    folder = tmp_path_factory.mktemp("tls")
-    (folder / "cert.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    names: list[str | None] = []
-    server.sni_callback = lambda _, asked_name, __: names.append(asked_name)
-    return Certificate(folder / "cert.pem", server, names)
+    return made_certificate(tmp_path_factory.mktemp("tls"))
 
 
 async def test_a_name_is_looked_up_once_per_connection_and_tls_still_asks_for_the_name(
@@ -927,178 +759,6 @@ async def test_https_to_a_port_that_speaks_http_is_a_tls_failure() -> None:
         with pytest.raises(ConfigError) as caught:
             await client.get(f"https://127.0.0.1:{peer.port}/a")
     assert caught.value.code == "tls-failed"
-
-
-_watching: list[list[Any]] = []
-
-
-def _note_connect(event: str, args: tuple[Any, ...]) -> None:
-    if event == "socket.connect" and _watching:
-        _watching[-1].append(args[1][:2])
-
-
-sys.addaudithook(_note_connect)
-
-
-@contextmanager
-def connecting() -> Iterator[list[Any]]:
-    """Every address that anything in this process connects to meanwhile."""
-    _watching.append([])
-    yield _watching[-1]
-    _watching.pop()
-
-
-HOSTILE = [
-    "https://127.0.0.1:{port}/",
-    "https://127.1:{port}/",
-    "https://2130706433:{port}/",
-    "https://0x7f000001:{port}/",
-    "https://0x7f.1:{port}/",
-    "https://0177.0.0.1:{port}/",
-    "https://017700000001:{port}/",
-    "https://127.0.0.1.:{port}/",
-    "https://127。0。0。1:{port}/",
-    "https://１２７.0.0.1:{port}/",
-    "https://%31%32%37.0.0.1:{port}/",
-    "https://0:{port}/",
-    "https://0.0.0.0:{port}/",
-    "https://localhost:{port}/",
-    "https://LOCALHOST:{port}/",
-    "https://[::1]:{port}/",
-    "https://[::]:{port}/",
-    "https://[0:0:0:0:0:0:0:1]:{port}/",
-    "https://[::ffff:127.0.0.1]:{port}/",
-    "https://[::ffff:7f00:1]:{port}/",
-    "https://[::127.0.0.1]:{port}/",
-    "https://[64:ff9b::7f00:1]:{port}/",
-    "https://[64:ff9b:1::7f00:1]:{port}/",
-    "https://[2002:7f00:1::]:{port}/",
-    "https://[fe80::1%25lo]:{port}/",
-    "https://[fc00::1]/",
-    "https://[fec0::1]/",
-    "https://[ff02::1]/",
-    "https://[fd00:ec2::254]/latest/meta-data/",
-    "https://169.254.169.254/latest/meta-data/",
-    "https://[::ffff:a9fe:a9fe]/latest/meta-data/",
-    "https://168.63.129.16/metadata",
-    "https://192.0.0.192/opc/v2/",
-    "https://100.100.100.200/latest/meta-data/",
-    "https://10.0.0.1/",
-    "https://172.16.0.1/",
-    "https://192.168.1.1/",
-    "https://100.64.0.1/",
-    "https://198.18.0.1/",
-    "https://224.0.0.1/",
-    "https://255.255.255.255/",
-    "https://metadata.google.internal/computeMetadata/v1/",
-    "https://two-faced.example.org:{port}/",
-    "https://sis.example.org@127.0.0.1:{port}/",
-    "https://sis.example.org:443@127.0.0.1:{port}/",
-    "https://sis.example.org\\@127.0.0.1:{port}/",
-    "https://sis.example.org%2f@127.0.0.1:{port}/",
-    "https://@127.0.0.1:{port}/",
-    "http://127.0.0.1:{port}/",
-    "http://sis.example.org/",
-    "https:127.0.0.1:{port}/",
-    "//127.0.0.1:{port}/",
-    "file:///etc/passwd",
-    "gopher://127.0.0.1:{port}/",
-    "unix:///run/docker.sock",
-    "https://127.0.0.1\r\nhost:x:{port}/",
-    "https://127.0.0.1:0/",
-    "https://127.0.0.1:99999/",
-    "https://[::1/",
-    "",
-]
-
-
-@pytest.mark.parametrize("url", HOSTILE)
-async def test_a_hostile_url_reaches_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = {
-        "two-faced.example.org": ["8.8.8.8", "127.0.0.1"],
-        "metadata.google.internal": ["169.254.169.254"],
-        "localhost": ["127.0.0.1", "::1"],
-    }
-    monkeypatch.setattr(socket, "getaddrinfo", dns(names))
-    async with Peer(in_turn(OK)) as peer:
-        hostile = url.replace("{port}", str(peer.port))
-        auth = ClientCredentials(hostile, "client-1", "secret-1")
-        async with (
-            http(allow_private=False, attempts=1) as client,
-            http(auth, allow_private=False, attempts=1) as asking,
-        ):
-            with connecting() as targets:
-                for call in (
-                    client.get(hostile),
-                    client.send("POST", hostile, json=b"{}", repeatable=False),
-                    asking.token(),
-                ):
-                    with pytest.raises((ConfigError, Unavailable)):
-                        await call
-    assert targets == []
-    assert peer.connections == 0
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "sis.example.org",
-        "ftp://sis.example.org/",
-        "https:///a",
-        "https://sis.example.org:99999/",
-        "https://sis.example.org:0/",
-        "https://sis.example.org\n/",
-        "https://[::1/",
-    ],
-)
-async def test_what_nobody_could_ask_is_a_matter_of_configuration(url: str) -> None:
-    async with http() as client:
-        with pytest.raises(ConfigError) as caught:
-            await client.get(url)
-    assert caught.value.code == "url-invalid"
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["8.8.8.8", "203.0.114.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"],
-)
-def test_public_addresses_are_permitted(address: str) -> None:
-    assert is_permitted("x", address, ())
-
-
-@pytest.mark.parametrize("address", ["10.1.2.3", "192.168.1.1", "127.0.0.1", "::1", "fd12::1", "100.64.0.1"])
-def test_private_addresses_are_permitted_where_allowed(address: str) -> None:
-    assert not is_permitted("x", address, ())
-    assert is_permitted("x", address, ALL_PRIVATE)
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "169.254.169.254",
-        "::ffff:169.254.169.254",
-        "64:ff9b::a9fe:a9fe",
-        "fe80::1",
-        "0.0.0.0",
-        "::",
-        "224.0.0.1",
-        "168.63.129.16",
-        "192.0.0.192",
-        "100.100.100.200",
-        "fd00:ec2::254",
-    ],
-)
-def test_where_no_system_lives_is_never_permitted(address: str) -> None:
-    assert not is_permitted("x", address, ALL_PRIVATE)
-
-
-@pytest.mark.parametrize("url", ["http://10.0.0.1/", "http://sis.example.org/", "http://localhost.example.org/"])
-async def test_plain_http_is_for_loopback_only(url: str) -> None:
-    async with http(allow_private=True) as client:
-        with connecting() as targets, pytest.raises(ConfigError) as caught:
-            await client.get(url)
-    assert (caught.value.code, targets) == ("url-not-https", [])
 
 
 # --- nothing secret is told ---------------------------------------------------------------------------------

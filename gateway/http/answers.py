@@ -164,9 +164,16 @@ def _moment(value: str) -> datetime | None:
         return None
 
 
+async def set_aside_location(response: httpx.Response) -> None:
+    """Where a redirect leads, out of the sight of httpx: it is worked out there although it is not followed, and what
+    is no address would be an error that says nothing."""
+    if response.has_redirect_location:
+        response.extensions["location"] = response.headers.pop("location")
+
+
 def _leading_to(response: httpx.Response) -> str:
     try:
-        return f" to {origin(response.request.url.join(response.headers['location']))}"
+        return f" to {origin(response.request.url.join(response.extensions['location']))}"
     except (KeyError, httpx.InvalidURL, ValueError):
         return ""
 

@@ -23,6 +23,7 @@ from gateway.http.answers import (
     headers_of,
     html_error,
     judged,
+    set_aside_location,
     summary,
     unauthorized,
 )
@@ -109,6 +110,7 @@ class Http:
             timeout=httpx.Timeout(None, connect=min(timeout, 10.0)),
             headers={"user-agent": f"planbridge/{__version__}"},
             cookies=no_jar(),
+            event_hooks={"response": [set_aside_location]},
         )
 
     async def __aenter__(self) -> Self:

@@ -99,7 +99,7 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
 
     async def _look_at(self, url: httpx.URL) -> None:
         """Judge a name before a proxy is asked for it. What the proxy then takes it for cannot be seen from here."""
-        place = (url.host, url.port or (443 if url.scheme == "https" else 80))
+        place = (url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80))
         if self._looked_at.get(place, 0.0) > time.monotonic():
             return
         with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):  # often only the proxy knows the names outside

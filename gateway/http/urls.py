@@ -53,7 +53,7 @@ def parsed(url: str) -> httpx.URL:
     except (httpx.InvalidURL, ValueError):
         found = httpx.URL()
     port = 443 if found.port is None else found.port
-    if found.scheme not in ("https", "http") or not _is_host(found.host) or not 0 < port < 65_536:
+    if found.scheme not in ("https", "http") or not _is_host(found.raw_host.decode("ascii")) or not 0 < port < 65_536:
         raise ConfigError("url-invalid", "This is not a web address.", "Give one like https://sis.example.org/api.")
     if found.userinfo:
         raise ConfigError(
@@ -65,11 +65,13 @@ def parsed(url: str) -> httpx.URL:
 
 
 def _is_host(host: str) -> bool:
-    """Whether it is a name, or an address spelt in the usual way: 127.1 and 0x7f000001 are read differently by each
-    resolver and each proxy."""
-    if re.fullmatch(r"[0-9]+|0[xX][0-9a-fA-F]*", host.rstrip(".").rpartition(".")[2]):
+    """Whether it is a name, or an address spelt in the usual way: 127.1, 0x7f000001 or ::1%lo are read differently by
+    each resolver and each proxy."""
+    if ":" in host:
+        return "%" not in host and _is_address(host)
+    if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rstrip(".").rpartition(".")[2]):
         return _is_address(host)
-    return bool(host.strip("."))
+    return re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", host) is not None
 
 
 def _is_address(host: str) -> bool:

@@ -49,3 +49,21 @@ def test_other_settings_stay_as_they_were(office: Office, sis: str) -> None:
     assert office.ask("connections", "change", "oneroster", "--set", "page_sice=3", code=CHANGE)["error"] == (
         "setting-unknown"
     )
+
+
+def test_a_private_address_keeps_its_reason_and_a_proxy_is_kept_like_a_secret(office: Office, sis: str) -> None:
+    shown = office.ask("check", "oneroster")
+    assert "127.0.0.1 is allowed although it is private: a twin." in [finding["text"] for finding in shown]
+    ask = ("connections", "change", "oneroster", "--set")
+    assert office.ask(*ask, "private_addresses=127.0.0.1", code=CHANGE)["error"] == "settings-invalid"
+    assert office.ask(*ask, "private_addresses=", code=CHANGE)["error"] == "check-failed"
+    assert office.ask(*ask, "proxy=http://proxy.example.org:3128", code=CHANGE)["error"] == "secret-on-command-line"
+    nobody = "http://user:sesame-street@127.0.0.1:9"
+    given = office.home.run(*ask, "proxy=env:WAY", "--json", district=office.district, WAY=nobody)
+    assert (
+        "The proxy 127.0.0.1:9 cannot be reached" in given.stdout + given.stderr
+        and "sesame-street" not in given.stdout + given.stderr
+    )
+    assert office.ask(*ask, "proxy=") is not None
+    assert office.pull("oneroster")["state"] == "published"
+    assert b"sesame-street" not in office.home.dump()
