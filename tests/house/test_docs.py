@@ -51,7 +51,7 @@ def test_commands_in_documents_and_messages_exist() -> None:
     unknown = {
         (place, command)
         for place, text in asked
-        for words in re.findall(r"\bplanbridge ([a-z][a-z-]+)(?: ([a-z]+)\b)?", text)
+        for words in re.findall(r"\bplanbridge ([a-z][a-z-]+)(?: ([a-z][a-z-]*)\b)?", text)
         if not {command := " ".join(words).strip(), words[0]} & known
     }
     assert unknown == set()
