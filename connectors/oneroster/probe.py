@@ -10,7 +10,7 @@ from connectors.oneroster.admission import ask_for, let_in, way_out
 from connectors.oneroster.catalogue import HOMES, ROOTS, VERSIONS, scope_of
 from connectors.oneroster.envelope import Answer
 from connectors.oneroster.models import RESOURCES, Record, is_deleted
-from connectors.oneroster.server import NOT_OFFERED, Server, changed_since
+from connectors.oneroster.server import FAR_AHEAD, LONG_AGO, NOT_OFFERED, Server, changed_since
 from connectors.oneroster.settings import Dialect, OneRosterSettings, dialect
 from gateway.connector import Finding
 from gateway.errors import ConfigError, PlanbridgeError
@@ -21,7 +21,6 @@ _CLOCKS_AGREE = timedelta(minutes=2)
 _RECENT = timedelta(hours=36)
 _SAMPLE, _FEW = 50, 10
 _SMALLER = (500, 200, 100)
-_FUTURE, _PAST = datetime(2999, 1, 1, tzinfo=UTC), datetime(1990, 1, 1, tzinfo=UTC)
 _UNUSUAL = ("/ims/oneroster/v1p2", "/rostering/v1p2", "/oneroster/v1p2", "/oneroster/v1p1")
 """Other places where servers have been met."""
 
@@ -208,8 +207,8 @@ class _Look:
 
     async def _filters_badly(self) -> str:
         """What is wrong with its filter for changes, if anything is."""
-        never = await self._users(filter=changed_since(_FUTURE))
-        always = await self._users(filter=changed_since(_PAST))
+        never = await self._users(filter=changed_since(FAR_AHEAD))
+        always = await self._users(filter=changed_since(LONG_AGO))
         if never.refused or always.refused:
             return "It refuses a filter on dateLastModified"
         if never.rows:

@@ -9,6 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.runs import Attempt, Fenced
 
+UNDATED = "change-undated"
+"""The notice of a source that has met records which do not say when they changed."""
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -88,7 +91,15 @@ async def carry_rejects(c: AsyncConnection, attempt: Attempt) -> None:
 
 
 async def keep(c: AsyncConnection, attempt: Attempt) -> None:
-    """In the transaction that publishes all of a pull: from now on, what changes after its marks is enough."""
+    """In the transaction that publishes all of a pull: from now on, what changes after its marks is enough. Not of a
+    collection that has records which do not say when they changed: only a whole pull finds a change of theirs."""
+    await c.execute(
+        text(
+            "DELETE FROM watermark w WHERE w.connection_id = :connection AND EXISTS (SELECT FROM leniency l "
+            f"  WHERE l.run_id = :run AND l.collection = w.collection AND l.code = '{UNDATED}')"
+        ),
+        {"connection": attempt.connection, "run": attempt.run},
+    )
     await c.execute(
         text(
             "INSERT INTO watermark (district_id, connection_id, collection, mark, read_by, whole_at) "
@@ -98,6 +109,8 @@ async def keep(c: AsyncConnection, attempt: Attempt) -> None:
             "  GROUP BY collection HAVING max(absent) = '') p ON r.marks->>p.collection IS NOT NULL "
             "WHERE r.id = :run AND r.kind = 'pull' AND NOT EXISTS (SELECT FROM identity_conflict i "
             "  WHERE i.connection_id = r.connection_id AND p.collection = ANY(i.collections)) "
+            "AND NOT EXISTS (SELECT FROM leniency l WHERE l.run_id = r.id AND l.collection = p.collection "
+            f"  AND l.code = '{UNDATED}') "
             # A run that pulled only what changed finds the row of the whole pull before it, and leaves its time. If it
             # finds none, the next pull was made whole meanwhile.
             "AND (NOT p.partial OR EXISTS (SELECT FROM watermark w WHERE w.connection_id = r.connection_id "

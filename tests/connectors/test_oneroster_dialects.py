@@ -39,7 +39,7 @@ def district() -> District:
 @cache
 def truth() -> Mapping[str, frozenset[str]]:
     """The ids that there are, by collection, from the twin itself."""
-    sources = Sources(district(), planted=None, full=False)
+    sources = Sources(district(), planted=None, full=False, doubled=0)
     return {name: frozenset(sources.facts(name)) for name in HOMES}
 
 
@@ -138,7 +138,12 @@ QUIRKS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("id case", {"id_case": True}, set()),
     ("refresh times", {"refresh_times": True}, set()),
     ("tombstones", {"tombstones": True}, set()),
+    ("primaries", {"primaries": "students"}, set()),
+    ("usernames", {"usernames": False}, set()),
     ("dangling", {"dangling": 2}, set()),
+    ("undated", {"undated": 5}, {"change-undated"}),
+    ("late stamps", {"stamps_behind": 36_000.0}, set()),
+    ("count of everything", {"counts": "everything"}, set()),
     ("clock", {"clock_ahead": 3600.0}, set()),
     ("html errors", {"html_errors": True}, set()),
     ("form", {"client": ("form",)}, set()),
@@ -171,7 +176,7 @@ async def test_every_quirk_of_the_twin_is_among_these() -> None:
 
 
 # offset_ignored, duplicates, moving, perm_rev and bad rows have tests of their own
-ELSEWHERE = {"offset_ignored", "duplicates", "moving", "moves", "bad_rows", "filter_blind", "inactive"}
+ELSEWHERE = {"offset_ignored", "duplicates", "moving", "moves", "bad_rows", "filter_blind", "inactive", "doubled"}
 
 
 async def test_a_server_that_ignores_the_offset_is_refused_and_named() -> None:

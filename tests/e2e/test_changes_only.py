@@ -123,7 +123,7 @@ def test_removals_that_wait_alone_are_asked_for_again(office: Office, sis: str) 
 def test_what_is_set_aside_stays_on_the_list_until_it_comes_again(office: Office, switches: dict[str, Any]) -> None:
     with serve(twin(DISTRICT, **switches)) as sis:
         office.connect("oneroster", sis)
-        steer(sis, "PUT", "faults", [{"kind": "mistype", "path": "/users", "rows": 3, "into": "object", "seed": 5}])
+        steer(sis, "PUT", "faults", [{"kind": "mistype", "path": "/users", "rows": 3, "into": "object", "seed": 4}])
         assert office.pull("oneroster")["state"] == "published"
         first = office.ask("rejects")["set_aside"]
         assert sum(cause["records"] for cause in first) == 3
@@ -132,6 +132,19 @@ def test_what_is_set_aside_stays_on_the_list_until_it_comes_again(office: Office
         assert office.ask("rejects")["set_aside"] == first
         assert partial(office.ask("pull", "oneroster", "--whole")) == {False}
         assert office.ask("rejects")["set_aside"] == []
+
+
+@pytest.mark.parametrize("switches", [{"tombstones": True, "undated": 3}])
+def test_records_that_do_not_say_when_they_changed_are_read_each_time(office: Office, sis: str) -> None:
+    steer(sis, "POST", "change", {"moved": 0.2})
+    run = office.pull("oneroster")
+    assert run["state"] == "published"
+    pulled = {count["collection"]: count["partial"] for count in run["counts"]["collections"]}
+    assert not pulled["users"] and not pulled["enrollments"]
+    after = office.published("oneroster")
+    whole = office.ask("pull", "oneroster", "--whole")
+    assert whole["counts"]["published"] == {}
+    assert office.published("oneroster") == after
 
 
 def test_other_rules_or_settings_ask_for_everything(office: Office, sis: str) -> None:
