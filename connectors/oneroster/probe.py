@@ -196,7 +196,7 @@ class _Look:
             return [_whole("Its dateLastModified is the time of a refresh, the same in every record")]
         found = [Finding(True, "It tells what changed since a moment (filter on dateLastModified).")]
         if not all(mark.zoned for mark in everything.marks):
-            found.append(Finding(True, "Its times do not say their zone, so changes of a day more are asked for."))
+            found.append(Finding(True, "Its times do not say their zone, so changes of two more days are asked for."))
         gone = await self._users(filter="status='tobedeleted'")
         if any(_is_gone(row) for row in gone.rows):
             found.append(Finding(True, "It shows what was deleted, as tobedeleted."))
