@@ -22,6 +22,7 @@ from gateway.store import (
     districts,
     history,
     payloads,
+    quality,
     registers,
     retention,
     runs,
@@ -256,6 +257,7 @@ async def run_job(store: Store, district: int, run: int) -> None:
     try:
         outcome = await sync.run(store, district, run)
         log.info("run %s ended: %s", run, outcome.state if outcome else "by somebody else")
+        await check_quality(store, district, run)
     except AuthError as error:
         await runs.pause_connection(store, district, run, str(error))
     except PlanbridgeError as error:
@@ -265,6 +267,17 @@ async def run_job(store: Store, district: int, run: int) -> None:
     except Exception as error:
         log.error("run %s met a fault of ours: %s", run, logs.where(error))
         await runs.fail_for_our_fault(store, district, run, logs.where(error))
+
+
+async def check_quality(store: Store, district: int, run: int) -> None:
+    """Look over what a run has published, unless that was done. Whatever becomes of it: the run is published."""
+    try:
+        async with store.transaction(district) as c:
+            await quality.check(c, district, run, clock.today())
+    except Exception as error:
+        if isinstance(error, DatabaseError) and is_lost(error):
+            raise
+        log.error("the checks of run %s met a fault of ours: %s", run, logs.where(error))
 
 
 async def deliver_job(store: Store, district: int, delivery_id: int) -> None:

@@ -15,6 +15,7 @@ from gateway.api import (
     oauth,
     plans,
     problems,
+    quality,
     rejects,
     runs,
     service,
@@ -54,7 +55,7 @@ def assembled(settings: Settings) -> FastAPI:
         dependencies=[Depends(only_encrypted)],
     )
     application.state.settings = settings
-    for part in (service, oauth, runs, rejects, identity, crosswalks, notices, plans, changes, firstlink):
+    for part in (service, oauth, runs, quality, rejects, identity, crosswalks, notices, plans, changes, firstlink):
         application.include_router(part.router)
     problems.install(application)
     application.add_middleware(Envelope)

@@ -24,6 +24,7 @@ from gateway.cli import (
     notices,
     plans,
     purge,
+    quality,
     rejects,
     retention,
     runs,
@@ -46,8 +47,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, year, configuration, runs, guards, history, rejects, crosswalks, identity, schedules, notices,
-    plans, purge, retention, backup, districts, doctor, demo,
+    service, connections, year, configuration, runs, guards, history, quality, rejects, crosswalks, identity,
+    schedules, notices, plans, purge, retention, backup, districts, doctor, demo,
 ):  # fmt: skip
     part.register(app)
 

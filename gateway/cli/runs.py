@@ -28,7 +28,8 @@ from gateway.cli.output import (
 )
 from gateway.errors import ConfigError
 from gateway.masking import place
-from gateway.store import history, notices, reading, workers
+from gateway.quality import counted
+from gateway.store import history, notices, quality, reading, workers
 from gateway.store import runs as stored
 from gateway.store.database import Transaction
 
@@ -99,7 +100,9 @@ async def follow(g: Gateway, number: int, *, quiet: bool = False) -> dict[str, A
                         if collection not in shown:
                             shown[collection] = bars.add_task(collection, total=total, of="")
                         bars.update(shown[collection], completed=rows, of=f"of {total:,}" if total else "")
-                    if found["state"] in OVER:
+                if found["state"] in OVER:
+                    await jobs.check_quality(g.store, g.district, number)  # waits for a worker that is at it
+                    async with g.store.transaction(g.district) as c:
                         return await told(c, found)
                 await pause()
 
@@ -129,7 +132,8 @@ async def told(c: Transaction, found: dict[str, Any]) -> dict[str, Any]:
     """The run with the message that people get about it, if they get one; of keys no more than their ends."""
     message = messages.of_run(found, await notices.standing(c, found["id"]))
     lenient = [one | {"examples": [place(example) for example in one["examples"]]} for one in found["leniencies"]]
-    return found | {"message": message and message.parts(), "leniencies": lenient}
+    looked = await quality.severities(c, found["id"])
+    return found | {"message": message and message.parts(), "leniencies": lenient, "quality": looked}
 
 
 def print_run(found: dict[str, Any]) -> None:
@@ -158,6 +162,12 @@ def print_run(found: dict[str, Any]) -> None:
     for table, code, times in found["unmapped"][:10]:
         STDOUT.print(f"Unmapped in {table}: {code!r}, {times} times", highlight=False, markup=False)
     print_leniencies(found["leniencies"])
+    if found["quality"] is not None:
+        STDOUT.print(
+            f"Looks wrong in what is published: {counted(found['quality'])}. "
+            f"`planbridge quality {found['connection']}` says what.",
+            highlight=False, markup=False,
+        )  # fmt: skip
     print_published(found)
     if found["message"]:
         STDOUT.print("\n" + messages.Message(**found["message"]).text, highlight=False, markup=False)

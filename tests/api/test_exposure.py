@@ -52,6 +52,7 @@ CALLS: dict[str, Any] = {
         "holds.decide", f"/v1/runs/{w.held}/approve-additions", {"reason": "The rest is wrong."}
     ),
     "POST /v1/runs/{run}/undo": lambda w: How("runs.undo", f"/v1/runs/{w.first}/undo", {"reason": "Wrong file."}),
+    "GET /v1/connections/{name}/quality": lambda w: How("runs.read", "/v1/connections/sis/quality"),
     "GET /v1/changes": lambda w: How("changes.read"),
     "POST /v1/runs/{run}/refuse": lambda w: How("holds.decide", f"/v1/runs/{w.held}/refuse", {"reason": "Too many."}),
     "GET /v1/notices": lambda w: How("notices.read"),
