@@ -1,4 +1,4 @@
-"""One of everything that can look wrong in a roster: each is found, counted, and told with its place; a sound one has none."""
+"""One of everything that can look wrong is planted in a roster: each is found, counted, told with its place."""
 
 import csv
 from collections.abc import Iterator
