@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from connectors.oneroster.models import RESOURCES
+from connectors.oneroster.models import asked
 from connectors.oneroster.settings import SCOPE, OneRosterSettings
 from gateway.connector import START, Finding, Page, Resource
 from gateway.errors import ConfigError, PlanbridgeError, Unavailable
@@ -43,7 +43,7 @@ class RestSource:
     pages_move = True
 
     def __init__(self, settings: OneRosterSettings, http: Http) -> None:
-        self.resources: Sequence[Resource] = [RESOURCES[name] for name in _COLLECTIONS]
+        self.resources: Sequence[Resource] = asked(_COLLECTIONS)
         self._settings = settings
         self._http = http
         self._order = _ORDER
