@@ -311,6 +311,15 @@ def sweep(folder: Path, days: int) -> None:
             upload.unlink(missing_ok=True)
 
 
+def uploaded(path: str) -> list[Path]:
+    """The files that were uploaded to the path of a connection and are still there: copies of ours."""
+    folder = Path(_with_pattern(path, ())[0])
+    try:
+        return sorted(_uploads(folder)) if path and "://" not in path and folder.is_dir() else []
+    except PermissionError:  # another user's folder: nothing was uploaded to it by us
+        return []
+
+
 def _uploads(folder: Path) -> Iterator[Path]:
     """Their names begin with the time, so that they sort by it."""
     return (file for file in folder.iterdir() if re.match(rf"{UPLOADED}\d{{8}}T\d+-", file.name))
