@@ -121,7 +121,13 @@ async def read_back(
         assert connector.open_sink is not None
         sink = await connector.open_sink(settings, http)
         try:
-            return [(document, await sink.read_back(document)) for document in made.documents]
+            found = []
+            for document in made.documents:
+                if isinstance(sink, Allocating):
+                    async with store.transaction(district) as c:
+                        sink.know(document, await deliveries.remote_id(c, connection.id, document))
+                found.append((document, await sink.read_back(document)))
+            return found
         finally:
             await sink.close()
 

@@ -116,6 +116,18 @@ async def claim(store: Store, delivery: Delivery, document: Document, sha256: st
     return LedgerRow(*row)
 
 
+async def remote_id(c: AsyncConnection, connection: int, document: Document) -> str:
+    """The id that the destination gave an object; empty where it gave none."""
+    found: str | None = await c.scalar(
+        text(
+            "SELECT remote_id FROM ledger WHERE connection_id = :connection AND resource = :resource "
+            "AND identity = :identity"
+        ),
+        {"connection": connection, "resource": document.resource, "identity": document.identity},
+    )
+    return found or ""
+
+
 async def record(store: Store, delivery: Delivery, document: Document, sha256: str, receipt: Receipt) -> None:
     """Write down what the destination answered. Only a 2xx makes the content delivered."""
     async with store.transaction(delivery.district) as c:

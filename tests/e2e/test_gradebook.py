@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from sqlalchemy import text
 from starlette.applications import Starlette
 
 from connectors.oneroster.settings import OneRosterSettings, auth
@@ -71,10 +72,25 @@ class Here:
 
 
 @contextmanager
-def a_system(**switches: Any) -> Iterator[tuple[Starlette, str]]:
+def a_system(*, says_ids: bool = True, **switches: Any) -> Iterator[tuple[Starlette, str]]:
     made = twin(DISTRICT, **switches)
-    with serve(made) as url:
+    with serve(made if says_ids else _silent(made)) as url:
         yield made, url
+
+
+def _silent(app: Any) -> Any:
+    """The system with no body in its answers to POST, but for tokens."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        async def told(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [one for one in message["headers"] if one[0] != b"content-length"]
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        posts = scope.get("method") == "POST" and not scope["path"].endswith("/token")
+        await app(scope, receive, told if posts else send)
+
+    return answer
 
 
 @pytest.fixture
@@ -253,6 +269,37 @@ async def test_a_server_that_gives_its_own_ids_is_written_to_by_post(here: Here)
     assert given != supplied and second.endswith(f"/lineItems/{given}/results")
     assert (await here.push())["state"] == "delivered"
     assert len(here.written()) == 2
+
+
+@pytest.mark.parametrize("switches", [{"write": "post", "put": False}])
+async def test_what_was_posted_before_a_crash_is_found_and_not_posted_again(here: Here) -> None:
+    """The server has it, and the process died before it wrote down the id: the class must not see a second one."""
+    await here.choose(classes=(await here.classes())[:1], category=await _category_of(here))
+    assert (await here.push())["state"] == "delivered"
+    made = here.written()
+    async with here.store.owner.begin() as c:
+        await c.execute(text("UPDATE ledger SET delivered_sha256 = NULL, remote_id = ''"))
+    again = await here.push()
+    assert again["state"] == "delivered", (again["reason"], again["receipts"])
+    assert here.written() == made
+
+
+@pytest.mark.parametrize("switches", [{"write": "post", "put": False, "says_ids": False}])
+async def test_a_server_that_does_not_say_its_ids_is_looked_at_for_them(here: Here) -> None:
+    await here.choose(classes=(await here.classes())[:1], category=await _category_of(here))
+    made = await here.push()
+    assert made["state"] == "delivered", (made["reason"], made["receipts"])
+    (_, _, items), (_, second, _) = here.written()
+    assert items["lineItems"][0]["sourcedId"] not in second
+    assert (await here.push())["state"] == "delivered" and len(here.written()) == 2
+
+
+@pytest.mark.parametrize("switches", [{"write": "post", "put": False}])
+async def test_what_a_server_gave_its_own_ids_is_read_back(here: Here) -> None:
+    await here.choose(classes=(await here.classes())[:1], category=await _category_of(here))
+    await here.push()
+    found = await delivery.read_back(here.store, here.district, here.plan, "sis")
+    assert [document.resource for document, there in found if there is None] == []
 
 
 async def _category_of(here: Here) -> str:
