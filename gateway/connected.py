@@ -22,6 +22,8 @@ async def opened(
 
     async def credentials_again() -> Auth | None:
         now = await registers.connection(store, connection.district, connection.id)
+        if _addresses(now) != _addresses(connection):  # a new secret is for where the connection leads by now
+            return None
         return connector.auth(connector.settings.model_validate(now.settings | now.secrets))
 
     async with Http(
@@ -34,6 +36,10 @@ async def opened(
         timeout=settings.patience,
     ) as http:
         yield connector, settings, http
+
+
+def _addresses(connection: registers.Connection) -> dict[str, str]:
+    return {name: value for name, value in connection.settings.items() if "://" in str(value)}
 
 
 @cache

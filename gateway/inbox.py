@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -28,7 +28,10 @@ _DAY = 86_400
 
 
 class PlaceSettings(ConnectionSettings):
-    """What a connection to delivered files asks for. A connector may give `path` a title of its own."""
+    """What a connection to delivered files asks for. A connector may give `path` a title of its own, and says with
+    `takes` which files of a folder count where the path does not."""
+
+    takes: ClassVar[Sequence[str]] = ("*.zip",)
 
     path: Annotated[
         str,
@@ -81,6 +84,10 @@ class PlaceSettings(ConnectionSettings):
         if "://" not in value:
             return str(Path(value).expanduser().absolute())
         parts = urlsplit(value)
+        try:
+            parts.port  # noqa: B018  it is read when it is asked for
+        except ValueError:
+            raise ValueError("the port of an address like sftp://user@host/folder is a number below 65536") from None
         if parts.scheme != "sftp" or not parts.hostname or not parts.username:
             raise ValueError("give a path of this computer, or an address like sftp://user@host/folder")
         if parts.password is not None:
@@ -257,7 +264,7 @@ def _forget_stale() -> None:
 def put(settings: PlaceSettings, file: Path) -> Path:
     """Take in an uploaded file: a copy in the folder of the connection, for its owner alone. Whoever looks meanwhile
     sees all of it or nothing. Refused where the connection does not read a folder of this computer."""
-    folder, _ = _with_pattern(settings.path, ())
+    folder, patterns = _with_pattern(settings.path, settings.takes)
     path = Path(folder)
     if not settings.path or settings.path.startswith("sftp://") or path.is_file():
         raise ConfigError(
@@ -265,8 +272,15 @@ def put(settings: PlaceSettings, file: Path) -> Path:
             "This connection does not read a folder of this computer.",
             "Change its setting path to a folder, and then upload.",
         )
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = f"{UPLOADED}{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{re.sub(r'[^A-Za-z0-9._-]+', '_', file.name)}"
+    if not _counts(name, patterns):
+        raise ConfigError(
+            "upload-not-read",
+            f"{file.name} would never be read: of its folder the connection reads only {', '.join(patterns)}, and an"
+            f" uploaded file is named like {UPLOADED}20261127-{file.name}.",
+            "Give a file of that kind, or change the setting path of the connection to the folder alone.",
+        )
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     whole, writing = path / name, path / f"{name}.writing"
     try:
         with file.open("rb") as source, open(writing, "xb", opener=_for_owner) as target:
@@ -295,6 +309,15 @@ def sweep(folder: Path, days: int) -> None:
     for upload in uploads[:-1]:
         if time.time() - upload.stat().st_mtime > days * _DAY:
             upload.unlink(missing_ok=True)
+
+
+def uploaded(path: str) -> list[Path]:
+    """The files that were uploaded to the path of a connection and are still there: copies of ours."""
+    folder = Path(_with_pattern(path, ())[0])
+    try:
+        return sorted(_uploads(folder)) if path and "://" not in path and folder.is_dir() else []
+    except PermissionError:  # another user's folder: nothing was uploaded to it by us
+        return []
 
 
 def _uploads(folder: Path) -> Iterator[Path]:

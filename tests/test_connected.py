@@ -108,3 +108,27 @@ async def test_a_secret_that_is_changed_during_a_run_is_read_again_where_it_is_r
             await registers.change_settings(store, connection, settings, {"client_secret": "new"}, actor)
             assert (await http.get(f"{peer.url}/a")).status == 200
     assert [asked.bearer for asked in peer.asked] == ["old", "old", "new"]
+
+
+async def test_the_secret_of_another_system_is_not_shown_to_the_one_before_it(
+    store: Store, district: int, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A district moves to another vendor while a run still asks the old one, which by now refuses."""
+    kind = registry.connector("oneroster")
+    fixed = replace(kind, auth=lambda settings: StaticBearer(settings.client_secret.get_secret_value()))
+    monkeypatch.setattr(registry, "connector", lambda name: fixed)
+    async with Peer(lambda asked: whole(401, {})) as peer:
+        settings = {
+            "base_url": peer.url,
+            "token_url": f"{peer.url}/token",
+            "client_id": "client-1",
+            "private_addresses": ["127.0.0.1: a test"],
+        }
+        await registers.add_connection(store, district, "sis", "oneroster", settings, {"client_secret": "old"}, actor)
+        connection = await registers.connection(store, district, "sis")
+        async with opened(store, connection) as (_, _, http):
+            moved = settings | {"base_url": "https://other.example.org"}
+            await registers.change_settings(store, connection, moved, {"client_secret": "new"}, actor)
+            with pytest.raises(AuthError):
+                await http.get(f"{peer.url}/a")
+    assert {asked.bearer for asked in peer.asked} == {"old"}

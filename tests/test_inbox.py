@@ -90,6 +90,18 @@ async def test_old_uploads_are_removed_and_nothing_else(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {newest.name, theirs.name}
 
 
+def test_an_upload_that_would_never_be_read_is_refused(tmp_path: Path) -> None:
+    sent = file(tmp_path, "a.csv")
+    with pytest.raises(ConfigError) as caught:
+        inbox.put(place(tmp_path / "in" / "roster*.zip"), sent)
+    assert caught.value.code == "upload-not-read" and "roster*.zip" in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        inbox.put(place(tmp_path / "in"), sent)
+    assert caught.value.code == "upload-not-read" and "*.zip" in str(caught.value)
+    assert not (tmp_path / "in").exists()
+    assert inbox.put(place(tmp_path / "in" / "*.csv"), sent).exists()
+
+
 def test_an_upload_needs_a_folder(tmp_path: Path) -> None:
     sent = file(tmp_path, "a.zip")
     for settings in (place(sent), place("sftp://u@example.org/out", sftp_password="p")):
@@ -107,6 +119,7 @@ def test_an_upload_needs_a_folder(tmp_path: Path) -> None:
     [
         ({"path": "https://example.org/x.zip"}, "sftp://user@host/folder"),
         ({"path": "sftp://example.org/out"}, "sftp://user@host/folder"),
+        ({"path": "sftp://u@example.org:99999/out", "sftp_password": "hunter2"}, "sftp://user@host/folder"),
         ({"path": "sftp://u:hunter2@example.org/out"}, "leave the password out"),
         ({"path": "sftp://u@example.org/out"}, "sftp_password or sftp_key"),
         ({"path": "sftp://u@example.org/out", "sftp_password": "hunter2", "sftp_key": "k"}, "not both"),

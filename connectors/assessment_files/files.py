@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder().encode
 async def open_files(settings: AssessmentFilesSettings) -> "ResultFiles | NoFiles":
     """The files at the settings' path, each with its layout. ConfigError where one cannot be read or understood."""
     find = newest if settings.which == "newest" else every
-    parcel = await find(settings, patterns=("*.csv", "*.txt", "*.zip"))
+    parcel = await find(settings, patterns=settings.takes)
     if not parcel.items:
         return NoFiles(parcel)
     try:

@@ -1,7 +1,8 @@
 """What result files ask a district for: where they lie, how they are laid out, which of its ids they hold."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,6 +12,8 @@ from gateway.inbox import PlaceSettings
 
 class AssessmentFilesSettings(PlaceSettings):
     """A file, a zip or a folder; the layout is recognised by the column names unless it is named."""
+
+    takes: ClassVar[Sequence[str]] = ("*.csv", "*.txt", "*.zip")
 
     path: Annotated[
         str,

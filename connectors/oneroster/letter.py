@@ -18,6 +18,10 @@ _STYLES = {
     "form": ", sent in the form body",
     "query": ", sent in the query of the token address",
 }
+_WRITING = {
+    "put": "line items and results by PUT, with ids of ours; a category too where we are given none; DELETE of these",
+    "post": "line items and results by POST, with ids of yours, and PUT where they change; DELETE of these",
+}
 _QUESTIONS = (
     "How many rows do you give at once, and how many requests a second or side by side may we make?",
     "Do pages come sorted by sourcedId (sort=sourcedId), and do limit and offset work on every collection?",
@@ -35,11 +39,12 @@ def letter(settings: OneRosterSettings, findings: Sequence[Finding]) -> str:
     parts = [
         "Subject: OneRoster access for our district",
         "Hello,",
-        f"we connect {preset.title} to Planbridge, our gateway for student success plans. It reads by OneRoster and "
-        "writes nothing. Please set up the access below, or tell us what is different on your side.",
+        f"we connect {preset.title} to Planbridge, our gateway for student success plans. It reads by OneRoster"
+        f"{_and_writes(spoken)}. Please set up the access below, or tell us what is different on your side.",
         "What we need:\n" + _listed(_needs(spoken)) + ("\n" + _listed(preset.ask) if preset.ask else ""),
         _about_scopes(spoken),
         "What we read:\n" + _listed(_read(spoken)),
+        f"What we write:\n- {_WRITING[spoken.write]}" if spoken.write in _WRITING else "",
         "Please tell us:\n" + _numbered(_QUESTIONS),
     ]
     if seen := [finding.text for finding in findings if not finding.ok]:
@@ -49,9 +54,14 @@ def letter(settings: OneRosterSettings, findings: Sequence[Finding]) -> str:
     return "\n\n".join(filter(None, [*parts, "Please send the secret by another way than the rest. Thank you."]))
 
 
+def _and_writes(spoken: Dialect) -> str:
+    return " and writes nothing" if spoken.write == "no" else ", and writes into the gradebooks of classes that we name"
+
+
 def _needs(spoken: Dialect) -> Iterator[str]:
     version: Version = spoken.version or "1.2"
-    for service in dict.fromkeys(HOMES[name].service for name in spoken.collections):
+    written = ["categories"] if spoken.write != "no" else []
+    for service in dict.fromkeys(HOMES[name].service for name in (*spoken.collections, *written)):
         address = f"{spoken.base_url}{spoken.paths.get(service) or ROOTS[version][service]}"
         yield f"the address of {service}, which must answer without a redirect; we use: {address}"
     if spoken.version is None:
@@ -65,7 +75,8 @@ def _about_scopes(spoken: Dialect) -> str:
         return ""
     if not spoken.scopes:
         return "We ask for a token without naming scopes; it must open all that is listed below."
-    return "The scopes, spelt exactly so (all of them only read):\n" + _listed(spoken.scopes.split())
+    about = " (all of them only read)" if spoken.write == "no" else ""
+    return f"The scopes, spelt exactly so{about}:\n" + _listed(spoken.scopes.split())
 
 
 def _read(spoken: Dialect) -> Iterator[str]:

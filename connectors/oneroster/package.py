@@ -34,7 +34,8 @@ class Package:
         self.counts: Counter[str] = Counter()
         if place.exists():
             raise ConfigError("export-exists", f"{place} is there already.", "Choose another name: none is replaced.")
-        self._draft = place.with_name(f"{place.name}.draft")
+        # No name that anybody else would give: what is there of it is removed.
+        self._draft = place.with_name(f".{place.name}.planbridge-draft")
         try:
             shutil.rmtree(self._draft, ignore_errors=True)  # of an export that was killed
             self._draft.mkdir(mode=0o700)
@@ -50,7 +51,6 @@ class Package:
         for stream, _ in self._open.values():
             stream.close()
         shutil.rmtree(self._draft, ignore_errors=True)
-        self._zipped.unlink(missing_ok=True)
 
     def put(self, line: Line, at: datetime | None = None, *, gone: bool = False) -> None:
         """Write a line. In a delta it needs the time at which it became so. ConfigError when the disk does not take it.
@@ -89,7 +89,8 @@ class Package:
 
     @property
     def _zipped(self) -> Path:
-        return self._place.with_name(f"{self._place.name}.draft.zip")
+        """In the draft: only there can nobody have put a file before us that others may read."""
+        return self._draft / "package.zip"
 
     def _sheet(self, file: str) -> Any:
         """The writer of a file, which begins with its header."""
@@ -112,9 +113,10 @@ class Package:
             writer.writerows([("propertyName", "value"), *properties.items()])
 
     def _pack(self) -> None:
-        descriptor = os.open(self._zipped, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        files = sorted(self._draft.iterdir(), key=lambda path: (path.name != "manifest.csv", path.name))
+        descriptor = os.open(self._zipped, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as made, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as package:
-            for path in sorted(self._draft.iterdir(), key=lambda path: (path.name != "manifest.csv", path.name)):
+            for path in files:
                 package.write(path, path.name)
 
 

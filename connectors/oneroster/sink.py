@@ -4,10 +4,12 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from connectors.oneroster.catalogue import Version
+from connectors.oneroster.envelope import answer
 from connectors.oneroster.server import Server, spelt
 from connectors.oneroster.settings import OneRosterSettings, dialect
 from gateway.connector import Document, Receipt
@@ -24,6 +26,7 @@ _PATHS = {
     "lineItem": ("gradebook", "lineItems"),
 }
 _OK = (200, 201, 202, 204)
+_LOOK = 100  # rows at once
 _NO_SUCH_VERB = (404, 405, 501)
 
 
@@ -74,7 +77,7 @@ class GradebookSink:
                 return _refused(found)
         if self._posts and self._id(document) == document.key["sourcedId"] and document.resource != "categories":
             return await self._post(document)
-        return await self._put(document, "active")
+        return await self._put(document)
 
     async def delete(self, document: Document) -> Receipt:
         """Take one object back; where the server has no DELETE it is marked as deleted. What is gone already counts
@@ -82,7 +85,19 @@ class GradebookSink:
         reply = await self._http.send("DELETE", self._address(document), json=None, repeatable=True)
         if reply.status in (*_OK, 404):
             return Receipt(200, self._id(document), unchanged=reply.status == 404)
-        return await self._put(document, "tobedeleted") if reply.status in (405, 501) else _refused(reply)
+        return await self._mark_deleted(document) if reply.status in (405, 501) else _refused(reply)
+
+    async def _mark_deleted(self, document: Document) -> Receipt:
+        """What stands there, marked, and without the words that were about somebody."""
+        found = await self._get(document)
+        record = _single(document.resource, found) if found.status == 200 else None
+        if record is None:
+            return Receipt(200, unchanged=True) if found.status == 404 else _refused(found)
+        record = {name: part for name, part in record.items() if name != "comment"}
+        record |= {"status": "tobedeleted", "dateLastModified": spelt(datetime.now(UTC))}
+        body = _encoded({SINGULAR[document.resource]: record})
+        reply = await self._http.send("PUT", self._address(document), json=body, repeatable=True)
+        return Receipt(200, self._id(document)) if reply.status in _OK else _refused(reply)
 
     async def read_back(self, document: Document) -> dict[str, Any] | None:
         """The object as the server has it, without what the server adds. ConfigError where it may not be read."""
@@ -106,9 +121,9 @@ class GradebookSink:
     async def _get(self, document: Document) -> Reply:
         return await self._http.get(self._address(document))
 
-    async def _put(self, document: Document, status: str) -> Receipt:
+    async def _put(self, document: Document) -> Receipt:
         # The sourcedId is ours: the same request again has the same effect.
-        body = _encoded({SINGULAR[document.resource]: self._wire(document, status)})
+        body = _encoded({SINGULAR[document.resource]: self._wire(document)})
         reply = await self._http.send("PUT", self._address(document), json=body, repeatable=True)
         if reply.status in _OK:
             return Receipt(reply.status, self._id(document))
@@ -119,36 +134,75 @@ class GradebookSink:
     async def _post(self, document: Document) -> Receipt:
         found = await self._get(document)  # some keep the id that they are given
         if found.status == 200:
-            return await self._put(document, "active")
+            return await self._put(document)
+        there = await self._made_before(document)
+        if isinstance(there, Receipt):
+            return there
+        if there is not None:
+            self.know(document, str(there.get("sourcedId") or ""))
+            if document.create_only or there.get("comment") == document.body.get("comment"):
+                return Receipt(200, self._id(document), unchanged=True)
+            return await self._put(document)
         parent = self._reference(document.body["class" if document.resource == "lineItems" else "lineItem"])
         reply = await self._http.send(
             "POST",
-            f"{self._root('gradebook')}/{_PATHS[parent['type']][1]}/{parent['sourcedId']}/{document.resource}",
-            json=_encoded({document.resource: [self._wire(document, "active")]}),
+            f"{self._root('gradebook')}/{_PATHS[parent['type']][1]}/{_in_path(parent['sourcedId'])}/{document.resource}",
+            json=_encoded({document.resource: [self._wire(document)]}),
             repeatable=False,
         )
         if reply.status not in _OK:
             return _refused(reply)
-        self.know(document, _allocated(reply, document.key["sourcedId"]))
+        if not (id := _allocated(reply, document.key["sourcedId"])):
+            there = await self._made_before(document)
+            id = str(there.get("sourcedId") or "") if isinstance(there, Mapping) else ""
+        if not id:
+            return Receipt(0, message=_UNNAMED)
+        self.know(document, id)
         return Receipt(reply.status, self._id(document))
+
+    async def _made_before(self, document: Document) -> Mapping[str, Any] | Receipt | None:
+        """The object as an earlier POST made it, whose answer, or our note of it, was lost: a second one would stand
+        beside it for the class to see. A Receipt where the server does not let us look."""
+        body = document.body
+        address = f"{self._root('gradebook')}/classes/{_in_path(body['class']['sourcedId'])}/lineItems"
+        if document.resource == "results":
+            item = self._reference(body["lineItem"])
+            address += f"/{_in_path(item['sourcedId'])}/results"
+        seen: set[str] = set()
+        offset = 0
+        while True:
+            reply = await self._http.get(address, {"limit": _LOOK, "offset": offset})
+            if reply.status == 404:  # so some say that there are none; a class that is not there takes no POST either
+                return None
+            if reply.status != 200:
+                return _refused(reply)
+            got = answer(document.resource, reply, _LOOK)
+            for row in got.rows:
+                record = msgspec.json.decode(row)
+                if isinstance(record, dict) and not _is_deleted(record) and _is_same(document, record):
+                    return record
+            if seen.issuperset(got.keys):  # the end, or a server that gives the same page again
+                return None
+            seen.update(got.keys)
+            offset += len(got.rows)
 
     def _id(self, document: Document) -> str:
         given = str(document.key["sourcedId"])
         return self._ids.get((document.resource, given), given)
 
     def _address(self, document: Document) -> str:
-        return f"{self._root('gradebook')}/{document.resource}/{self._id(document)}"
+        return f"{self._root('gradebook')}/{document.resource}/{_in_path(self._id(document))}"
 
     def _root(self, service: str) -> str:
         name = "categories" if service == "gradebook" else "orgs"
         return self._server.dialect.address(name, self._version).rpartition("/")[0]
 
-    def _wire(self, document: Document, status: str) -> dict[str, Any]:
+    def _wire(self, document: Document) -> dict[str, Any]:
         """The record as this version of the standard wants it."""
         record = {
             **{name: self._reference(part) if isinstance(part, dict) else part for name, part in document.body.items()},
             "sourcedId": self._id(document),
-            "status": status,
+            "status": "active",
             "dateLastModified": spelt(datetime.now(UTC)),
         }
         return record if self._version == "1.2" else _as_1_1(document.resource, record)
@@ -156,7 +210,26 @@ class GradebookSink:
     def _reference(self, part: Mapping[str, str]) -> dict[str, str]:
         service, collection = _PATHS[part["type"]]
         id = self._ids.get((collection, part["sourcedId"]), part["sourcedId"])
-        return {"href": f"{self._root(service)}/{collection}/{id}", "sourcedId": id, "type": part["type"]}
+        return {"href": f"{self._root(service)}/{collection}/{_in_path(id)}", "sourcedId": id, "type": part["type"]}
+
+
+def _in_path(id: str) -> str:
+    """An id of the server's own may hold what leads elsewhere in a URL."""
+    return quote(id, safe="")
+
+
+def _is_same(document: Document, record: Mapping[str, Any]) -> bool:
+    """Whether a record of the class is what the document says, under another id: the student's result in our line
+    item, or the line item with our title for the same days."""
+    body = document.body
+    if document.resource == "results":
+        return _id_of(record.get("student")) == str(body["student"]["sourcedId"])
+    days = all(str(record.get(name))[:10] == str(body[name])[:10] for name in ("assignDate", "dueDate"))
+    return days and str(record.get("title")) == str(body["title"])
+
+
+def _id_of(part: Any) -> str:
+    return str(part.get("sourcedId")) if isinstance(part, dict) else ""
 
 
 def _as_1_1(resource: str, record: dict[str, Any]) -> dict[str, Any]:
@@ -191,10 +264,10 @@ def _bare(part: Any) -> Any:
 
 def _allocated(reply: Reply, supplied: str) -> str:
     """The id that the server gave; empty where it does not say."""
-    body = reply.json() if reply.body else None
+    body = reply.json() if reply.body.strip() else None
     pairs = body.get("sourcedIdPairs") if isinstance(body, dict) else None
-    for pair in [pairs] if isinstance(pairs, dict) else pairs or ():
-        if pair.get("suppliedSourcedId") == supplied:
+    for pair in pairs if isinstance(pairs, list) else [pairs]:
+        if isinstance(pair, dict) and pair.get("suppliedSourcedId") == supplied:
             return str(pair.get("allocatedSourcedId") or "")
     return ""
 
@@ -203,6 +276,11 @@ def _allocated(reply: Reply, supplied: str) -> str:
 _SCORE = (
     "This gradebook of OneRoster 1.1 seems to want a score, and a plan is never graded. Deliver plans to its 1.2"
     " service, or to another destination."
+)
+
+_UNNAMED = (
+    "The gradebook took it and does not say under which id, so that it could not be found again. Ask the vendor for"
+    " `sourcedIdPairs` in the answer to a POST, or for ids that the client gives (`write` set to put)."
 )
 
 # What an answer may say that is a word of the standard; its description may quote what was sent.

@@ -8,6 +8,7 @@ import typer
 
 from gateway.cli.output import STDOUT, As, Because, Json, Role, actor, installation, run, show
 from gateway.cli.purge import IN_THE_FILES
+from gateway.cli.upload import uploads_of
 from gateway.errors import Refused
 from gateway.exports import district as exports
 from gateway.settings import Settings
@@ -132,7 +133,11 @@ def district_delete(
 
     async def work() -> Any:
         async with installation() as (store, _):
-            return await stored.delete(store, name, actor(as_, role), because, without_export=without_export)
+            uploads = await uploads_of(store, await stored.named(store, name))
+            erased = await stored.delete(store, name, actor(as_, role), because, without_export=without_export)
+            for path in uploads:  # copies of ours; what others put into the folder is theirs
+                path.unlink(missing_ok=True)
+            return erased
 
     erased = run(work())
     if as_json:

@@ -1,5 +1,6 @@
 """Commands that remove a person for good: purge student, list, lift."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from gateway.cli.output import (
     run,
     show,
 )
+from gateway.cli.upload import uploads_of
 from gateway.store import purges
 from gateway.store.erasure import Erased
 from gateway.store.purges import Purge
@@ -49,20 +51,21 @@ def purge_student(
 ) -> None:
     """Remove a student, and family that is theirs alone, from everything that is kept. It cannot be undone."""
 
-    async def work() -> Purge:
+    async def work() -> tuple[Purge, list[Path]]:
         async with gateway(district) as g:
+            uploads = await uploads_of(g.store, g.district)
             if not yes:
-                return await purges.preview(g.store, g.district, student)
-            return await purges.purge_student(g.store, g.district, student, actor(as_, role), because)
+                return await purges.preview(g.store, g.district, student), uploads
+            return await purges.purge_student(g.store, g.district, student, actor(as_, role), because), uploads
 
-    found = run(work())
+    found, uploads = run(work())
     if as_json:
-        show({"purged": yes, **found.as_document()}, True)
+        show({"purged": yes, **found.as_document(), "uploaded": list(map(str, uploads))}, True)
     else:
-        _print(found)
+        _print(found, uploads)
 
 
-def _print(found: Purge) -> None:
+def _print(found: Purge, uploads: list[Path]) -> None:
     STDOUT.print(f"Purge {found.id}" if found.id else "Nothing was removed yet. This is what would be:")
     show([{"what": place, "rows": rows} for place, rows in found.counts.items()], False, empty="Nothing is kept.")
     show([vars(key) for key in found.keys], False, title="\nWho is never taken in again, by source key")
@@ -72,6 +75,10 @@ def _print(found: Purge) -> None:
         show([vars(one) for one in own], False, columns=columns, title="\nStill to be deleted at other systems, by you")
     if found.mentions:
         STDOUT.print(f"\nPlans of other students that mention this one by name: {', '.join(found.mentions)}")
+    if uploads:
+        STDOUT.print("\nUploaded files that may hold the student, to be removed by you once they are not needed:")
+        for path in uploads:
+            STDOUT.print(f"  {path}", highlight=False, markup=False, soft_wrap=True)
     if found.erased:
         STDOUT.print(f"\n{IN_THE_FILES[found.erased]}")
     else:

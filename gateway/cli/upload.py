@@ -1,5 +1,6 @@
 """The command that takes in a delivered file: upload."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from gateway import inbox, registry
 from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, District, gateway, run
 from gateway.errors import ConfigError
 from gateway.store import registers
+from gateway.store.database import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -36,3 +38,13 @@ def upload(
 
     put = run(work())
     STDOUT.print(f"Taken in as {put.name}. Next: planbridge pull {connection}", highlight=False)
+
+
+async def uploads_of(store: Store, district: int) -> list[Path]:
+    """What was uploaded for any connection of a district and is still in its folder on this computer."""
+    found: set[Path] = set()
+    for one in await registers.connections(store, district):
+        with suppress(ConfigError):  # of a connector that is not installed any more
+            if issubclass(registry.connector(one.connector).settings, inbox.PlaceSettings):
+                found.update(inbox.uploaded(str(one.settings.get("path", ""))))
+    return sorted(found)

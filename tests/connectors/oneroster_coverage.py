@@ -19,6 +19,7 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "delete": ("/categories/{id}", "/lineItems/{id}", "/results/{id}"),
     "post": ("/classes/{id}/lineItems", "/lineItems/{id}/results"),
 }
+SEARCHED = ("/classes/{id}/lineItems", "/classes/{id}/lineItems/{id}/results")
 READ_BACK = ("/categories/{id}", "/lineItems/{id}", "/results/{id}")
 """Single records that are asked for, to see what the gradebook has of what was written."""
 
@@ -147,6 +148,8 @@ def _read(path: str) -> str:
     first, *_, last = [part for part in path.split("/") if part and part != "{id}"] * 2
     if path == f"/{first}" and first in FATES:
         return "read"
+    if path in SEARCHED:
+        return "looked through before a POST"
     if path in READ_BACK:
         return "read back after writing"
     whole = PARTS.get(last if not path.endswith("{id}") else first, last if not path.endswith("{id}") else first)

@@ -74,6 +74,23 @@ def test_a_package_is_valid_by_a_strict_reader(contracts: Path, tmp_path: Path, 
     assert made.modes["users"] == "absent"
 
 
+def test_a_package_takes_nothing_away_and_is_written_where_only_we_can_read(tmp_path: Path) -> None:
+    """A folder that only looks like a draft is somebody's, and a file that waits under a name can be read by its owner:
+    the package must go into neither."""
+    kept = tmp_path / "roster.zip.draft"
+    kept.mkdir()
+    (kept / "notes.txt").write_text("mine")
+    waiting = tmp_path / "roster.zip.draft.zip"
+    waiting.write_bytes(b"")
+    waiting.chmod(0o644)
+    with Package(tmp_path / "roster.zip", "1.2", "Planbridge", "Wren", delta=False, listed=["orgs"]) as made:
+        made.finish()
+    assert (kept / "notes.txt").read_text() == "mine"
+    assert waiting.read_bytes() == b""
+    assert (tmp_path / "roster.zip").stat().st_mode & 0o777 == 0o600
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_delta_says_of_each_line_since_when_it_is_so_and_whether_it_is_gone(contracts: Path, tmp_path: Path) -> None:
     with Package(tmp_path / "delta.zip", "1.2", "Planbridge", "Wren", delta=True) as made:
         [line] = lines("1.2", "orgs", ORG)[0]
@@ -94,7 +111,7 @@ def test_what_is_not_finished_leaves_no_trace_and_nothing_is_replaced(tmp_path: 
         made.put(lines("1.2", "orgs", ORG)[0][0])
         raise RuntimeError("the power went")
     assert list(tmp_path.iterdir()) == []
-    left = tmp_path / "roster.zip.draft"  # of an export that was killed
+    left = tmp_path / ".roster.zip.planbridge-draft"  # of an export that was killed
     left.mkdir()
     (left / "users.csv").write_text("somebody")
     with Package(place, "1.2", "Planbridge", "Wren", delta=False) as made:

@@ -70,3 +70,16 @@ def test_a_letter_asks_for_the_exact_scopes_and_tells_no_secret(office: Office, 
     assert f"{url}/aeries/token" in letter
     assert SECRET not in letter
     assert "assessment" not in letter
+
+
+def test_a_letter_asks_for_a_gradebook_that_is_written_to(office: Office, secret: str) -> None:
+    """Who writes must not tell the vendor that all of it is only read."""
+    with serve(twin(build(students=40), client_secret=SECRET)) as url:
+        given = [f"base_url={url}", f"token_url={url}/token", "client_id=demo-client", secret, "write=post"]
+        given.append("private_addresses=127.0.0.1: a twin")
+        pairs = [part for one in given for part in ("--set", one)]
+        office.ask("connect", "oneroster", "--name", "sis", *pairs, "--yes")
+        letter = office.tell("check", "sis", "--letter")
+    assert "scope/gradebook.createpost\n" in letter and "/ims/oneroster/gradebook/v1p2" in letter
+    assert "writes nothing" not in letter and "only read" not in letter
+    assert "POST" in letter

@@ -69,3 +69,28 @@ def test_an_upload_to_a_connection_without_a_folder_is_refused(office: Office, t
     path = package(tmp_path, "bulk", orgs=[ORGS, "sch-1,,,Cedar,school,,"])
     office.connect_files(path)
     office.tell("upload", "oneroster", str(path), code=2)
+
+
+def test_what_was_uploaded_is_named_by_a_purge_and_goes_with_the_district(office: Office, tmp_path: Path) -> None:
+    """An uploaded file is a copy of ours: a purge that says nothing of it would be believed."""
+    path = package(
+        tmp_path,
+        "bulk",
+        orgs=[ORGS, "sch-1,,,Cedar,school,,"],
+        users=[USERS, "stu-1,,,true,s1,Ada,Lund,", "stu-2,,,true,s2,Bo,Lund,"],
+        roles=[ROLES, "r-1,,,stu-1,primary,student,sch-1", "r-2,,,stu-2,primary,student,sch-1"],
+    )
+    folder = tmp_path / "in"
+    folder.mkdir()
+    theirs = folder / "other.txt"
+    theirs.write_text("theirs")
+    office.connect_files(folder)
+    office.tell("upload", "oneroster", str(path))
+    office.pull("oneroster")
+    [upload] = folder.glob("upload-*")
+    student = office.ask("students")[0]["id"]
+    done = office.ask("purge", "student", student, "--because", "they moved", "--yes")
+    assert done["uploaded"] == [str(upload)]
+    name = office.district
+    office.tell("district", "delete", name, "--yes", name, "--without-export", "--because", "it ended")
+    assert list(folder.iterdir()) == [theirs]

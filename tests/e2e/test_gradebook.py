@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from sqlalchemy import text
 from starlette.applications import Starlette
 
 from connectors.oneroster.settings import OneRosterSettings, auth
@@ -18,6 +19,7 @@ from connectors.oneroster.twin import twin
 from gateway import delivery, jobs, planning, sync
 from gateway.connected import opened
 from gateway.connector import Document
+from gateway.errors import Refused
 from gateway.http import Http, MemoryTokens
 from gateway.store import deliveries, reading, registers
 from gateway.store import plans as stored
@@ -71,10 +73,25 @@ class Here:
 
 
 @contextmanager
-def a_system(**switches: Any) -> Iterator[tuple[Starlette, str]]:
+def a_system(*, says_ids: bool = True, **switches: Any) -> Iterator[tuple[Starlette, str]]:
     made = twin(DISTRICT, **switches)
-    with serve(made) as url:
+    with serve(made if says_ids else _silent(made)) as url:
         yield made, url
+
+
+def _silent(app: Any) -> Any:
+    """The system with no body in its answers to POST, but for tokens."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        async def told(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [one for one in message["headers"] if one[0] != b"content-length"]
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        posts = scope.get("method") == "POST" and not scope["path"].endswith("/token")
+        await app(scope, receive, told if posts else send)
+
+    return answer
 
 
 @pytest.fixture
@@ -255,6 +272,37 @@ async def test_a_server_that_gives_its_own_ids_is_written_to_by_post(here: Here)
     assert len(here.written()) == 2
 
 
+@pytest.mark.parametrize("switches", [{"write": "post", "put": False}])
+async def test_what_was_posted_before_a_crash_is_found_and_not_posted_again(here: Here) -> None:
+    """The server has it, and the process died before it wrote down the id: the class must not see a second one."""
+    await here.choose(classes=(await here.classes())[:1], category=await _category_of(here))
+    assert (await here.push())["state"] == "delivered"
+    made = here.written()
+    async with here.store.owner.begin() as c:
+        await c.execute(text("UPDATE ledger SET delivered_sha256 = NULL, remote_id = ''"))
+    again = await here.push()
+    assert again["state"] == "delivered", (again["reason"], again["receipts"])
+    assert here.written() == made
+
+
+@pytest.mark.parametrize("switches", [{"write": "post", "put": False, "says_ids": False}])
+async def test_a_server_that_does_not_say_its_ids_is_looked_at_for_them(here: Here) -> None:
+    await here.choose(classes=(await here.classes())[:1], category=await _category_of(here))
+    made = await here.push()
+    assert made["state"] == "delivered", (made["reason"], made["receipts"])
+    (_, _, items), (_, second, _) = here.written()
+    assert items["lineItems"][0]["sourcedId"] not in second
+    assert (await here.push())["state"] == "delivered" and len(here.written()) == 2
+
+
+@pytest.mark.parametrize("switches", [{"write": "post", "put": False}])
+async def test_what_a_server_gave_its_own_ids_is_read_back(here: Here) -> None:
+    await here.choose(classes=(await here.classes())[:1], category=await _category_of(here))
+    await here.push()
+    found = await delivery.read_back(here.store, here.district, here.plan, "sis")
+    assert [document.resource for document, there in found if there is None] == []
+
+
 async def _category_of(here: Here) -> str:
     """A category that the gradebook has."""
     async with opened(here.store, here.connection) as (_, settings, http):
@@ -281,6 +329,24 @@ async def test_an_old_gradebook_gets_the_old_shape(here: Here) -> None:
     assert "/ims/oneroster/v1p1/lineItems/" in path
     assert "school" not in item["lineItem"] and item["lineItem"]["resultValueMax"] == 100
     assert "class" not in result["result"]
+
+
+@pytest.mark.parametrize("switches", [{}, {"delete": False}, {"write": "post", "put": False}])
+async def test_a_plan_is_taken_back_from_the_gradebook_and_the_class_keeps_its_line_item(here: Here) -> None:
+    wanted = (await here.classes())[0]
+    await here.choose(classes=[wanted], category=await _category_of(here))
+    assert (await here.push())["state"] == "delivered"
+    assert [found is not None for _, found in await _there(here)] == [True, True]
+    with pytest.raises(Refused, match="needs a reason"):
+        await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, " ")
+    assert await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, "The family asked.") == 1
+    assert [found is not None for _, found in await _there(here)] == [True, False]
+    assert (await here.push())["state"] == "delivered"
+    assert [found is not None for _, found in await _there(here)] == [True, True]
+
+
+async def _there(here: Here) -> list[tuple[Document, dict[str, Any] | None]]:
+    return await delivery.read_back(here.store, here.district, here.plan, "sis")
 
 
 @pytest.mark.parametrize("delete", [True, False])
