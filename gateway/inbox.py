@@ -6,7 +6,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -149,21 +150,31 @@ async def newest(settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip",
     `patterns` say which files of a folder count, unless its path says so itself. A folder that holds a file named
     `marker` is a package as a whole. Raises ConfigError, AuthError and Unavailable. Close the parcel when it is read.
     """
-    return await _parcel(settings, patterns, marker, only_newest=True)
+    return await _parcel(settings, patterns, marker, lambda path: True)
+
+
+async def latest(
+    settings: PlaceSettings, begins: Callable[[Path], bool], *, patterns: Sequence[str] = ("*.zip",), marker: str = ""
+) -> Parcel:
+    """The same with those before it, as far back as one with which everything `begins`; all, where none does."""
+    return await _parcel(settings, patterns, marker, begins)
 
 
 async def every(settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip", "*.csv")) -> Parcel:
     """The same with every file that counts, oldest first."""
-    return await _parcel(settings, patterns, "", only_newest=False)
+    return await _parcel(settings, patterns, "", lambda path: False)
 
 
-async def _parcel(settings: PlaceSettings, patterns: Sequence[str], marker: str, *, only_newest: bool) -> Parcel:
+async def _parcel(
+    settings: PlaceSettings, patterns: Sequence[str], marker: str, begins: Callable[[Path], bool]
+) -> Parcel:
+    """From the newest back to one that `begins`."""
     if settings.path.startswith("sftp://"):
-        return await _fetched(settings, patterns, marker, only_newest)
-    return await asyncio.to_thread(_local, settings, patterns, marker, only_newest)
+        return await _fetched(settings, patterns, marker, begins)
+    return await asyncio.to_thread(_local, settings, patterns, marker, begins)
 
 
-def _local(settings: PlaceSettings, patterns: Sequence[str], marker: str, only_newest: bool) -> Parcel:
+def _local(settings: PlaceSettings, patterns: Sequence[str], marker: str, begins: Callable[[Path], bool]) -> Parcel:
     folder, patterns = _with_pattern(settings.path, patterns)
     path = Path(folder)
     try:
@@ -180,7 +191,12 @@ def _local(settings: PlaceSettings, patterns: Sequence[str], marker: str, only_n
             f"{settings.path} cannot be read: {error.strerror}.",
             "Check that the path is right, and that the user who runs Planbridge may read it.",
         ) from None
-    return Parcel(settings.path, found[-1:] if only_newest else found)
+    wanted: deque[Item] = deque()
+    for item in reversed(found):
+        wanted.appendleft(item)
+        if begins(item.path):
+            break
+    return Parcel(settings.path, list(wanted))
 
 
 def _with_pattern(path: str, patterns: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -205,7 +221,9 @@ def _age(item: Item) -> tuple[datetime, str]:
     return item.modified, item.name
 
 
-async def _fetched(settings: PlaceSettings, patterns: Sequence[str], marker: str, only_newest: bool) -> Parcel:
+async def _fetched(
+    settings: PlaceSettings, patterns: Sequence[str], marker: str, begins: Callable[[Path], bool]
+) -> Parcel:
     parts = urlsplit(settings.path)
     folder, patterns = _with_pattern(unquote(parts.path) or ".", patterns)
     login = sftp.Login(
@@ -226,15 +244,15 @@ async def _fetched(settings: PlaceSettings, patterns: Sequence[str], marker: str
             if marker and any(entry.name.casefold() == marker for entry in there):
                 return await _whole_folder(server, folder, there, into, settings.path)
             found = [entry for entry in there if _counts(entry.name, patterns)]
-            if only_newest:
-                found = found[-1:]
-            items = []
-            for n, entry in enumerate(found):
+            items: deque[Item] = deque()
+            for n, entry in enumerate(reversed(found)):
                 # A name of our own: that of the server could lead out of the folder.
                 path = into / f"{n}{Path(entry.name).suffix.casefold()}"
                 await server.fetch(entry, path)
-                items.append(Item(path, entry.name, entry.modified))
-            return Parcel(settings.path, items, into)
+                items.appendleft(Item(path, entry.name, entry.modified))
+                if await asyncio.to_thread(begins, path):
+                    break
+            return Parcel(settings.path, list(items), into)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         raise

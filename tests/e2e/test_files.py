@@ -65,6 +65,53 @@ def test_an_upload_is_pulled_and_a_delta_changes_only_what_it_names(office: Offi
     assert "stu-1|par-1" in after["relationship"]
 
 
+def test_deltas_that_came_since_the_last_pull_are_read_one_after_the_other(office: Office, tmp_path: Path) -> None:
+    """Two nights' packages lie there: the newer one does not hide the older, and has the last word."""
+    people = [f"stu-{n},,,true,s{n},Ada{n},Lund," for n in range(4)]
+    roles = [f"r-{n},,,stu-{n},primary,student,sch-1" for n in range(4)]
+    bulk = package(
+        tmp_path, "bulk", orgs=[ORGS, "sch-1,,,Cedar,school,,"], users=[USERS, *people], roles=[ROLES, *roles]
+    )
+    folder = tmp_path / "in" / "sis"
+    office.connect_files(folder)
+    office.tell("upload", "oneroster", str(bulk))
+    assert office.pull("oneroster")["state"] == "published"
+
+    def deliver(day: int, **files: list[str]) -> None:
+        office.tell("upload", "oneroster", str(package(tmp_path, "delta", **files)))
+
+    at = "2026-10-0{}T13:45:00.000Z".format
+    deliver(
+        5,
+        users=[
+            USERS,
+            f"stu-1,active,{at(5)},true,s1,First,Lund,",
+            f"stu-2,active,{at(5)},true,s2,Only,Lund,",
+            f"stu-3,tobedeleted,{at(5)},true,s3,Ada3,Lund,",
+        ],
+    )
+    deliver(6, orgs=[ORGS, f"sch-1,active,{at(6)},Cedar Hill,school,,"])
+    deliver(7, users=[USERS, f"stu-1,active,{at(7)},true,s1,Second,Lund,", f"stu-0,active,{at(7)},true,s0,Late,Lund,"])
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(b"PK, but no more of a zip than that")
+    office.tell("upload", "oneroster", str(broken))
+    assert office.ask("pull", "oneroster", code=2)["error_code"] == "csv-cannot-be-read"
+    deliver(8, orgs=[ORGS, f"sch-2,active,{at(8)},Elm,school,,"])
+
+    run = office.pull("oneroster")
+    assert run["state"] == "published", run
+    after = office.published("oneroster")
+    assert {key: one["given_name"] for key, one in after["person"].items()} == {
+        "stu-0": "Late",
+        "stu-1": "Second",
+        "stu-2": "Only",
+    }
+    assert {key: one["name"] for key, one in after["organization"].items()} == {"sch-1": "Cedar Hill", "sch-2": "Elm"}
+    assert "csv-package-unreadable" in {one["code"] for one in run["leniencies"]}
+    again = office.pull("oneroster")
+    assert again["counts"]["published"] == {}
+
+
 def test_an_upload_to_a_connection_without_a_folder_is_refused(office: Office, tmp_path: Path) -> None:
     path = package(tmp_path, "bulk", orgs=[ORGS, "sch-1,,,Cedar,school,,"])
     office.connect_files(path)
