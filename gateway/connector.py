@@ -197,6 +197,14 @@ class Allocating(Protocol):
     def know(self, document: Document, remote_id: str) -> None: ...
 
 
+@runtime_checkable
+class Retracting(Protocol):
+    """A sink of a target from which an object can be taken back."""
+
+    async def delete(self, document: Document) -> Receipt:
+        """Take one object back; safe to repeat. What is gone already counts as taken back."""
+
+
 Advanced = {"advanced": True}
 
 

@@ -12,7 +12,7 @@ import msgspec
 from gateway import clock, codes
 from gateway.codes import Codes
 from gateway.connected import opened
-from gateway.connector import Allocating, Document, Loss, Receipt, Sink
+from gateway.connector import Allocating, Document, Loss, Receipt, Retracting, Sink
 from gateway.errors import ConfigError, Refused
 from gateway.mapping import Attended, Parties
 from gateway.schema.plan import Plan
@@ -97,6 +97,47 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
         finally:
             await sink.close()
     await deliveries.finish(store, delivery, "delivered", made.losses)
+
+
+async def withdraw(store: Store, district: int, plan: str, destination: str, actor: Actor, because: str) -> int:
+    """Take back what a destination has of this plan alone; what it shares with others stays. How many objects.
+
+    Refused without a reason, while the plan is on its way there, and where the destination gives nothing back; what
+    it refuses to give back is Refused after the others were taken.
+    """
+    if not because.strip():
+        raise Refused("reason-missing", "Taking a plan back needs a reason.", "Give --because.")
+    connection = await registers.connection(store, district, destination)
+    async with store.transaction(district) as c:
+        theirs = await deliveries.own_objects(c, plan, connection.id)
+    refused = ""
+    async with opened(store, connection) as (connector, settings, http):
+        assert connector.open_sink is not None
+        sink = await connector.open_sink(settings, http)
+        try:
+            if not isinstance(sink, Retracting):
+                raise Refused(
+                    "destination-keeps",
+                    f"{destination} gives nothing back.",
+                    "End the supports in the plan and push it again, or have it removed there.",
+                )
+            for document, remote_id in theirs:
+                if isinstance(sink, Allocating):
+                    sink.know(document, remote_id)
+                receipt = await sink.delete(document)
+                if not receipt.delivered:
+                    refused = refused or f"{document.resource} was refused with {receipt.status}: {receipt.message}"
+                    continue
+                async with store.transaction(district) as c:
+                    await deliveries.note_taken_back(c, connection.id, document, receipt)
+        finally:
+            await sink.close()
+    async with store.transaction(district) as c:
+        detail = {"destination": destination, "because": because, "objects": len(theirs)}
+        await stored.note(c, district, plan, "withdraw", actor, detail)
+    if refused:
+        raise Refused("not-taken-back", refused, "Have it removed there, or try again.")
+    return len(theirs)
 
 
 async def _to_the_answer(sending: Coroutine[Any, Any, Receipt]) -> Receipt:

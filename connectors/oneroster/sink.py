@@ -77,7 +77,7 @@ class GradebookSink:
                 return _refused(found)
         if self._posts and self._id(document) == document.key["sourcedId"] and document.resource != "categories":
             return await self._post(document)
-        return await self._put(document, "active")
+        return await self._put(document)
 
     async def delete(self, document: Document) -> Receipt:
         """Take one object back; where the server has no DELETE it is marked as deleted. What is gone already counts
@@ -85,7 +85,19 @@ class GradebookSink:
         reply = await self._http.send("DELETE", self._address(document), json=None, repeatable=True)
         if reply.status in (*_OK, 404):
             return Receipt(200, self._id(document), unchanged=reply.status == 404)
-        return await self._put(document, "tobedeleted") if reply.status in (405, 501) else _refused(reply)
+        return await self._mark_deleted(document) if reply.status in (405, 501) else _refused(reply)
+
+    async def _mark_deleted(self, document: Document) -> Receipt:
+        """What stands there, marked, and without the words that were about somebody."""
+        found = await self._get(document)
+        record = _single(document.resource, found) if found.status == 200 else None
+        if record is None:
+            return Receipt(200, unchanged=True) if found.status == 404 else _refused(found)
+        record = {name: part for name, part in record.items() if name != "comment"}
+        record |= {"status": "tobedeleted", "dateLastModified": spelt(datetime.now(UTC))}
+        body = _encoded({SINGULAR[document.resource]: record})
+        reply = await self._http.send("PUT", self._address(document), json=body, repeatable=True)
+        return Receipt(200, self._id(document)) if reply.status in _OK else _refused(reply)
 
     async def read_back(self, document: Document) -> dict[str, Any] | None:
         """The object as the server has it, without what the server adds. ConfigError where it may not be read."""
@@ -109,9 +121,9 @@ class GradebookSink:
     async def _get(self, document: Document) -> Reply:
         return await self._http.get(self._address(document))
 
-    async def _put(self, document: Document, status: str) -> Receipt:
+    async def _put(self, document: Document) -> Receipt:
         # The sourcedId is ours: the same request again has the same effect.
-        body = _encoded({SINGULAR[document.resource]: self._wire(document, status)})
+        body = _encoded({SINGULAR[document.resource]: self._wire(document)})
         reply = await self._http.send("PUT", self._address(document), json=body, repeatable=True)
         if reply.status in _OK:
             return Receipt(reply.status, self._id(document))
@@ -122,7 +134,7 @@ class GradebookSink:
     async def _post(self, document: Document) -> Receipt:
         found = await self._get(document)  # some keep the id that they are given
         if found.status == 200:
-            return await self._put(document, "active")
+            return await self._put(document)
         there = await self._made_before(document)
         if isinstance(there, Receipt):
             return there
@@ -130,12 +142,12 @@ class GradebookSink:
             self.know(document, str(there.get("sourcedId") or ""))
             if document.create_only or there.get("comment") == document.body.get("comment"):
                 return Receipt(200, self._id(document), unchanged=True)
-            return await self._put(document, "active")
+            return await self._put(document)
         parent = self._reference(document.body["class" if document.resource == "lineItems" else "lineItem"])
         reply = await self._http.send(
             "POST",
             f"{self._root('gradebook')}/{_PATHS[parent['type']][1]}/{_in_path(parent['sourcedId'])}/{document.resource}",
-            json=_encoded({document.resource: [self._wire(document, "active")]}),
+            json=_encoded({document.resource: [self._wire(document)]}),
             repeatable=False,
         )
         if reply.status not in _OK:
@@ -185,12 +197,12 @@ class GradebookSink:
         name = "categories" if service == "gradebook" else "orgs"
         return self._server.dialect.address(name, self._version).rpartition("/")[0]
 
-    def _wire(self, document: Document, status: str) -> dict[str, Any]:
+    def _wire(self, document: Document) -> dict[str, Any]:
         """The record as this version of the standard wants it."""
         record = {
             **{name: self._reference(part) if isinstance(part, dict) else part for name, part in document.body.items()},
             "sourcedId": self._id(document),
-            "status": status,
+            "status": "active",
             "dateLastModified": spelt(datetime.now(UTC)),
         }
         return record if self._version == "1.2" else _as_1_1(document.resource, record)

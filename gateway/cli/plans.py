@@ -167,6 +167,10 @@ def push(
     id: Annotated[str, typer.Argument(help="The plan's id.")],
     to: Annotated[str, typer.Option("--to", help="Destination: a connection that can be written to.")],
     preview: Annotated[bool, typer.Option("--preview", help="Show exactly what would be sent; send nothing.")] = False,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Take back what the destination has of this plan; needs --because.")
+    ] = False,
+    because: Annotated[str, typer.Option("--because", help="Why it is taken back; kept with the plan.")] = "",
     include: Annotated[
         list[str] | None, typer.Option("--set", help="Delivery profile of the destination, field=value; kept.")
     ] = None,
@@ -189,12 +193,17 @@ def push(
                     "would_send": [{"resource": d.resource, "body": d.body} for d in made.documents],
                     "losses": [vars(loss) for loss in made.losses],
                 }
+            if withdraw:
+                gone = await delivery.withdraw(g.store, g.district, id, to, actor(named(as_), role), because)
+                return {"destination": to, "taken_back": gone}
             number = await jobs.request_push(g.store, g.district, id, to, actor(named(as_), role))
             return await follow(g, number)
 
     found = run(work())
     if as_json or preview:
         print(json.dumps(found, indent=None if as_json else 2, default=str))
+    elif withdraw:
+        STDOUT.print(f"{found['taken_back']} objects were taken back from {to}.", highlight=False)
     else:
         print_delivery(found)
     if found.get("state") == "parked":

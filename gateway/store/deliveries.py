@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.connector import Document, Loss, Receipt
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Refused
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from gateway.store.runs import Fenced
@@ -152,6 +152,45 @@ async def record(store: Store, delivery: Delivery, document: Document, sha256: s
                 "identity": document.identity,
             },
         )
+
+
+async def own_objects(c: AsyncConnection, plan: str, connection: int) -> list[tuple[Document, str]]:
+    """What was delivered of a plan alone, with the ids that the destination gave: the last sent first, because it may
+    refer to what was sent before it. Refused while the plan is on its way there."""
+    if await c.scalar(
+        text(
+            "SELECT EXISTS (SELECT FROM delivery WHERE plan_id = CAST(:plan AS uuid) AND connection_id = :connection "
+            "AND state IN ('queued', 'sending'))"
+        ),
+        {"plan": plan, "connection": connection},
+    ):
+        raise Refused("delivery-under-way", "The plan is on its way there.", "Wait until it has arrived.")
+    rows = await c.execute(
+        text(
+            "SELECT l.resource, l.identity, l.remote_id FROM ledger l JOIN delivery d ON d.id = l.delivery_id "
+            "WHERE d.plan_id = CAST(:plan AS uuid) AND l.connection_id = :connection AND NOT l.shared "
+            "AND l.sent_sha256 IS NOT NULL ORDER BY l.at DESC, l.resource"
+        ),
+        {"plan": plan, "connection": connection},
+    )
+    return [(Document(row.resource, json.loads(row.identity), {}), row.remote_id) for row in rows]
+
+
+async def note_taken_back(c: AsyncConnection, connection: int, document: Document, receipt: Receipt) -> None:
+    """An object is not there any more: the next delivery sends it again."""
+    await c.execute(
+        text(
+            "UPDATE ledger SET sent_sha256 = NULL, delivered_sha256 = NULL, remote_id = '', revision = '', "
+            "  status = :status, message = 'taken back', at = now() "
+            "WHERE connection_id = :connection AND resource = :resource AND identity = :identity"
+        ),
+        {
+            "status": receipt.status,
+            "connection": connection,
+            "resource": document.resource,
+            "identity": document.identity,
+        },
+    )
 
 
 async def finish(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.connector import Document, Loss
 from gateway.mapping import Attended, Crosswalks, Parties
@@ -28,8 +28,15 @@ class GradebookProfile(BaseModel):
         default=[],
         title="Classes",
         description="sourcedIds of the classes in whose gradebooks plans may stand. In no other class is anything "
-        "written.",
+        "written. Parted by commas.",
     )
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _typed(cls, value: Any) -> Any:
+        """As somebody types them, parted by commas."""
+        return [id.strip() for id in value.split(",") if id.strip()] if isinstance(value, str) else value
+
     title: Sentence = Field(
         default="Student success plan", title="Title", description="Of the line item: the same for every student."
     )

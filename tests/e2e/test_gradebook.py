@@ -19,6 +19,7 @@ from connectors.oneroster.twin import twin
 from gateway import delivery, jobs, planning, sync
 from gateway.connected import opened
 from gateway.connector import Document
+from gateway.errors import Refused
 from gateway.http import Http, MemoryTokens
 from gateway.store import deliveries, reading, registers
 from gateway.store import plans as stored
@@ -328,6 +329,24 @@ async def test_an_old_gradebook_gets_the_old_shape(here: Here) -> None:
     assert "/ims/oneroster/v1p1/lineItems/" in path
     assert "school" not in item["lineItem"] and item["lineItem"]["resultValueMax"] == 100
     assert "class" not in result["result"]
+
+
+@pytest.mark.parametrize("switches", [{}, {"delete": False}, {"write": "post", "put": False}])
+async def test_a_plan_is_taken_back_from_the_gradebook_and_the_class_keeps_its_line_item(here: Here) -> None:
+    wanted = (await here.classes())[0]
+    await here.choose(classes=[wanted], category=await _category_of(here))
+    assert (await here.push())["state"] == "delivered"
+    assert [found is not None for _, found in await _there(here)] == [True, True]
+    with pytest.raises(Refused, match="needs a reason"):
+        await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, " ")
+    assert await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, "The family asked.") == 1
+    assert [found is not None for _, found in await _there(here)] == [True, False]
+    assert (await here.push())["state"] == "delivered"
+    assert [found is not None for _, found in await _there(here)] == [True, True]
+
+
+async def _there(here: Here) -> list[tuple[Document, dict[str, Any] | None]]:
+    return await delivery.read_back(here.store, here.district, here.plan, "sis")
 
 
 @pytest.mark.parametrize("delete", [True, False])
