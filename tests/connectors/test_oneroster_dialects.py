@@ -10,6 +10,7 @@ import pytest
 from connectors.oneroster import CONNECTOR
 from connectors.oneroster.catalogue import HOMES
 from connectors.oneroster.client import RestSource
+from connectors.oneroster.paging import MOST, Place
 from connectors.oneroster.presets import PRESETS
 from connectors.oneroster.twin import twin
 from connectors.oneroster.twin_quirks import PRESETS as KINDS
@@ -19,7 +20,7 @@ from gateway.cli.checks import learnt
 from gateway.connector import START, Page
 from gateway.errors import ConfigError, Unavailable
 from synthetic import District, build
-from tests.connectors.oneroster import every_page, keys, opened, talking
+from tests.connectors.oneroster import RESOURCES, every_page, keys, opened, talking
 
 EVERYTHING = {"collections": "roster demographics assessments gradebook resources", "purpose": "evidence for goals"}
 NOT_IN_1_1 = {"scoreScales", "assessmentLineItems", "assessmentResults"}
@@ -223,3 +224,14 @@ async def test_a_roster_that_moves_is_never_half_read(moving: str, totals: bool)
     # Now it stands still. What was taken from its front is the only thing that may be missing.
     missing = sorted(truth()["users"] - set(keys(pages)))
     assert missing == sorted(truth()["users"])[: 3 if moving == "removed" else 0]
+
+
+@pytest.mark.parametrize("wrong", [2**32, 10**12, 10**30])
+async def test_a_count_beyond_reason_is_no_flood_of_requests(wrong: int) -> None:
+    """-1 as another program writes it, or worse: neither memory nor the server is to pay for it, and no row is lost."""
+    async with opened(twin(district(), wrong_total=wrong, page_cap=50)) as source:
+        page = await source.pull(RESOURCES["enrollments"], START)
+        assert 0 < len(page.next) <= MOST
+        *_, last = map(Place.parse, page.next)
+        assert last.end is None, "behind the others it goes on to the end, however far that is"
+        assert page.total is None or page.total < 2**63, "no more than the store can hold"
