@@ -81,13 +81,13 @@ def decode(resource: Resource, page: Page, at_the_edge: Edge) -> Decoded:
             kept, hash = at_the_edge(raw)
             found: Sequence[Notice] = ()
             try:
-                wire = decoder.decode(raw)
+                wire = decoder.decode(kept)  # what is dropped is not mapped either, now or at a replay
             except msgspec.ValidationError:
                 if not resource.lenient:
                     raise
                 raw, found = mended(raw, resource.wire)
-                wire = decoder.decode(raw)
                 kept, hash = at_the_edge(raw)  # once more: what it drops may stand elsewhere now
+                wire = decoder.decode(kept)
             rows.append(Row(wire, resource.key(wire), position, kept, hash, found))
         except (*UNREADABLE, RecordError) as error:
             rejects.append(_unreadable(error, position, _kept(raw, at_the_edge)))

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from connectors.oneroster.catalogue import HOMES, scope_of
 from connectors.oneroster.envelope import Answer, short
-from connectors.oneroster.models import RESOURCES
+from connectors.oneroster.models import asked
 from connectors.oneroster.paging import Changes, Place
 from connectors.oneroster.probe import findings
 from connectors.oneroster.server import NOT_OFFERED, Server, changed_since, spelt
@@ -49,9 +49,7 @@ class RestSource:
 
     def __init__(self, settings: OneRosterSettings, http: Http) -> None:
         self._dialect = dialect(settings)
-        self.resources: Sequence[Resource] = [
-            resource for name, resource in RESOURCES.items() if name in self._dialect.collections
-        ]
+        self.resources: Sequence[Resource] = asked(self._dialect.collections)
         self.settings = settings
         self._server = Server(self._dialect, http)
         self._shared = 0 if self._dialect.order == "none" else 1

@@ -6,6 +6,8 @@ means is decided in the mapping, which can name the field that is wrong. Fields 
 skipped here and stay in the stored payload.
 """
 
+from collections.abc import Container
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -398,3 +400,24 @@ RESOURCES = {
     )
 }
 """Every collection by name, parents before children."""
+
+_LINKS = {
+    "resources": ("courses.resources", "classes.resources", "users.resources"),
+    "scoreScales": (
+        "lineItems.scoreScale",
+        "results.scoreScale",
+        "assessmentLineItems.scoreScale",
+        "assessmentResults.scoreScale",
+    ),
+}
+
+
+def asked(names: Container[str]) -> list[Resource]:
+    """The collections of these names. A reference to resources or scales that are not among them is dropped at the
+    edge: it would wait for ever for what nobody asks for."""
+    links = [link.split(".") for target, found in _LINKS.items() if target not in names for link in found]
+    return [
+        replace(resource, drop=(*resource.drop, *(field for name, field in links if name == resource.name)))
+        for resource in RESOURCES.values()
+        if resource.name in names
+    ]

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import date
+from functools import cache
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
@@ -143,9 +144,10 @@ def _line(
     return Line(file, id, tuple(cells))
 
 
-def _columns(version: Version, file: str) -> Iterator[tuple[str, bool]]:
-    for column in FILES[version][file].split():
-        yield column.rstrip("*"), column.endswith("*")
+@cache
+def _columns(version: Version, file: str) -> tuple[tuple[str, bool], ...]:
+    """The columns, and whether a line needs them."""
+    return tuple((column.rstrip("*"), column.endswith("*")) for column in FILES[version][file].split())
 
 
 # Where a column and the field of the REST model have different names; the first that is there is taken.
@@ -249,6 +251,8 @@ def _clean(file: str, column: str, value: Any, notes: list[Note]) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     said = str(value)
+    if said.isprintable():  # nearly always
+        return said
     kept = "".join(" " if unicodedata.category(sign) in ("Cc", "Zl", "Zp") else sign for sign in said)
     if kept != said:
         notes.append(Note(file, column, "changed", "a line break or another control sign became a blank"))

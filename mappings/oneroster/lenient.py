@@ -118,16 +118,17 @@ def _code(table: str, spellings: tuple[str, ...]) -> Mend:
     """One of the standard's words in other letters, or an abbreviation that the crosswalk knows. A line of the
     district's own for just this spelling counts before ours."""
     standard = {_squeezed(word): word for word in spellings}
+    right = frozenset(spellings)
 
     def mend(value: Any, field: str, codes: Crosswalks) -> Any:
-        if value in spellings or not isinstance(value, str) or not value.strip():
+        if value in right or not isinstance(value, str) or not value.strip():
             return value
         lines = codes.tables.get(table, {})
         word = standard.get(_squeezed(value))
         if word is not None and (value not in lines or lines[value] == lines.get(word.casefold())):
             codes.notice("code-in-other-spelling", field)
             return word
-        if table and (line := codes.find(table, value)) is not None and line.target and value not in spellings:
+        if table and (line := codes.find(table, value)) is not None and line.target:
             codes.notice("code-in-other-words", field)
         return value
 

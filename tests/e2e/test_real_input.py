@@ -236,7 +236,7 @@ WORN = {
     "enrollments": [
         (b"y-1,,,cls-maple-hs-ELA-1,maple-hs,nobody,student,,,", "", "waiting"),
         (b"y-2,,,cls-maple-hs-ELA-1,maple-hs,adm-9001,wizard,,,", "role", "unmapped-code"),
-        (b"y-3,,,cls-maple-hs-ELA-1,maple-hs,adm-9001,teacher,,08/17/2026,", "beginDate", "bad-date"),
+        (b"y-3,,,cls-maple-hs-ELA-1,maple-hs,adm-9001,teacher,,08/07/2026,", "beginDate", "bad-date"),
         (b"y-4,,,,maple-hs,adm-9001,teacher,,,", "class", "missing-field"),
     ],
     "results": [

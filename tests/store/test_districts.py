@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import exports, jobs
+from gateway import jobs
 from gateway.errors import ConfigError, Refused
+from gateway.exports import district as exports
 from gateway.store import clients, districts, reading, registers, states
 from gateway.store.database import Store
 from gateway.store.erasure import Erased
