@@ -39,7 +39,7 @@ def district() -> District:
 @cache
 def truth() -> Mapping[str, frozenset[str]]:
     """The ids that there are, by collection, from the twin itself."""
-    sources = Sources(district(), planted=None, full=False)
+    sources = Sources(district(), planted=None, full=False, doubled=0)
     return {name: frozenset(sources.facts(name)) for name in HOMES}
 
 
@@ -145,6 +145,8 @@ QUIRKS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("tombstones", {"tombstones": True}, set()),
     ("dangling", {"dangling": 2}, set()),
     ("clock", {"clock_ahead": 3600.0}, set()),
+    ("primary students", {"primaries": "students"}, set()),
+    ("no usernames", {"usernames": False}, set()),
     ("html errors", {"html_errors": True}, set()),
     ("form", {"client": ("form",)}, set()),
     ("scope required", {"scope": "required"}, set()),
@@ -175,8 +177,8 @@ async def test_every_quirk_of_the_twin_is_among_these() -> None:
     assert {each.name for each in fields(Quirks)} <= tried
 
 
-# offset_ignored, duplicates, moving, perm_rev and bad rows have tests of their own
-ELSEWHERE = {"offset_ignored", "duplicates", "moving", "moves", "bad_rows", "filter_blind", "inactive"}
+# offset_ignored, duplicates, doubled, moving, perm_rev and bad rows have tests of their own
+ELSEWHERE = {"offset_ignored", "duplicates", "doubled", "moving", "moves", "bad_rows", "filter_blind", "inactive"}
 
 
 async def test_a_server_that_ignores_the_offset_is_refused_and_named() -> None:
