@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway import sftp
-from gateway.connector import Advanced, ConnectionSettings
+from gateway.connector import Advanced, ConnectionSettings, Finding
 from gateway.errors import ConfigError
 
 UPLOADED = "upload-"
@@ -128,6 +128,14 @@ class Parcel:
             "inbox-empty",
             f"There is no file at {self.place}.",
             "Check the path, ask whoever sends the files, or put one there with planbridge upload.",
+        )
+
+    def nothing_yet(self) -> Finding:
+        """The same when somebody connects: a folder may fill later, and nobody can upload to what is not connected."""
+        if re.fullmatch(r"[^*?]*\.\w+", self.place.rpartition("/")[2]):
+            return Finding(False, self.nothing().message, self.nothing().fix)
+        return Finding(
+            True, f"Nothing lies at {self.place} yet: check the path, or put a file there (planbridge upload)."
         )
 
     def close(self) -> None:

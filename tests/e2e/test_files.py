@@ -4,6 +4,8 @@ import os
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.office import Office
 
 ORGS = "sourcedId,status,dateLastModified,name,type,identifier,parentSourcedId"
@@ -108,6 +110,14 @@ def test_a_delta_behind_one_that_cannot_be_read_is_not_taken_for_the_next(office
     assert "2.zip before it cannot be read" in office.ask("pull", "oneroster", code=2)["error"]
     (folder / "2.zip").unlink()
     assert office.pull("oneroster")["state"] == "published"
+
+
+@pytest.mark.parametrize("kind", ["oneroster", "assessment_files"])
+def test_a_folder_is_connected_before_anything_can_be_uploaded_to_it(office: Office, tmp_path: Path, kind: str) -> None:
+    connect = ("connect", kind, "--name", "in", "--set")
+    assert "Nothing lies at" in office.tell(*connect, f"path={tmp_path / 'in'}")
+    assert office.ask("pull", "in", code=2)["error_code"] == "inbox-empty"
+    assert office.ask(*connect, f"path={tmp_path / 'roster.zip'}", code=2)["error"] == "check-failed"
 
 
 def test_an_upload_to_a_connection_without_a_folder_is_refused(office: Office, tmp_path: Path) -> None:
