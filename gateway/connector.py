@@ -123,6 +123,14 @@ class Incremental(Protocol):
     def since(self, marks: Mapping[str, str]) -> None: ...
 
 
+@runtime_checkable
+class Rereading(Protocol):
+    """A source of partial pages that reads again, with each pull, all that there is: what was set aside before and is
+    not now was put right or taken away."""
+
+    reads_all_again: Literal[True]
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing `planbridge check` saw. `propose` are settings that follow from it: they are kept where nobody has set

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -104,6 +105,7 @@ class ResultFiles:
     """
 
     pages_move = False
+    reads_all_again: Literal[True] = True
 
     def __init__(self, settings: AssessmentFilesSettings, parcel: Parcel) -> None:
         self.resources: Sequence[Resource] = list(RESOURCES.values())

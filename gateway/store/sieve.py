@@ -48,7 +48,7 @@ async def sift(c: AsyncConnection, own: Marks, district: int, run: int, collecti
     ).one()
     said = [_said(collection, row, connection.number) for row in rows]
     hits = await _hits(c, own, connection.name, {part for one in said for part in one.every()})
-    await _keep_contacts(c, own, connection.name, hits, said)
+    await _keep_contacts(c, own, run, connection.name, hits, said)
     for one in said:
         if (known := hits.keys() & set(one.numbers)) and one.persons:
             await _mark_anew(c, own, district, run, connection.name, hits[known.pop()], one)
@@ -123,14 +123,23 @@ async def _hits(c: AsyncConnection, own: Marks, connection: str, parts: Iterable
 
 
 async def _keep_contacts(
-    c: AsyncConnection, own: Marks, connection: str, hits: dict[Parts, str], said: Iterable[_Said]
+    c: AsyncConnection, own: Marks, run: int, connection: str, hits: dict[Parts, str], said: Iterable[_Said]
 ) -> None:
-    """Family that went with a purged student, and now belongs to another one, may come back from the next pull on."""
+    """Family that went with a purged student, and now belongs to another one, may come back from the next pull on. That
+    one is whole: nothing of theirs has changed at the source."""
     freed = {contact for one in said for student, contact in one.families if contact in hits and student not in hits}
     if freed:
         await c.execute(
             text("DELETE FROM purged_mark WHERE connection = :connection AND mark = ANY(:marks)"),
             {"connection": connection, "marks": [mark for contact in freed for mark in own.every(*contact)]},
+        )
+        await c.execute(
+            text(
+                "WITH mine AS (UPDATE run SET marks = CASE WHEN marks IS NOT NULL THEN CAST('{}' AS json) END "
+                "  WHERE id = :run RETURNING connection_id) "
+                "DELETE FROM watermark USING mine WHERE watermark.connection_id = mine.connection_id"
+            ),
+            {"run": run},
         )
 
 

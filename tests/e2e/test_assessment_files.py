@@ -296,6 +296,22 @@ def test_a_result_that_does_not_come_again_is_not_gone(office: Office, tmp_path:
     assert len(results(office)) == 31
 
 
+def test_a_row_that_is_corrected_in_its_file_is_set_aside_no_more(office: Office, tmp_path: Path) -> None:
+    roster(office, tmp_path / "sis", ["N1", "N2"])
+    (tmp_path / "ours.csv").write_text(LAYOUT)
+    path = tmp_path / "scores.csv"
+    path.write_text("Pupil,Test,When,Points\nN1,Fractions,2026-10-01,1\n,Fractions,2026-10-01,2\n")
+    connect(office, path, layout_file=str(tmp_path / "ours.csv"))
+    office.ask("pull", "results")
+    assert sum(cause["records"] for cause in office.ask("rejects")["set_aside"]) == 1
+    office.ask("pull", "results")
+    assert sum(cause["records"] for cause in office.ask("rejects")["set_aside"]) == 1
+    path.write_text("Pupil,Test,When,Points\nN1,Fractions,2026-10-01,1\nN2,Fractions,2026-10-01,2\n")
+    office.ask("pull", "results")
+    assert office.ask("rejects")["set_aside"] == []
+    assert len(results(office)) == 2
+
+
 def test_an_uploaded_file_is_pulled(office: Office, tmp_path: Path) -> None:
     roster(office, tmp_path / "sis", ["N1"])
     (tmp_path / "ours.csv").write_text(LAYOUT)

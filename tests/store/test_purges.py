@@ -287,6 +287,27 @@ async def test_a_parent_who_has_another_child_now_comes_back_for_that_child(scho
     assert told(await kept(school), HERS) == []
 
 
+async def test_a_parent_who_may_come_back_is_asked_for_although_nothing_of_theirs_changed(school: School) -> None:
+    """A pull of changes would not bring them: the next one is whole."""
+    await purged(school)
+    async with school.store.transaction(school.district) as c:
+        await c.execute(
+            text(
+                "INSERT INTO watermark (district_id, connection_id, collection, mark, read_by, whole_at) "
+                "SELECT :d, id, 'users', 'm', 'r', now() FROM connection WHERE district_id = :d"
+            ),
+            {"d": school.district},
+        )
+    marks = text("SELECT count(*) FROM watermark")
+    await school.pull()
+    async with school.store.transaction(school.district) as c:
+        assert await c.scalar(marks) == 1
+    school.files["users"].append(user("stu-late", "student", "Odo", "Vexwood", agentSourcedIds="par-ignatz"))
+    await school.pull()
+    async with school.store.transaction(school.district) as c:
+        assert await c.scalar(marks) == 0
+
+
 async def test_a_parent_who_works_at_the_school_stays(school: School) -> None:
     school.row("users", "par-ignatz")["role"] = "teacher"
     await school.pull()
