@@ -83,16 +83,17 @@ class GradebookSink:
         """Take one object back; where the server has no DELETE it is marked as deleted. What is gone already counts
         as taken back."""
         reply = await self._http.send("DELETE", self._address(document), json=None, repeatable=True)
-        if reply.status in (*_OK, 404):
-            return Receipt(200, self._id(document), unchanged=reply.status == 404)
-        return await self._mark_deleted(document) if reply.status in (405, 501) else _refused(reply)
+        if reply.status in _OK:
+            return Receipt(200, self._id(document))
+        # 404 may mean the object or the verb: what is there all the same is marked.
+        return await self._mark_deleted(document) if reply.status in _NO_SUCH_VERB else _refused(reply)
 
     async def _mark_deleted(self, document: Document) -> Receipt:
         """What stands there, marked, and without the words that were about somebody."""
         found = await self._get(document)
         record = _single(document.resource, found) if found.status == 200 else None
-        if record is None:
-            return Receipt(200, unchanged=True) if found.status == 404 else _refused(found)
+        if record is None or _is_deleted(record):
+            return Receipt(200, unchanged=True) if found.status in (200, 404) else _refused(found)
         record = {name: part for name, part in record.items() if name != "comment"}
         record |= {"status": "tobedeleted", "dateLastModified": spelt(datetime.now(UTC))}
         body = _encoded({SINGULAR[document.resource]: record})

@@ -137,6 +137,8 @@ QUIRKS: list[tuple[str, dict[str, Any], set[str]]] = [
     *((grades, {"grades": grades}, set()) for grades in ("words", "unpadded", "KG")),
     *((refs, {"refs": refs}, set()) for refs in ("href-only", "no-id", "text")),
     ("id case", {"id_case": True}, set()),
+    ("primary of students", {"primaries": "students"}, set()),
+    ("no usernames", {"usernames": False}, set()),
     ("refresh times", {"refresh_times": True}, set()),
     ("tombstones", {"tombstones": True}, set()),
     ("dangling", {"dangling": 2}, set()),
@@ -171,8 +173,8 @@ async def test_every_quirk_of_the_twin_is_among_these() -> None:
     assert {each.name for each in fields(Quirks)} <= tried
 
 
-# offset_ignored, duplicates, moving, perm_rev and bad rows have tests of their own
-ELSEWHERE = {"offset_ignored", "duplicates", "moving", "moves", "bad_rows", "filter_blind", "inactive"}
+# offset_ignored, duplicates, moving, perm_rev and bad rows have tests of their own; doubled students are two people
+ELSEWHERE = {"doubled", "offset_ignored", "duplicates", "moving", "moves", "bad_rows", "filter_blind", "inactive"}
 
 
 async def test_a_server_that_ignores_the_offset_is_refused_and_named() -> None:

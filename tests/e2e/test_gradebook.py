@@ -366,3 +366,26 @@ async def test_what_was_written_can_be_taken_back(store: Store, delete: bool) ->
             assert await sink.read_back(document) is None
             if delete:
                 assert (await sink.delete(document)).unchanged
+
+
+async def test_a_server_that_does_not_know_how_to_delete_is_not_believed_to_have_done_it(store: Store) -> None:
+    """404 may mean that nothing is there, or that there is no such request: only a look tells."""
+    made = twin(DISTRICT)
+
+    async def without_delete(scope: Any, receive: Any, send: Any) -> None:
+        other = {**scope, "path": "/nowhere", "raw_path": b"/nowhere"} if scope.get("method") == "DELETE" else scope
+        await made(other, receive, send)
+
+    with serve(without_delete) as url:
+        given = {"base_url": url, "token_url": f"{url}/token", "client_id": "demo-client", "write": "put"}
+        given |= {"client_secret": "demo-secret", "private_addresses": ["127.0.0.1: a twin"], "version": "1.2"}
+        settings = OneRosterSettings.model_validate(given)
+        async with Http(auth(settings), tokens=MemoryTokens(), network=settings.network) as http:
+            sink = await open_sink(settings, http)
+            document = Document(
+                "categories", {"sourcedId": "planbridge-x"}, {"sourcedId": "planbridge-x", "title": "P"}
+            )
+            assert (await sink.delete(document)).unchanged
+            await sink.push(document)
+            assert (await sink.delete(document)).delivered
+            assert await sink.read_back(document) is None
