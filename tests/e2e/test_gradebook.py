@@ -296,6 +296,21 @@ async def test_a_server_that_does_not_say_its_ids_is_looked_at_for_them(here: He
 
 
 @pytest.mark.parametrize("switches", [{"write": "post", "put": False}])
+async def test_what_was_posted_and_whose_id_was_lost_is_not_said_to_be_taken_back(here: Here) -> None:
+    """The student's result is still there: pushed once more it is found, and then it can be taken back."""
+    await here.choose(classes=(await here.classes())[:1], category=await _category_of(here))
+    await here.push()
+    async with here.store.owner.begin() as c:
+        await c.execute(text("UPDATE ledger SET delivered_sha256 = NULL, remote_id = ''"))
+    with pytest.raises(Refused) as caught:
+        await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, "it ended")
+    assert caught.value.code == "not-taken-back"
+    await here.push()
+    assert await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, "it ended") == 1
+    assert [method for method, *_ in here.written()][-1] == "DELETE"
+
+
+@pytest.mark.parametrize("switches", [{"write": "post", "put": False}])
 async def test_what_a_server_gave_its_own_ids_is_read_back(here: Here) -> None:
     await here.choose(classes=(await here.classes())[:1], category=await _category_of(here))
     await here.push()
