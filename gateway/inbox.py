@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway import sftp
-from gateway.connector import Advanced, ConnectionSettings
+from gateway.connector import Advanced, ConnectionSettings, Finding
 from gateway.errors import ConfigError
 
 UPLOADED = "upload-"
@@ -137,33 +137,48 @@ class Parcel:
             "Check the path, ask whoever sends the files, or put one there with planbridge upload.",
         )
 
+    def nothing_yet(self) -> Finding:
+        """The same when somebody connects: a folder may fill later, and nobody can upload to what is not connected."""
+        if re.fullmatch(r"[^*?]*\.\w+", self.place.rpartition("/")[2]):
+            return Finding(False, self.nothing().message, self.nothing().fix)
+        return Finding(
+            True, f"Nothing lies at {self.place} yet: check the path, or put a file there (planbridge upload)."
+        )
+
     def close(self) -> None:
         """Removes what was fetched from another computer, and nothing else."""
         if self._fetched_into is not None:
             shutil.rmtree(self._fetched_into, ignore_errors=True)
 
 
-async def newest(settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip",), marker: str = "") -> Parcel:
-    """The newest file there, alone; none where nothing is there yet.
+Whole = Callable[[Path], bool]
+"""Whether a delivered file says everything by itself, so that none before it counts."""
+
+
+async def newest(
+    settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip",), marker: str = "", whole: Whole = lambda path: True
+) -> Parcel:
+    """The newest file there; none where nothing is there yet. Where it is not `whole`, those before it come along, as
+    far back as the first that is.
 
     `patterns` say which files of a folder count, unless its path says so itself. A folder that holds a file named
     `marker` is a package as a whole. Raises ConfigError, AuthError and Unavailable. Close the parcel when it is read.
     """
-    return await _parcel(settings, patterns, marker, only_newest=True)
+    return await _parcel(settings, patterns, marker, whole)
 
 
 async def every(settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip", "*.csv")) -> Parcel:
     """The same with every file that counts, oldest first."""
-    return await _parcel(settings, patterns, "", only_newest=False)
+    return await _parcel(settings, patterns, "", lambda path: False)
 
 
-async def _parcel(settings: PlaceSettings, patterns: Sequence[str], marker: str, *, only_newest: bool) -> Parcel:
+async def _parcel(settings: PlaceSettings, patterns: Sequence[str], marker: str, whole: Whole) -> Parcel:
     if settings.path.startswith("sftp://"):
-        return await _fetched(settings, patterns, marker, only_newest)
-    return await asyncio.to_thread(_local, settings, patterns, marker, only_newest)
+        return await _fetched(settings, patterns, marker, whole)
+    return await asyncio.to_thread(_local, settings, patterns, marker, whole)
 
 
-def _local(settings: PlaceSettings, patterns: Sequence[str], marker: str, only_newest: bool) -> Parcel:
+def _local(settings: PlaceSettings, patterns: Sequence[str], marker: str, whole: Whole) -> Parcel:
     folder, patterns = _with_pattern(settings.path, patterns)
     path = Path(folder)
     try:
@@ -180,7 +195,12 @@ def _local(settings: PlaceSettings, patterns: Sequence[str], marker: str, only_n
             f"{settings.path} cannot be read: {error.strerror}.",
             "Check that the path is right, and that the user who runs Planbridge may read it.",
         ) from None
-    return Parcel(settings.path, found[-1:] if only_newest else found)
+    items = []
+    for item in reversed(found):
+        items.append(item)
+        if whole(item.path):
+            break
+    return Parcel(settings.path, items[::-1])
 
 
 def _with_pattern(path: str, patterns: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -205,7 +225,7 @@ def _age(item: Item) -> tuple[datetime, str]:
     return item.modified, item.name
 
 
-async def _fetched(settings: PlaceSettings, patterns: Sequence[str], marker: str, only_newest: bool) -> Parcel:
+async def _fetched(settings: PlaceSettings, patterns: Sequence[str], marker: str, whole: Whole) -> Parcel:
     parts = urlsplit(settings.path)
     folder, patterns = _with_pattern(unquote(parts.path) or ".", patterns)
     login = sftp.Login(
@@ -226,15 +246,15 @@ async def _fetched(settings: PlaceSettings, patterns: Sequence[str], marker: str
             if marker and any(entry.name.casefold() == marker for entry in there):
                 return await _whole_folder(server, folder, there, into, settings.path)
             found = [entry for entry in there if _counts(entry.name, patterns)]
-            if only_newest:
-                found = found[-1:]
-            items = []
-            for n, entry in enumerate(found):
+            items: list[Item] = []
+            for n, entry in enumerate(reversed(found)):
                 # A name of our own: that of the server could lead out of the folder.
                 path = into / f"{n}{Path(entry.name).suffix.casefold()}"
                 await server.fetch(entry, path)
                 items.append(Item(path, entry.name, entry.modified))
-            return Parcel(settings.path, items, into)
+                if await asyncio.to_thread(whole, path):
+                    break
+            return Parcel(settings.path, items[::-1], into)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         raise

@@ -53,8 +53,7 @@ class NoFiles:
         raise self._parcel.nothing()
 
     async def check(self) -> Sequence[Finding]:
-        nothing = self._parcel.nothing()
-        return [Finding(False, nothing.message, nothing.fix)]
+        return [self._parcel.nothing_yet()]
 
     async def close(self) -> None:
         self._parcel.close()

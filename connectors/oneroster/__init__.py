@@ -1,7 +1,8 @@
 """OneRoster 1.1 and 1.2, services and CSV packages: rosters and results out of them."""
 
 from connectors.oneroster.client import RestSource
-from connectors.oneroster.files import FileSource, NoPackage, open_package
+from connectors.oneroster.deliveries import Deltas, open_package
+from connectors.oneroster.files import FileSource, NoPackage
 from connectors.oneroster.letter import letter
 from connectors.oneroster.models import RESOURCES
 from connectors.oneroster.settings import OneRosterSettings, auth
@@ -10,7 +11,7 @@ from gateway.connector import Connector
 from gateway.http import Http
 
 
-async def open_source(settings: OneRosterSettings, http: Http) -> RestSource | FileSource | NoPackage:
+async def open_source(settings: OneRosterSettings, http: Http) -> RestSource | FileSource | Deltas | NoPackage:
     """The service or the package, whichever the settings name."""
     return await open_package(settings) if settings.path else RestSource(settings, http)
 

@@ -10,18 +10,16 @@ from connectors.oneroster.envelope import Answer, short
 from connectors.oneroster.models import asked
 from connectors.oneroster.paging import Changes, Place
 from connectors.oneroster.probe import findings
-from connectors.oneroster.server import NOT_OFFERED, Server, changed_since, spelt
+from connectors.oneroster.server import FAR_AHEAD, LONG_AGO, NOT_OFFERED, Server, changed_since, spelt
 from connectors.oneroster.settings import OneRosterSettings, dialect
 from gateway.connector import Finding, Notice, Page, Resource
 from gateway.errors import ConfigError, Unavailable
 from gateway.http import Http
 
-_OVERLAP = timedelta(minutes=15)
-"""How far before a mark changes are asked for: a slow transaction ends later than the time that it writes."""
-
-_WIDE_OVERLAP = timedelta(hours=26)
-"""The same where the server's clock is not known, or its times do not say in which zone they are."""
-
+_OVERLAP = timedelta(days=2)
+"""How far before a mark changes are asked for. Slow transactions end later than the time that they write; servers call
+local time UTC, compare days alone, or show with tonight's copy what its source changed this morning. Nothing of that
+can be seen in a row, and to be given a day's changes twice costs little."""
 
 _SAFE_LIMIT = 100
 """What no server refuses. # OneRoster 1.1, 1.2: the default limit"""
@@ -58,16 +56,24 @@ class RestSource:
         self._begun: set[str] = set()
         self._edges: dict[tuple[str, int], str] = {}
         self._revision = ""
+        self._finds_nothing = False
+        self._counts_everything: bool | None = None
 
     async def marks(self) -> Mapping[str, str]:
-        """For each collection the moment, by the server's own clock, from which changes are to be asked for next."""
+        """For each collection the moment from which changes are to be asked for next: now, by the server's clock or by
+        ours, whichever is behind. None where a filter finds nothing of what there must be."""
         if not self._dialect.changes:
             return {}
-        got = await self._server.page("orgs", 0, 1, natural=True)
+        got = await self._server.page("orgs", 0, 1, natural=True, filter=changed_since(LONG_AGO))
+        if not got.refused and not got.rows:
+            self._finds_nothing = True
+            return {}
+        if got.refused:
+            got = await self._server.page("orgs", 0, 1, natural=True)
         if got.refused:
             return {}
-        sure = got.given_at is not None and all(mark.zoned for mark in got.marks)
-        mark = spelt((got.given_at or datetime.now(UTC)) - (_OVERLAP if sure else _WIDE_OVERLAP))
+        now = datetime.now(UTC)
+        mark = spelt(min(got.given_at or now, now) - _OVERLAP)
         return {resource.name: mark for resource in self.resources}
 
     def since(self, marks: Mapping[str, str]) -> None:
@@ -99,10 +105,15 @@ class RestSource:
         if place.changes and (since := self._since.get(name)) and any(got.old(since)):
             place = replace(place, changes="~")
             notices.append(Notice("filter-ignored", "filter", name))
+        elif place.changes and (got.total or 0) > len(got.rows) and await self._is_count_of_everything(name, place):
+            place = replace(place, changes="*")
+            notices.append(Notice("total-of-everything", "X-Total-Count", name))
+        if self._finds_nothing:
+            notices.append(Notice("filter-finds-nothing", "filter", name))
         if not self._shared:
             notices.append(Notice("pages-not-compared", name))
         place = replace(place, first=got.fingerprint)
-        received, total = len(got.rows), self._total(got)
+        received, total = len(got.rows), self._total(place, got)
         following: tuple[str, ...] = ()
         if got.rows:
             edge = self._edge(name, received, got.keys[-1])
@@ -133,6 +144,14 @@ class RestSource:
         if not got.refused and changes and not place.changes:
             notices.append(Notice("filter-refused", "filter", name))
         return notices
+
+    async def _is_count_of_everything(self, name: str, place: Place) -> bool:
+        """Whether the server counts also what the filter leaves out: nothing changes in times to come."""
+        if self._counts_everything is None:
+            never = changed_since(FAR_AHEAD)
+            got = await self._server.page(name, 0, 1, natural=place.natural, filter=never)
+            self._counts_everything = not got.refused and not got.rows and bool(got.total)
+        return self._counts_everything
 
     async def _later(self, name: str, place: Place) -> Page:
         offset = place.start - self._shared
@@ -174,10 +193,13 @@ class RestSource:
         self, name: str, place: Place, got: Answer, skip: int, following: tuple[str, ...], notices: list[Notice]
     ) -> Page:
         """The rows from `skip` on, without what the filter would have left out."""
-        rows, total = got.rows[skip:], self._total(got)
+        rows, total = got.rows[skip:], self._total(place, got)
         if place.changes == "~":
             old = got.old(self._since[name])
             rows, total = [row for n, row in enumerate(got.rows) if n >= skip and not old[n]], None
+        elif not place.changes and self._dialect.changes and (undated := sum(got.undated[skip:])):
+            first = got.keys[skip + got.undated[skip:].index(True)]
+            notices.append(Notice("change-undated", "dateLastModified", first, undated))
         notices += got.notices
         if got.revision:
             self._revision = self._revision or got.revision
@@ -185,8 +207,8 @@ class RestSource:
                 notices.append(Notice("revision-moved", "x-perm-rev", name))
         return Page(rows, next=following, total=total, notices=notices, partial=bool(place.changes))
 
-    def _total(self, got: Answer) -> int | None:
-        return got.total if self._dialect.totals else None
+    def _total(self, place: Place, got: Answer) -> int | None:
+        return got.total if self._dialect.totals and place.changes != "*" else None
 
     def _is_doubtful(self, name: str, place: Place, got: Answer) -> bool:
         """Whether an answer may be a mistake of the moment: no rows, or not those of this place."""
@@ -219,7 +241,7 @@ class RestSource:
                 "oneroster-pages-mixed-up",
                 f"{first.reply.name} answered the first page of {name} with the rows of another one.",
             )
-        received, total = len(got.rows), self._total(got)
+        received, total = len(got.rows), self._total(place, got)
         if received != self._limit if total is None else received >= total:
             return Page(total=total, notices=[Notice("offset-ignored", "offset", name)], partial=bool(place.changes))
         raise ConfigError(

@@ -40,6 +40,11 @@ class Answer:
         return [mark.zoned and mark.changed is not None and mark.changed <= since for mark in self.marks]
 
     @property
+    def undated(self) -> list[bool]:
+        """Of each row, whether it is a record that does not say when it changed: no filter on that finds it."""
+        return [mark.record and mark.changed is None for mark in self.marks]
+
+    @property
     def keys(self) -> Sequence[str]:
         return [mark.key for mark in self.marks]
 
@@ -133,6 +138,7 @@ class Marks(msgspec.Struct, frozen=True, gc=False):
     key: str
     changed: datetime | None = None
     zoned: bool = True
+    record: bool = False
 
 
 class _Known(msgspec.Struct, frozen=True, gc=False):
@@ -151,7 +157,9 @@ def _marks(row: msgspec.Raw) -> Marks:
     except UNREADABLE:
         return Marks(short(bytes(row).hex()))
     changed, zoned = _instant(stamp)
-    return Marks(key if isinstance(key, str) and key else short(bytes(row).hex()), changed, zoned)
+    if isinstance(key, str) and key:
+        return Marks(key, changed, zoned, record=True)
+    return Marks(short(bytes(row).hex()), changed, zoned)
 
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,6})?)?)\d*)?\s*(Z|[+-]\d\d:?\d\d)?Z?")

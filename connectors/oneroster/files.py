@@ -3,11 +3,13 @@
 import asyncio
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+
+import msgspec
 
 from connectors.oneroster.columns import COLUMNS, NEVER_READ
 from connectors.oneroster.manifest import read_manifest
@@ -17,23 +19,11 @@ from connectors.oneroster.students import Students
 from gateway import zips
 from gateway.connector import START, Finding, Notice, Page, Resource
 from gateway.errors import ConfigError
-from gateway.inbox import Parcel, PlaceSettings, newest
+from gateway.inbox import Parcel
 
 FIRST = 2
 """The line of a table's first row."""
 _SPELT_WRONG = ("csv-header-typo", "csv-older-column")
-
-
-async def open_package(place: PlaceSettings) -> "FileSource | NoPackage":
-    """The newest package at a place, opened; where nothing is there yet, a source that says so."""
-    parcel = await newest(place, marker="manifest.csv")
-    if not parcel.items:
-        return NoPackage(parcel)
-    try:
-        return await asyncio.to_thread(FileSource, parcel.newest.path, parcel)
-    except BaseException:
-        parcel.close()
-        raise
 
 
 class NoPackage:
@@ -49,8 +39,7 @@ class NoPackage:
         raise self._parcel.nothing()
 
     async def check(self) -> Sequence[Finding]:
-        nothing = self._parcel.nothing()
-        return [Finding(False, nothing.message, nothing.fix)]
+        return [self._parcel.nothing_yet()]
 
     async def close(self) -> None:
         self._parcel.close()
@@ -80,21 +69,21 @@ class FileSource:
         try:
             with _damage(path.name):
                 self._contents = _contents(self._top(path), path.name)
-                self._mark = _mark(self._zip, self._contents)
+                self.mark = _mark(self._zip, self._contents)
                 files = self._contents.files
                 self.manifest = read_manifest(files["manifest.csv"], files.keys())
                 for name in COLUMNS:
                     if not self._reason_absent(name):
                         self._table(name).close()
         except BaseException:
-            self._shut()
+            self.shut()
             raise
 
     async def pull(self, resource: Resource, cursor: str) -> Page:
         if reason := self._reason_absent(resource.name):
             return Page(absent=reason)
         line, _, mark = cursor.partition("@")
-        if cursor != START and mark != self._mark:
+        if cursor != START and mark != self.mark:
             raise ConfigError(
                 "csv-package-changed",
                 f"Another package has taken the place of the one of which {resource.name}.csv was being read.",
@@ -116,7 +105,7 @@ class FileSource:
             else:
                 table.close()
         notices = (*page.notices, *table.notices, *self._of_the_package(name)) if line == FIRST else page.notices
-        return replace(page, next=tuple(f"{line}@{self._mark}" for line in page.next), notices=notices)
+        return replace(page, next=tuple(f"{line}@{self.mark}" for line in page.next), notices=notices)
 
     def _of_the_package(self, name: str) -> Iterator[Notice]:
         """What about a file is odd, but not in it; with the first one of all, what is odd in the package."""
@@ -185,10 +174,19 @@ class FileSource:
             return Finding(False, f"{said}, {unreadable[0].position} cannot be read.", unreadable[0].reason)
         return Finding(True, f"{said}.")
 
-    async def close(self) -> None:
-        self._shut()
+    def mode(self, name: str) -> str:
+        """bulk, delta or absent."""
+        return "absent" if self._reason_absent(name) else self.manifest.modes[name]
 
-    def _shut(self) -> None:
+    def keys(self, name: str) -> Container[str]:
+        """The key of every record in a file; they are held all at once, so it should be a delta."""
+        with _damage(f"{name}.csv"), closing(self._table(name)) as table:
+            return {key for row in table.rows() if (key := key_of(row))}
+
+    async def close(self) -> None:
+        self.shut()
+
+    def shut(self) -> None:
         for table in self._tables.values():
             table.close()
         if self._zip is not None:
@@ -223,6 +221,15 @@ class FileSource:
                 f"Ask for a package with {name}.csv, or with file.{name} marked absent.",
             )
         return Table(file, name, delta=mode == "delta", students=students)
+
+
+def key_of(row: msgspec.Raw | bytes) -> str:
+    """Empty where a row has none."""
+    return msgspec.json.decode(row, type=_Keyed).sourcedId
+
+
+class _Keyed(msgspec.Struct):
+    sourcedId: str = ""
 
 
 @contextmanager

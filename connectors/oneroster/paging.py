@@ -6,10 +6,11 @@ from typing import Literal, cast
 
 from gateway.connector import START
 
-Changes = Literal["", "+", "~"]
-"""What is pulled: everything; what changed, as the server filters; what changed, out of everything that it gives."""
+Changes = Literal["", "+", "*", "~"]
+"""What is pulled: everything; what changed, as the server filters; the same, though it counts everything; what changed,
+out of everything that it gives."""
 
-_CURSOR = re.compile(r"(\d+)(?:-(\d+))?([+~]?)(n?)(?:@([0-9a-f]+))?(?:\.([0-9a-f]+))?")
+_CURSOR = re.compile(r"(\d+)(?:-(\d+))?([+*~]?)(n?)(?:@([0-9a-f]+))?(?:\.([0-9a-f]+))?")
 
 
 MOST = 2000

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -10,7 +11,7 @@ from connectors.oneroster.admission import ask_for, let_in, way_out
 from connectors.oneroster.catalogue import HOMES, ROOTS, VERSIONS, scope_of
 from connectors.oneroster.envelope import Answer
 from connectors.oneroster.models import RESOURCES, Record, is_deleted
-from connectors.oneroster.server import NOT_OFFERED, Server, changed_since
+from connectors.oneroster.server import FAR_AHEAD, LONG_AGO, NOT_OFFERED, Server, changed_since
 from connectors.oneroster.settings import Dialect, OneRosterSettings, dialect
 from gateway.connector import Finding
 from gateway.errors import ConfigError, PlanbridgeError
@@ -21,7 +22,6 @@ _CLOCKS_AGREE = timedelta(minutes=2)
 _RECENT = timedelta(hours=36)
 _SAMPLE, _FEW = 50, 10
 _SMALLER = (500, 200, 100)
-_FUTURE, _PAST = datetime(2999, 1, 1, tzinfo=UTC), datetime(1990, 1, 1, tzinfo=UTC)
 _UNUSUAL = ("/ims/oneroster/v1p2", "/rostering/v1p2", "/oneroster/v1p2", "/oneroster/v1p1")
 """Other places where servers have been met."""
 
@@ -196,8 +196,10 @@ class _Look:
         if self._is_refreshed(everything):
             return [_whole("Its dateLastModified is the time of a refresh, the same in every record")]
         found = [Finding(True, "It tells what changed since a moment (filter on dateLastModified).")]
-        if not all(mark.zoned for mark in everything.marks):
-            found.append(Finding(True, "Its times do not say their zone, so changes of a day more are asked for."))
+        if not self._spoken.changes:
+            found.append(Finding(True, "As the settings say, everything is pulled each time nevertheless."))
+        elif not all(mark.zoned for mark in everything.marks):
+            found.append(Finding(True, "Its times do not say their zone, so changes of two more days are asked for."))
         gone = await self._users(filter="status='tobedeleted'")
         if any(_is_gone(row) for row in gone.rows):
             found.append(Finding(True, "It shows what was deleted, as tobedeleted."))
@@ -208,8 +210,8 @@ class _Look:
 
     async def _filters_badly(self) -> str:
         """What is wrong with its filter for changes, if anything is."""
-        never = await self._users(filter=changed_since(_FUTURE))
-        always = await self._users(filter=changed_since(_PAST))
+        never = await self._users(filter=changed_since(FAR_AHEAD))
+        always = await self._users(filter=changed_since(LONG_AGO))
         if never.refused or always.refused:
             return "It refuses a filter on dateLastModified"
         if never.rows:
@@ -248,8 +250,8 @@ class _Seen:
 
 
 class _Shaped(msgspec.Struct):
-    roles: msgspec.Raw | None = None
-    role: msgspec.Raw | None = None
+    roles: Any = None
+    role: Any = None
 
 
 def _shape(row: msgspec.Raw) -> str:

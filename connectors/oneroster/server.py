@@ -11,6 +11,8 @@ from gateway.http import Http, Reply
 
 NOT_OFFERED = (404, 405, 410, 501)
 """What servers answer where they do not have a collection."""
+LONG_AGO, FAR_AHEAD = datetime(1990, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
+"""Since the one everything changed, since the other nothing."""
 
 
 class Server:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from connectors.oneroster.twin_fields import Version
 
-Filtering = Literal["honoured", "ignored", "refused", "and-only", "case-broken"]
+Filtering = Literal["honoured", "ignored", "refused", "and-only", "case-broken", "by-day", "finds-nothing"]
 Service = Literal["roster", "gradebook", "assessment", "resources"]
 SERVICES: tuple[Service, ...] = ("roster", "gradebook", "assessment", "resources")
 
@@ -28,8 +28,10 @@ class Quirks:
 
     Asking:
 
-    - `filter`: "ignored" shows everything, "refused" is a 400, "and-only" refuses OR, "case-broken" compares capitals;
+    - `filter`: "ignored" shows everything, "refused" is a 400, "and-only" refuses OR, "case-broken" compares capitals,
+      "by-day" compares the days of dateLastModified alone, "finds-nothing" finds nothing, whatever is asked for;
       a filter on a field in `filter_blind` is refused with 400;
+    - `counts`: X-Total-Count is of what a filter "found", or of "everything";
     - `sort`: honoured, ignored (by sourcedId then), or refused with 400.
 
     Spelling:
@@ -50,6 +52,8 @@ class Quirks:
 
     - `tombstones`: what goes away stays as tobedeleted, or with `inactive` as 1.0 had it; `refresh_times`:
       dateLastModified is when the system last refreshed its copy, in every row;
+    - `undated`: one of so many rows has no dateLastModified; `stamps_behind`: by how many seconds a dateLastModified is
+      earlier than the change can be seen (local time that is called UTC, or a copy that is made each night);
     - `bad_rows` of each collection have a wrong type, no required field, no sourcedId, or are no record;
       `dangling` of each have a reference to nobody;
     - `doubled` students are there a second time under another sourcedId, with the same numbers and in no class;
@@ -69,6 +73,7 @@ class Quirks:
     perm_rev: Literal["", "steady", "moving"] = ""
     filter: Filtering = "honoured"
     filter_blind: tuple[str, ...] = ()
+    counts: Literal["found", "everything"] = "found"
     sort: Literal["honoured", "ignored", "refused"] = "honoured"
     shape: Literal["", "1.1", "1.2", "mixed"] = ""
     envelope: Literal["right", "other-case", "other-name", "bare-list"] = "right"
@@ -85,6 +90,8 @@ class Quirks:
     tombstones: bool = False
     inactive: bool = False
     refresh_times: bool = False
+    undated: int = 0
+    stamps_behind: float = 0.0
     bad_rows: int = 0
     dangling: int = 0
     doubled: int = 0

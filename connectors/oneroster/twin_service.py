@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import count
@@ -109,6 +110,9 @@ class Service:
         key = view.path, tuple(parents.values())
         found = self._shelves.find(key, view.collection, view.keep, among, selection)
         listed, headers = self._paging.page(request, found, self._shelves.revision)
+        if self._preset.quirks.counts == "everything" and "X-Total-Count" in headers:
+            unfiltered = self._shelves.find(key, view.collection, view.keep, among, replace(selection, filter=""))
+            headers["X-Total-Count"] = str(len(unfiltered))
         base = address_of(request) + self._preset.below
         rows = []
         for place, sourced_id in listed:

@@ -1,5 +1,6 @@
 """The records of the district of today and those that clients wrote: found by selection, rendered when asked for."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -113,7 +114,7 @@ class Shelves:
         self._found.clear()
         self._rows.clear()
         self.revision += 1
-        return stamp(self._last)
+        return stamp(self._last - timedelta(seconds=self._quirks.stamps_behind))
 
     def _now(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self._quirks.clock_ahead)
@@ -212,6 +213,10 @@ class Shelves:
             raise ValueError("Clauses are joined by AND.")
         if any(text.startswith(blind) or f" {blind}" in text for blind in self._quirks.filter_blind):
             raise ValueError("The filter names a field that cannot be filtered on.")
+        if quirk == "finds-nothing":
+            return lambda row: False
+        if quirk == "by-day" and (asked := re.fullmatch(r"dateLastModified>'(\d{4}-\d\d-\d\d)[^']*'", text)):
+            return lambda row: row.get("dateLastModified", "")[:10] > asked[1]
         return parse(text, known, exact=quirk == "case-broken")
 
     def row(self, collection: str, sourced_id: str, base: str, shape: Shape) -> Row:
@@ -232,6 +237,8 @@ class Shelves:
             else self._stamps.get((collection, sourced_id), self._born),
             **self._sources.row(collection, fact, base),
         }
+        if self._quirks.undated and sum(sourced_id.encode()) % self._quirks.undated == 0:
+            del row["dateLastModified"]
         if _is_older(collection, sourced_id, shape):
             return older(collection, row)
         return row

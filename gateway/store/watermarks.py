@@ -9,6 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.runs import Attempt, Fenced
 
+UNDATED = "change-undated"
+"""The notice of a source that has met records which do not say when they changed."""
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -68,27 +71,41 @@ async def begin(
 
 
 async def carry_rejects(c: AsyncConnection, attempt: Attempt) -> None:
-    """What is set aside stays on the list although a pull of what changed does not bring it again; what it brings, it
-    judges anew. Harmless when repeated."""
+    """What is set aside stays on the list although a pull of what changed, or without its collection, does not bring
+    it again; what it brings, it judges anew. Of records without a key nobody can tell which they are: there are
+    never fewer of one cause than there were. Harmless when repeated."""
     await c.execute(
         text(
             "INSERT INTO reject (district_id, run_id, connection_id, collection, key, position, field, code, reason, "
             "  sealed_body, unmapped, at) "
             "SELECT j.district_id, :run, j.connection_id, j.collection, j.key, j.position, j.field, j.code, j.reason, "
-            "  j.sealed_body, j.unmapped, j.at FROM open_reject j "
-            "WHERE j.connection_id = :connection AND j.run_id <> :run AND j.code <> 'identity-conflict' "
-            "AND EXISTS (SELECT FROM run_page p WHERE p.run_id = :run AND p.collection = j.collection AND p.partial) "
+            "  j.sealed_body, j.unmapped, j.at FROM (SELECT *, row_number() OVER (PARTITION BY collection, key, "
+            "    position, field, code, reason ORDER BY id) AS place FROM open_reject "
+            "  WHERE connection_id = :connection AND run_id <> :run AND code <> 'identity-conflict') j "
+            "WHERE EXISTS (SELECT FROM run_page p WHERE p.run_id = :run AND p.collection = j.collection "
+            "  AND (p.partial OR p.absent <> '')) "
             "AND NOT EXISTS (SELECT FROM staged s WHERE s.run_id = :run AND s.collection = j.collection "
             "  AND s.key = j.key) "
-            "AND NOT EXISTS (SELECT FROM reject n WHERE n.run_id = :run AND n.collection = j.collection "
-            "  AND CASE WHEN j.key IS NULL THEN n.key IS NULL AND n.position = j.position ELSE n.key = j.key END)"
+            "AND CASE WHEN j.key IS NOT NULL THEN NOT EXISTS (SELECT FROM reject n WHERE n.run_id = :run "
+            "    AND n.collection = j.collection AND n.key = j.key) "
+            "  ELSE j.place > (SELECT count(*) FROM reject n WHERE n.run_id = :run AND n.collection = j.collection "
+            "    AND n.key IS NULL AND n.position = j.position AND n.field = j.field AND n.code = j.code "
+            "    AND n.reason = j.reason) END"
         ),
         {"run": attempt.run, "connection": attempt.connection},
     )
 
 
 async def keep(c: AsyncConnection, attempt: Attempt) -> None:
-    """In the transaction that publishes all of a pull: from now on, what changes after its marks is enough."""
+    """In the transaction that publishes all of a pull: from now on, what changes after its marks is enough. Not of a
+    collection that has records which do not say when they changed: only a whole pull finds a change of theirs."""
+    await c.execute(
+        text(
+            "DELETE FROM watermark w WHERE w.connection_id = :connection AND EXISTS (SELECT FROM leniency l "
+            f"  WHERE l.run_id = :run AND l.collection = w.collection AND l.code = '{UNDATED}')"
+        ),
+        {"connection": attempt.connection, "run": attempt.run},
+    )
     await c.execute(
         text(
             "INSERT INTO watermark (district_id, connection_id, collection, mark, read_by, whole_at) "
@@ -98,6 +115,8 @@ async def keep(c: AsyncConnection, attempt: Attempt) -> None:
             "  GROUP BY collection HAVING max(absent) = '') p ON r.marks->>p.collection IS NOT NULL "
             "WHERE r.id = :run AND r.kind = 'pull' AND NOT EXISTS (SELECT FROM identity_conflict i "
             "  WHERE i.connection_id = r.connection_id AND p.collection = ANY(i.collections)) "
+            "AND NOT EXISTS (SELECT FROM leniency l WHERE l.run_id = r.id AND l.collection = p.collection "
+            f"  AND l.code = '{UNDATED}') "
             # A run that pulled only what changed finds the row of the whole pull before it, and leaves its time. If it
             # finds none, the next pull was made whole meanwhile.
             "AND (NOT p.partial OR EXISTS (SELECT FROM watermark w WHERE w.connection_id = r.connection_id "

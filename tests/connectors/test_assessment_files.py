@@ -111,6 +111,20 @@ def is_personal(title: str) -> bool:
     return bool(PERSONAL.intersection(words)) and "benchmark" not in words
 
 
+async def test_a_score_is_called_by_what_another_column_says(tmp_path: Path) -> None:
+    """Which study a projected proficiency is by stands in the row: its number says nothing."""
+    header = "TermName,StudentID,Subject,TestStartDate,TestRITScore"
+    header += "".join(f",ProjectedProficiencyStudy{n},ProjectedProficiencyLevel{n}" for n in (1, 2))
+    row = "Fall 2026-2027,007,Reading,09/16/2026,208,State Test,Proficient,College Entry,Not On Track"
+    records, unreadable, notices = await everything(write(tmp_path, row, header=header))
+    assert (unreadable, notices) == ([], [])
+    [result] = records["results"]
+    assert {level["method"]: level["level"] for level in result["levels"]} == {
+        "projected proficiency State Test": "Proficient",
+        "projected proficiency College Entry": "Not On Track",
+    }
+
+
 async def test_every_score_of_a_row_is_kept_as_text(contracts: Path) -> None:
     folder = contracts / "edfi" / "vendor-assessment-csv" / "MAP_Growth"
     records, unreadable, _ = await everything(folder / "sample_anonymized_file.csv")

@@ -116,6 +116,60 @@ async def test_changes_are_not_asked_for_where_that_is_off() -> None:
         assert not (await source.pull(USERS, START)).partial
 
 
+@pytest.mark.parametrize(
+    "switches",
+    [{"filter": "by-day"}, {"stamps_behind": 36_000.0}, {"stamps_behind": 36_000.0, "filter": "by-day"}],
+    ids=["compares days", "local time or a nightly copy", "both"],
+)
+async def test_a_coarse_or_late_time_of_change_hides_nothing(switches: dict[str, Any]) -> None:
+    # A clock that is a little ahead is one that is told: the test's server says no time by itself.
+    async with opened(twin(district(), tombstones=True, clock_ahead=0.001, **switches)) as source:
+        marks = await source.marks()
+        before = keys(await every_page(source))
+        door(source, "change", CHANGE)
+        async with talking(source.settings) as fresh:
+            new = set(keys(await every_page(fresh))) - set(before)
+        source.since(marks)
+        assert new and new <= set(keys(await every_page(source)))
+
+
+async def test_a_filter_that_finds_nothing_is_not_believed() -> None:
+    async with opened(twin(district(), page_cap=40, filter="finds-nothing")) as source:
+        source.since(await source.marks())
+        pages = await every_page(source)
+        async with talking(source.settings) as fresh:
+            assert sorted(keys(pages)) == sorted(keys(await every_page(fresh)))
+    assert not any(page.partial for page in pages.values())
+    assert told(pages) == {"filter-finds-nothing"}
+
+
+async def test_a_count_of_everything_is_not_taken_for_that_of_the_changes() -> None:
+    async with opened(twin(district(), tombstones=True, page_cap=40, counts="everything")) as source:
+        marks = await source.marks()
+        door(source, "change", CHANGE)
+        source.since(marks)
+        pages = await every_page(source)
+        async with talking(source.settings) as other:
+            other.since(marks)
+            for place in list(pages)[1:]:
+                page = await other.pull(USERS, place)
+                assert page.partial and page.total is None
+    assert 0 < len(keys(pages)) < 40
+    assert all(page.partial and page.total is None for page in pages.values())
+    assert told(pages) == {"total-of-everything"}
+
+
+async def test_records_that_do_not_say_when_they_changed_are_told_in_a_whole_pull() -> None:
+    async with opened(twin(district(), page_cap=40, undated=5)) as source:
+        pages = await every_page(source)
+        undated = [row for page in pages.values() for row in page.rows if b"dateLastModified" not in bytes(row)]
+        notices = [one for page in pages.values() for one in page.notices]
+        assert sum(one.count for one in notices) == len(undated) > 0
+        assert {one.code for one in notices} == {"change-undated"}
+        source.since(await source.marks())
+        assert told(await every_page(source)) == set()
+
+
 @pytest.mark.parametrize("ahead", [-7200.0, 7200.0])
 async def test_the_mark_is_by_the_clock_of_the_server(ahead: float) -> None:
     """However wrong it is, what changes after the mark carries a later time, and what was long ago an earlier one."""

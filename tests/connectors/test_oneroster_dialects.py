@@ -78,6 +78,11 @@ async def test_a_preset_reads_all_that_such_a_system_has(preset: str) -> None:
     assert read(pulled) == {name: ids for name, ids in truth().items() if name in served}
     assert told(pulled) == set()
     assert [finding.text for finding in findings if not finding.ok] == []
+    said = [finding.text for finding in findings]
+    shape = kind.quirks.shape or kind.versions[0]
+    assert f"The fields of its users are those of {shape}." in said
+    asked = not any(text.startswith("As the settings say, everything is pulled") for text in said)
+    assert asked == (PRESETS[preset].settings.get("changes") != "no") and asked >= ("a day more" in " ".join(said))
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
@@ -137,11 +142,14 @@ QUIRKS: list[tuple[str, dict[str, Any], set[str]]] = [
     *((grades, {"grades": grades}, set()) for grades in ("words", "unpadded", "KG")),
     *((refs, {"refs": refs}, set()) for refs in ("href-only", "no-id", "text")),
     ("id case", {"id_case": True}, set()),
-    ("primary of students", {"primaries": "students"}, set()),
-    ("no usernames", {"usernames": False}, set()),
     ("refresh times", {"refresh_times": True}, set()),
     ("tombstones", {"tombstones": True}, set()),
+    ("primaries", {"primaries": "students"}, set()),
+    ("usernames", {"usernames": False}, set()),
     ("dangling", {"dangling": 2}, set()),
+    ("undated", {"undated": 5}, {"change-undated"}),
+    ("late stamps", {"stamps_behind": 36_000.0}, set()),
+    ("count of everything", {"counts": "everything"}, set()),
     ("clock", {"clock_ahead": 3600.0}, set()),
     ("html errors", {"html_errors": True}, set()),
     ("form", {"client": ("form",)}, set()),
@@ -173,8 +181,8 @@ async def test_every_quirk_of_the_twin_is_among_these() -> None:
     assert {each.name for each in fields(Quirks)} <= tried
 
 
-# offset_ignored, duplicates, moving, perm_rev and bad rows have tests of their own; doubled students are two people
-ELSEWHERE = {"doubled", "offset_ignored", "duplicates", "moving", "moves", "bad_rows", "filter_blind", "inactive"}
+# offset_ignored, duplicates, doubled, moving, perm_rev and bad rows have tests of their own
+ELSEWHERE = {"offset_ignored", "duplicates", "doubled", "moving", "moves", "bad_rows", "filter_blind", "inactive"}
 
 
 async def test_a_server_that_ignores_the_offset_is_refused_and_named() -> None:

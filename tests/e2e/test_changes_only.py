@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.oneroster.twin import twin
 from synthetic import build
@@ -123,7 +125,7 @@ def test_removals_that_wait_alone_are_asked_for_again(office: Office, sis: str) 
 def test_what_is_set_aside_stays_on_the_list_until_it_comes_again(office: Office, switches: dict[str, Any]) -> None:
     with serve(twin(DISTRICT, **switches)) as sis:
         office.connect("oneroster", sis)
-        steer(sis, "PUT", "faults", [{"kind": "mistype", "path": "/users", "rows": 3, "into": "object", "seed": 5}])
+        steer(sis, "PUT", "faults", [{"kind": "mistype", "path": "/users", "rows": 3, "into": "object", "seed": 4}])
         assert office.pull("oneroster")["state"] == "published"
         first = office.ask("rejects")["set_aside"]
         assert sum(cause["records"] for cause in first) == 3
@@ -132,6 +134,75 @@ def test_what_is_set_aside_stays_on_the_list_until_it_comes_again(office: Office
         assert office.ask("rejects")["set_aside"] == first
         assert partial(office.ask("pull", "oneroster", "--whole")) == {False}
         assert office.ask("rejects")["set_aside"] == []
+
+
+@pytest.mark.parametrize("switches", [{"tombstones": True, "undated": 3}])
+def test_records_that_do_not_say_when_they_changed_are_read_each_time(office: Office, sis: str) -> None:
+    steer(sis, "POST", "change", {"moved": 0.2})
+    run = office.pull("oneroster")
+    assert run["state"] == "published"
+    pulled = {count["collection"]: count["partial"] for count in run["counts"]["collections"]}
+    assert not pulled["users"] and not pulled["enrollments"]
+    after = office.published("oneroster")
+    whole = office.ask("pull", "oneroster", "--whole")
+    assert whole["counts"]["published"] == {}
+    assert office.published("oneroster") == after
+
+
+class Doors:
+    """An app in front of which a collection can be closed: its name -> the status that is answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.closed: dict[str, int] = {}
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = self.closed.get(scope.get("path", "").rpartition("/")[2])
+        await (self._app if status is None else Response(status_code=status))(scope, receive, send)
+
+
+def test_a_collection_that_is_absent_for_a_night_loses_nothing(office: Office, switches: dict[str, Any]) -> None:
+    """Neither what changed meanwhile, nor what of it was set aside before."""
+    doors = Doors(twin(DISTRICT, **switches))
+    with serve(doors) as sis:
+        office.connect("oneroster", sis)
+        fault = {"kind": "mistype", "path": "/users", "rows": 3, "into": "object", "seed": 4}
+        steer(sis, "PUT", "faults", [fault])
+        office.pull("oneroster")
+        first = office.ask("rejects")["set_aside"]
+        assert sum(cause["records"] for cause in first) == 3
+        before = users(office)
+        steer(sis, "POST", "change", {"with_new_students": 7})
+        doors.closed = {"users": 403}
+        run = office.pull("oneroster")
+        assert [one["collection"] for one in run["counts"]["collections"] if one["absent"]] == ["users"]
+        assert users(office) == before
+        assert office.ask("rejects")["set_aside"] == first
+        doors.closed = {}
+        assert partial(office.pull("oneroster")) == {True}
+        assert len(users(office) - before) >= 7
+        assert office.ask("rejects")["set_aside"] == first
+
+
+@pytest.mark.parametrize("switches", [{"tombstones": True, "bad_rows": 8}])
+def test_records_without_a_key_stay_on_the_list_beside_new_ones(office: Office, sis: str) -> None:
+    """What comes may be one of those that came before, or another: there are as many as there were in any case."""
+
+    def unkeyed() -> int:
+        query = (
+            "SELECT count(*) FROM open_reject WHERE key IS NULL AND collection = 'users' "
+            "AND district_id = (SELECT id FROM district WHERE name = %s)"
+        )
+        with office.home.database() as c:
+            return int(c.execute(query, (office.district,)).fetchall()[0][0])
+
+    assert unkeyed() == 6
+    steer(sis, "POST", "change", {"with_new_students": 3})
+    run = office.pull("oneroster")
+    assert partial(run) == {True}
+    (users,) = (one for one in run["counts"]["collections"] if one["collection"] == "users")
+    assert 0 < users["unkeyed"] < 6
+    assert unkeyed() == 6
 
 
 def test_other_rules_or_settings_ask_for_everything(office: Office, sis: str) -> None:

@@ -1,7 +1,10 @@
 """Delivered files, end to end: uploaded and pulled by command; a delta that changes what it names and nothing else."""
 
+import os
 import zipfile
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.office import Office
 
@@ -63,6 +66,58 @@ def test_an_upload_is_pulled_and_a_delta_changes_only_what_it_names(office: Offi
     others = after["person"].keys() - {"stu-1"}
     assert {key: after["person"][key] for key in others} == {key: before["person"][key] for key in others}
     assert "stu-1|par-1" in after["relationship"]
+
+
+def test_of_several_deltas_since_the_last_pull_none_is_lost(office: Office, tmp_path: Path) -> None:
+    """Nor is the bulk package before them, where nobody pulled it; and what that one leaves out is gone."""
+    at = "2026-10-05T13:45:00.000Z"
+    folder = tmp_path / "in" / "sis"
+    office.connect_files(folder)
+
+    def deliver(mode: str, *orgs: str) -> None:
+        office.tell("upload", "oneroster", str(package(tmp_path, mode, orgs=[ORGS, *orgs])))
+
+    deliver("bulk", *(f"sch-{n},,,School {n},school,," for n in range(20)))
+    deliver("delta", f"sch-1,tobedeleted,{at},School 1,school,,")
+    assert office.pull("oneroster")["state"] == "published"
+    assert office.published("oneroster")["organization"].keys() == {f"sch-{n}" for n in range(20)} - {"sch-1"}
+
+    deliver("delta", f"sch-2,tobedeleted,{at},School 2,school,,", f"sch-3,active,{at},Elm,school,,")
+    deliver("delta", f"sch-3,active,{at},Oak,school,,", f"sch-21,active,{at},New,school,,")
+    assert office.pull("oneroster")["state"] == "published"
+    schools = office.published("oneroster")["organization"]
+    assert schools.keys() == {f"sch-{n}" for n in (*range(20), 21)} - {"sch-1", "sch-2"}
+    assert schools["sch-3"]["name"] == "Oak"
+    assert "are read before it" in office.tell("check", "oneroster")
+
+    deliver("bulk", *(f"sch-{n},,,School {n},school,," for n in range(4, 20)))
+    deliver("delta", f"sch-4,active,{at},Fir,school,,")
+    assert office.pull("oneroster")["state"] == "published"
+    schools = office.published("oneroster")["organization"]
+    assert schools.keys() == {f"sch-{n}" for n in range(4, 20)} and schools["sch-4"]["name"] == "Fir"
+
+
+def test_a_delta_behind_one_that_cannot_be_read_is_not_taken_for_the_next(office: Office, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    office.connect_files(folder)
+    rows = ["sch-1,active,2026-10-05T13:45:00.000Z,Cedar,school,,"]
+    package(tmp_path, "bulk", orgs=[ORGS, "sch-1,,,Cedar,school,,"]).rename(folder / "1.zip")
+    (folder / "2.zip").write_bytes(b"PK broken")
+    package(tmp_path, "delta", orgs=[ORGS, *rows]).rename(folder / "3.zip")
+    for n in (1, 2, 3):
+        os.utime(folder / f"{n}.zip", (1_790_000_000 + n,) * 2)
+    assert "2.zip before it cannot be read" in office.ask("pull", "oneroster", code=2)["error"]
+    (folder / "2.zip").unlink()
+    assert office.pull("oneroster")["state"] == "published"
+
+
+@pytest.mark.parametrize("kind", ["oneroster", "assessment_files"])
+def test_a_folder_is_connected_before_anything_can_be_uploaded_to_it(office: Office, tmp_path: Path, kind: str) -> None:
+    connect = ("connect", kind, "--name", "in", "--set")
+    assert "Nothing lies at" in office.tell(*connect, f"path={tmp_path / 'in'}")
+    assert office.ask("pull", "in", code=2)["error_code"] == "inbox-empty"
+    assert office.ask(*connect, f"path={tmp_path / 'roster.zip'}", code=2)["error"] == "check-failed"
 
 
 def test_an_upload_to_a_connection_without_a_folder_is_refused(office: Office, tmp_path: Path) -> None:

@@ -118,10 +118,11 @@ class Reading:
             part = own
             if objective:
                 part = parts.setdefault(objective, Part(objective, f"{whole.key}|{objective}", [], []))
+            name = self._filled(row, cell.name)
             if cell.meaning == "score":
-                part.scores.append(Score(cell.name, value, cell.datatype or "text"))
+                part.scores.append(Score(name, value, cell.datatype or "text"))
             else:
-                part.levels.append(Level(cell.name, value))
+                part.levels.append(Level(name, value))
         return own, list(parts.values())
 
     def _formats(self, cells: Sequence[Cell]) -> set[str]:
