@@ -317,3 +317,9 @@ async def test_check_tells_the_layout_the_results_and_what_is_not_understood(
     assert not finding.ok
     assert "ours, 2 results; columns that are not understood and dropped: Mood" in finding.text
     assert "1 results are nobody's" in finding.text
+
+
+def test_a_column_with_an_endless_name_is_understood_as_nothing() -> None:
+    """Patterns with two gaps take the square of its length: a megabyte of header would keep a worker for days."""
+    for title in ("a" * 300 + "TobObservedGrowth", "To" * 500_000):
+        assert layouts.named("map-growth").reading([title]).unknown == [title]
