@@ -175,8 +175,12 @@ async def test_a_student_with_two_numbers_has_none(tmp_path: Path, own: dict[str
     rows = ("1,v,Fractions,2026-10-01,3", "2,v,Fractions,2026-10-02,3", "3,w,Fractions,2026-10-02,3")
     path = write(tmp_path, *rows, header="Pupil,Vendor,Test,When,Points")
     records, _, notices = await everything(path, **own)
-    assert records["students"] == [{"key": "vendor|v"}, {"key": "vendor|w", "district": "3"}]
-    assert notices == [Notice("two-numbers-of-one-student", "district", count=1)]
+    assert records["students"] == [
+        {"key": "district|1"},
+        {"key": "district|2"},
+        {"key": "district|3", "district": "3"},
+    ]
+    assert notices == [Notice("two-numbers-of-one-student", "district", count=2)]
 
 
 @pytest.mark.parametrize(
