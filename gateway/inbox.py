@@ -6,7 +6,6 @@ import re
 import shutil
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway import sftp
-from gateway.connector import Advanced, ConnectionSettings
+from gateway.connector import Advanced, ConnectionSettings, Finding
 from gateway.errors import ConfigError
 
 UPLOADED = "upload-"
@@ -138,26 +137,34 @@ class Parcel:
             "Check the path, ask whoever sends the files, or put one there with planbridge upload.",
         )
 
+    def nothing_yet(self) -> Finding:
+        """The same when somebody connects: a folder may fill later, and nobody can upload to what is not connected."""
+        if re.fullmatch(r"[^*?]*\.\w+", self.place.rpartition("/")[2]):
+            return Finding(False, self.nothing().message, self.nothing().fix)
+        return Finding(
+            True, f"Nothing lies at {self.place} yet: check the path, or put a file there (planbridge upload)."
+        )
+
     def close(self) -> None:
         """Removes what was fetched from another computer, and nothing else."""
         if self._fetched_into is not None:
             shutil.rmtree(self._fetched_into, ignore_errors=True)
 
 
-async def newest(settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip",), marker: str = "") -> Parcel:
-    """The newest file there, alone; none where nothing is there yet.
+Whole = Callable[[Path], bool]
+"""Whether a delivered file says everything by itself, so that none before it counts."""
+
+
+async def newest(
+    settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip",), marker: str = "", whole: Whole = lambda path: True
+) -> Parcel:
+    """The newest file there; none where nothing is there yet. Where it is not `whole`, those before it come along, as
+    far back as the first that is.
 
     `patterns` say which files of a folder count, unless its path says so itself. A folder that holds a file named
     `marker` is a package as a whole. Raises ConfigError, AuthError and Unavailable. Close the parcel when it is read.
     """
-    return await _parcel(settings, patterns, marker, lambda path: True)
-
-
-async def latest(
-    settings: PlaceSettings, begins: Callable[[Path], bool], *, patterns: Sequence[str] = ("*.zip",), marker: str = ""
-) -> Parcel:
-    """The same with those before it, as far back as one with which everything `begins`; all, where none does."""
-    return await _parcel(settings, patterns, marker, begins)
+    return await _parcel(settings, patterns, marker, whole)
 
 
 async def every(settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip", "*.csv")) -> Parcel:
@@ -165,16 +172,13 @@ async def every(settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip", 
     return await _parcel(settings, patterns, "", lambda path: False)
 
 
-async def _parcel(
-    settings: PlaceSettings, patterns: Sequence[str], marker: str, begins: Callable[[Path], bool]
-) -> Parcel:
-    """From the newest back to one that `begins`."""
+async def _parcel(settings: PlaceSettings, patterns: Sequence[str], marker: str, whole: Whole) -> Parcel:
     if settings.path.startswith("sftp://"):
-        return await _fetched(settings, patterns, marker, begins)
-    return await asyncio.to_thread(_local, settings, patterns, marker, begins)
+        return await _fetched(settings, patterns, marker, whole)
+    return await asyncio.to_thread(_local, settings, patterns, marker, whole)
 
 
-def _local(settings: PlaceSettings, patterns: Sequence[str], marker: str, begins: Callable[[Path], bool]) -> Parcel:
+def _local(settings: PlaceSettings, patterns: Sequence[str], marker: str, whole: Whole) -> Parcel:
     folder, patterns = _with_pattern(settings.path, patterns)
     path = Path(folder)
     try:
@@ -191,12 +195,12 @@ def _local(settings: PlaceSettings, patterns: Sequence[str], marker: str, begins
             f"{settings.path} cannot be read: {error.strerror}.",
             "Check that the path is right, and that the user who runs Planbridge may read it.",
         ) from None
-    wanted: deque[Item] = deque()
+    items = []
     for item in reversed(found):
-        wanted.appendleft(item)
-        if begins(item.path):
+        items.append(item)
+        if whole(item.path):
             break
-    return Parcel(settings.path, list(wanted))
+    return Parcel(settings.path, items[::-1])
 
 
 def _with_pattern(path: str, patterns: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -221,9 +225,7 @@ def _age(item: Item) -> tuple[datetime, str]:
     return item.modified, item.name
 
 
-async def _fetched(
-    settings: PlaceSettings, patterns: Sequence[str], marker: str, begins: Callable[[Path], bool]
-) -> Parcel:
+async def _fetched(settings: PlaceSettings, patterns: Sequence[str], marker: str, whole: Whole) -> Parcel:
     parts = urlsplit(settings.path)
     folder, patterns = _with_pattern(unquote(parts.path) or ".", patterns)
     login = sftp.Login(
@@ -244,15 +246,15 @@ async def _fetched(
             if marker and any(entry.name.casefold() == marker for entry in there):
                 return await _whole_folder(server, folder, there, into, settings.path)
             found = [entry for entry in there if _counts(entry.name, patterns)]
-            items: deque[Item] = deque()
+            items: list[Item] = []
             for n, entry in enumerate(reversed(found)):
                 # A name of our own: that of the server could lead out of the folder.
                 path = into / f"{n}{Path(entry.name).suffix.casefold()}"
                 await server.fetch(entry, path)
-                items.appendleft(Item(path, entry.name, entry.modified))
-                if await asyncio.to_thread(begins, path):
+                items.append(Item(path, entry.name, entry.modified))
+                if await asyncio.to_thread(whole, path):
                     break
-            return Parcel(settings.path, list(items), into)
+            return Parcel(settings.path, items[::-1], into)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         raise

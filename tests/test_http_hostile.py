@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import tracemalloc
+import zlib
 from collections.abc import Awaitable, Iterator
 from typing import Any, Self
 
@@ -10,6 +12,7 @@ import pytest
 
 from gateway.errors import ConfigError, PlanbridgeError, Unavailable
 from gateway.http import ClientCredentials, Http, Network, PrivateAddress, same_origin
+from gateway.http.answers import LARGEST
 from gateway.http.guard import ALL_PRIVATE, is_permitted
 from tests.peers import OK, Asked, Peer, connecting, dns, http, in_turn, whole
 
@@ -372,3 +375,19 @@ def test_a_name_on_the_list_never_opens_metadata() -> None:
 def test_an_entry_without_a_reason_or_too_wide_is_refused(entry: str) -> None:
     with pytest.raises(ValueError):
         PrivateAddress.read(entry)
+
+
+async def test_an_answer_that_unpacks_without_end_does_not_take_the_memory_of_all() -> None:
+    """A quarter of a megabyte that unpacks to far more than any page has."""
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
+    squeezed = b"".join(squeeze.compress(b" " * 2**20) for _ in range(2 * LARGEST // 2**20 + 128)) + squeeze.flush()
+    answer = whole(200, squeezed, content_encoding="gzip")
+    async with Peer(lambda asked: answer) as peer, http() as client:
+        tracemalloc.start()
+        with pytest.raises(ConfigError) as caught:
+            await client.get(f"{peer.url}/orgs")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert caught.value.code == "answer-too-large"
+    assert len(peer.asked) == 1
+    assert peak < 2 * LARGEST

@@ -13,7 +13,8 @@ from typing import Any
 import asyncssh
 import pytest
 
-from connectors.oneroster.files import FileSource, open_package
+from connectors.oneroster.deliveries import open_package
+from connectors.oneroster.files import FileSource
 from connectors.oneroster.settings import OneRosterSettings
 from gateway import inbox
 from gateway.connector import validated

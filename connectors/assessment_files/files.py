@@ -54,8 +54,7 @@ class NoFiles:
         raise self._parcel.nothing()
 
     async def check(self) -> Sequence[Finding]:
-        nothing = self._parcel.nothing()
-        return [Finding(False, nothing.message, nothing.fix)]
+        return [self._parcel.nothing_yet()]
 
     async def close(self) -> None:
         self._parcel.close()
@@ -67,21 +66,24 @@ class Found:
     whom the files state two numbers of one kind; none of them counts, since one is somebody else's."""
 
     students: dict[str, Student] = field(default_factory=dict)
+    by_vendor_id: dict[str, Student] = field(default_factory=dict)
     differing: set[tuple[str, str]] = field(default_factory=set)
     assessments: dict[str, Assessment] = field(default_factory=dict)
 
-    def add(self, student: Student | None, assessments: Sequence[Assessment]) -> None:
+    def add(self, student: Student | None, vendor_id: str | None, assessments: Sequence[Assessment]) -> None:
         for one in assessments:
             self.assessments.setdefault(one.key, one)
         if student is None:
             return
-        known = self.students.setdefault(student.key, student)
-        if known == student:
-            return
-        for kind in ("district", "state"):
-            was, now = getattr(known, kind), getattr(student, kind)
-            if was and now and was != now:
-                self.differing.add((student.key, kind))
+        same = [self.students.setdefault(student.key, student)]
+        if vendor_id is not None:
+            same.append(self.by_vendor_id.setdefault(vendor_id, student))
+        for known in same:
+            for kind in ("district", "state"):
+                was, now = getattr(known, kind), getattr(student, kind)
+                if was and now and was != now:
+                    self.differing |= {(student.key, kind), (known.key, kind)}
+        known = same[0]
         self.students[student.key] = Student(
             student.key, student.district or known.district, student.state or known.state
         )
@@ -186,7 +188,7 @@ class ResultFiles:
                     for line in table.records():
                         if isinstance(line.cells, list):
                             for _, assessments in reading.results(line.cells):
-                                found.add(reading.student(line.cells), assessments)
+                                found.add(reading.student(line.cells), reading.vendor_id(line.cells), assessments)
         return found
 
     def _finding(self, name: str) -> Finding:

@@ -1,7 +1,8 @@
 """OneRoster 1.1 and 1.2, services and CSV packages: rosters and results out of them."""
 
 from connectors.oneroster.client import RestSource
-from connectors.oneroster.files import Deltas, FileSource, NoPackage, open_package
+from connectors.oneroster.deliveries import Deltas, open_package
+from connectors.oneroster.files import FileSource, NoPackage
 from connectors.oneroster.letter import letter
 from connectors.oneroster.models import RESOURCES
 from connectors.oneroster.settings import OneRosterSettings, auth

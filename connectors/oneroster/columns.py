@@ -57,7 +57,7 @@ _OLDER = {
 _OLDER_KEY = {"demographics": "usersourcedid"}
 # Where CSV and JSON have different names for one thing.
 _JSON_NAMES = {"preferredGivenName": "preferredFirstName", "preferredFamilyName": "preferredLastName"}
-_LISTS = ("grades", "subjects", "subjectCodes", "periods")
+_LISTS = ("subjects", "subjectCodes", "periods")
 
 _ALIKE = 0.9  # two names of 12 letters that differ in one
 _SUGGESTED = 0.7
@@ -198,10 +198,14 @@ def _unknown_field(column: str, title: str) -> Field:
 
 
 def _field(name: str, column: str) -> Field:
+    if column == "sourcedId":
+        return column, str.strip, True  # blanks around it: else it would not be what others refer to
     if column == "userIds":
         return column, _user_ids, True
     if column == "scoreScaleValue":
         return column, _scale_values, True
+    if column == "grades":
+        return column, _codes, True
     if column in _LISTS or (name == "resources" and column == "roles"):
         return column, _items, True
     if column.endswith("SourcedIds"):
@@ -227,16 +231,31 @@ def as_json(fields: Sequence[Field], cells: Sequence[str]) -> dict[str, Any]:
     return record
 
 
+def parted_otherwise(fields: Sequence[Field], cells: Sequence[str]) -> Iterator[str]:
+    """The lists of a row that have another sign than a comma between their items."""
+    for (key, read, known), cell in zip(fields, cells, strict=True):
+        if known and read in (_links, _codes) and _OTHERWISE.search(cell):
+            yield key
+
+
+# Neither a key nor a grade has one of them in it. # OneRoster CSV: sourcedId
+_OTHERWISE = re.compile(r"[;|]")
+
+
+def _codes(cell: str) -> list[str]:
+    return _items(_OTHERWISE.sub(",", cell))
+
+
 def _items(cell: str) -> list[str]:
     return [item.strip() for item in cell.split(",") if item.strip()]
 
 
 def _link(cell: str) -> dict[str, str]:
-    return {"sourcedId": cell}
+    return {"sourcedId": cell.strip()}
 
 
 def _links(cell: str) -> list[dict[str, str]]:
-    return [_link(item) for item in _items(cell)]
+    return [_link(item) for item in _codes(cell)]
 
 
 _PAIR = re.compile(r"\{([^{}:]*):([^{}]*)\}")

@@ -127,7 +127,7 @@ _BOM = b"\xef\xbb\xbf"
 def _total(reply: Reply) -> tuple[int | None, list[Notice]]:
     stated = reply.headers.get("x-total-count", "").strip()
     plain = re.sub(r"[,\s_']|\.0*$", "", stated)
-    if not (plain.isascii() and plain.isdigit()):
+    if not (plain.isascii() and plain.isdigit()) or len(plain) > 18:  # no count of anything, and more than is stored
         return None, []
     return int(plain), [] if plain == stated else [Notice("total-spelt", "X-Total-Count", stated)]
 

@@ -3,11 +3,13 @@
 import asyncio
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+
+import msgspec
 
 from connectors.oneroster.columns import COLUMNS, NEVER_READ
 from connectors.oneroster.manifest import read_manifest
@@ -16,103 +18,12 @@ from connectors.oneroster.rows import Place, Table
 from connectors.oneroster.students import Students
 from gateway import zips
 from gateway.connector import START, Finding, Notice, Page, Resource
-from gateway.errors import ConfigError, PlanbridgeError
-from gateway.inbox import Parcel, PlaceSettings, latest
+from gateway.errors import ConfigError
+from gateway.inbox import Parcel
 
 FIRST = 2
 """The line of a table's first row."""
 _SPELT_WRONG = ("csv-header-typo", "csv-older-column")
-
-
-async def open_package(place: PlaceSettings) -> "FileSource | Deltas | NoPackage":
-    """The newest package at a place, opened, together with those before it that hold changes, as far back as a whole
-    one; where nothing is there yet, a source that says so."""
-    parcel = await latest(place, _is_whole, marker="manifest.csv")
-    if not parcel.items:
-        return NoPackage(parcel)
-    try:
-        return await asyncio.to_thread(_opened, parcel)
-    except BaseException:
-        parcel.close()
-        raise
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a package holds no changes. One that cannot be read is none to begin with."""
-    try:
-        package = FileSource(path)
-    except PlanbridgeError:
-        return False
-    package.shut()
-    return not package.has_changes
-
-
-def _opened(parcel: Parcel) -> "FileSource | Deltas":
-    """ConfigError where the newest package cannot be read; of those before it that cannot, the notices tell."""
-    *earlier, newest = parcel.items
-    packages, unreadable = [FileSource(newest.path, parcel)], list[str]()
-    for item in reversed(earlier):
-        try:
-            package = FileSource(item.path)
-        except PlanbridgeError:
-            unreadable.append(item.name)
-            continue
-        if package.has_changes:
-            packages.insert(0, package)
-        else:
-            package.shut()
-    if not unreadable and len(packages) == 1:
-        return packages[0]
-    return Deltas(packages, unreadable)
-
-
-class Deltas:
-    """Packages of changes as one source, the oldest first, so that a later one has the last word.
-
-    All that lie there are read each time: which of them were read before is known to nobody, and to read them again in
-    their order changes nothing. The whole package before them is not, because changes between may be there no more. A
-    cursor is that of a package behind its number. `unreadable` are packages between these.
-    """
-
-    pages_move = False
-
-    def __init__(self, packages: Sequence["FileSource"], unreadable: Sequence[str]) -> None:
-        self.resources = packages[-1].resources
-        self._packages = packages
-        self._unreadable = unreadable
-
-    async def pull(self, resource: Resource, cursor: str) -> Page:
-        holding = [n for n, one in enumerate(self._packages) if not one.reason_absent(resource.name)]
-        if not holding:
-            return await self._packages[-1].pull(resource, START)
-        whole = [n for n in holding if self._packages[n].manifest.modes[resource.name] == "bulk"]
-        holding = [n for n in holding if n >= max(whole, default=0)]
-        number, _, inner = cursor.partition("/")
-        n = int(number) if number else holding[0]
-        page = await self._packages[n].pull(resource, inner)
-        following = tuple(f"{n}/{place}" for place in page.next) or tuple(f"{m}/" for m in holding if m > n)[:1]
-        notices = list(page.notices)
-        if cursor == START and resource.name == self._first():
-            notices += [Notice("csv-package-unreadable", name, name) for name in self._unreadable]
-        return replace(page, next=following, notices=notices, partial=not whole)
-
-    def _first(self) -> str:
-        """The first collection of all."""
-        return next(name for name in COLUMNS if any(not one.reason_absent(name) for one in self._packages))
-
-    async def check(self) -> Sequence[Finding]:
-        """What the newest holds, and which are read before it."""
-        found = list(await self._packages[-1].check())
-        if earlier := len(self._packages) - 1:
-            found.append(Finding(True, f"{earlier} packages of changes before it are read too, the oldest first."))
-        return found + [
-            Finding(False, f"{name} cannot be read; what changed with it is missing.", "Have it sent again.")
-            for name in self._unreadable
-        ]
-
-    async def close(self) -> None:
-        for package in self._packages:
-            await package.close()
 
 
 class NoPackage:
@@ -128,8 +39,7 @@ class NoPackage:
         raise self._parcel.nothing()
 
     async def check(self) -> Sequence[Finding]:
-        nothing = self._parcel.nothing()
-        return [Finding(False, nothing.message, nothing.fix)]
+        return [self._parcel.nothing_yet()]
 
     async def close(self) -> None:
         self._parcel.close()
@@ -159,21 +69,21 @@ class FileSource:
         try:
             with _damage(path.name):
                 self._contents = _contents(self._top(path), path.name)
-                self._mark = _mark(self._zip, self._contents)
+                self.mark = _mark(self._zip, self._contents)
                 files = self._contents.files
                 self.manifest = read_manifest(files["manifest.csv"], files.keys())
                 for name in COLUMNS:
-                    if not self.reason_absent(name):
+                    if not self._reason_absent(name):
                         self._table(name).close()
         except BaseException:
             self.shut()
             raise
 
     async def pull(self, resource: Resource, cursor: str) -> Page:
-        if reason := self.reason_absent(resource.name):
+        if reason := self._reason_absent(resource.name):
             return Page(absent=reason)
         line, _, mark = cursor.partition("@")
-        if cursor != START and mark != self._mark:
+        if cursor != START and mark != self.mark:
             raise ConfigError(
                 "csv-package-changed",
                 f"Another package has taken the place of the one of which {resource.name}.csv was being read.",
@@ -195,7 +105,7 @@ class FileSource:
             else:
                 table.close()
         notices = (*page.notices, *table.notices, *self._of_the_package(name)) if line == FIRST else page.notices
-        return replace(page, next=tuple(f"{line}@{self._mark}" for line in page.next), notices=notices)
+        return replace(page, next=tuple(f"{line}@{self.mark}" for line in page.next), notices=notices)
 
     def _of_the_package(self, name: str) -> Iterator[Notice]:
         """What about a file is odd, but not in it; with the first one of all, what is odd in the package."""
@@ -203,7 +113,7 @@ class FileSource:
             yield Notice("csv-file-name", f"{name}.csv", f"{name}.csv")
         if name in self.manifest.unlisted:
             yield Notice("csv-file-not-listed", f"{name}.csv", "manifest.csv")
-        if name == next(one for one in COLUMNS if not self.reason_absent(one)):
+        if name == next(one for one in COLUMNS if not self._reason_absent(one)):
             yield from self.manifest.notices
             yield from self._oddities()
 
@@ -224,7 +134,7 @@ class FileSource:
         """What roles.csv says; read before the users, and only where it is part of the package."""
         if self._students is None and self.manifest.version != "1.1":
             mode = self.manifest.modes.get("roles", "absent")
-            if self.reason_absent("roles"):
+            if self._reason_absent("roles"):
                 self._students = Students((), whole=False)
             else:
                 with closing(self._table("roles")) as table:
@@ -244,7 +154,7 @@ class FileSource:
         return found
 
     def _finding(self, name: str) -> Finding:
-        if reason := self.reason_absent(name):
+        if reason := self._reason_absent(name):
             there = f"{name}.csv".casefold() in self._contents.files
             fix = "Ask the sender to list it as bulk or delta in manifest.csv." if there else ""
             return Finding(not there, f"{name}: {reason}.", fix)
@@ -264,13 +174,17 @@ class FileSource:
             return Finding(False, f"{said}, {unreadable[0].position} cannot be read.", unreadable[0].reason)
         return Finding(True, f"{said}.")
 
+    def mode(self, name: str) -> str:
+        """bulk, delta or absent."""
+        return "absent" if self._reason_absent(name) else self.manifest.modes[name]
+
+    def keys(self, name: str) -> Container[str]:
+        """The key of every record in a file; they are held all at once, so it should be a delta."""
+        with _damage(f"{name}.csv"), closing(self._table(name)) as table:
+            return {key for row in table.rows() if (key := key_of(row))}
+
     async def close(self) -> None:
         self.shut()
-
-    @property
-    def has_changes(self) -> bool:
-        """Whether one of its files says only what changed."""
-        return "delta" in self.manifest.modes.values()
 
     def shut(self) -> None:
         for table in self._tables.values():
@@ -286,7 +200,7 @@ class FileSource:
         self._zip = zips.opened(path)
         return zipfile.Path(self._zip)
 
-    def reason_absent(self, name: str) -> str:
+    def _reason_absent(self, name: str) -> str:
         """Why a collection is not in the package; empty when it is."""
         mode = self.manifest.modes.get(name)
         if mode in ("bulk", "delta"):
@@ -307,6 +221,15 @@ class FileSource:
                 f"Ask for a package with {name}.csv, or with file.{name} marked absent.",
             )
         return Table(file, name, delta=mode == "delta", students=students)
+
+
+def key_of(row: msgspec.Raw | bytes) -> str:
+    """Empty where a row has none."""
+    return msgspec.json.decode(row, type=_Keyed).sourcedId
+
+
+class _Keyed(msgspec.Struct):
+    sourcedId: str = ""
 
 
 @contextmanager

@@ -13,6 +13,10 @@ out of everything that it gives."""
 _CURSOR = re.compile(r"(\d+)(?:-(\d+))?([+*~]?)(n?)(?:@([0-9a-f]+))?(?:\.([0-9a-f]+))?")
 
 
+MOST = 2000
+"""Stretches that are pulled side by side; a count may be any number, and each of them is a request."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Part of a collection, from row `start` up to but not including `end`; without one, as far as it goes.
@@ -53,9 +57,9 @@ class Place:
         return (str(replace(self, start=reached, edge=edge)),)
 
     def side_by_side(self, received: int, total: int, step: int) -> tuple[str, ...]:
-        """The cursors of all that follows the first page, each of `step` rows; the last is open, because totals are
-        wrong too."""
-        starts = list(range(received, max(received + 1, total), step))
+        """The cursors of all that follows the first page, each of `step` rows, `MOST` at most; the last is open,
+        because totals are wrong too."""
+        starts = list(range(received, max(received + 1, total), step)[:MOST])
         # What is left of a whole step belongs to the open one.
         return (
             *(str(replace(self, start=start, end=start + step)) for start in starts[:-1]),

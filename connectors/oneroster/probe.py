@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -208,7 +209,9 @@ class _Look:
         if self._is_refreshed(everything):
             return [_whole("Its dateLastModified is the time of a refresh, the same in every record")]
         found = [Finding(True, "It tells what changed since a moment (filter on dateLastModified).")]
-        if not all(mark.zoned for mark in everything.marks):
+        if not self._spoken.changes:
+            found.append(Finding(True, "As the settings say, everything is pulled each time nevertheless."))
+        elif not all(mark.zoned for mark in everything.marks):
             found.append(Finding(True, "Its times do not say their zone, so changes of two more days are asked for."))
         gone = await self._users(filter="status='tobedeleted'")
         if any(_is_gone(row) for row in gone.rows):
@@ -260,8 +263,8 @@ class _Seen:
 
 
 class _Shaped(msgspec.Struct):
-    roles: msgspec.Raw | None = None
-    role: msgspec.Raw | None = None
+    roles: Any = None
+    role: Any = None
 
 
 def _shape(row: msgspec.Raw) -> str:

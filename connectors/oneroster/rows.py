@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from connectors.oneroster.columns import COLUMNS, Header, as_json, header
+from connectors.oneroster.columns import COLUMNS, Header, as_json, header, parted_otherwise
 from connectors.oneroster.students import Students
 from gateway.connector import Notice, Page, Unreadable
 from gateway.errors import ConfigError
@@ -45,6 +45,7 @@ class Table:
         try:
             self._header = self._understand()
             self._fields = self._header.fields
+            self._signs_of_nothing = f'{self._separator}" \t\r\n'.encode()
             self._drop_blank_columns()
         except BaseException:
             self.close()
@@ -161,8 +162,11 @@ class Table:
     def _record(self) -> tuple[int, msgspec.Raw | Unreadable] | None:
         """The next record that is not blank, with the number of its line; None at the end."""
         while line := self._take():
-            if line.strip():
+            # A quotation mark alone opens a value that goes on in the next line.
+            if line.strip(self._signs_of_nothing) or line.count(b'"') % 2:
                 return self._read, self._row(line)
+            if line.strip():
+                self._tell(Notice("csv-empty-row", self._file, f"row {self._read}"))
         return None
 
     def _row(self, line: bytes) -> msgspec.Raw | Unreadable:
@@ -207,10 +211,10 @@ class Table:
     def _contradicts_itself(self, cells: list[str]) -> bool:
         if not self._header.twice:
             return False
-        stated: dict[str, str] = {}
+        stated: dict[tuple[str, bool], str] = {}
         return any(
-            cell.strip() and stated.setdefault(key, cell.strip()) != cell.strip()
-            for (key, _, _), cell in zip(self._fields, cells, strict=True)
+            cell.strip() and stated.setdefault((key, known), cell.strip()) != cell.strip()
+            for (key, _, known), cell in zip(self._fields, cells, strict=True)
         )
 
     def _record_of(self, cells: list[str], number: int) -> dict[str, Any]:
@@ -220,6 +224,8 @@ class Table:
                 self._tell(Notice("csv-delta-without-status", self._file, f"row {number}"))
         elif "status" in record:
             self._tell(Notice("csv-bulk-with-status", self._file, f"row {number}"))
+        for key in parted_otherwise(self._fields, cells):
+            self._tell(Notice("csv-list-separator", f"{self._file}: {key}", f"row {number}"))
         if self._students is not None and (told := self._students.complete(record, f"row {number}")):
             self._tell(told)
         return record

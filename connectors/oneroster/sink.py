@@ -83,16 +83,22 @@ class GradebookSink:
         """Take one object back; where the server has no DELETE it is marked as deleted. What is gone already counts
         as taken back."""
         reply = await self._http.send("DELETE", self._address(document), json=None, repeatable=True)
-        if reply.status in (*_OK, 404):
-            return Receipt(200, self._id(document), unchanged=reply.status == 404)
-        return await self._mark_deleted(document) if reply.status in (405, 501) else _refused(reply)
+        if reply.status in _OK:
+            return Receipt(200, self._id(document))
+        if reply.status not in _NO_SUCH_VERB:
+            return _refused(reply)
+        # 404 may mean the object or the verb: what is there all the same is marked.
+        marked = await self._mark_deleted(document)
+        if self._posts and marked.unchanged and self._id(document) == document.key["sourcedId"]:
+            return Receipt(reply.status, message=_LOST)  # it may be there under the id that the server gave
+        return marked
 
     async def _mark_deleted(self, document: Document) -> Receipt:
         """What stands there, marked, and without the words that were about somebody."""
         found = await self._get(document)
         record = _single(document.resource, found) if found.status == 200 else None
-        if record is None:
-            return Receipt(200, unchanged=True) if found.status == 404 else _refused(found)
+        if record is None or _is_deleted(record):
+            return Receipt(200, unchanged=True) if found.status in (200, 404) else _refused(found)
         record = {name: part for name, part in record.items() if name != "comment"}
         record |= {"status": "tobedeleted", "dateLastModified": spelt(datetime.now(UTC))}
         body = _encoded({SINGULAR[document.resource]: record})
@@ -281,6 +287,11 @@ _SCORE = (
 _UNNAMED = (
     "The gradebook took it and does not say under which id, so that it could not be found again. Ask the vendor for"
     " `sourcedIdPairs` in the answer to a POST, or for ids that the client gives (`write` set to put)."
+)
+
+_LOST = (
+    "It is not there under our id, and under which one the gradebook has it, if it has, was not written down. Push the"
+    " plan once more, which finds it, and then take it back."
 )
 
 # What an answer may say that is a word of the standard; its description may quote what was sent.

@@ -34,7 +34,15 @@ def check(
             async with opened(g.store, found) as (kind, settings, http):
                 findings = await _seen(kind, settings, http)
             settings, news = learnt(kind, settings, findings)
-            if news and not dry:
+            now = await registers.connection(g.store, g.district, found.id)
+            if news and not dry and (now.settings, now.secrets) != (found.settings, found.secrets):
+                news = {}
+                findings.append(
+                    Finding(
+                        False, "Its settings were changed meanwhile, so nothing of this is kept.", "Check it again."
+                    )
+                )
+            elif news and not dry:
                 dumped = {k: v for k, v in settings.model_dump(mode="json").items() if k not in found.secrets}
                 await registers.change_settings(
                     g.store, found, dumped, found.secrets, actor("planbridge check", "system")

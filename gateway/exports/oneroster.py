@@ -222,6 +222,8 @@ class _Writing:
             return [], []
         if kind == "relationship" and absent & {state.doc["student"], state.doc["contact"]}:
             return [], [Note(kind, "", "left out", "it refers to what is left out")]
+        if kind == "relationship" and (state.doc.get("restrictions") or state.doc.get("education_rights") == "no"):
+            return [], [Note(kind, "", "withheld", "somebody who must be kept from a student is not named as family")]
         written = outward(kind, id, state.doc, at, _Beside(state.beside), self._codes)
         notes = [
             Note(kind, _field(loss.pointer), "lost" if loss.kind == "cannot" else "withheld", loss.reason)

@@ -111,6 +111,26 @@ class Failure:
         )
 
 
+LARGEST = 256 * 1024**2
+"""Bytes of an answer, unpacked. Ten thousand rows, the longest page that is asked for, have a tenth of it."""
+
+
+async def read(response: httpx.Response) -> bytes | None:
+    """The body to its end; None where that is further off than any page has it: a few bytes may unpack to more than
+    this computer has room for, and it works for other districts too."""
+    parts: list[bytes] = []
+    left = LARGEST
+    try:
+        async for part in response.aiter_bytes():
+            left -= len(part)
+            if left < 0:
+                return None
+            parts.append(part)
+    finally:
+        await response.aclose()
+    return b"".join(parts)
+
+
 def headers_of(given: Mapping[str, str] | None, body: bytes | None = None) -> httpx.Headers:
     headers = httpx.Headers({"accept": "application/json"})
     if body is not None:
@@ -119,7 +139,7 @@ def headers_of(given: Mapping[str, str] | None, body: bytes | None = None) -> ht
     return headers
 
 
-def judged(call: Call, response: httpx.Response) -> Reply | Failure | ConfigError:
+def judged(call: Call, response: httpx.Response, body: bytes | None) -> Reply | Failure | ConfigError:
     """What an answer is: something for the caller, something that time may heal, or a wrong address."""
     status = response.status_code
     answered = f"{call.name} answered {status} ({call.trace})."
@@ -138,7 +158,13 @@ def judged(call: Call, response: httpx.Response) -> Reply | Failure | ConfigErro
             f"{answered[:-1]}, a redirect{_leading_to(response)}. Redirects are never followed.",
             "Configure the address that the system really has.",
         )
-    reply = Reply(status, response.headers, response.content, str(call.url), call.method, call.correlation_id)
+    if body is None:
+        return ConfigError(
+            "answer-too-large",
+            f"{answered[:-1]} with more than {LARGEST // 1024**2} MB.",
+            "Ask for fewer rows at once, or ask the vendor what it sends.",
+        )
+    reply = Reply(status, response.headers, body, str(call.url), call.method, call.correlation_id)
     if call.reads and status == 200 and reply.is_broken_json:
         return Failure("truncated-json", f"{answered} Its JSON was cut off or damaged.")
     return reply

@@ -23,6 +23,7 @@ from gateway.http.answers import (
     headers_of,
     html_error,
     judged,
+    read,
     set_aside_location,
     summary,
     unauthorized,
@@ -226,9 +227,10 @@ class Http:
         result: Reply | Failure | ConfigError
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._client.send(request)
+                response = await self._client.send(request, stream=True)
+                body = await read(response)
             self._cookies.keep(response)
-            result = judged(call, response)
+            result = judged(call, response, body)
         except BROKEN as error:
             result = diagnosed(call, error, self._proxy)
         seconds = time.monotonic() - began

@@ -180,12 +180,18 @@ _MORE = {
     "days": "SELECT m.id, min(s.begin_on) AS begin_on, max(s.end_on) AS end_on FROM meets m "
     "JOIN seen_session s ON s.id = m.session GROUP BY m.id HAVING bool_and(s.begin_on IS NOT NULL AND "
     "s.end_on IS NOT NULL)",
-    "taught": "SELECT class AS id, count(*) AS teachers, bool_or(\"primary\" IS TRUE) AS lead FROM seen_enrollment "
+    # Who has left a class that goes on is in it no more. Of a class that is over, everybody has; that says nothing.
+    "stays": "SELECT e.* FROM seen_enrollment e LEFT JOIN days d ON d.id = e.class "
+    "WHERE e.end_on IS NULL OR e.end_on >= :today OR d.id IS NULL OR d.end_on < :today",
+    "taught": "SELECT class AS id, count(*) AS teachers, bool_or(\"primary\" IS TRUE) AS lead FROM stays "
     "WHERE role = 'teacher' GROUP BY class",
     "student": "SELECT * FROM seen_person WHERE own AND population = 'student'",
     "has_role": "SELECT p.id, CAST(r->>'organization' AS uuid) AS organization, "
     "  CAST(r->>'primary' AS boolean) AS is_primary, r->>'begin_on' AS begin_on, r->>'end_on' AS end_on "
     "FROM seen_person p, json_array_elements(p.roles) r WHERE p.own",
+    # Last year's role beside this year's is no second one.
+    "holds": "SELECT * FROM has_role WHERE coalesce(CAST(begin_on AS date) <= :today, true) "
+    "AND coalesce(CAST(end_on AS date) >= :today, true)",
     "numbered": "SELECT s.id, i->>'value' AS number FROM student s, json_array_elements(s.identifiers) i "
     "WHERE i->>'system' = :system",
     "graded": "SELECT r.id, r.own, r.student, coalesce(r.class, l.class) AS class, r.score, l.minimum, l.maximum "
@@ -226,14 +232,15 @@ _QUERIES = {
     ("class-without-teacher", "class"): f"SELECT c.id FROM seen_class c WHERE c.own AND {_NOT_OVER} "
     "AND NOT EXISTS (SELECT FROM taught t WHERE t.id = c.id) AND EXISTS (SELECT FROM taught)",
     ("class-without-student", "class"): f"SELECT c.id FROM seen_class c WHERE c.own AND {_NOT_OVER} "
-    "AND NOT EXISTS (SELECT FROM seen_enrollment e WHERE e.class = c.id AND e.role = 'student') "
+    "AND NOT EXISTS (SELECT FROM stays e WHERE e.class = c.id AND e.role = 'student') "
     "AND EXISTS (SELECT FROM seen_enrollment WHERE role = 'student')",
     ("class-without-lead", "class"): "SELECT c.id FROM seen_class c JOIN taught t ON t.id = c.id "
     "WHERE c.own AND t.teachers > 1 AND NOT t.lead AND EXISTS (SELECT FROM taught WHERE lead)",
     ("student-without-enrollment", "person"): "SELECT s.id FROM student s WHERE EXISTS (SELECT FROM seen_enrollment) "
     "AND NOT EXISTS (SELECT FROM seen_enrollment e WHERE e.person = s.id AND e.role = 'student')",
     ("student-without-school", "person"): "SELECT s.id FROM student s "
-    "WHERE NOT EXISTS (SELECT FROM has_role r WHERE r.id = s.id)",
+    "WHERE NOT EXISTS (SELECT FROM has_role r LEFT JOIN seen_organization o ON o.id = r.organization "
+    "  WHERE r.id = s.id AND coalesce(o.type, 'school') = 'school')",
     ("student-without-grade", "person"): "SELECT id FROM student WHERE grades IS NULL",
     ("student-without-number", "person"): "SELECT s.id FROM student s "
     "WHERE NOT EXISTS (SELECT FROM numbered n WHERE n.id = s.id)",
@@ -241,9 +248,9 @@ _QUERIES = {
     "  SELECT number FROM numbered GROUP BY number HAVING count(DISTINCT id) > 1) o ON o.number = n.number",
     ("birth-date-implausible", "person"): "SELECT id FROM student "
     f"WHERE birth_date > :today - interval '{YOUNGEST} years' OR birth_date <= :today - interval '{OLDEST + 1} years'",
-    ("no-primary-role", "person"): "SELECT DISTINCT id FROM has_role GROUP BY id, organization "
+    ("no-primary-role", "person"): "SELECT DISTINCT id FROM holds GROUP BY id, organization "
     "HAVING count(*) > 1 AND count(is_primary) > 0 AND NOT bool_or(is_primary)",
-    ("several-primary-roles", "person"): "SELECT DISTINCT id FROM has_role WHERE is_primary "
+    ("several-primary-roles", "person"): "SELECT DISTINCT id FROM holds WHERE is_primary "
     "GROUP BY id, organization HAVING count(*) > 1",
     ("primary-organization-without-role", "person"): "SELECT p.id FROM seen_person p WHERE p.own "
     "AND p.primary_organization IS NOT NULL AND NOT EXISTS ("
@@ -258,9 +265,11 @@ _QUERIES = {
     ("enrollment-school-differs", "enrollment"): "SELECT e.id FROM seen_enrollment e "
     "JOIN seen_class c ON c.id = e.class WHERE e.own AND e.school <> c.school",
     ("enrollment-role-differs", "enrollment"): "SELECT e.id FROM seen_enrollment e "
-    "JOIN seen_person p ON p.id = e.person WHERE e.own AND (e.role = 'student') <> (p.population = 'student')",
+    "JOIN seen_person p ON p.id = e.person WHERE e.own AND (e.role = 'student' AND p.population <> 'student' "
+    "  OR e.role = 'teacher' AND p.population = 'student')",
+    # An enrollment may end on the day that the next one begins: OneRoster's last day is not part of it.
     ("enrolled-twice", "enrollment"): "SELECT id FROM ("
-    "  SELECT id, own, coalesce(begin_on, '-infinity') <= max(coalesce(end_on, 'infinity')) OVER ("
+    "  SELECT id, own, coalesce(begin_on, '-infinity') < max(coalesce(end_on, 'infinity')) OVER ("
     "    PARTITION BY person, class, role ORDER BY begin_on NULLS FIRST, id "
     "    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS again FROM seen_enrollment) e WHERE own AND again",
     ("ends-before-it-begins", "line_item"): "SELECT id FROM seen_line_item WHERE own AND due_on < assign_on",

@@ -111,6 +111,20 @@ def is_personal(title: str) -> bool:
     return bool(PERSONAL.intersection(words)) and "benchmark" not in words
 
 
+async def test_a_score_is_called_by_what_another_column_says(tmp_path: Path) -> None:
+    """Which study a projected proficiency is by stands in the row: its number says nothing."""
+    header = "TermName,StudentID,Subject,TestStartDate,TestRITScore"
+    header += "".join(f",ProjectedProficiencyStudy{n},ProjectedProficiencyLevel{n}" for n in (1, 2))
+    row = "Fall 2026-2027,007,Reading,09/16/2026,208,State Test,Proficient,College Entry,Not On Track"
+    records, unreadable, notices = await everything(write(tmp_path, row, header=header))
+    assert (unreadable, notices) == ([], [])
+    [result] = records["results"]
+    assert {level["method"]: level["level"] for level in result["levels"]} == {
+        "projected proficiency State Test": "Proficient",
+        "projected proficiency College Entry": "Not On Track",
+    }
+
+
 async def test_every_score_of_a_row_is_kept_as_text(contracts: Path) -> None:
     folder = contracts / "edfi" / "vendor-assessment-csv" / "MAP_Growth"
     records, unreadable, _ = await everything(folder / "sample_anonymized_file.csv")
@@ -161,8 +175,12 @@ async def test_a_student_with_two_numbers_has_none(tmp_path: Path, own: dict[str
     rows = ("1,v,Fractions,2026-10-01,3", "2,v,Fractions,2026-10-02,3", "3,w,Fractions,2026-10-02,3")
     path = write(tmp_path, *rows, header="Pupil,Vendor,Test,When,Points")
     records, _, notices = await everything(path, **own)
-    assert records["students"] == [{"key": "vendor|v"}, {"key": "vendor|w", "district": "3"}]
-    assert notices == [Notice("two-numbers-of-one-student", "district", count=1)]
+    assert records["students"] == [
+        {"key": "district|1"},
+        {"key": "district|2"},
+        {"key": "district|3", "district": "3"},
+    ]
+    assert notices == [Notice("two-numbers-of-one-student", "district", count=2)]
 
 
 @pytest.mark.parametrize(
@@ -303,3 +321,9 @@ async def test_check_tells_the_layout_the_results_and_what_is_not_understood(
     assert not finding.ok
     assert "ours, 2 results; columns that are not understood and dropped: Mood" in finding.text
     assert "1 results are nobody's" in finding.text
+
+
+def test_a_column_with_an_endless_name_is_understood_as_nothing() -> None:
+    """Patterns with two gaps take the square of its length: a megabyte of header would keep a worker for days."""
+    for title in ("a" * 300 + "TobObservedGrowth", "To" * 500_000):
+        assert layouts.named("map-growth").reading([title]).unknown == [title]

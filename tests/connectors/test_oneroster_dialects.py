@@ -10,6 +10,7 @@ import pytest
 from connectors.oneroster import CONNECTOR
 from connectors.oneroster.catalogue import HOMES
 from connectors.oneroster.client import RestSource
+from connectors.oneroster.paging import MOST, Place
 from connectors.oneroster.presets import PRESETS
 from connectors.oneroster.twin import twin
 from connectors.oneroster.twin_quirks import PRESETS as KINDS
@@ -19,7 +20,7 @@ from gateway.cli.checks import learnt
 from gateway.connector import START, Page
 from gateway.errors import ConfigError, Unavailable
 from synthetic import District, build
-from tests.connectors.oneroster import every_page, keys, opened, talking
+from tests.connectors.oneroster import RESOURCES, every_page, keys, opened, talking
 
 EVERYTHING = {"collections": "roster demographics assessments gradebook resources", "purpose": "evidence for goals"}
 NOT_IN_1_1 = {"scoreScales", "assessmentLineItems", "assessmentResults"}
@@ -77,6 +78,11 @@ async def test_a_preset_reads_all_that_such_a_system_has(preset: str) -> None:
     assert read(pulled) == {name: ids for name, ids in truth().items() if name in served}
     assert told(pulled) == set()
     assert [finding.text for finding in findings if not finding.ok] == []
+    said = [finding.text for finding in findings]
+    shape = kind.quirks.shape or kind.versions[0]
+    assert f"The fields of its users are those of {shape}." in said
+    asked = not any(text.startswith("As the settings say, everything is pulled") for text in said)
+    assert asked == (PRESETS[preset].settings.get("changes") != "no") and asked >= ("a day more" in " ".join(said))
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
@@ -175,8 +181,8 @@ async def test_every_quirk_of_the_twin_is_among_these() -> None:
     assert {each.name for each in fields(Quirks)} <= tried
 
 
-# offset_ignored, duplicates, moving, perm_rev and bad rows have tests of their own
-ELSEWHERE = {"offset_ignored", "duplicates", "moving", "moves", "bad_rows", "filter_blind", "inactive", "doubled"}
+# offset_ignored, duplicates, doubled, moving, perm_rev and bad rows have tests of their own
+ELSEWHERE = {"offset_ignored", "duplicates", "doubled", "moving", "moves", "bad_rows", "filter_blind", "inactive"}
 
 
 async def test_a_server_that_ignores_the_offset_is_refused_and_named() -> None:
@@ -232,3 +238,14 @@ async def test_a_roster_that_moves_is_never_half_read(moving: str, totals: bool)
     # Now it stands still. What was taken from its front is the only thing that may be missing.
     missing = sorted(truth()["users"] - set(keys(pages)))
     assert missing == sorted(truth()["users"])[: 3 if moving == "removed" else 0]
+
+
+@pytest.mark.parametrize("wrong", [2**32, 10**12, 10**30])
+async def test_a_count_beyond_reason_is_no_flood_of_requests(wrong: int) -> None:
+    """-1 as another program writes it, or worse: neither memory nor the server is to pay for it, and no row is lost."""
+    async with opened(twin(district(), wrong_total=wrong, page_cap=50)) as source:
+        page = await source.pull(RESOURCES["enrollments"], START)
+        assert 0 < len(page.next) <= MOST
+        *_, last = map(Place.parse, page.next)
+        assert last.end is None, "behind the others it goes on to the end, however far that is"
+        assert page.total is None or page.total < 2**63, "no more than the store can hold"

@@ -652,6 +652,42 @@ async def test_every_file_becomes_claims(tmp_path: Path) -> None:
                 ]
 
 
+async def test_rows_of_separators_are_no_rows(tmp_path: Path) -> None:
+    """A row that could not be named would keep everybody in the roster who has left."""
+    empty = ',,,,,,\n"","","","","","",""\n'
+    async with opened(package(tmp_path, {"orgs.csv": f"{ORGS}\n{ROW}\n{empty}sch-9,,,Elm,school,,\n,,,,,,"})) as source:
+        pages = await every_page(source, "orgs")
+    assert [id for _, id in numbered(pages)] == [ROW.partition(",")[0], "sch-9"]
+    assert told(pages) == {"csv-empty-row": ("orgs.csv", "row 3", 3)}
+
+
+async def test_blanks_around_a_key_are_no_part_of_it(tmp_path: Path) -> None:
+    made = package(tmp_path, {"orgs.csv": f"{ORGS}\n sch-1 ,,,Cedar,school,,\nsch-2,,,Elm,school,,sch-1 "})
+    first, second = await rows_of(made, "orgs")
+    assert (first["sourcedId"], second["parent"]) == ("sch-1", {"sourcedId": "sch-1"})
+
+
+async def test_keys_in_a_list_may_have_another_sign_between_them(tmp_path: Path) -> None:
+    columns = "sourcedId,title,courseSourcedId,schoolSourcedId,termSourcedIds,grades,subjects"
+    rows = 'c-1,Art,k-1,s-1,t-1; t-2,09|10,Art; ceramics\nc-2,Art,k-1,s-1,"t-1,t-2",09,Art'
+    async with opened(package(tmp_path, {"classes.csv": f"{columns}\n{rows}"})) as source:
+        pages = await every_page(source, "classes")
+    one, other = [msgspec.json.decode(row) for row in pages[0].rows]
+    assert one["terms"] == other["terms"] == [{"sourcedId": "t-1"}, {"sourcedId": "t-2"}]
+    assert one["grades"] == ["09", "10"] and one["subjects"] == ["Art; ceramics"]
+    found = {(notice.field, notice.example) for notice in pages[0].notices if notice.code == "csv-list-separator"}
+    assert found == {("classes.csv: terms", "row 2"), ("classes.csv: grades", "row 2")}
+
+
+async def test_a_column_of_ones_own_contradicts_nothing(tmp_path: Path) -> None:
+    columns = "sourcedId,enabledUser,orgSourcedIds,role,username,givenName,familyName,email,Email,metadata.role"
+    made = package(tmp_path, {"users.csv": f"{columns}\nu-1,true,s-1,student,u,Ada,Lund,a@x.example,,captain"})
+    async with opened(made) as source:
+        pages = await every_page(source, "users")
+    assert unreadable(pages) == []
+    assert [msgspec.json.decode(row)["role"] for row in pages[0].rows] == ["student"]
+
+
 # --- deltas
 
 

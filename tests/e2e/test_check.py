@@ -1,6 +1,7 @@
 """What `planbridge check` says of a OneRoster server, what it keeps of that, and the mail that it writes."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,3 +84,36 @@ def test_a_letter_asks_for_a_gradebook_that_is_written_to(office: Office, secret
     assert "scope/gradebook.createpost\n" in letter and "/ims/oneroster/gradebook/v1p2" in letter
     assert "writes nothing" not in letter and "only read" not in letter
     assert "POST" in letter
+
+
+def test_a_check_takes_nothing_back_that_somebody_set_meanwhile(office: Office, secret: str) -> None:
+    """A check takes its time. Whoever switches writing off in between must not find it on again."""
+    system = twin(build(students=40), page_cap=70, client_secret=SECRET)
+    meanwhile: list[str] = []
+
+    async def asked(scope: Any, receive: Any, send: Any) -> None:
+        if meanwhile and scope["path"].endswith("/orgs"):
+            with office.home.database() as c:
+                c.execute(meanwhile.pop().encode(), {"name": office.district})
+        await system(scope, receive, send)
+
+    with serve(asked) as url:
+        given = [f"base_url={url}", f"token_url={url}/token", "client_id=demo-client", secret, "write=put"]
+        given += ["private_addresses=127.0.0.1: a twin", "collections=roster"]
+        pairs = [part for one in given for part in ("--set", one)]
+        office.ask("connect", "oneroster", "--name", "sis", *pairs, "--yes")
+        own = "district_id = (SELECT id FROM district WHERE name = %(name)s)"
+        # As if nothing had been learnt yet.
+        forgotten = (
+            'UPDATE connection SET settings = (settings::jsonb || \'{"page_size": 0, "write": "%s"}\')::json WHERE '
+        )
+        with office.home.database() as c:
+            c.execute((forgotten.replace("%s", "put") + own).encode(), {"name": office.district})
+        meanwhile.append(forgotten.replace("%s", "no") + own)
+        office.ask("check", "sis", code=2)
+        assert meanwhile == []
+        with office.home.database() as c:
+            [(write,)] = c.execute(
+                f"SELECT settings->>'write' FROM connection WHERE {own}".encode(), {"name": office.district}
+            ).fetchall()
+    assert write == "no"

@@ -1,5 +1,7 @@
 """The roster as a OneRoster CSV package: valid by a strict reader, and the same district again where it is taken in."""
 
+import csv
+import io
 import json
 import random
 import re
@@ -212,6 +214,23 @@ def test_demographics_go_out_on_demand_only_and_the_act_is_kept(office: Office, 
         (sha256((tmp_path / "plain.zip").read_bytes()).hexdigest(), False, "Kim"),
         (more["sha256"], True, "district IT"),
     ]
+
+
+@pytest.mark.usefixtures("roster")
+def test_who_must_be_kept_from_a_student_is_not_named_as_family(office: Office, tmp_path: Path) -> None:
+    with office.home.database() as c:
+        [(student, contact)] = c.execute(
+            'UPDATE entity SET doc = CAST(CAST(doc AS jsonb) || \'{"restrictions": "By order of a court."}\' AS json) '
+            "WHERE id = (SELECT id FROM entity WHERE kind = 'relationship' AND district_id = "
+            "  (SELECT id FROM district WHERE name = %(name)s) LIMIT 1) RETURNING doc->>'student', doc->>'contact'",
+            {"name": office.district},
+        ).fetchall()
+    said = office.ask("export", "oneroster-csv", str(tmp_path / "roster.zip"))
+    [withheld] = [loss for loss in said["losses"] if loss["of"] == "relationship" and loss["what"] == "withheld"]
+    assert withheld["count"] == 1
+    users = csv.DictReader(io.StringIO(zipfile.ZipFile(tmp_path / "roster.zip").read("users.csv").decode()))
+    agents = {user["sourcedId"]: user["agentSourcedIds"].split(",") for user in users}
+    assert contact in agents and contact not in agents[student]
 
 
 @pytest.mark.usefixtures("roster")

@@ -1,7 +1,10 @@
 """Delivered files, end to end: uploaded and pulled by command; a delta that changes what it names and nothing else."""
 
+import os
 import zipfile
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.office import Office
 
@@ -65,51 +68,56 @@ def test_an_upload_is_pulled_and_a_delta_changes_only_what_it_names(office: Offi
     assert "stu-1|par-1" in after["relationship"]
 
 
-def test_deltas_that_came_since_the_last_pull_are_read_one_after_the_other(office: Office, tmp_path: Path) -> None:
-    """Two nights' packages lie there: the newer one does not hide the older, and has the last word."""
-    people = [f"stu-{n},,,true,s{n},Ada{n},Lund," for n in range(4)]
-    roles = [f"r-{n},,,stu-{n},primary,student,sch-1" for n in range(4)]
-    bulk = package(
-        tmp_path, "bulk", orgs=[ORGS, "sch-1,,,Cedar,school,,"], users=[USERS, *people], roles=[ROLES, *roles]
-    )
+def test_of_several_deltas_since_the_last_pull_none_is_lost(office: Office, tmp_path: Path) -> None:
+    """Nor is the bulk package before them, where nobody pulled it; and what that one leaves out is gone."""
+    at = "2026-10-05T13:45:00.000Z"
     folder = tmp_path / "in" / "sis"
     office.connect_files(folder)
-    office.tell("upload", "oneroster", str(bulk))
+
+    def deliver(mode: str, *orgs: str) -> None:
+        office.tell("upload", "oneroster", str(package(tmp_path, mode, orgs=[ORGS, *orgs])))
+
+    deliver("bulk", *(f"sch-{n},,,School {n},school,," for n in range(20)))
+    deliver("delta", f"sch-1,tobedeleted,{at},School 1,school,,")
+    assert office.pull("oneroster")["state"] == "published"
+    assert office.published("oneroster")["organization"].keys() == {f"sch-{n}" for n in range(20)} - {"sch-1"}
+
+    deliver("delta", f"sch-2,tobedeleted,{at},School 2,school,,", f"sch-3,active,{at},Elm,school,,")
+    deliver("delta", f"sch-3,active,{at},Oak,school,,", f"sch-21,active,{at},New,school,,")
+    assert office.pull("oneroster")["state"] == "published"
+    schools = office.published("oneroster")["organization"]
+    assert schools.keys() == {f"sch-{n}" for n in (*range(20), 21)} - {"sch-1", "sch-2"}
+    assert schools["sch-3"]["name"] == "Oak"
+    assert "are read before it" in office.tell("check", "oneroster")
+
+    deliver("bulk", *(f"sch-{n},,,School {n},school,," for n in range(4, 20)))
+    deliver("delta", f"sch-4,active,{at},Fir,school,,")
+    assert office.pull("oneroster")["state"] == "published"
+    schools = office.published("oneroster")["organization"]
+    assert schools.keys() == {f"sch-{n}" for n in range(4, 20)} and schools["sch-4"]["name"] == "Fir"
+
+
+def test_a_delta_behind_one_that_cannot_be_read_is_not_taken_for_the_next(office: Office, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    office.connect_files(folder)
+    rows = ["sch-1,active,2026-10-05T13:45:00.000Z,Cedar,school,,"]
+    package(tmp_path, "bulk", orgs=[ORGS, "sch-1,,,Cedar,school,,"]).rename(folder / "1.zip")
+    (folder / "2.zip").write_bytes(b"PK broken")
+    package(tmp_path, "delta", orgs=[ORGS, *rows]).rename(folder / "3.zip")
+    for n in (1, 2, 3):
+        os.utime(folder / f"{n}.zip", (1_790_000_000 + n,) * 2)
+    assert "2.zip before it cannot be read" in office.ask("pull", "oneroster", code=2)["error"]
+    (folder / "2.zip").unlink()
     assert office.pull("oneroster")["state"] == "published"
 
-    def deliver(day: int, **files: list[str]) -> None:
-        office.tell("upload", "oneroster", str(package(tmp_path, "delta", **files)))
 
-    at = "2026-10-0{}T13:45:00.000Z".format
-    deliver(
-        5,
-        users=[
-            USERS,
-            f"stu-1,active,{at(5)},true,s1,First,Lund,",
-            f"stu-2,active,{at(5)},true,s2,Only,Lund,",
-            f"stu-3,tobedeleted,{at(5)},true,s3,Ada3,Lund,",
-        ],
-    )
-    deliver(6, orgs=[ORGS, f"sch-1,active,{at(6)},Cedar Hill,school,,"])
-    deliver(7, users=[USERS, f"stu-1,active,{at(7)},true,s1,Second,Lund,", f"stu-0,active,{at(7)},true,s0,Late,Lund,"])
-    broken = tmp_path / "broken.zip"
-    broken.write_bytes(b"PK, but no more of a zip than that")
-    office.tell("upload", "oneroster", str(broken))
-    assert office.ask("pull", "oneroster", code=2)["error_code"] == "csv-cannot-be-read"
-    deliver(8, orgs=[ORGS, f"sch-2,active,{at(8)},Elm,school,,"])
-
-    run = office.pull("oneroster")
-    assert run["state"] == "published", run
-    after = office.published("oneroster")
-    assert {key: one["given_name"] for key, one in after["person"].items()} == {
-        "stu-0": "Late",
-        "stu-1": "Second",
-        "stu-2": "Only",
-    }
-    assert {key: one["name"] for key, one in after["organization"].items()} == {"sch-1": "Cedar Hill", "sch-2": "Elm"}
-    assert "csv-package-unreadable" in {one["code"] for one in run["leniencies"]}
-    again = office.pull("oneroster")
-    assert again["counts"]["published"] == {}
+@pytest.mark.parametrize("kind", ["oneroster", "assessment_files"])
+def test_a_folder_is_connected_before_anything_can_be_uploaded_to_it(office: Office, tmp_path: Path, kind: str) -> None:
+    connect = ("connect", kind, "--name", "in", "--set")
+    assert "Nothing lies at" in office.tell(*connect, f"path={tmp_path / 'in'}")
+    assert office.ask("pull", "in", code=2)["error_code"] == "inbox-empty"
+    assert office.ask(*connect, f"path={tmp_path / 'roster.zip'}", code=2)["error"] == "check-failed"
 
 
 def test_an_upload_to_a_connection_without_a_folder_is_refused(office: Office, tmp_path: Path) -> None:

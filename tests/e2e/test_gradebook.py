@@ -296,6 +296,21 @@ async def test_a_server_that_does_not_say_its_ids_is_looked_at_for_them(here: He
 
 
 @pytest.mark.parametrize("switches", [{"write": "post", "put": False}])
+async def test_what_was_posted_and_whose_id_was_lost_is_not_said_to_be_taken_back(here: Here) -> None:
+    """The student's result is still there: pushed once more it is found, and then it can be taken back."""
+    await here.choose(classes=(await here.classes())[:1], category=await _category_of(here))
+    await here.push()
+    async with here.store.owner.begin() as c:
+        await c.execute(text("UPDATE ledger SET delivered_sha256 = NULL, remote_id = ''"))
+    with pytest.raises(Refused) as caught:
+        await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, "it ended")
+    assert caught.value.code == "not-taken-back"
+    await here.push()
+    assert await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, "it ended") == 1
+    assert [method for method, *_ in here.written()][-1] == "DELETE"
+
+
+@pytest.mark.parametrize("switches", [{"write": "post", "put": False}])
 async def test_what_a_server_gave_its_own_ids_is_read_back(here: Here) -> None:
     await here.choose(classes=(await here.classes())[:1], category=await _category_of(here))
     await here.push()
@@ -366,3 +381,26 @@ async def test_what_was_written_can_be_taken_back(store: Store, delete: bool) ->
             assert await sink.read_back(document) is None
             if delete:
                 assert (await sink.delete(document)).unchanged
+
+
+async def test_a_server_that_does_not_know_how_to_delete_is_not_believed_to_have_done_it(store: Store) -> None:
+    """404 may mean that nothing is there, or that there is no such request: only a look tells."""
+    made = twin(DISTRICT)
+
+    async def without_delete(scope: Any, receive: Any, send: Any) -> None:
+        other = {**scope, "path": "/nowhere", "raw_path": b"/nowhere"} if scope.get("method") == "DELETE" else scope
+        await made(other, receive, send)
+
+    with serve(without_delete) as url:
+        given = {"base_url": url, "token_url": f"{url}/token", "client_id": "demo-client", "write": "put"}
+        given |= {"client_secret": "demo-secret", "private_addresses": ["127.0.0.1: a twin"], "version": "1.2"}
+        settings = OneRosterSettings.model_validate(given)
+        async with Http(auth(settings), tokens=MemoryTokens(), network=settings.network) as http:
+            sink = await open_sink(settings, http)
+            document = Document(
+                "categories", {"sourcedId": "planbridge-x"}, {"sourcedId": "planbridge-x", "title": "P"}
+            )
+            assert (await sink.delete(document)).unchanged
+            await sink.push(document)
+            assert (await sink.delete(document)).delivered
+            assert await sink.read_back(document) is None

@@ -101,6 +101,14 @@ def sound() -> Roster:
     made.files["enrollments"][-1]["primary"] = "true"
     made.class_("k2", ("stu-2", "student"), ("tea-2", "teacher"), school="s2")
     made.class_("over", terms="t0")
+    # Who came back, who helps in class, who was here last year too, and a class whose time is over.
+    made.person("back", "student")
+    made.enroll("back-1", "k1", "back", "student", endDate=on(-50))
+    made.enroll("back-2", "k1", "back", "student", beginDate=on(-50))
+    made.enroll("helps", "k2", "stu-1", "aide", "s2")
+    made.role("role-1", "teacher", "primary", beginDate=on(-400), endDate=on(-200))
+    made.class_("was", terms="t0")
+    made.enroll("was-1", "was", "tea-1", "teacher", endDate=on(-200))
     limits = {"resultValueMin": "0", "resultValueMax": "100"}
     made.add("lineItems", "li-1", title="Essay", classSourcedId="k1", assignDate=on(-9), dueDate=on(-2), **limits)
     made.add(
@@ -122,10 +130,14 @@ def unsound() -> Roster:
     made.class_("all-year", *STAFF, terms="y1")
     made.class_("no-teacher", ("stu-1", "student"))
     made.class_("no-student", ("tea-1", "teacher"))
+    made.class_("all-left")
+    made.enroll("left-1", "all-left", "tea-1", "teacher", endDate=on(-9))
+    made.enroll("left-2", "all-left", "stu-1", "student", endDate=on(-9))
     made.class_("no-lead", *STAFF, ("tea-2", "teacher"))
     made.person("no-class", "student")
     for key, more in (
-        ("no-school", {"orgSourcedIds": ""}), ("no-grade", {"grades": ""}), ("no-number", {"identifier": ""}),
+        ("no-school", {"orgSourcedIds": ""}), ("district", {"orgSourcedIds": "d1"}),
+        ("no-grade", {"grades": ""}), ("no-number", {"identifier": ""}),
         ("twin-a", {"identifier": "TWICE"}), ("twin-b", {"identifier": "TWICE"}), ("old", {}), ("unborn", {}),
     ):  # fmt: skip
         made.person(key, "student", **more)
@@ -176,11 +188,11 @@ EXPECTED: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {
     ("class-at-no-school", "class"): (1, ("at-district",)),
     ("class-without-session", "class"): (1, ("no-session",)),
     ("class-session-no-term", "class"): (1, ("all-year",)),
-    ("class-without-teacher", "class"): (1, ("no-teacher",)),
-    ("class-without-student", "class"): (1, ("no-student",)),
+    ("class-without-teacher", "class"): (2, ("no-teacher", "all-left")),
+    ("class-without-student", "class"): (2, ("no-student", "all-left")),
     ("class-without-lead", "class"): (1, ("no-lead",)),
     ("student-without-enrollment", "person"): (1, ("no-class",)),
-    ("student-without-school", "person"): (1, ("no-school",)),
+    ("student-without-school", "person"): (2, ("no-school", "district")),
     ("student-without-grade", "person"): (1, ("no-grade",)),
     ("student-without-number", "person"): (1, ("no-number",)),
     ("number-twice", "person"): (2, ("twin-a", "twin-b")),

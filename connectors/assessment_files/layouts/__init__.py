@@ -185,12 +185,16 @@ def _part(part: str, periods: str) -> str:
     return re.escape(part)
 
 
+_LONGEST_TITLE = 250
+"""Characters. Patterns take the square of it, and no vendor has half of it."""
+
+
 def _meant(title: str, patterns: Sequence[tuple[re.Pattern[str], Row]]) -> list[tuple[Row, dict[str, str]]]:
     """The lines that speak of a column: those that name it, else the first pattern that fits."""
     exact: list[tuple[Row, dict[str, str]]] = [
         (row, {}) for _, row in patterns if row.column.casefold() == title.casefold()
     ]
-    if exact or not title:
+    if exact or not title or len(title) > _LONGEST_TITLE:
         return exact
     return next(([(row, m.groupdict())] for pattern, row in patterns if (m := pattern.fullmatch(title))), [])
 

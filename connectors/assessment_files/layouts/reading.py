@@ -12,7 +12,7 @@ MEANINGS = (
     "period", "periods", "school year", "grade", "retest", "not tested", "score", "level", "test id", "empty", "file",
     "ignored",
 )  # fmt: skip
-_IDS = ("vendor id", "district id", "state id")
+_IDS = ("district id", "state id", "vendor id")
 _VALUES = ("date", "score", "level")
 
 
@@ -50,10 +50,16 @@ class Reading:
         self._periods = list(dict.fromkeys(cell.period for cell in cells if cell.period))
 
     def student(self, row: Sequence[str]) -> Student | None:
-        """Whom the row is about. The vendor's own id is the best key: a district's may be put right later."""
+        """Whom the row is about. Known by a number that the files of every vendor have: a child who had two keys in one
+        connection would be nobody."""
         ids = {meaning: self._one(row, meaning) for meaning in _IDS}
         key = next((f"{meaning.removesuffix(' id')}|{ids[meaning]}" for meaning in _IDS if ids[meaning]), None)
         return None if key is None else Student(key, ids["district id"], ids["state id"])
+
+    def vendor_id(self, row: Sequence[str]) -> str | None:
+        """What the vendor calls the student, if the file says so."""
+        stated = self._one(row, "vendor id")
+        return stated and f"{self._constants.get('family', self.layout)}|{stated}"
 
     def results(self, row: Sequence[str]) -> Iterator[tuple[Result, list[Assessment]]]:
         """The results of a row, one for each period it speaks of, and what they are results in."""
@@ -81,7 +87,10 @@ class Reading:
         told_apart = [_day(told, False) or told for told in told_apart]
         if period:
             told_apart += [year or _school_year(day), period]
-        key = "|".join([whole.key, student.key if student else "", *told_apart])
+        # A district's number may be put right later: then the result is another student's, and still the same result.
+        vendor = self._one(row, "vendor id")
+        whose = f"vendor|{vendor}" if vendor else student.key if student else ""
+        key = "|".join([whole.key, whose, *told_apart])
         own, parts = self._reported(row, cells, whole)
         defined = [whole, *(Assessment(part.assessment, part.name, parent=whole.key) for part in parts)]
         part_of = self._text(row, "part", cells)
@@ -118,10 +127,11 @@ class Reading:
             part = own
             if objective:
                 part = parts.setdefault(objective, Part(objective, f"{whole.key}|{objective}", [], []))
+            name = self._filled(row, cell.name)
             if cell.meaning == "score":
-                part.scores.append(Score(cell.name, value, cell.datatype or "text"))
+                part.scores.append(Score(name, value, cell.datatype or "text"))
             else:
-                part.levels.append(Level(cell.name, value))
+                part.levels.append(Level(name, value))
         return own, list(parts.values())
 
     def _formats(self, cells: Sequence[Cell]) -> set[str]:
