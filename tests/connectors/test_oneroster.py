@@ -28,6 +28,9 @@ from tests.connectors.oneroster import RESOURCES, USERS, configured, every_page,
 GIVEN = {"token_url": "https://sis.example.org/token", "client_id": "us", "client_secret": "kept-quiet"}
 
 
+LAST = "2026-07-01T00:00:00.000Z"
+
+
 @dataclass
 class Service:
     """A provider of users u0000, u0001 ... that does not keep the contract in the ways its fields say.
@@ -92,7 +95,9 @@ class Service:
         if offset == self.empty_once:
             first, self.empty_once = self.rows, None
         count = self.rows if self.ignores_limit else min(limit, self.cap) - self.short.get(offset, 0)
-        rows = [{"sourcedId": f"u{n:04}"} for n in range(first, min(first + count, self.rows))]
+        rows = [
+            {"sourcedId": f"u{n:04}", "dateLastModified": LAST} for n in range(first, min(first + count, self.rows))
+        ]
         stated = self.total_spelt or ("" if self.total is None else str(self.total))
         headers = {"X-Total-Count": stated} if stated else {}
         return Response(self.envelope % json.dumps(rows), headers=headers, media_type="application/json")
@@ -283,9 +288,8 @@ async def test_a_total_may_be_spelt_oddly(spelt: str, total: int | None) -> None
 
 
 async def test_a_row_twice_on_a_page_is_told() -> None:
-    service = Service(
-        rows=3, total=3, envelope='{"users": [{"sourcedId": "u0000"}, {"sourcedId": "u0000"}], "was": %s}'
-    )
+    twice = json.dumps({"sourcedId": "u0000", "dateLastModified": LAST})
+    service = Service(rows=3, total=3, envelope=f'{{"users": [{twice}, {twice}], "was": %s}}')
     async with opened(service.app()) as source:
         page = await source.pull(USERS, START)
     assert [(one.code, one.example, one.count) for one in page.notices] == [("row-repeated", "u0000", 1)]

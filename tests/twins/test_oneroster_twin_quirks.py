@@ -277,6 +277,36 @@ def test_a_refresh_touches_every_row() -> None:
         assert len(client.rows("users", filter=f"dateLastModified>'{max(before)}'")) == USERS
 
 
+def test_rows_that_do_not_say_when_they_changed() -> None:
+    with asked(undated=3) as client:
+        undated = [row for row in client.rows("users") if "dateLastModified" not in row]
+        assert 0 < len(undated) < USERS
+        found = client.rows("users", filter="dateLastModified>'1990-01-01T00:00:00.000Z'")
+        assert len(found) == USERS - len(undated)
+
+
+def test_a_change_that_is_stamped_with_an_earlier_time() -> None:
+    with asked(stamps_behind=36_000) as client:
+        client.post("/_twin/change", json={"moved": 0.1})
+        newest = max(row["dateLastModified"] for row in client.rows("enrollments"))
+        behind = datetime.now(UTC) - datetime.fromisoformat(newest)
+        assert timedelta(hours=9.9) < behind < timedelta(hours=10.1)
+
+
+def test_a_filter_by_days_a_filter_that_finds_nothing_and_a_count_of_everything() -> None:
+    born = "dateLastModified>'2026-07-01T{}.000Z'".format
+    with asked(filter="by-day") as client:
+        assert client.rows("users", filter="dateLastModified>'2026-06-30T23:59:59.000Z'")
+        client.post("/_twin/change", json={"moved": 0.1})
+        today = f"{datetime.now(UTC):%Y-%m-%d}"
+        assert client.rows("enrollments", filter=f"dateLastModified>'{today}T00:00:00.000Z'") == []
+    with asked(filter="finds-nothing") as client:
+        assert client.rows("users", filter=born("00:00:00").replace("2026", "1990")) == []
+    with asked(counts="everything") as client:
+        answer = first(client, "users", filter=born("12:00:00"))
+        assert (answer.json()["users"], answer.headers["X-Total-Count"]) == ([], str(USERS))
+
+
 def test_bad_rows_and_references_to_nobody() -> None:
     with asked(bad_rows=4, dangling=2) as client, asked() as right:
         rows, good = client.rows("enrollments"), right.rows("enrollments")
