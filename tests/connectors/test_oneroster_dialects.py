@@ -214,6 +214,15 @@ async def test_a_revision_that_moves_is_told() -> None:
         assert "revision-moved" in told(await everything(source))
 
 
+@pytest.mark.parametrize("moving", ["removed", "inserted"])
+async def test_what_a_moving_roster_looks_like_is_not_learnt(moving: str) -> None:
+    """Neither that its counts are wrong, which would be believed for ever, nor that its pages are small."""
+    async with opened(twin(district(), moving=moving, moves=2, page_cap=1000)) as source:
+        found = await source.check()
+    proposed = {name: value for finding in found for name, value in finding.propose.items()}
+    assert not proposed.keys() & {"totals", "page_size", "order"}
+
+
 @pytest.mark.parametrize("moving", ["order", "removed", "inserted"])
 @pytest.mark.parametrize("totals", [True, False])
 async def test_a_roster_that_moves_is_never_half_read(moving: str, totals: bool) -> None:
