@@ -182,7 +182,8 @@ def _holds(count: CollectionCount, limits: Limits, whole: bool, pages_move: bool
             reason += f" {count.repeated} came on more than one page: its pages seem to shift while they are read."
         yield Hold("incomplete-collection", name, reason, count.total - arrived, known)
     lost = count.gone - count.ended
-    if count.total is None and count.repeated and lost:
+    # Of a pull of what changed, nothing is gone because it did not come.
+    if count.total is None and count.repeated and lost and not count.partial:
         reason = (
             f"{count.repeated} {name} came on more than one page while {lost} did not come at all: "
             "the source's pages seem to shift while they are read."
