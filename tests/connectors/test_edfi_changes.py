@@ -26,7 +26,7 @@ from synthetic import build
 from tests.e2e.processes import steer
 from tests.serving import serve
 
-DISTRICT = build(schools=1, students=24, seed=11)
+DISTRICT = build(schools=1, students=10, seed=11)
 State = dict[str, dict[str, Any]]
 """Collection -> key -> record, as it is published."""
 CHANGES: Sequence[Mapping[str, Any]] = (
@@ -161,7 +161,8 @@ async def test_where_something_changed_each_collection_is_asked_three_times(serv
     [
         {"standard": standard, "page_limit": limit, "cursor": cursor}
         for standard, cursor in (("4.0", False), ("5.0", False), ("5.0", True))
-        for limit in (500, 3)
+        for limit in (500, 4)
+        if (standard, limit) != ("4.0", 4)
     ],
     ids=str,
 )
@@ -209,10 +210,10 @@ async def test_a_server_that_was_set_back_is_read_wholly(server: str) -> None:
 # --- while the server changes ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, 25), st.sampled_from(CHANGES)), max_size=12),
-    st.sampled_from([{"page_limit": 2}, {"page_limit": 2, "cursor": False}, {"page_limit": 7, "standard": "4.0"}]),
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from(CHANGES)), max_size=12),
+    st.sampled_from([{"page_limit": 4}, {"page_limit": 4, "cursor": False}, {"page_limit": 20, "standard": "4.0"}]),
 )
 def test_nothing_is_missed_while_the_server_changes(
     script: list[tuple[int, Mapping[str, Any]]], options: dict[str, Any]

@@ -24,6 +24,7 @@ def twin(
     page_limit: int = 500,
     cursor: bool | None = None,
     changes: str = "told",
+    suppressed: bool = True,
     planted: str | None = None,
     district_namespace: str = "uri://mapleridge.example.org",
     allow_programs: bool = True,
@@ -32,12 +33,14 @@ def twin(
     """An ASGI application with discovery, OAuth and the resources of Data Standard 5.0 or 4.0.
 
     5.0 is served as by ODS/API 7.3, with cursor paging unless `cursor` is False (then 7.2); 4.0 as by 6.2 in
-    Year Specific mode. No page is longer than `page_limit`. `changes`: what a host tells of them, as in Release.
+    Year Specific mode. No page is longer than `page_limit`. What a host tells of changes: see Release.
     `planted` (2 to 17 characters) is put into every field that planning never needs. The key may write programs
     (unless `allow_programs` is False), student program associations, interventions and student intervention
     associations, and descriptors in `district_namespace`. `control` opens the side door of `synthetic.faults`.
     """
-    release = Release(standard, cursor=standard != "4.0" if cursor is None else cursor, changes=changes)
+    release = Release(
+        standard, cursor=standard != "4.0" if cursor is None else cursor, changes=changes, suppressed=suppressed
+    )
     ods = Ods(
         district,
         release,

@@ -136,12 +136,14 @@ class Collection:
         self._remove(key, self._values(self._entries[key]))
         self._forget()
 
-    def deleted(self, lowest: int, highest: int | None) -> Sequence[Row]:
-        """The tombstones in that window of change versions; none of an item that was created anew."""
+    def deleted(self, lowest: int, highest: int | None, *, suppressed: bool = True) -> Sequence[Row]:
+        """The tombstones in that window of change versions; if `suppressed`, none of an item created anew."""
         return [
             {"id": identify(self.name, one.key), "changeVersion": one.version, "keyValues": one.values}
             for one in self._deleted
-            if lowest <= one.version and (highest is None or one.version <= highest) and one.key not in self._entries
+            if lowest <= one.version
+            and (highest is None or one.version <= highest)
+            and not (suppressed and one.key in self._entries)
         ]
 
     def renamed(self, lowest: int, highest: int | None) -> Sequence[Row]:

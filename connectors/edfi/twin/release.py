@@ -8,11 +8,13 @@ class Release:
     """One release with one data standard: 7.3 pages by cursor, 7.2 does not, 6.2 says no in the old way.
 
     `changes`: "told"; "not granted", where the key may not read what was deleted or renamed; "off" at this host.
+    `suppressed`: nothing is told of the deletion of an item that was created anew.
     """
 
     standard: str  # "4.0" | "5.0"
     cursor: bool
     changes: str = "told"
+    suppressed: bool = True
 
     def __post_init__(self) -> None:
         if self.standard not in ("4.0", "5.0"):

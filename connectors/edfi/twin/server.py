@@ -36,6 +36,7 @@ class Server:
         self._modern = release.modern
         self._cursor = release.cursor
         self._changes = release.changes
+        self._suppressed = release.suppressed
         self._page_limit = page_limit
         year = ods.district.school_year
         self._metadata = Metadata(release, ods.operations, year=year, page_limit=page_limit)
@@ -132,7 +133,8 @@ class Server:
             raise refusals.denied_action(CLAIM_SET, "ReadChanges", collection.name)
         query = _query(request)
         size, offset = self._size(query, "limit"), _whole(query, "offset", 0)
-        found = (collection.deleted if deleted else collection.renamed)(*_window(query))
+        window = _window(query)
+        found = collection.deleted(*window, suppressed=self._suppressed) if deleted else collection.renamed(*window)
         headers = {"Total-Count": str(len(found))} if query.get("totalcount", "").lower() == "true" else {}
         return _json(found[offset : offset + size], headers=headers)
 
