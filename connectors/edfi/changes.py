@@ -16,6 +16,8 @@ from gateway.http import Reply
 Kind = Literal["keyChanges", "deletes", "rows"]
 """In this order they are read: a record that is served is there, whatever was deleted or renamed before."""
 
+TOMBSTONES: Sequence[Kind] = ("keyChanges", "deletes")
+
 _IN_A_ROW = 8
 """Pages of one window that are read one after the other; a longer window is parted into such as go side by side."""
 
@@ -87,6 +89,12 @@ class Told(Protocol):
     def __call__(self, resource: Resource, reply: Reply) -> Sequence[msgspec.Raw]: ...
 
 
+class Quiet(Protocol):
+    """Whether nothing was written on the server since the windows were set; False also where that is not known."""
+
+    async def __call__(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Answer:
     """What was told at a place. `total` is how many entries the window has, None where that is not known or wrong."""
@@ -113,6 +121,7 @@ class Changes:
     standard: int
     ask: Ask
     told: Told
+    quiet: Quiet
 
     async def first(self, resource: Resource, window: Window) -> Page | Notice:
         """The beginning; all of it where little changed. A notice instead, where only a whole pull can tell."""
@@ -174,7 +183,14 @@ class Changes:
             reply = await self.ask(resource, params, of=place.kind)
             more = self.told(resource, reply)
             entries += more
-            if not more or len(entries) >= place.count:
+            if len(entries) >= place.count:
+                return Answer(place, reply, entries)
+            if not more and await self.quiet():
+                raise Unavailable(
+                    "edfi-changes-missing",
+                    f"{reply.name} has fewer entries than it said, and nothing was written meanwhile.",
+                )
+            if not more:
                 return Answer(place, reply, entries)
 
     def _following(self, answer: Answer) -> tuple[str, ...]:

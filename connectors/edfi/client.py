@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from connectors.edfi import refusals
-from connectors.edfi.changes import Changes, Kind, Versions, Window
+from connectors.edfi.changes import TOMBSTONES, Changes, Kind, Versions, Window
 from connectors.edfi.resources import resources, without_identity_numbers
 from connectors.edfi.server import EdfiSettings, Server, discover
 from connectors.edfi.sink import WRITTEN
@@ -43,7 +43,7 @@ class EdfiSource:
         self._since: Mapping[str, str] = {}
         self._versions: Versions | None = None
         self._asked = asyncio.Lock()
-        self._changes = Changes(server.standard, ask=self._list, told=_rows)
+        self._changes = Changes(server.standard, ask=self._list, told=_rows, quiet=self._quiet)
 
     async def marks(self) -> Mapping[str, str]:
         """For each collection the newest change version; none where the server does not tell."""
@@ -78,6 +78,7 @@ class EdfiSource:
             return [*findings, Finding(False, error.message, error.fix)]
         findings.append(Finding(True, "Key and secret are accepted."))
         findings += await self._about_the_key(token.access_token)
+        findings.append(await self._about_changes())
         findings += await asyncio.gather(*(self._reachable(resource) for resource in self.resources))
         return findings
 
@@ -106,8 +107,14 @@ class EdfiSource:
         """Where the server stands, asked once: all windows of a run end there. None where it does not tell."""
         async with self._asked:
             if self._versions is None and self._server.changes_url:
-                self._versions = _versions(await self._http.get(f"{self._server.changes_url}/availableChangeVersions"))
+                self._versions = await self._versions_now()
         return self._versions
+
+    async def _quiet(self) -> bool:
+        return self._versions is not None and self._versions == await self._versions_now()
+
+    async def _versions_now(self) -> Versions | None:
+        return _versions(await self._http.get(f"{self._server.changes_url}/availableChangeVersions"))
 
     async def _first(self, resource: Resource) -> Page:
         if self._server.pages_by_token:
@@ -193,6 +200,24 @@ class EdfiSource:
         except PlanbridgeError as error:
             return Finding(False, f"{resource.name}: {error.message}", error.fix)
         return Finding(True, f"{resource.name}: {'not counted' if total is None else total}")
+
+    async def _about_changes(self) -> Finding:
+        """Whether a pull reads what changed. It is no fault where it cannot; it takes longer."""
+        students = next(resource for resource in self.resources if resource.name == "students")
+        try:
+            if await self._told_versions() is None:
+                return Finding(True, "Change queries are not offered here: each pull reads everything.")
+            params = {"offset": 0, "limit": self._server.counting_limit}
+            granted = all([(await self._list(students, params, of=kind)).status == 200 for kind in TOMBSTONES])
+        except PlanbridgeError as error:
+            return Finding(False, f"Change queries: {error.message}", error.fix)
+        if granted:
+            return Finding(True, "Pulls read what changed, deletions included.")
+        return Finding(
+            True,
+            "The key may not read deletions and key changes: each pull reads everything."
+            " With ReadChanges in its claim set, pulls read what changed.",
+        )
 
     async def _about_the_key(self, token: str) -> Sequence[Finding]:
         """What the server says of the key. # Ed-Fi: OAuth token introspection; hosts may switch it off."""

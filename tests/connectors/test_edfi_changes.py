@@ -21,6 +21,7 @@ from connectors.edfi.twin.ods import Ods
 from connectors.edfi.twin.planted import Planted
 from connectors.edfi.twin.release import Release
 from gateway.connector import START, Incremental, Notice, Page
+from gateway.errors import Unavailable
 from gateway.http import Http, MemoryTokens
 from synthetic import build
 from tests.e2e.processes import steer
@@ -200,6 +201,9 @@ async def test_where_the_key_may_not_read_what_was_deleted_everything_is_pulled(
 async def test_where_change_queries_are_off_there_is_no_mark(server: str) -> None:
     reader = await pulled_once(server)
     assert reader.marks == {}
+    async with reader.source() as opened:
+        said = {finding.text: finding.ok for finding in await opened.check()}
+    assert said["Change queries are not offered here: each pull reads everything."]
     await reader.pull()
     assert set(reader.partial.values()) == {False}
 
@@ -210,6 +214,19 @@ async def test_a_server_that_was_set_back_is_read_wholly(server: str) -> None:
     await reader.pull()
     assert set(reader.partial.values()) == {False}
     assert {notice.code for notice in reader.notices} == {"change-versions-apart"}
+
+
+@pytest.mark.parametrize("options", [{"page_limit": 4}])
+async def test_a_page_that_is_empty_although_nothing_was_written_ends_the_pull(server: str) -> None:
+    reader = await pulled_once(server)
+    steer(server, "POST", "change", {"moved": 1.0})
+    fault = {"kind": "empty", "path": "studentSectionAssociations?", "skip": 1, "times": 9}
+    steer(server, "PUT", "faults", [fault])
+    with pytest.raises(Unavailable, match="edfi-changes-missing"):
+        await reader.pull()
+    steer(server, "DELETE", "faults")
+    await reader.pull()
+    assert reader.state == await whole(reader)
 
 
 # --- while the server changes ---------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from connectors.edfi.twin import twin
+from gateway import guard
+from gateway.guard import CollectionCount, Guards
 from synthetic import build
 from tests.e2e.office import Office
 from tests.e2e.processes import steer
@@ -92,6 +95,16 @@ def test_what_was_deleted_and_made_anew_stays(office: Office, sis: str) -> None:
     assert partial(run) == {True}
     assert gone(run) == 0 and sum(count["inactive"] for count in run["counts"]["collections"]) == 0
     assert office.published("edfi") == before
+
+
+def test_a_row_of_a_window_that_came_twice_is_no_sign_that_deleted_ones_did_not_come() -> None:
+    """Of a whole pull it is."""
+    count = CollectionCount(
+        "students", received=9, distinct=12, known=100, gone=3, inactive=3, repeated=2, partial=True
+    )
+    assert guard.holds([count], Guards()) == []
+    reasons = guard.holds([replace(count, partial=False)], Guards())
+    assert [reason.code for reason in reasons] == ["unstable-pages"]
 
 
 @pytest.mark.parametrize("switches", [{"changes": "not granted"}])
