@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,17 +80,25 @@ def next_day(district: District, share: float) -> District:
     return with_new_students(moved(left, students / len(left.students), SEED), few, SEED)
 
 
-def write_edfi(folder: Path, district: District, only: Sequence[str] = ()) -> None:
-    """One file of JSON lines per Ed-Fi collection, in the order of the server's own numbers."""
+def write_edfi(folder: Path, district: District, only: Sequence[str] = (), *, after: District | None = None) -> None:
+    """One file of JSON lines per Ed-Fi collection, in the order of the server's own numbers; beside it the change
+    version of each row, and what was deleted where the server played another district before (`after`)."""
     nothing_planted = Planted()
     ods = Ods(
-        district, Release("5.0", cursor=True), namespace="uri://bench.example.org", planted=nothing_planted,
+        after or district, Release("5.0", cursor=True), namespace="uri://bench.example.org", planted=nothing_planted,
         programs=False,
     )  # fmt: skip
+    if after:
+        ods.play(district)
     for name in ods.operations:
         collection = ods.collection(name)
         if name in only or (not only and collection.entries() and not name.endswith("Descriptors")):
             _write_rows(folder / f"{name}.jsonl", (collection.row(one, dated=True) for one in collection.entries()))
+            _write_rows(folder / f"{name}.deletes", collection.deleted(0, None))
+            _write_rows(folder / f"{name}.keyChanges", collection.renamed(0, None))
+            versions = array("q", (one.version for one in collection.entries()))
+            (folder / f"{name}.versions").write_bytes(versions.tobytes())
+    (folder / "newest").write_text(str(ods.changes.newest), encoding="ascii")
 
 
 def write_oneroster(folder: Path, district: District, only: Sequence[str] = ()) -> None:

@@ -44,8 +44,17 @@ class Bench:
     def rows(self, full: int) -> int:
         return max(20, round(full * self.scale))
 
-    def edfi(self, name: str, make: Callable[[], District], only: Sequence[str] = ()) -> Path:
-        return self._material(f"edfi-{name}", lambda folder: material.write_edfi(folder, make(), only))
+    def edfi(
+        self,
+        name: str,
+        make: Callable[[], District],
+        only: Sequence[str] = (),
+        after: Callable[[], District] | None = None,
+    ) -> Path:
+        return self._material(
+            f"edfi-changes-{name}",
+            lambda folder: material.write_edfi(folder, make(), only, after=after() if after else None),
+        )
 
     def oneroster(self, name: str, make: Callable[[], District], only: Sequence[str] = ()) -> Path:
         return self._material(f"oneroster-{name}", lambda folder: material.write_oneroster(folder, make(), only))
@@ -128,7 +137,7 @@ def night(bench: Bench) -> dict[str, Any]:
         return material.crowded(material.district(bench.rows(40_000)), bench.rows(600_000))
 
     first = bench.edfi("night", today)
-    second = bench.edfi("night-after", lambda: material.next_day(today(), 0.01))
+    second = bench.edfi("night-after", lambda: material.next_day(today(), 0.01), after=today)
     told: dict[str, Any] = {}
     with Installation.made() as home:
         district = ""

@@ -6,14 +6,19 @@ import json
 import mmap
 import re
 import sys
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from connectors.edfi.twin import refusals
 
+_BELOW = ("/partitions", "/deletes", "/keyChanges")
+"""What an Ed-Fi collection has besides its rows."""
 TOKEN = "bench"  # noqa: S105 of servers that hold invented people only
 _JSON = "application/json; charset=utf-8"
 
@@ -64,6 +69,31 @@ class Rows:
             return b"[]"
         return b"[%b]" % self._bytes[self._ends[first] : self._ends[last] - 1].replace(b"\n", b",")
 
+    def these(self, places: Iterable[int]) -> bytes:
+        return b"[%b]" % b",".join(self._bytes[self._ends[one] : self._ends[one + 1] - 1] for one in places)
+
+
+class Changed:
+    """The change version of each row of a collection, and its tombstones; windows are found as a server does."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        versions = array("q")
+        versions.frombytes((folder / f"{name}.versions").read_bytes())
+        self._by_version = sorted(range(len(versions)), key=versions.__getitem__)
+        self._versions = [versions[place] for place in self._by_version]
+        self._told = {kind: _lines(folder / f"{name}.{kind}") for kind in ("deletes", "keyChanges")}
+
+    def places(self, low: int, high: int) -> Sequence[int]:
+        """Where the rows of that window stand, in the order in which a server lists them."""
+        return sorted(self._by_version[bisect_left(self._versions, low) : bisect_right(self._versions, high)])
+
+    def tombstones(self, kind: str, low: int, high: int) -> Sequence[object]:
+        return [one for one in self._told[kind] if low <= one["changeVersion"] <= high]
+
+
+def _lines(path: Path) -> Sequence[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
 
 class Server:
     """What both have in common. `asked` counts the pages of each collection since the count was last read."""
@@ -84,10 +114,13 @@ class Server:
             return described
         if request.headers.get("authorization", "").casefold() != f"bearer {TOKEN}":
             return _json({"error": "a bearer token, please"}, 401)
-        name = request.path.removesuffix("/partitions").rpartition("/")[2]
+        path = request.path
+        for below in _BELOW:
+            path = path.removesuffix(below)
+        name = path.rpartition("/")[2]
         if name not in self._rows:
             return _json({"error": "no such collection"}, 404)
-        self.asked[name] += 1
+        self.asked[name + request.path[len(path) :]] += 1
         return self.page(request, name, self._rows[name])
 
     def described(self, request: Request) -> Answer | None:
@@ -99,7 +132,13 @@ class Server:
 
 
 class Edfi(Server):
-    """An ODS/API 7.3 with Data Standard 5.0: pages by offset and by token, partitions, a total when asked."""
+    """An ODS/API 7.3 with Data Standard 5.0: pages by offset and by token, partitions, a total when asked; what
+    changed within a window of change versions, by offset."""
+
+    def __init__(self, folder: Path, *, page_cap: int) -> None:
+        super().__init__(folder, page_cap=page_cap)
+        self._changed = {name: Changed(folder, name) for name in self._rows}
+        self._newest = int((folder / "newest").read_text(encoding="ascii"))
 
     def described(self, request: Request) -> Answer | None:
         here = request.address
@@ -114,7 +153,12 @@ class Edfi(Server):
                     "openApiMetadata": f"{here}/metadata/",
                     "oauth": f"{here}/oauth/token",
                     "dataManagementApi": f"{here}/data/v3/",
+                    "changeQueries": f"{here}/changeQueries/v1/",
                 },
+            },
+            "/changeQueries/v1/availableChangeVersions": {
+                "oldestChangeVersion": 0,
+                "newestChangeVersion": self._newest,
             },
             "/metadata/data/v3/dependencies": [
                 {"resource": name, "order": n, "operations": ["Create", "Update"]} for n, name in enumerate(resources)
@@ -136,12 +180,28 @@ class Edfi(Server):
         if size > self._page_cap:
             what = f"Limit must be omitted or set to a value between 0 and {self._page_cap}."
             return _json(refusals.body(refusals.bad_parameter("limit", what), modern=True), 400)
+        if "minChangeVersion" in request.query:
+            return self._window(request, name, rows, size)
         first, last = _span(request.query.get("pageToken", ""), request.number("offset", 0), len(rows))
         count = max(0, min(size, last - first))
         headers = {"Next-Page-Token": f"{first + count}.{last}"} if count else {}
         if request.query.get("totalCount", "").casefold() == "true":
             headers["Total-Count"] = str(len(rows))
         return Answer(200, rows.cut(first, count), headers)
+
+    def _window(self, request: Request, name: str, rows: Rows, size: int) -> Answer:
+        low, high = request.number("minChangeVersion", 0), request.number("maxChangeVersion", self._newest)
+        changed, first = self._changed[name], request.number("offset", 0)
+        kind = request.path.rpartition("/")[2]
+        found: Sequence[object]
+        if kind == name:
+            places = changed.places(low, high)
+            found, body = places, rows.these(places[first : first + size])
+        else:
+            found = changed.tombstones(kind, low, high)
+            body = json.dumps(found[first : first + size]).encode()
+        counted = request.query.get("totalCount", "").casefold() == "true"
+        return Answer(200, body, {"Total-Count": str(len(found))} if counted else {})
 
     def _partitions(self, request: Request, rows: Rows) -> Answer:
         wanted = request.number("number", 10)

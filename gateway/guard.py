@@ -182,6 +182,7 @@ def _holds(count: CollectionCount, limits: Limits, whole: bool, pages_move: bool
             reason += f" {count.repeated} came on more than one page: its pages seem to shift while they are read."
         yield Hold("incomplete-collection", name, reason, count.total - arrived, known)
     lost = count.gone - count.ended
+    # Of a pull of what changed, nothing is gone because it did not come.
     if count.total is None and count.repeated and lost and not count.partial:
         reason = (
             f"{count.repeated} {name} came on more than one page while {lost} did not come at all: "

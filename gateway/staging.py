@@ -35,7 +35,8 @@ async def stage(
                 collection=resource.name,
                 cursor=cursor,
                 next=page.next,
-                rows=mapped.rows,
+                # Of one key the last word counts: a row that is served is there, whatever was said before.
+                rows=[*(StagedRow(key, "gone") for key in page.gone), *mapped.rows],
                 received=len(page.rows) + len(page.unreadable),
                 rejects=[*decoded.rejects, *mapped.rejects],
                 total=page.total,

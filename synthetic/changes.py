@@ -76,6 +76,14 @@ def moved(district: District, share: float, seed: int = 0) -> District:
     return replace(district, enrollments=tuple(sorted(enrollments, key=lambda one: one.key)))
 
 
+def begun_later(district: District, share: float, seed: int = 0) -> District:
+    """Of that share of the students, the day of entry was wrong: it is a day later."""
+    late = {one.number for one in Random(seed).sample(district.students, count(district, share))}
+    students = (replace(one, entry=one.entry + timedelta(days=1)) if one.number in late else one
+                for one in district.students)  # fmt: skip
+    return replace(district, students=tuple(students))
+
+
 def count(district: District, share: float, *, of: int | None = None) -> int:
     """How many of so many things, by default students, that share is. Raises ValueError where it is none."""
     if not 0 <= share <= 1:

@@ -31,7 +31,7 @@ _STATUSES = (429, 500, 503)
 _CHANGES: Mapping[str, Callable[[District, Any, int], District]] = {
     change.__name__: change
     for change in (
-        changes.without_students, changes.with_new_students, changes.moved,
+        changes.without_students, changes.with_new_students, changes.moved, changes.begun_later,
         disasters.reissued, disasters.renumbered, disasters.schools_renumbered, disasters.reshuffled,
         disasters.without_sections, disasters.with_twins, disasters.twins_merged, disasters.twins_mixed,
     )

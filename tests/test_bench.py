@@ -21,6 +21,7 @@ from connectors.oneroster import twin as oneroster
 from connectors.oneroster.files import open_files
 from gateway.connector import START
 from synthetic import build
+from synthetic.changes import begun_later, without_students
 from tests import serving as twins
 
 DISTRICT = build(students=60)
@@ -93,6 +94,30 @@ def test_the_edfi_server_answers_like_the_twin(edfi_servers: tuple[httpx.Client,
     assert [(one.status_code, one.json()["errors"]) for one in too_many] == [(400, too_many[1].json()["errors"])] * 2
     assert [client.get(f"{EDFI}/nothings").status_code for client in (bench, twin)] == [404, 404]
     assert bench.get(f"{EDFI}/students", headers={"authorization": ""}).status_code == 401
+
+
+@pytest.mark.parametrize(("change", "tombstones"), [(without_students, "/deletes"), (begun_later, "/keyChanges")])
+def test_its_changes_are_those_of_the_twin(tmp_path: Path, change: Any, tombstones: str) -> None:
+    material.write_edfi(tmp_path, change(DISTRICT, 0.1, 1), after=DISTRICT)
+    played = edfi.twin(DISTRICT, district_namespace="uri://bench.example.org")
+    with running(Edfi(tmp_path, page_cap=500)) as bench, twins.serve(played) as twin:
+        with both(bench, twin, "/oauth/token", auth=("demo-key", "demo-secret")) as (one, other):
+            versions = "/changeQueries/v1/availableChangeVersions"
+            mark = other.get(versions).json()["newestChangeVersion"]
+            assert other.post("/_twin/change", json={change.__name__: 0.1}).status_code == 204
+            newest = other.get(versions).json()["newestChangeVersion"]
+            assert one.get(versions).json() == other.get(versions).json()
+            told = set()
+            for name in ("students", "studentSchoolAssociations", "studentSectionAssociations"):
+                for below in ("", "/deletes", "/keyChanges"):
+                    for window in ((mark + 1, high) for high in range(mark + 1, newest + 1, 2)):
+                        query = {"minChangeVersion": window[0], "maxChangeVersion": window[1], "totalCount": "true"}
+                        pages = [client.get(f"{EDFI}/{name}{below}", params=query | {"offset": 1, "limit": 4})
+                                 for client in (one, other)]  # fmt: skip
+                        assert pages[0].json() == pages[1].json(), (name, below, window)
+                        assert pages[0].headers["total-count"] == pages[1].headers["total-count"]
+                        told |= {below} if pages[0].json() else set()
+            assert tombstones in told
 
 
 def test_its_partitions_are_the_whole_collection(

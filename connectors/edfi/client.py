@@ -1,15 +1,17 @@
-"""How an Ed-Fi API is read: pages by offset or by token, counts, and what the key is allowed to see."""
+"""How an Ed-Fi API is read: pages by offset or by token, what changed, and what the key is allowed to see."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
 from connectors.edfi import refusals
+from connectors.edfi.changes import TOMBSTONES, Changes, Kind, Versions, Window
 from connectors.edfi.resources import resources, without_identity_numbers
 from connectors.edfi.server import EdfiSettings, Server, discover
 from connectors.edfi.sink import WRITTEN
-from gateway.connector import START, Finding, Page, Resource
+from gateway.connector import START, Finding, Notice, Page, Resource
 from gateway.errors import PlanbridgeError, Unavailable
 from gateway.http import Http, Reply
 from gateway.payload import rows_of
@@ -28,24 +30,39 @@ class EdfiSource:
 
     Cursors say all that is needed to pull a page, so that any worker can go on:
     `offset:<first>:<count>` exactly these rows; `tail:<first>:<count>` these and whatever comes after them;
-    `token:<page token>` the next page of a chain.
+    `token:<page token>` the next page of a chain; what begins with `changes:` a Place in a window of changes.
     """
-
-    pages_move = True
 
     def __init__(self, server: Server, settings: EdfiSettings, http: Http) -> None:
         self.resources: Sequence[Resource] = resources(server.standard)
+        self.pages_move = True
         self._server = server
         self._settings = settings
         self._http = http
         self._limit = _LARGEST_PAGE
+        self._since: Mapping[str, str] = {}
+        self._versions: Versions | None = None
+        self._asked = asyncio.Lock()
+        self._changes = Changes(server.standard, ask=self._list, told=_rows, quiet=self._quiet)
+
+    async def marks(self) -> Mapping[str, str]:
+        """For each collection the newest change version; none where the server does not tell."""
+        versions = await self._told_versions()
+        return {} if versions is None else {resource.name: str(versions.newest) for resource in self.resources}
+
+    def since(self, marks: Mapping[str, str]) -> None:
+        """From now on pull what changed after these versions, of the collections that are in them."""
+        self._since = marks
+        self.pages_move = not marks  # a window is read so that nothing which stays in it is missed
 
     async def pull(self, resource: Resource, cursor: str) -> Page:
         """One page. The first one tells the total and how to go on; it has no rows where partitions follow."""
-        if cursor == START and self._server.pages_by_token:
-            return await self._first_by_token(resource)
+        if cursor == START and resource.name in self._since:
+            return await self._first_of_changes(resource, int(self._since[resource.name]))
         if cursor == START:
-            return await self._first_by_offset(resource)
+            return await self._first(resource)
+        if cursor.startswith("changes:"):
+            return await self._changes.pull(resource, cursor)
         kind, _, place = cursor.partition(":")
         if kind == "token":
             return await self._by_token(resource, place)
@@ -61,11 +78,48 @@ class EdfiSource:
             return [*findings, Finding(False, error.message, error.fix)]
         findings.append(Finding(True, "Key and secret are accepted."))
         findings += await self._about_the_key(token.access_token)
+        findings.append(await self._about_changes())
         findings += await asyncio.gather(*(self._reachable(resource) for resource in self.resources))
         return findings
 
     async def close(self) -> None:
         """Nothing is held open: the transport belongs to the caller."""
+
+    async def _first_of_changes(self, resource: Resource, mark: int) -> Page:
+        """What changed after the mark, if the server can tell all of it; else everything, and why."""
+        versions = await self._told_versions()
+        if versions is None:
+            return await self._whole(resource, Notice("changes-not-told", "availableChangeVersions", resource.name))
+        if not versions.reach_back_to(mark):
+            return await self._whole(
+                resource, Notice("change-versions-apart", "availableChangeVersions", resource.name)
+            )
+        if versions.newest == mark:
+            return Page(partial=True)
+        found = await self._changes.first(resource, Window(mark + 1, versions.newest))
+        return await self._whole(resource, found) if isinstance(found, Notice) else found
+
+    async def _whole(self, resource: Resource, why: Notice) -> Page:
+        page = await self._first(resource)
+        return page if page.absent else replace(page, notices=(*page.notices, why))
+
+    async def _told_versions(self) -> Versions | None:
+        """Where the server stands, asked once: all windows of a run end there. None where it does not tell."""
+        async with self._asked:
+            if self._versions is None and self._server.changes_url:
+                self._versions = await self._versions_now()
+        return self._versions
+
+    async def _quiet(self) -> bool:
+        return self._versions is not None and self._versions == await self._versions_now()
+
+    async def _versions_now(self) -> Versions | None:
+        return _versions(await self._http.get(f"{self._server.changes_url}/availableChangeVersions"))
+
+    async def _first(self, resource: Resource) -> Page:
+        if self._server.pages_by_token:
+            return await self._first_by_token(resource)
+        return await self._first_by_offset(resource)
 
     async def _first_by_offset(self, resource: Resource) -> Page:
         reply = await self._page(resource, {"offset": 0, "totalCount": "true"}, "limit")
@@ -117,18 +171,25 @@ class EdfiSource:
     async def _count(self, resource: Resource) -> Reply:
         return await self._get(resource, {"offset": 0, "limit": self._server.counting_limit, "totalCount": "true"})
 
-    async def _page(self, resource: Resource, params: Mapping[str, str | int], sized_by: str) -> Reply:
+    async def _list(self, resource: Resource, params: Mapping[str, str | int], *, of: Kind) -> Reply:
+        """A page of the collection, or of what was deleted from it or got another key."""
+        below = "" if of == "rows" else f"/{of}"
+        if "limit" in params:
+            return await self._get(resource, params, below)
+        return await self._page(resource, params, "limit", below)
+
+    async def _page(self, resource: Resource, params: Mapping[str, str | int], sized_by: str, below: str = "") -> Reply:
         """A page as large as the server allows; what it allows is remembered."""
         asked = self._limit
-        reply = await self._get(resource, {**params, sized_by: asked})
+        reply = await self._get(resource, {**params, sized_by: asked}, below)
         while asked > 1 and refusals.refuses_limit(reply):
-            asked = min(refusals.largest_limit(reply) or asked // 5, asked - 1)
-            reply = await self._get(resource, {**params, sized_by: asked})
+            asked = min(refusals.largest_limit(reply) or max(asked // 5, 1), asked - 1)
+            reply = await self._get(resource, {**params, sized_by: asked}, below)
             self._limit = min(self._limit, asked)
         return reply
 
-    async def _get(self, resource: Resource, params: Mapping[str, str | int]) -> Reply:
-        return await self._http.get(self._server.collection(resource.name), params)
+    async def _get(self, resource: Resource, params: Mapping[str, str | int], below: str = "") -> Reply:
+        return await self._http.get(self._server.collection(resource.name) + below, params)
 
     async def _reachable(self, resource: Resource) -> Finding:
         try:
@@ -139,6 +200,24 @@ class EdfiSource:
         except PlanbridgeError as error:
             return Finding(False, f"{resource.name}: {error.message}", error.fix)
         return Finding(True, f"{resource.name}: {'not counted' if total is None else total}")
+
+    async def _about_changes(self) -> Finding:
+        """Whether a pull reads what changed. It is no fault where it cannot; it takes longer."""
+        students = next(resource for resource in self.resources if resource.name == "students")
+        try:
+            if await self._told_versions() is None:
+                return Finding(True, "Change queries are not offered here: each pull reads everything.")
+            params = {"offset": 0, "limit": self._server.counting_limit}
+            granted = all([(await self._list(students, params, of=kind)).status == 200 for kind in TOMBSTONES])
+        except PlanbridgeError as error:
+            return Finding(False, f"Change queries: {error.message}", error.fix)
+        if granted:
+            return Finding(True, "Pulls read what changed, deletions included.")
+        return Finding(
+            True,
+            "The key may not read deletions and key changes: each pull reads everything."
+            " With ReadChanges in its claim set, pulls read what changed.",
+        )
 
     async def _about_the_key(self, token: str) -> Sequence[Finding]:
         """What the server says of the key. # Ed-Fi: OAuth token introspection; hosts may switch it off."""
@@ -227,6 +306,25 @@ def _rows(resource: Resource, reply: Reply) -> Sequence[msgspec.Raw]:
     except msgspec.DecodeError:
         raise Unavailable("edfi-not-a-list", f"{reply.name} answered 200 without a list of records.") from None
     return without_identity_numbers(resource, rows)
+
+
+class _Told(msgspec.Struct):
+    """# Ed-Fi: before 6.0 these names begin with a capital."""
+
+    oldestChangeVersion: int | None = None
+    newestChangeVersion: int | None = None
+    OldestChangeVersion: int | None = None
+    NewestChangeVersion: int | None = None
+
+
+def _versions(reply: Reply) -> Versions | None:
+    try:
+        told = msgspec.json.decode(reply.body, type=_Told) if reply.status == 200 else _Told()
+    except msgspec.DecodeError:
+        return None
+    newest = told.newestChangeVersion if told.newestChangeVersion is not None else told.NewestChangeVersion
+    oldest = told.oldestChangeVersion if told.oldestChangeVersion is not None else told.OldestChangeVersion
+    return None if newest is None else Versions(oldest or 0, newest)
 
 
 def _total(reply: Reply) -> int | None:

@@ -94,6 +94,8 @@ class Server:
     version: tuple[int, ...]
     standard: int
     title: str
+    changes_url: str = ""
+    """Where it tells its change versions; empty where it does not."""
 
     @property
     def pages_by_token(self) -> bool:
@@ -140,6 +142,7 @@ async def discover(settings: EdfiSettings) -> Server:
         standard=standard[0],
         title=f"{found.applicationName or 'Ed-Fi ODS/API'} {found.version}".strip()
         + f", data standard {'.'.join(map(str, standard))}",
+        changes_url=_changes_url(settings, found.urls),
     )
 
 
@@ -152,6 +155,7 @@ class _Urls(msgspec.Struct):
     oauth: str
     dataManagementApi: str
     tokenInfo: str = ""
+    changeQueries: str | None = None
 
 
 class _Discovery(msgspec.Struct):
@@ -187,6 +191,14 @@ def _token_info_url(settings: EdfiSettings, urls: _Urls) -> str:
     offered = urls.tokenInfo or f"{_token_url(settings)}_info"
     try:
         return same_origin(_address(settings), offered)
+    except ConfigError:
+        return ""
+
+
+def _changes_url(settings: EdfiSettings, urls: _Urls) -> str:
+    """Empty where it is not below the address of the API; then every pull is whole."""
+    try:
+        return same_origin(_address(settings), urls.changeQueries).rstrip("/") if urls.changeQueries else ""
     except ConfigError:
         return ""
 

@@ -209,16 +209,17 @@ class _Look:
         if self._is_refreshed(everything):
             return [_whole("Its dateLastModified is the time of a refresh, the same in every record")]
         found = [Finding(True, "It tells what changed since a moment (filter on dateLastModified).")]
-        if not self._spoken.changes:
-            found.append(Finding(True, "As the settings say, everything is pulled each time nevertheless."))
-        elif not all(mark.zoned for mark in everything.marks):
+        if not all(mark.zoned for mark in everything.marks):
             found.append(Finding(True, "Its times do not say their zone, so changes of two more days are asked for."))
         gone = await self._users(filter="status='tobedeleted'")
         if any(_is_gone(row) for row in gone.rows):
-            found.append(Finding(True, "It shows what was deleted, as tobedeleted."))
+            text = "It shows what was deleted, as tobedeleted: asking for what changed is enough."
+            found.append(Finding(True, text, propose={"changes": "yes"}))
         else:
             text = "It shows nobody who was deleted: either nobody was, or only a whole pull finds it."
             found.append(Finding(True, text))
+        if not self._spoken.changes:
+            found.append(Finding(True, "As the settings are, everything is pulled each time."))
         return found
 
     async def _filters_badly(self) -> str:

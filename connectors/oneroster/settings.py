@@ -198,8 +198,9 @@ class OneRosterSettings(PlaceSettings):
         Field(
             default="auto",
             title="Ask for changes only",
-            description="no: everything is pulled each time, for a server that does not honour a filter on "
-            "dateLastModified.",
+            description="yes: only what changed is asked for, and everything every so many days. no: everything is "
+            "pulled each time. auto: no, until a check sees that the server honours a filter on dateLastModified and "
+            "shows what was deleted.",
             json_schema_extra=Advanced,
         ),
     ]
@@ -350,7 +351,7 @@ def dialect(settings: OneRosterSettings) -> Dialect:
         page_size=int(said("page_size")) or _PAGE,
         order=said("order"),
         totals=said("totals") != "no",
-        changes=said("changes") != "no",
+        changes=said("changes") == "yes",
         write=settings.write,
     )
 

@@ -62,6 +62,8 @@ class Edge:
             return JSONResponse({"access_token": "t-1", "expires_in": 1800, "token_type": "bearer"})
         if path.endswith("/oauth/token_info"):
             return self.token_info or PlainTextResponse("", 404)
+        if path.endswith("/availableChangeVersions"):
+            return JSONResponse({"oldestChangeVersion": 0, "newestChangeVersion": 7})
         if "/ed-fi/" in path:
             self.asked.append(request)
             return self.answer(request)
@@ -724,6 +726,10 @@ async def test_check_tells_what_is_right_and_what_is_wrong() -> None:
     assert said["Key and secret are accepted."]
     assert said["The key belongs to Larkspur Valley School District (990100), claim set Success plans."]
     assert said["students: 600"]
+    assert said[
+        "The key may not read deletions and key changes: each pull reads everything."
+        " With ReadChanges in its claim set, pulls read what changed."
+    ]
     assert said["contacts: not offered by this server."] is False
     assert said["sections: not granted to this key."] is False
     assert said["interventions: the key may not create them, so plans cannot be written."] is False
@@ -738,6 +744,7 @@ async def test_check_counts_older_servers_with_one_row() -> None:
         findings = await opened.check()
     assert {query["limit"] for query in edge.queries} == {"1"}
     assert "students: 9" in [finding.text for finding in findings]
+    assert "Pulls read what changed, deletions included." in [finding.text for finding in findings]
 
 
 async def test_check_warns_of_profiles_and_goes_on_without_token_info() -> None:

@@ -1,21 +1,29 @@
 """What a OneRoster service says changed: asked for by filter, sieved here where it is ignored, whole where refused."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from starlette.types import ASGIApp
 
 from connectors.oneroster.client import RestSource
 from connectors.oneroster.models import is_deleted
 from connectors.oneroster.twin import twin
 from gateway.connector import START, Incremental, Page
 from synthetic import District, build
-from tests.connectors.oneroster import RESOURCES, USERS, every_page, keys, opened, talking
+from tests.connectors import oneroster
+from tests.connectors.oneroster import RESOURCES, USERS, every_page, keys, talking
 
 CHANGE = {"without_students": 0.1, "with_new_students": 7}
+
+
+def opened(app: ASGIApp, **given: Any) -> AbstractAsyncContextManager[RestSource]:
+    """A source that is to ask for changes."""
+    return oneroster.opened(app, **{"changes": "yes", **given})
 
 
 @cache

@@ -117,6 +117,7 @@ def at() -> Iterator[OneRosterSettings]:
             client_secret="kept-quiet",
             allow_private=True,
             version="1.2",
+            changes="yes",
         )
 
 

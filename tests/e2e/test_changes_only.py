@@ -25,7 +25,7 @@ def switches() -> dict[str, Any]:
 def sis(office: Office, switches: dict[str, Any]) -> Iterator[str]:
     """A source that was pulled once, wholly."""
     with serve(twin(DISTRICT, **switches)) as url:
-        office.connect("oneroster", url)
+        office.connect("oneroster", url, changes="yes")
         assert office.pull("oneroster")["state"] == "published"
         steer(url, "DELETE", "log")
         yield url
@@ -124,7 +124,7 @@ def test_removals_that_wait_alone_are_asked_for_again(office: Office, sis: str) 
 
 def test_what_is_set_aside_stays_on_the_list_until_it_comes_again(office: Office, switches: dict[str, Any]) -> None:
     with serve(twin(DISTRICT, **switches)) as sis:
-        office.connect("oneroster", sis)
+        office.connect("oneroster", sis, changes="yes")
         steer(sis, "PUT", "faults", [{"kind": "mistype", "path": "/users", "rows": 3, "into": "object", "seed": 4}])
         assert office.pull("oneroster")["state"] == "published"
         first = office.ask("rejects")["set_aside"]
@@ -165,7 +165,7 @@ def test_a_collection_that_is_absent_for_a_night_loses_nothing(office: Office, s
     """Neither what changed meanwhile, nor what of it was set aside before."""
     doors = Doors(twin(DISTRICT, **switches))
     with serve(doors) as sis:
-        office.connect("oneroster", sis)
+        office.connect("oneroster", sis, changes="yes")
         fault = {"kind": "mistype", "path": "/users", "rows": 3, "into": "object", "seed": 4}
         steer(sis, "PUT", "faults", [fault])
         office.pull("oneroster")

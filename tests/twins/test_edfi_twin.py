@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from connectors.edfi.twin import app, twin
 from connectors.edfi.twin.collection import Changes, Collection, Source
 from connectors.edfi.twin.filters import filters
+from connectors.edfi.twin.keys import natural_key
 from connectors.edfi.twin.shapes import Fields, writable
 from synthetic import build
 from tests import openapi
@@ -68,6 +69,13 @@ class Client(httpx.Client):
         found: list[dict[str, Any]] = []
         while page := self.get(resource, params={"offset": len(found), "limit": 500}).json():
             found += page
+        return found
+
+    def window(self, resource: str, **query: Any) -> list[dict[str, Any]]:
+        """What is told of deletions or new keys."""
+        answer = self.get(resource, params={"limit": 500, "totalCount": "true", **query})
+        found: list[dict[str, Any]] = answer.json()
+        assert answer.headers["total-count"] == str(len(found))
         return found
 
     def change(self, **what: Any) -> None:
@@ -437,6 +445,60 @@ def test_a_change_moves_only_what_changed(client: Client) -> None:
     assert len(client.all("students")) == 63
     client.change(reset=True)
     assert versions().keys() == before.keys()
+
+
+@with_contracts
+def test_tombstones_name_the_natural_keys_of_the_standard(client: Client, standard: str) -> None:
+    keys = json.loads((CONTRACTS / "edfi/derived/natural-keys-by-table.json").read_text(encoding="utf-8"))
+    tables = {name.lower(): parts for name, parts in keys["4.0.0" if standard == "4.0" else "5.2.0"].items()}
+    for name in (*ROSTER, *PEOPLE[standard], *WRITABLE):
+        table = "localeducationagency" if name == "localEducationAgencies" else name.removesuffix("s").lower()
+        assert sorted(natural_key(name, five=standard == "5.0")) == sorted(tables[table]), name
+
+
+def test_what_was_deleted_is_told_until_it_is_created_anew(client: Client) -> None:
+    gone = client.window("studentSchoolAssociations/deletes")
+    client.change(without_students=0.1)
+    told = client.window("studentSchoolAssociations/deletes")
+    assert (gone, len(told)) == ([], 9)
+    assert set(told[0]["keyValues"]) == {"entryDate", "schoolId", "studentUniqueId"}
+    assert {one["keyValues"]["studentUniqueId"] for one in told} == {
+        one["keyValues"]["studentUniqueId"] for one in client.window("students/deletes")
+    }
+    newest = max(one["changeVersion"] for one in client.window("students/deletes"))
+    assert client.window("students/deletes", minChangeVersion=newest + 1) == []
+    client.change(reset=True)
+    assert client.window("studentSchoolAssociations/deletes") == []
+
+
+def test_changes_of_one_key_are_told_from_the_first_to_the_last(client: Client) -> None:
+    before = {one["studentReference"]["studentUniqueId"]: one for one in client.all("studentSchoolAssociations")}
+    client.change(begun_later=1.0)
+    client.change(begun_later=1.0)
+    told = client.window("studentSchoolAssociations/keyChanges")
+    assert len(told) == len(before) == 90
+    for one in told:
+        old, new = one["oldKeyValues"], one["newKeyValues"]
+        assert old["entryDate"] == before[old["studentUniqueId"]]["entryDate"] < new["entryDate"]
+        assert {**old, "entryDate": ""} == {**new, "entryDate": ""}
+    assert client.window("studentSchoolAssociations/deletes") == []
+    assert len(client.all("studentSchoolAssociations")) == 90
+
+
+@with_contracts
+def test_change_versions_are_told_as_the_contract_says(client: Client) -> None:
+    answer = client.get(f"{client.urls['changeQueries'].rstrip('/')}/availableChangeVersions")
+    found = openapi.document("edfi-openapi/change-queries-api-1.0.0.yaml")
+    Draft202012Validator(found["components"]["schemas"]["availableChangeVersion"]).validate(answer.json())
+
+
+@pytest.mark.parametrize(("changes", "status"), [("not granted", 403), ("off", 404)])
+def test_a_host_may_not_tell_what_changed(changes: str, status: int) -> None:
+    with serve(twin(DISTRICT, changes=changes)) as url, Client(url) as client:
+        assert ("changeQueries" in client.urls) == (changes != "off")
+        assert client.get("/students/deletes").status_code == client.get("/students/keyChanges").status_code == status
+        versions = client.get(f"{url}/changeQueries/v1/availableChangeVersions")
+        assert versions.status_code == (404 if changes == "off" else 200)
 
 
 # Writes

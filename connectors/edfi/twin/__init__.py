@@ -23,6 +23,8 @@ def twin(
     token_seconds: float = 1800,
     page_limit: int = 500,
     cursor: bool | None = None,
+    changes: str = "told",
+    suppressed: bool = True,
     planted: str | None = None,
     district_namespace: str = "uri://mapleridge.example.org",
     allow_programs: bool = True,
@@ -31,12 +33,14 @@ def twin(
     """An ASGI application with discovery, OAuth and the resources of Data Standard 5.0 or 4.0.
 
     5.0 is served as by ODS/API 7.3, with cursor paging unless `cursor` is False (then 7.2); 4.0 as by 6.2 in
-    Year Specific mode. No page is longer than `page_limit`. `planted` (2 to 17 characters) is put into every
-    field that planning never needs. The key may write programs (unless `allow_programs` is False), student
-    program associations, interventions and student intervention associations, and descriptors in
-    `district_namespace`. `control` opens the side door of `synthetic.faults`.
+    Year Specific mode. No page is longer than `page_limit`. What a host tells of changes: see Release.
+    `planted` (2 to 17 characters) is put into every field that planning never needs. The key may write programs
+    (unless `allow_programs` is False), student program associations, interventions and student intervention
+    associations, and descriptors in `district_namespace`. `control` opens the side door of `synthetic.faults`.
     """
-    release = Release(standard, cursor=standard != "4.0" if cursor is None else cursor)
+    release = Release(
+        standard, cursor=standard != "4.0" if cursor is None else cursor, changes=changes, suppressed=suppressed
+    )
     ods = Ods(
         district,
         release,

@@ -25,11 +25,15 @@ _ROLES = {
 
 
 class Source(NamedTuple):
-    """What fills a collection: facts, the natural key of one, and its row without id, _etag and dates."""
+    """What fills a collection: facts, the natural key of one, and its row without id, _etag and dates.
+
+    `same` tells by what an item whose natural key may change is known all the same.
+    """
 
     facts: Iterable[Any]
     key: Callable[[Any], Key]
     row: Callable[[Any], Row]
+    same: Callable[[Any], Any] | None = None
 
 
 class Entry(NamedTuple):
@@ -43,6 +47,24 @@ class Entry(NamedTuple):
     @property
     def etag(self) -> str:
         return str(_FIRST_ETAG + self.version)
+
+
+class Deleted(NamedTuple):
+    """An item that was deleted; `values` is its natural key."""
+
+    version: int
+    key: Key
+    values: Row
+
+
+class Renamed(NamedTuple):
+    """An item that got another natural key."""
+
+    version: int
+    number: int
+    key: Key
+    old: Row
+    new: Row
 
 
 class Changes:
@@ -59,11 +81,21 @@ class Changes:
 class Collection:
     """All items of one resource. Rows are rendered when they are asked for, never before.
 
-    `filters` are the names a query may use; a server ignores all others.
+    `filters` are the names a query may use; a server ignores all others. `natural` are the names of the natural key.
     """
 
-    def __init__(self, name: str, changes: Changes, row: Callable[[Any], Row], filters: Iterable[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        changes: Changes,
+        row: Callable[[Any], Row],
+        filters: Iterable[str],
+        natural: Sequence[str] = (),
+    ) -> None:
         self.name = name
+        self._natural = natural
+        self._deleted: list[Deleted] = []
+        self._renamed: list[Renamed] = []
         self._changes = changes
         self._row = row
         self._filters = {name.lower(): name for name in filters}
@@ -77,8 +109,15 @@ class Collection:
     def load(self, source: Source) -> None:
         """Take over the source's facts: items that stay keep their number, changed ones get a new version."""
         fresh = {source.key(fact): fact for fact in source.facts}
+        values = {key: self._values(entry) for key, entry in self._entries.items() if key not in fresh}
         self._row = source.row
-        self._entries = {key: entry for key, entry in self._entries.items() if key in fresh}
+        new = {source.same(fact): key for key, fact in fresh.items() if key not in self._entries} if source.same else {}
+        for key, old in values.items():
+            fact = self._entries[key].fact
+            if source.same and (other := new.pop(source.same(fact), None)) is not None:
+                self._rename(key, old, other, fresh[other])
+            else:
+                self._remove(key, old)
         for key, fact in fresh.items():
             self.put(key, fact)
         self._forget()
@@ -94,8 +133,46 @@ class Collection:
         return old is None
 
     def remove(self, key: Key) -> None:
-        del self._entries[key]
+        self._remove(key, self._values(self._entries[key]))
         self._forget()
+
+    def deleted(self, lowest: int, highest: int | None, *, suppressed: bool = True) -> Sequence[Row]:
+        """The tombstones in that window of change versions; if `suppressed`, none of an item created anew."""
+        return [
+            {"id": identify(self.name, one.key), "changeVersion": one.version, "keyValues": one.values}
+            for one in self._deleted
+            if lowest <= one.version
+            and (highest is None or one.version <= highest)
+            and not (suppressed and one.key in self._entries)
+        ]
+
+    def renamed(self, lowest: int, highest: int | None) -> Sequence[Row]:
+        """The changes of keys in that window; several of one item are told as one, from the first to the last."""
+        found: dict[int, Row] = {}
+        for one in self._renamed:
+            if lowest <= one.version and (highest is None or one.version <= highest):
+                before = found.pop(one.number, {"oldKeyValues": one.old})
+                found[one.number] = {
+                    "id": identify(self.name, one.key),
+                    "changeVersion": one.version,
+                    "oldKeyValues": before["oldKeyValues"],
+                    "newKeyValues": one.new,
+                }
+        return list(found.values())
+
+    def _remove(self, key: Key, values: Row) -> None:
+        del self._entries[key]
+        self._deleted.append(Deleted(self._changes.next(), key, values))
+
+    def _rename(self, key: Key, old: Row, other: Key, fact: Any) -> None:
+        entry = Entry(self._entries.pop(key).number, self._changes.next(), other, fact)
+        self._entries[other] = entry
+        self._renamed.append(Renamed(entry.version, entry.number, other, old, self._values(entry)))
+
+    def _values(self, entry: Entry) -> Row:
+        """The natural key as a tombstone tells it: flat, whatever references its parts stand in."""
+        found = dict(_scalars(self._row(entry.fact)))
+        return {name: found[name] for name in self._natural}
 
     def get(self, key: Key) -> Entry | None:
         return self._entries.get(key)
@@ -110,7 +187,7 @@ class Collection:
     def entries(self) -> Sequence[Entry]:
         """All items, the oldest first."""
         if self._listed is None:
-            self._listed = list(self._entries.values())
+            self._listed = sorted(self._entries.values())  # an item keeps its place when it gets another key
         return self._listed
 
     def matching(self, query: Mapping[str, str], lowest: int, highest: int | None) -> Sequence[Entry]:
@@ -131,7 +208,10 @@ class Collection:
     def _fits(self, entry: Entry, wanted: Iterable[tuple[str, str]], lowest: int, highest: int | None) -> bool:
         if entry.version < lowest or (highest is not None and entry.version > highest):
             return False
-        return not wanted or set(wanted) <= set(_scalars(self.row(entry, dated=False)))
+        if not wanted:
+            return True
+        asked = {(name, str(value).lower()) for name, value in _scalars(self.row(entry, dated=False))}
+        return set(wanted) <= asked
 
     def row(self, entry: Entry, *, dated: bool) -> Row:
         """The item as it is served. `dated`: with _lastModifiedDate (ODS 7.0 on)."""
@@ -183,11 +263,11 @@ def _token(above: int, last: int) -> str:
     return urlsafe_b64encode(struct.pack(_SPAN, above, last)).decode().rstrip("=")
 
 
-def _scalars(row: Row) -> Iterator[tuple[str, str]]:
-    """The names and lower-cased values that a query can ask for: root scalars and the keys of references."""
+def _scalars(row: Row) -> Iterator[tuple[str, Any]]:
+    """The names and values that a query can ask for: root scalars and the keys of references."""
     for name, value in row.items():
         if isinstance(value, dict):
             for key, part in value.items():
-                yield _ROLES.get((name, key)) or key, str(part).lower()
+                yield _ROLES.get((name, key)) or key, part
         elif not isinstance(value, list):
-            yield name, str(value).lower()
+            yield name, value

@@ -82,7 +82,7 @@ class Metadata:
                     "openApiMetadata": f"{base}/metadata{self._year}",
                     "oauth": f"{base}/oauth/token",
                     "dataManagementApi": f"{base}{self.data_path}{end}",
-                    "changeQueries": f"{base}{self.change_path}{end}",
+                    **({} if release.changes == "off" else {"changeQueries": f"{base}{self.change_path}{end}"}),
                 },
             }
         )

@@ -1,11 +1,13 @@
 """All collections of one server, and which writes to them it takes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from connectors.edfi.twin import descriptors, refusals
 from connectors.edfi.twin.collection import Changes, Collection, Entry, Key, Row
 from connectors.edfi.twin.filters import filters
+from connectors.edfi.twin.keys import natural_key
 from connectors.edfi.twin.planted import Planted
 from connectors.edfi.twin.release import Release
 from connectors.edfi.twin.rows import Rows
@@ -45,7 +47,7 @@ class Ods:
         rows = Rows(district, five=self._release.five, namespace=self.namespace, planted=self._planted)
         for name, source in rows.sources().items():
             if name not in self._collections:
-                self._collections[name] = Collection(name, self.changes, source.row, filters(name))
+                self._collections[name] = self._collection(name, source.row)
             self._collections[name].load(source)
 
     @property
@@ -103,7 +105,11 @@ class Ods:
         def row(body: Row) -> Row:
             return linked(shape.fields, body, self.district.number)
 
-        self._collections[name] = Collection(name, self.changes, row, filters(name))
+        self._collections[name] = self._collection(name, row)
+
+    def _collection(self, name: str, row: Callable[[Any], Row]) -> Collection:
+        natural = natural_key(name, five=self._release.five)
+        return Collection(name, self.changes, row, filters(name), natural)
 
     def _open_descriptors(self) -> None:
         for name, rel in descriptors.served().items():

@@ -1,18 +1,26 @@
-"""Which server is played: the release of ODS/API, and what came or went with it."""
+"""Which server is played: the release of ODS/API, what came or went with it, and what its host has switched on."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Release:
-    """One release with one data standard: 7.3 pages by cursor, 7.2 does not, 6.2 says no in the old way."""
+    """One release with one data standard: 7.3 pages by cursor, 7.2 does not, 6.2 says no in the old way.
+
+    `changes`: "told"; "not granted", where the key may not read what was deleted or renamed; "off" at this host.
+    `suppressed`: nothing is told of the deletion of an item that was created anew.
+    """
 
     standard: str  # "4.0" | "5.0"
     cursor: bool
+    changes: str = "told"
+    suppressed: bool = True
 
     def __post_init__(self) -> None:
         if self.standard not in ("4.0", "5.0"):
             raise ValueError("the twin plays Data Standard 4.0 or 5.0")
+        if self.changes not in ("told", "not granted", "off"):
+            raise ValueError("changes are told, not granted or off")
 
     @property
     def version(self) -> str:

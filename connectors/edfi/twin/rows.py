@@ -106,7 +106,10 @@ class Rows:
             "staffs": Source(own.staff, lambda one: (one.number,), self._staff),
             f"{self._person}s": Source(own.contacts, lambda one: (one.number,), self._contact),
             "studentSchoolAssociations": Source(
-                own.students, lambda one: (one.entry, one.school, one.number), self._enrolled
+                own.students,
+                lambda one: (one.entry, one.school, one.number),
+                self._enrolled,
+                same=lambda one: one.number,
             ),
             "studentEducationOrganizationAssociations": Source(
                 own.students, lambda one: (own.number, one.number), self._demographics

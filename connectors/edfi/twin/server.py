@@ -35,6 +35,8 @@ class Server:
         self._tokens = tokens
         self._modern = release.modern
         self._cursor = release.cursor
+        self._changes = release.changes
+        self._suppressed = release.suppressed
         self._page_limit = page_limit
         year = ods.district.school_year
         self._metadata = Metadata(release, ods.operations, year=year, page_limit=page_limit)
@@ -83,6 +85,8 @@ class Server:
         match request.method:
             case "GET" if self._cursor and identifier.lower() == "partitions":
                 return self._partitions(request, collection)
+            case "GET" if self._changes != "off" and identifier.lower() in ("deletes", "keychanges"):
+                return self._tombstones(request, collection, deleted=identifier.lower() == "deletes")
             case "GET":
                 return self._item(request, collection, identifier)
             case "PUT":
@@ -123,9 +127,19 @@ class Server:
         found = self._found(collection, query)
         return _json({"pageTokens": partitions(found, wanted, 5 * self._size(query, "pageSize"))})
 
+    def _tombstones(self, request: Request, collection: Collection, *, deleted: bool) -> Response:
+        """What is gone, or has another key. # Ed-Fi: both are paged by offset only"""
+        if self._changes != "told":
+            raise refusals.denied_action(CLAIM_SET, "ReadChanges", collection.name)
+        query = _query(request)
+        size, offset = self._size(query, "limit"), _whole(query, "offset", 0)
+        window = _window(query)
+        found = collection.deleted(*window, suppressed=self._suppressed) if deleted else collection.renamed(*window)
+        headers = {"Total-Count": str(len(found))} if query.get("totalcount", "").lower() == "true" else {}
+        return _json(found[offset : offset + size], headers=headers)
+
     def _found(self, collection: Collection, query: Mapping[str, str]) -> Sequence[Entry]:
-        highest = _whole(query, "maxChangeVersion", 0) if "maxchangeversion" in query else None
-        return collection.matching(query, _whole(query, "minChangeVersion", 0), highest)
+        return collection.matching(query, *_window(query))
 
     def _size(self, query: Mapping[str, str], name: str) -> int:
         """How many items of a page are asked for, within what this server allows."""
@@ -154,6 +168,8 @@ class Server:
 
     async def _change_versions(self, request: Request) -> Response:
         self._tokens.check(request)
+        if self._changes == "off":
+            raise refusals.no_such_data()
         newest = self._ods.changes.newest
         return _json({"oldestChangeVersion": 0, "newestChangeVersion": newest})
 
@@ -207,6 +223,12 @@ async def _body(request: Request) -> object:
 def _query(request: Request) -> dict[str, str]:
     # Ed-Fi: names in a query are case-insensitive.
     return {name.lower(): value for name, value in request.query_params.items()}
+
+
+def _window(query: Mapping[str, str]) -> tuple[int, int | None]:
+    """The change versions that are asked for, from the lowest to the highest."""
+    highest = _whole(query, "maxChangeVersion", 0) if "maxchangeversion" in query else None
+    return _whole(query, "minChangeVersion", 0), highest
 
 
 def _whole(query: Mapping[str, str], name: str, default: int) -> int:

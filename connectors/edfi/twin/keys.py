@@ -1,0 +1,44 @@
+"""Of which fields the natural key of each resource is made, as its tombstones spell it."""
+
+from collections.abc import Sequence
+
+_SECTION = "localCourseCode schoolId schoolYear sectionIdentifier sessionName"
+_PROGRAM = "programEducationOrganizationId programName programTypeDescriptor"
+_RESULT = "assessmentIdentifier namespace studentAssessmentIdentifier studentUniqueId"
+# Ed-Fi: primary keys of ODS 4.0.0 and 5.2.0
+_KEYS = {
+    "localEducationAgencies": "localEducationAgencyId",
+    "schools": "schoolId",
+    "students": "studentUniqueId",
+    "staffs": "staffUniqueId",
+    "parents": "parentUniqueId",
+    "contacts": "contactUniqueId",
+    "studentSchoolAssociations": "entryDate schoolId studentUniqueId",
+    "studentEducationOrganizationAssociations": "educationOrganizationId studentUniqueId",
+    "studentParentAssociations": "parentUniqueId studentUniqueId",
+    "studentContactAssociations": "contactUniqueId studentUniqueId",
+    "staffEducationOrganizationAssignmentAssociations": (
+        "beginDate educationOrganizationId staffClassificationDescriptor staffUniqueId"
+    ),
+    "sessions": "schoolId schoolYear sessionName",
+    "courses": "courseCode educationOrganizationId",
+    "courseOfferings": "localCourseCode schoolId schoolYear sessionName",
+    "sections": _SECTION,
+    "studentSectionAssociations": f"beginDate {_SECTION} studentUniqueId",
+    "staffSectionAssociations": f"{_SECTION} staffUniqueId",
+    "assessments": "assessmentIdentifier namespace",
+    "objectiveAssessments": "assessmentIdentifier identificationCode namespace",
+    "studentAssessments": _RESULT,
+    "programs": "educationOrganizationId programName programTypeDescriptor",
+    "studentProgramAssociations": f"beginDate educationOrganizationId {_PROGRAM} studentUniqueId",
+    "interventions": "educationOrganizationId interventionIdentificationCode",
+    "studentInterventionAssociations": "educationOrganizationId interventionIdentificationCode studentUniqueId",
+}
+_DESCRIPTOR = "codeValue namespace"
+_BEGUN = "beginDate"
+
+
+def natural_key(resource: str, *, five: bool) -> Sequence[str]:
+    """The names of its fields."""
+    names = _KEYS.get(resource, _DESCRIPTOR).split()
+    return [_BEGUN, *names] if five and resource == "staffSectionAssociations" else names

@@ -1,0 +1,123 @@
+"""Nights of an Ed-Fi connection: what they ask for, what they write, and what they make of deletions and new keys."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connectors.edfi.twin import twin
+from gateway import guard
+from gateway.guard import CollectionCount, Guards
+from synthetic import build
+from tests.e2e.office import Office
+from tests.e2e.processes import steer
+from tests.serving import serve
+
+DISTRICT = build(students=120)
+
+
+@pytest.fixture
+def switches() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+def sis(office: Office, switches: dict[str, Any]) -> Iterator[str]:
+    """A source that was pulled once, wholly."""
+    with serve(twin(DISTRICT, **switches)) as url:
+        office.connect("edfi", url)
+        assert office.pull("edfi")["state"] == "published"
+        steer(url, "DELETE", "log")
+        yield url
+
+
+def partial(run: dict[str, Any]) -> set[bool]:
+    """Whether its collections were asked for what changed."""
+    return {count["partial"] for count in run["counts"]["collections"]}
+
+
+def gone(run: dict[str, Any]) -> int:
+    return sum(count["gone"] for count in run["counts"]["collections"])
+
+
+def asked(sis: str) -> Counter[str]:
+    """How often each list was asked for since the last look."""
+    log = steer(sis, "GET", "log")
+    steer(sis, "DELETE", "log")
+    paths = [entry["path"] for entry in log if "oauth" not in entry["path"] and entry["path"] != "/"]
+    return Counter(path.rpartition("/ed-fi/")[2] if "/ed-fi/" in path else path.rpartition("/")[2] for path in paths)
+
+
+def same_as_whole(office: Office) -> None:
+    """What is published is what a whole pull gives: it finds nothing to do."""
+    before = office.published("edfi")
+    whole = office.ask("pull", "edfi", "--whole")
+    assert partial(whole) == {False}
+    assert whole["counts"]["published"] == {}
+    assert office.published("edfi") == before
+
+
+def test_an_unchanged_server_is_asked_for_its_change_version_and_nothing_is_written(office: Office, sis: str) -> None:
+    before = office.written()
+    run = office.pull("edfi")
+    assert asked(sis) == {"availableChangeVersions": 1}
+    assert partial(run) == {True}
+    assert office.written() == before
+
+
+def test_a_change_costs_three_requests_a_collection(office: Office, sis: str) -> None:
+    steer(sis, "POST", "change", {"moved": 0.02})
+    run = office.pull("edfi")
+    names = [count["collection"] for count in run["counts"]["collections"]]
+    assert asked(sis) == {"availableChangeVersions": 1} | {
+        name + below: 1 for name in names for below in ("", "/deletes", "/keyChanges")
+    }
+
+
+def test_changes_deletions_arrivals_and_new_keys_come_as_in_a_whole_pull(office: Office, sis: str) -> None:
+    for change in ({"without_students": 0.05}, {"with_new_students": 7}, {"moved": 0.1}, {"begun_later": 0.05}):
+        steer(sis, "POST", "change", change)
+    run = office.pull("edfi")
+    assert run["state"] == "published" and partial(run) == {True}
+    assert gone(run) > 0
+    same_as_whole(office)
+
+
+@pytest.mark.parametrize("switches", [{"suppressed": False}])
+def test_what_was_deleted_and_made_anew_stays(office: Office, sis: str) -> None:
+    """Also where the server tells of both."""
+    before = office.published("edfi")
+    steer(sis, "POST", "change", {"without_students": 0.05})
+    steer(sis, "POST", "change", {"reset": True})
+    run = office.pull("edfi")
+    assert partial(run) == {True}
+    assert gone(run) == 0 and sum(count["inactive"] for count in run["counts"]["collections"]) == 0
+    assert office.published("edfi") == before
+
+
+def test_a_row_of_a_window_that_came_twice_is_no_sign_that_deleted_ones_did_not_come() -> None:
+    """Of a whole pull it is."""
+    count = CollectionCount(
+        "students", received=9, distinct=12, known=100, gone=3, inactive=3, repeated=2, partial=True
+    )
+    assert guard.holds([count], Guards()) == []
+    reasons = guard.holds([replace(count, partial=False)], Guards())
+    assert [reason.code for reason in reasons] == ["unstable-pages"]
+
+
+@pytest.mark.parametrize("switches", [{"changes": "not granted"}])
+def test_where_the_key_may_not_read_what_was_deleted_each_pull_is_whole_and_says_why(office: Office, sis: str) -> None:
+    steer(sis, "POST", "change", {"without_students": 0.05})
+    run = office.pull("edfi")
+    assert partial(run) == {False} and gone(run) > 0
+    assert {one["code"] for one in run["leniencies"]} == {"changes-not-told"}
+    same_as_whole(office)
+
+
+@pytest.mark.parametrize("switches", [{"changes": "off"}])
+def test_where_change_queries_are_off_each_pull_is_whole(office: Office, sis: str) -> None:
+    steer(sis, "POST", "change", {"without_students": 0.05})
+    run = office.pull("edfi")
+    assert partial(run) == {False} and gone(run) > 0
