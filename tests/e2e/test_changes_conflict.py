@@ -76,7 +76,7 @@ def test_a_key_that_comes_back_as_somebody_else_waits_as_long_as_nobody_decided(
     with serve(twin(DISTRICT, tombstones=True)) as behind:
         before_it = Impostor(behind)
         with serve(before_it.app) as sis:
-            office.connect("oneroster", sis)
+            office.connect("oneroster", sis, changes="yes")
             assert office.pull("oneroster")["state"] == "published"
             before = office.published("oneroster")
             marks = _marks(office)
