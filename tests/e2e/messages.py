@@ -60,7 +60,7 @@ DISASTERS = {
     5: Disaster(
         5, "unstable-order", "19 of 606 records are missing, and the count is right",
         "The service sorts its pages differently each time: 606 records come, 19 of them twice, and 19 others not at "
-        "all.", "held",
+        "all.", "stopped",
     ),
     6: Disaster(
         6, "everybody-moves", "Everybody changes section",
