@@ -136,7 +136,7 @@ def anonymous(text: str, *, run: int, good: int | None) -> str:
     """With the run as number 12 and the last good one as 11, and the connection as sis."""
     for number, instead in ((run, 12), (good, 11)):
         text = re.sub(rf"\b([Rr]uns?|show|approve|refuse|--run) {number}\b", rf"\1 {instead}", text)
-    return text.replace("oneroster", "sis")
+    return re.sub(r"oneroster(?!-)", "sis", text)  # but not in the code of an error
 
 
 if __name__ == "__main__":
