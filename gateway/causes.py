@@ -72,6 +72,10 @@ CAUSES: dict[str, Cause] = {
         "It says that it is too busy.",
         "Ask whoever runs {connection} at which hours it may be asked.",
     ),
+    "answer-too-large": (
+        "It gives answers that are too large to be read.",
+        "Ask for fewer rows at once, and ask whoever runs {connection} what it sends.",
+    ),
     "server-error": (
         "It failed several times with an error of its own.",
         "Ask whoever runs {connection} what went wrong there.",

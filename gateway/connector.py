@@ -371,5 +371,7 @@ class Connector:
     """Every collection this connector may pull, for showing what would be kept before connecting."""
     keeps_roster: bool = True
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    writes: Callable[[Mapping[str, Any]], bool] = lambda settings: True
+    """Whether a connection with these settings may be written to, where there is a sink at all."""
     letter: Callable[[Any, Sequence[Finding]], str] | None = None
     """The mail to the vendor, from settings and what a check saw: what to ask for. It holds no secret."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import clock, codes
+from gateway import clock, codes, registry
 from gateway.codes import Codes
 from gateway.connected import opened
 from gateway.connector import Allocating, Document, Loss, Receipt, Retracting, Sink
@@ -194,7 +194,8 @@ async def _compose(
     store: Store, connection: Connection, version: StoredVersion, profile: dict[str, Any] | None, by: Codes
 ) -> Preview:
     mapping = by.mapping
-    if mapping.outbound is None or mapping.profile is None:
+    writes = registry.connector(connection.connector).writes(connection.settings)
+    if mapping.outbound is None or mapping.profile is None or not writes:
         raise ConfigError(
             "not-a-destination",
             f"Plans cannot be pushed to {connection.name}: {connection.connector} only reads.",

@@ -138,9 +138,10 @@ class Parcel:
         )
 
     def nothing_yet(self) -> Finding:
-        """The same when somebody connects: a folder may fill later, and nobody can upload to what is not connected."""
+        """The same when somebody connects: a folder may fill later, and nobody can upload to what is not connected. A
+        file that is named is to be there."""
         if re.fullmatch(r"[^*?]*\.\w+", self.place.rpartition("/")[2]):
-            return Finding(False, self.nothing().message, self.nothing().fix)
+            raise self.nothing()
         return Finding(
             True, f"Nothing lies at {self.place} yet: check the path, or put a file there (planbridge upload)."
         )

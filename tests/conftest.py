@@ -16,6 +16,7 @@ from gateway.store.database import Store
 from gateway.store.embedded import Embedded
 from gateway.store.erasure import Erased
 from gateway.store.registers import Actor
+from tests import sampling
 from tests.postgres import throwaway
 
 CONTRACTS = Path(__file__).resolve().parents[2] / "shared" / "contracts"
@@ -47,11 +48,16 @@ def settings() -> Iterator[Settings]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a server of the machine's own: what needs a store. The rest has nothing to do with it, or brings its own."""
+    """On a server of the machine's own: what needs a store. The rest has nothing to do with it, or brings its own.
+    With a seed: of the files that play everything, a share."""
     if FOREIGN:
         needed = [item for item in items if "settings" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=[item for item in items if item not in needed])
         items[:] = needed
+    if drawn_by := sampling.seed():
+        left_out = sampling.left_out(items, drawn_by)
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+        items[:] = [item for item in items if item.nodeid not in left_out]
 
 
 @pytest.fixture

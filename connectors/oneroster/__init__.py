@@ -25,4 +25,5 @@ CONNECTOR = Connector(
     open_sink=open_sink,
     resources=tuple(RESOURCES.values()),
     letter=letter,
+    writes=lambda settings: settings.get("write", "no") != "no",
 )

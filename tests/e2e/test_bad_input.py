@@ -86,7 +86,7 @@ MISTAKES = (
     Mistake("connect oneroster --name x --set page_size=none", "settings-invalid", ["page_size"]),
     Mistake(f"connect edfi --name x --set secret={SECRET}", "secret-on-command-line", ["secret=env:NAME"]),
     Mistake("connect edfi --name x --set secret=env:NO_SUCH", "secret-missing", ["NO_SUCH"]),
-    Mistake("connect oneroster --name x --set path=/no/such.zip --yes", "csv-cannot-be-read", ["such.zip", "path"]),
+    Mistake("connect oneroster --name x --set path=/no/such.zip --yes", "inbox-empty", ["such.zip", "upload"]),
 )
 
 
@@ -240,7 +240,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "without a manifest": (lambda path: package(path, orgs=ORGS), "csv-no-manifest"),
     "without a file it lists": (lambda path: package(path, manifest=MANIFEST), "csv-file-missing"),
     "no zip": (lambda path: path.write_bytes(b"%PDF-1.7 an invoice"), "csv-cannot-be-read"),
-    "gone": (lambda path: path.unlink(), "csv-cannot-be-read"),
+    "gone": (lambda path: path.unlink(), "inbox-empty"),
 }
 
 

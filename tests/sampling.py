@@ -1,0 +1,44 @@
+"""Which tests `make test` draws from the files that play every quirk and every release: a fresh share each time."""
+
+import os
+import random
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+SHARES: Mapping[str, float] = {
+    "tests/api/test_exposure.py": 0.4,
+    "tests/connectors/test_edfi.py": 0.3,
+    "tests/connectors/test_edfi_changes.py": 0.5,
+    "tests/connectors/test_oneroster.py": 0.4,
+    "tests/connectors/test_oneroster_changes.py": 0.5,
+    "tests/connectors/test_oneroster_dialects.py": 0.2,
+    "tests/e2e/test_assessment_files.py": 0.5,
+    "tests/e2e/test_delivery.py": 0.4,
+    "tests/e2e/test_export.py": 0.4,
+    "tests/e2e/test_guards.py": 0.4,
+    "tests/e2e/test_two_sources.py": 0.4,
+    "tests/synthetic/test_faults.py": 0.4,
+    "tests/twins/test_edfi_twin.py": 0.2,
+    "tests/twins/test_oneroster_twin.py": 0.4,
+    "tests/twins/test_oneroster_twin_access.py": 0.4,
+    "tests/twins/test_oneroster_twin_quirks.py": 0.2,
+    "tests/twins/test_oneroster_twin_versions.py": 0.4,
+    "tests/twins/test_oneroster_twin_writing.py": 0.4,
+}
+"""File -> the share of its tests. All of them run where the file is named, and in `make proof`."""
+
+
+def seed() -> str:
+    """What the draw is made by: `make test` says it, and takes it to repeat one. Empty: everything runs."""
+    return os.environ.get("PLANBRIDGE_TEST_SEED", "")
+
+
+def left_out(items: Sequence[pytest.Item], drawn_by: str) -> set[str]:
+    """The node ids that this draw leaves out."""
+    found: set[str] = set()
+    for file, share in SHARES.items():
+        ids = sorted(item.nodeid for item in items if item.nodeid.startswith(f"{file}::"))
+        keep = max(1, round(share * len(ids)))
+        found.update(set(ids) - set(random.Random(f"{drawn_by}/{file}").sample(ids, min(keep, len(ids)))))
+    return found
