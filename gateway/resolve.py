@@ -22,6 +22,7 @@ from gateway.identity import (
 from gateway.references import in_ids
 from gateway.schema import KINDS, Kind
 from gateway.store import (
+    applying,
     blackouts,
     changes,
     compare,
@@ -30,6 +31,7 @@ from gateway.store import (
     identities,
     limits,
     outcomes,
+    recognition,
     registers,
     runs,
     successions,
@@ -37,11 +39,12 @@ from gateway.store import (
     wholes,
     years,
 )
-from gateway.store.changes import CHUNK, ClaimRow, Waiting, Why, Word
+from gateway.store.changes import CHUNK, ClaimRow, Waiting
 from gateway.store.database import Store, Transaction
 from gateway.store.decisions import Link
 from gateway.store.identities import Key
 from gateway.store.outcomes import Previewed
+from gateway.store.recognition import Why, Word
 from gateway.store.runs import Attempt
 
 EVERYTHING = ("added", "changed", "gone")
@@ -203,7 +206,7 @@ async def _publish(store: Store, c: Transaction, attempt: Attempt) -> tuple[dict
     if not everything and not await compare.any_left(c) and not await identities.any_over(c):
         return {}, None
     publication = await outcomes.open_publication(c, attempt)
-    await changes.apply_records(c, attempt, everything=everything)
+    await applying.apply_records(c, attempt, everything=everything)
     await identities.settle(c)
     sources = await sources_of(store, c, attempt.district, attempt.proposal)
     for kind in KINDS.values():
@@ -220,7 +223,7 @@ async def publish_decision(
     await decisions.end_records(c, attempt, ended)
     was = await outcomes.before(c, attempt)
     publication = await outcomes.open_publication(c, attempt)
-    await changes.apply_records(c, attempt, everything=False)
+    await applying.apply_records(c, attempt, everything=False)
     await identities.settle(c)
     await decisions.move_links(c, attempt, links, touched)
     sources = await sources_of(store, c, attempt.district)
@@ -330,12 +333,12 @@ async def _link(c: Transaction, attempt: Attempt, kind: Kind, sources: Sources) 
         else:
             await changes.add_links(c, attempt, kind.name, _first_sight(kind, sources, keys))
     # A person who comes back under another key is the same person; a class with last year's code is not.
-    await changes.match_words(c, attempt, kind.name, rekeyed=kind.name in ("person", "organization"))
+    await recognition.match_words(c, attempt, kind.name, rekeyed=kind.name in ("person", "organization"))
     if kind.name == "person" and sources.rules:
         await people.match_by_rules(c, attempt, sources.rules)
     if kind.name == "person":
         await identities.add_come_back(c, attempt)
-    await changes.settle_words(
+    await recognition.settle_words(
         c,
         attempt,
         kind.name,
@@ -376,7 +379,7 @@ async def _recognise(
         own = sources.owners[collection] == connection
         first = entity_id(sources.district_key, kind.name, connection, key) if own else None
         words.append(_word(kind, connection, key, doc, first, sources))
-    await changes.add_words(c, words)
+    await recognition.add_words(c, words)
     await changes.add_waiting(c, attempt, kind.name, roleless)
 
 
@@ -418,7 +421,7 @@ async def _publish_chunk(
         await identities.put_traits(c, attempt, compared)
     await changes.add_waiting(c, attempt, kind.name, waiting)
     await changes.add_differences(c, attempt, kind.name, differences)
-    await changes.loosen(c, kind.name, sorted(loose))
+    await recognition.loosen(c, kind.name, sorted(loose))
 
 
 def _entity(

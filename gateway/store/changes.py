@@ -1,22 +1,20 @@
-"""From a change set to published entities, as set-based SQL inside one transaction of one run.
+"""From claims in force to published entities, as set-based SQL inside one transaction of one run.
 
-The working tables are temporary: changed (records that differ, see gateway.store.compare), touched (claim keys to
+The working tables are temporary, made by gateway.store.applying: touched (claim keys to
 resolve again), said (of these, what gateway.store.wholes has published), orphan (entities that lost a key), batch
 (entities to fold), moved (what was published so far).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.candidates import Traits
 from gateway.schema import KINDS, Kind
-from gateway.store.compare import BY_KEY
-from gateway.store.identities import contradicted, refused
+from gateway.store.applying import KEEP_LINKS
 from gateway.store.runs import Attempt
 
 CHUNK = 1_000
@@ -68,108 +66,6 @@ async def lock_district(c: AsyncConnection, district: int) -> None:
 async def must_resolve_all(c: AsyncConnection, district: int) -> bool:
     """Whether a choice that concerns every entity (a system of record) was made since the last publication."""
     return bool(await c.scalar(text("SELECT resolve_all FROM district WHERE id = :district"), {"district": district}))
-
-
-async def apply_records(c: AsyncConnection, attempt: Attempt, *, everything: bool) -> None:
-    """Put the changed records and their claims in place and note every claim key they touch."""
-    values = {"run": attempt.run, "connection": attempt.connection, "district": attempt.district}
-    for statement in (*_WORKING_TABLES, *_END, *(_RESTORE if attempt.kind == "undo" else _BEGIN), _TOUCH):
-        await c.execute(text(statement), values)
-    if attempt.kind == "undo":
-        for statement in _RESTORE_LINKS:
-            await c.execute(text(statement), {"runs": list(attempt.undoes), "run": attempt.run})
-    if everything:
-        await c.execute(
-            text("INSERT INTO touched SELECT DISTINCT connection_id, kind, key FROM claim ON CONFLICT DO NOTHING")
-        )
-        await c.execute(text("UPDATE district SET resolve_all = false WHERE id = :district"), values)
-    await c.execute(text("ANALYZE touched"))
-    await c.execute(text("SELECT planbridge_grown((SELECT count(*) FROM changed), 'record', 'claim')"))
-    await c.execute(text(BY_KEY))
-
-
-_WORKING_TABLES = (
-    'CREATE TEMP TABLE touched (connection_id int, kind text COLLATE "C", key text COLLATE "C", '
-    "done boolean NOT NULL DEFAULT false, PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP",
-    'CREATE TEMP TABLE said (kind text COLLATE "C", connection_id int, key text COLLATE "C", entity_id uuid, '
-    "match text, doc text) ON COMMIT DROP",
-    'CREATE TEMP TABLE orphan (kind text COLLATE "C", entity_id uuid, PRIMARY KEY (kind, entity_id)) ON COMMIT DROP',
-    "CREATE TEMP TABLE batch (n bigint PRIMARY KEY, entity_id uuid) ON COMMIT DROP",
-    'CREATE TEMP TABLE word (connection_id int, key text COLLATE "C", word text COLLATE "C", first uuid, '
-    "about text NOT NULL DEFAULT '', named bigint, born bigint, email bigint, phone bigint, numbers bigint[]) "
-    "ON COMMIT DROP",
-    "CREATE INDEX ON word (word)",
-    'CREATE TEMP TABLE loose (connection_id int, kind text COLLATE "C", key text COLLATE "C", '
-    'word text COLLATE "C", again boolean NOT NULL, PRIMARY KEY (kind, connection_id, key)) ON COMMIT DROP',
-    "CREATE TEMP TABLE moved (kind text, entity_id uuid, op text, seen boolean NOT NULL DEFAULT false) ON COMMIT DROP",
-    "CREATE INDEX ON moved (kind, entity_id)",
-)
-
-_OF_CHANGED = "c.connection_id = :connection AND c.collection = x.collection AND c.record_key = x.key"
-_TOUCH = (
-    "INSERT INTO touched SELECT DISTINCT c.connection_id, c.kind, c.key FROM claim c JOIN changed x "
-    f"ON {_OF_CHANGED} ON CONFLICT DO NOTHING"
-)
-_END = (
-    _TOUCH,
-    f"WITH c AS (DELETE FROM claim c USING changed x WHERE {_OF_CHANGED} RETURNING c.*) "
-    "INSERT INTO claim_history (district_id, connection_id, collection, record_key, n, kind, key, same_as, anchor, "
-    "  rank, stated, run_id, ended_by) SELECT c.district_id, c.connection_id, c.collection, c.record_key, c.n, c.kind, "
-    "  c.key, c.same_as, c.anchor, c.rank, c.stated, c.run_id, CAST(:run AS bigint) FROM c",
-    "INSERT INTO record_history (district_id, connection_id, collection, key, hash, body, left_out, run_id, "
-    "  fetched_at, since, ended_by) SELECT r.district_id, r.connection_id, r.collection, r.key, r.hash, r.body, "
-    "  r.left_out, r.run_id, r.fetched_at, r.since, :run FROM record r JOIN changed x "
-    "ON r.connection_id = :connection AND r.collection = x.collection AND r.key = x.key",
-    "DELETE FROM record r USING changed x WHERE r.connection_id = :connection "
-    "AND r.collection = x.collection AND r.key = x.key",
-)
-_BEGIN = (
-    "INSERT INTO record (district_id, connection_id, collection, key, hash, body, left_out, run_id, since) "
-    "SELECT :district, :connection, x.collection, x.key, s.hash, s.body, s.left_out, :run, :run FROM changed x "
-    "JOIN staged s ON s.run_id = :run AND s.page = x.page AND s.place = x.place WHERE x.op <> 'gone'",
-    "INSERT INTO claim SELECT :district, :connection, x.collection, x.key, a.n, a.j->>0, a.j->>1, a.j->>2, "
-    "  CAST(a.j->>3 AS boolean), CAST(a.j->>4 AS int), a.j->5, :run "
-    "FROM changed x JOIN staged s ON s.run_id = :run AND s.page = x.page AND s.place = x.place, "
-    "  json_array_elements(s.claims) WITH ORDINALITY AS a(j, n) WHERE x.op <> 'gone'",
-)
-KEEP_LINKS = (
-    "INSERT INTO link_history (district_id, connection_id, kind, key, entity_id, method, run_id, since, ended_by) "
-    "SELECT l.district_id, l.connection_id, l.kind, l.key, l.entity_id, l.method, l.run_id, l.since, "
-    "CAST(:run AS bigint)"
-)
-# What an undo brings back keeps the run that stated it; `since` says from when on it is in force again.
-_RESTORE = (
-    "INSERT INTO record (district_id, connection_id, collection, key, hash, body, left_out, run_id, fetched_at, since) "
-    "SELECT h.district_id, h.connection_id, h.collection, h.key, h.hash, h.body, h.left_out, h.run_id, h.fetched_at, "
-    "  :run FROM changed x JOIN record_history h ON h.connection_id = :connection AND h.ended_by = x.restored_from "
-    "  AND h.collection = x.collection AND h.key = x.key WHERE x.op <> 'gone'",
-    "INSERT INTO claim (district_id, connection_id, collection, record_key, n, kind, key, same_as, anchor, rank, "
-    "  stated, run_id) "
-    "SELECT h.district_id, h.connection_id, h.collection, h.record_key, h.n, h.kind, h.key, h.same_as, h.anchor, "
-    "  h.rank, h.stated, h.run_id FROM changed x JOIN claim_history h ON h.connection_id = :connection "
-    "  AND h.ended_by = x.restored_from AND h.collection = x.collection AND h.record_key = x.key "
-    "WHERE x.op <> 'gone'",
-)
-# A link goes back only where the runs to be undone were the last to set it. What a key denoted is resolved again, and
-# so is what it denotes now, also where no key denotes it any more.
-_RESTORE_LINKS = (
-    "CREATE TEMP TABLE undone ON COMMIT DROP AS SELECT connection_id, kind, key FROM link WHERE since = ANY(:runs) "
-    "UNION SELECT h.connection_id, h.kind, h.key FROM link_history h WHERE h.ended_by = ANY(:runs) "
-    "  AND NOT EXISTS (SELECT FROM link l WHERE l.connection_id = h.connection_id AND l.kind = h.kind "
-    "    AND l.key = h.key AND NOT l.since = ANY(:runs)) "
-    "  AND NOT EXISTS (SELECT FROM link_history o WHERE o.connection_id = h.connection_id AND o.kind = h.kind "
-    "    AND o.key = h.key AND o.ended_by > ALL(:runs))",
-    "INSERT INTO orphan SELECT DISTINCT l.kind, l.entity_id FROM link l JOIN undone u USING (connection_id, kind, key) "
-    "ON CONFLICT DO NOTHING",
-    f"WITH l AS (DELETE FROM link l USING undone u WHERE l.connection_id = u.connection_id AND l.kind = u.kind "
-    f"AND l.key = u.key RETURNING l.*) {KEEP_LINKS} FROM l",
-    "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
-    "SELECT o.district_id, o.connection_id, o.kind, o.key, o.entity_id, o.method, o.run_id, :run FROM ("
-    "  SELECT DISTINCT ON (h.connection_id, h.kind, h.key) h.* FROM link_history h "
-    "  JOIN undone u USING (connection_id, kind, key) WHERE h.ended_by = ANY(:runs) "
-    "  ORDER BY h.connection_id, h.kind, h.key, h.ended_by, h.since) o WHERE NOT o.since = ANY(:runs)",
-    "INSERT INTO touched SELECT connection_id, kind, key FROM undone ON CONFLICT DO NOTHING",
-)
 
 
 async def touch_retried(c: AsyncConnection, kind: str) -> None:
@@ -247,144 +143,6 @@ async def link_aliases(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
             "WHERE link.entity_id <> excluded.entity_id AND link.method <> 'decided'"
         ),
         {"district": attempt.district, "kind": kind, "run": attempt.run},
-    )
-
-
-@dataclass(frozen=True)
-class Why:
-    """Why a key waits: a code of docs/errors.md and a plain sentence."""
-
-    code: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Word:
-    """By which word a new key is recognised, if by any; `first` is the id it gets where its connection may publish
-    and nobody has that word yet; `about` is the population of a person, whose traits may contradict the word."""
-
-    connection: int
-    key: str
-    word: str | None
-    first: str | None
-    about: str = ""
-    traits: Traits = field(default_factory=Traits)
-
-
-async def add_words(c: AsyncConnection, words: Sequence[Word]) -> None:
-    """Note words to be compared by `match_words`."""
-    await c.execute(
-        text(
-            "INSERT INTO word SELECT CAST(j->>0 AS int), j->>1, j->>2, CAST(j->>3 AS uuid), j->>4, "
-            "  CAST(j->>5 AS bigint), CAST(j->>6 AS bigint), CAST(j->>7 AS bigint), CAST(j->>8 AS bigint), "
-            "  ARRAY(SELECT CAST(v AS bigint) FROM json_array_elements_text(j->9) v) "
-            "FROM json_array_elements(CAST(:rows AS json)) j"
-        ),
-        {"rows": _json([_word_row(w) for w in words])},
-    )
-
-
-def _word_row(w: Word) -> tuple[Any, ...]:
-    has = w.traits
-    return w.connection, w.key, w.word, w.first, w.about, has.named, has.born, has.email, has.phone, sorted(has.numbers)
-
-
-_LIVING = (
-    "EXISTS (SELECT FROM claim c WHERE c.connection_id = l.connection_id AND c.kind = l.kind AND c.key = l.key "
-    "AND c.anchor)"
-)
-_REFUSED = f"(:kind = 'person' AND {refused('w', 'e')})"
-_FITS = f"NOT (:kind = 'person' AND {contradicted('w', 'e')})"
-_MATCH_WORDS = (
-    # Somebody of the same source was recognised by this word before: neither of the two is told apart any more.
-    "INSERT INTO loose SELECT l.connection_id, l.kind, l.key, w.word, false FROM word w "
-    "JOIN entity e ON e.match = w.word AND e.kind = :kind "
-    "JOIN link l ON l.entity_id = e.id AND l.kind = :kind AND l.connection_id = w.connection_id AND l.key <> w.key "
-    f"  AND l.method NOT IN ('alias', 'decided') WHERE w.first IS NULL AND {_LIVING} AND NOT {_REFUSED} "
-    "ON CONFLICT DO NOTHING",
-    "INSERT INTO touched SELECT DISTINCT other.connection_id, other.kind, other.key FROM loose o "
-    "JOIN link l ON l.key = o.key AND l.kind = o.kind AND l.connection_id = o.connection_id "
-    "JOIN link other ON other.entity_id = l.entity_id AND other.kind = l.kind WHERE o.word IS NOT NULL "
-    "ON CONFLICT (kind, connection_id, key) DO UPDATE SET done = false",
-    "INSERT INTO word SELECT connection_id, key, word, NULL, "
-    "  CASE WHEN kind = 'person' THEN split_part(word, chr(31), 1) ELSE '' END FROM loose WHERE word IS NOT NULL",
-    "WITH l AS (DELETE FROM link l USING loose o WHERE o.word IS NOT NULL AND l.key = o.key AND l.kind = o.kind "
-    f"AND l.connection_id = o.connection_id RETURNING l.*) {KEEP_LINKS} FROM l",
-    "ANALYZE word",
-    # Exactly one key of the source, exactly one entity, and no other key of the source denotes it.
-    "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
-    "SELECT :district, w.connection_id, :kind, w.key, e.id, 'matched', :run, :run FROM word w "
-    "JOIN entity e ON e.match = w.word AND e.kind = :kind "
-    f"WHERE NOT {_REFUSED} AND {_FITS} "
-    "AND (SELECT count(*) FROM word o WHERE o.word = w.word AND o.connection_id = w.connection_id "
-    f"  AND NOT (:kind = 'person' AND {refused('o', 'e')})) = 1 "
-    "AND (SELECT count(*) FROM entity o WHERE o.match = w.word AND o.kind = :kind) = 1 "
-    "AND NOT EXISTS (SELECT FROM link l WHERE l.entity_id = e.id AND l.kind = :kind "
-    f"  AND l.connection_id = w.connection_id AND l.method <> 'alias' AND (NOT :rekeyed OR {_LIVING})) "
-    "ON CONFLICT DO NOTHING",
-)
-_UNLINKED_PERSON = (
-    ":kind = 'person' AND NOT EXISTS (SELECT FROM link l WHERE l.key = w.key AND l.kind = 'person' "
-    "AND l.connection_id = w.connection_id)"
-)
-_SETTLE_WORDS = (
-    "INSERT INTO link (district_id, connection_id, kind, key, entity_id, method, run_id, since) "
-    "SELECT :district, connection_id, :kind, key, first, 'first', :run, :run FROM word WHERE first IS NOT NULL "
-    "ON CONFLICT DO NOTHING",
-    "INSERT INTO waiting SELECT :district, w.connection_id, :kind, w.key, w.about, "
-    "  CASE WHEN fits IS NULL THEN :unknown_code WHEN fits OR shared THEN :ambiguous_code "
-    "    ELSE :contradicted_code END, '', '', "
-    "  CASE WHEN fits IS NULL THEN :unknown_reason WHEN fits OR shared THEN :ambiguous_reason "
-    "    ELSE :contradicted_reason END, :run "
-    "FROM (SELECT *, EXISTS (SELECT FROM word o WHERE o.word = w.word AND o.connection_id = w.connection_id "
-    f"      AND o.key <> w.key) AS shared, (SELECT bool_or({_FITS}) FROM entity e WHERE e.match = w.word "
-    f"      AND e.kind = :kind AND NOT {_REFUSED}) AS fits FROM word w) w "
-    "WHERE NOT EXISTS (SELECT FROM link l WHERE l.key = w.key AND l.kind = :kind "
-    "  AND l.connection_id = w.connection_id)",
-    "INSERT INTO person_trait (district_id, connection_id, key, named, born, email, phone) "
-    f"SELECT :district, connection_id, key, named, born, email, phone FROM word w WHERE {_UNLINKED_PERSON} "
-    "ON CONFLICT DO NOTHING",
-    "INSERT INTO person_number (district_id, connection_id, key, number) "
-    f"SELECT :district, connection_id, key, unnest(numbers) FROM word w WHERE {_UNLINKED_PERSON} "
-    "ON CONFLICT DO NOTHING",
-    "TRUNCATE word",
-)
-
-
-async def match_words(c: AsyncConnection, attempt: Attempt, kind: str, *, rekeyed: bool) -> None:
-    """Link each noted key to the one published entity that has its word.
-
-    What is not exactly one is never guessed: two keys of a source with one word are both ambiguous, also when the
-    first of them was recognised long ago. `rekeyed`: a key that is gone does not stand in the way.
-    """
-    for statement in _MATCH_WORDS:
-        await c.execute(text(statement), {"district": attempt.district, "run": attempt.run, "kind": kind,
-                                          "rekeyed": rekeyed})  # fmt: skip
-
-
-async def settle_words(
-    c: AsyncConnection, attempt: Attempt, kind: str, *, unknown: Why, ambiguous: Why, contradicted: Why
-) -> None:
-    """Give each noted key that was not recognised an entity of its own, where it may publish; list the others."""
-    values = {"district": attempt.district, "run": attempt.run, "kind": kind}
-    for name, why in (("unknown", unknown), ("ambiguous", ambiguous), ("contradicted", contradicted)):
-        values |= {f"{name}_code": why.code, f"{name}_reason": why.reason}
-    for statement in _SETTLE_WORDS:
-        await c.execute(text(statement), values)
-
-
-async def loosen(c: AsyncConnection, kind: str, keys: Sequence[tuple[int, str]]) -> None:
-    """Forget what these keys denote; they are recognised anew in the next round."""
-    if not keys:
-        return
-    values = {"kind": kind, "connections": [k[0] for k in keys], "keys": [k[1] for k in keys]}
-    await c.execute(
-        text(
-            "INSERT INTO loose SELECT u.connection_id, :kind, u.key, NULL, true "
-            "FROM unnest(CAST(:connections AS int[]), CAST(:keys AS text[])) u(connection_id, key) "
-            "ON CONFLICT DO NOTHING"
-        ),
-        values,
     )
 
 

@@ -1,7 +1,7 @@
 """What a run would change: its staged records against those in force, or those in force against what was before.
 
 Leaves the temporary table `changed` (collection, key, op, remapped, ended, and where the new row lies) for
-`gateway.store.changes` to apply.
+`gateway.store.applying`.
 """
 
 from collections.abc import Iterable, Sequence

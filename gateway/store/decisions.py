@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.store.changes import KEEP_LINKS
+from gateway.store.applying import KEEP_LINKS
 from gateway.store.identities import Key
 from gateway.store.registers import Actor
 from gateway.store.runs import Attempt

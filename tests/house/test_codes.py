@@ -10,7 +10,8 @@ from gateway.errors import AuthError, ConfigError, RecordError, Refused, Unavail
 from gateway.guard import Hold
 from gateway.http.answers import Failure
 from gateway.plans import GUARDS
-from gateway.store.changes import Waiting, Why
+from gateway.store.changes import Waiting
+from gateway.store.recognition import Why
 from gateway.store.runs import Reject
 from tests.house.tree import ROOT, Module, modules
 

@@ -11,7 +11,6 @@ LINES = 500
 ONE_ROOM = {
     "connectors.edfi.models": "declarations only: the wire records of two data standards",
     "gateway.store.embedded": "one life cycle on three systems",
-    "gateway.store.changes": "one transaction: its statements share temporary tables",
 }
 """Modules that may be longer, and why."""
 
