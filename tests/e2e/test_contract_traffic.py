@@ -148,7 +148,9 @@ def test_edfi_traffic_is_as_published(office: Office, standard: str, options: di
         office.ask("check", "edfi")
         assert office.pull("edfi")["state"] == "published"
         steer(url, "PUT", "faults", [{"kind": "expire_tokens", "path": "/ed-fi/sections"}])
-        assert office.pull("edfi")["state"] == "published"
+        assert office.ask("pull", "edfi", "--whole")["state"] == "published"
+        steer(url, "POST", "change", {"without_students": 0.05})
+        assert office.pull("edfi")["changes_only"]
         plan = finalized(office, tmp_path)
         whole = [f"{name}=true" for name in ("include_staff", "include_need_statements", "include_diagnoses")]
         for choices in ([], whole):
@@ -174,9 +176,14 @@ CURSOR = ("pageToken", "pageSize")
 
 
 def complaints_about_edfi(exchanges: Sequence[Exchange], standard: str) -> list[str]:
-    data_path = next(path_of(exchange) for exchange in exchanges if exchange.path == "/")
+    data_path, changes_path = next(
+        (path_of(exchange, "dataManagementApi"), path_of(exchange, "changeQueries"))
+        for exchange in exchanges
+        if exchange.path == "/"
+    )
     resources = Service(closed(f"edfi-openapi/resources-ds-{standard}.yaml"), data_path)
     introspection = Service(document("edfi-openapi/oauth-token-introspection-api-1.0.yaml"), "/oauth")
+    changes = Service(document("edfi-openapi/change-queries-api-1.0.0.yaml"), changes_path)
     discovery = Service(document("edfi/discovery/discovery-api-1.0.yaml"), "")
     found: list[str] = []
     for exchange in exchanges:
@@ -187,8 +194,12 @@ def complaints_about_edfi(exchanges: Sequence[Exchange], standard: str) -> list[
         elif exchange.path == "/":
             found += discovery.complaints(exchange)
             found += [f"{exchange}: credentials"] if "authorization" in exchange.headers else []
+        elif exchange.path.startswith(f"{changes_path}/"):
+            found += changes.complaints(exchange)
         elif exchange.path.endswith("/partitions"):
             found += about_partitions(exchange)
+        elif exchange.path.endswith(("/deletes", "/keyChanges")):
+            found += about_what_is_gone(exchange)
         else:
             found += about_a_cursor(exchange)
             found += resources.complaints(exchange, besides=CURSOR)
@@ -197,9 +208,9 @@ def complaints_about_edfi(exchanges: Sequence[Exchange], standard: str) -> list[
     return found
 
 
-def path_of(discovery: Exchange) -> str:
-    """The path of the data, as the discovery document tells it."""
-    address = str(json.loads(discovery.answer)["urls"]["dataManagementApi"])
+def path_of(discovery: Exchange, service: str) -> str:
+    """The path of a service, as the discovery document tells it."""
+    address = str(json.loads(discovery.answer)["urls"][service])
     return "/" + address.split("/", 3)[3].rstrip("/")
 
 
@@ -226,6 +237,25 @@ def about_partitions(exchange: Exchange) -> Iterator[str]:
     shape = {"pageTokens": {"type": "array", "items": {"type": "string"}, "maxItems": int(number or 0)}}
     for error in validator({"components": {}}, {"properties": shape, "required": ["pageTokens"]}).iter_errors(answer):
         yield f"{exchange}: {error.message}"
+
+
+def about_what_is_gone(exchange: Exchange) -> Iterator[str]:
+    """# Ed-Fi: in no published document of the resources; paged by offset alone, keys flat under keyValues, or under
+    oldKeyValues and newKeyValues"""
+    if exchange.method != "GET" or not set(dict(exchange.parameters)) <= set(WINDOW):
+        yield f"{exchange}: a page of a window and nothing else is asked"
+    if not all(value.isdecimal() or value in ("true", "false") for _, value in exchange.parameters):
+        yield f"{exchange}: numbers"
+    if exchange.status != 200:  # a page that is too large, a token that is too old
+        return
+    keys = ["keyValues"] if exchange.path.endswith("/deletes") else ["oldKeyValues", "newKeyValues"]
+    flat = {"type": "object", "additionalProperties": {"type": ["string", "integer", "number", "boolean"]}}
+    item = {"type": "object", "required": ["id", "changeVersion", *keys], "properties": dict.fromkeys(keys, flat)}
+    for error in validator({"components": {}}, {"type": "array", "items": item}).iter_errors(json.loads(exchange.answer)):
+        yield f"{exchange}: {error.message}"
+
+
+WINDOW = ("offset", "limit", "totalCount", "minChangeVersion", "maxChangeVersion")
 
 
 # --- tokens

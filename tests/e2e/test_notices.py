@@ -161,7 +161,7 @@ def test_credentials_have_an_end_date_and_can_be_renewed(home: QuickHome, desk: 
     assert office.ask("connections")[0]["secret_expires"] == ends.isoformat()
     refused = office.ask("connections", "change", "sis", "--set", "path=/elsewhere.zip", code=2)
     assert home.one("SELECT settings->>'path' FROM connection") == str(desk.roster), "it is tried before it is saved"
-    assert refused["error"].startswith("csv-")
+    assert refused["error"] == "inbox-empty"
     desk.change("UPDATE connection SET paused_because = 'refused', paused_code = 'credentials'")
     elsewhere = desk.roster.with_name("elsewhere")
     write_package(elsewhere, 5)
