@@ -23,14 +23,14 @@ demo: $(READY)  ## Show the whole way once, with an invented district and server
 
 test: lint  ## Everything that must hold before a change is accepted (ABREAST=1 for one file after the other)
 	@seed=$${PLANBRIDGE_TEST_SEED:-$$(date +%s)}; \
-	    echo "Of the files that play every quirk a share is drawn (tests/sampling.py): PLANBRIDGE_TEST_SEED=$$seed"; \
+	    echo "Where tests play every quirk a share of the cases is drawn (tests/sampling.py): PLANBRIDGE_TEST_SEED=$$seed"; \
 	    PLANBRIDGE_TEST_SEED=$$seed $(BIN)/pytest -m "not proof" -n $(ABREAST) --dist loadfile
 
 fifteen: $(READY)  ## What needs a database, on a PostgreSQL of this machine (FIFTEEN=/its/programs)
-	PLANBRIDGE_TEST_POSTGRES=$(FIFTEEN) $(BIN)/pytest -m "not proof"
+	PLANBRIDGE_TEST_SEED= PLANBRIDGE_TEST_POSTGRES=$(FIFTEEN) $(BIN)/pytest -m "not proof"
 
 proof: $(READY)  ## The measured claims in full size, into docs/proofs (takes long)
-	$(BIN)/pytest -m "not proof" -n $(ABREAST) --dist loadfile
+	PLANBRIDGE_TEST_SEED= $(BIN)/pytest -m "not proof" -n $(ABREAST) --dist loadfile
 	$(BIN)/pytest -m proof tests/proofs
 
 bench: $(READY)  ## Us and our peers by turns, into docs/bench.md (takes hours; JOBS="sections users" for some)

@@ -202,7 +202,8 @@ class Sink(Protocol):
 class Allocating(Protocol):
     """A sink of a target that may give objects ids of its own: it is told those that were given before.
 
-    `know` comes before each push, also where the object is not sent again; an empty id means that none was given."""
+    `know` comes before each push, read-back and delete, also where the object is not sent again; an empty id means that
+    none was given."""
 
     def know(self, document: Document, remote_id: str) -> None: ...
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway import sftp
-from gateway.connector import Advanced, ConnectionSettings, Finding
+from gateway.connector import Advanced, ConnectionSettings, Finding, Page, Resource
 from gateway.errors import ConfigError
 
 UPLOADED = "upload-"
@@ -152,35 +152,54 @@ class Parcel:
             shutil.rmtree(self._fetched_into, ignore_errors=True)
 
 
+class Nothing:
+    """A place where nothing has come yet, as a source: it can be connected to, and not be pulled from, so that what
+    was pulled before stays."""
+
+    pages_move = False
+
+    def __init__(self, parcel: Parcel, resources: Sequence[Resource]) -> None:
+        self.resources = resources
+        self._parcel = parcel
+
+    async def pull(self, resource: Resource, cursor: str) -> Page:
+        raise self._parcel.nothing()
+
+    async def check(self) -> Sequence[Finding]:
+        return [self._parcel.nothing_yet()]
+
+    async def close(self) -> None:
+        self._parcel.close()
+
+
 Whole = Callable[[Path], bool]
 """Whether a delivered file says everything by itself, so that none before it counts."""
 
 
-async def newest(
-    settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip",), marker: str = "", whole: Whole = lambda path: True
-) -> Parcel:
+async def newest(settings: PlaceSettings, *, marker: str = "", whole: Whole = lambda path: True) -> Parcel:
     """The newest file there; none where nothing is there yet. Where it is not `whole`, those before it come along, as
     far back as the first that is.
 
-    `patterns` say which files of a folder count, unless its path says so itself. A folder that holds a file named
-    `marker` is a package as a whole. Raises ConfigError, AuthError and Unavailable. Close the parcel when it is read.
+    Of a folder those files count that `takes` of the settings names, unless its path says so itself. A folder that
+    holds a file named `marker` is a package as a whole. Raises ConfigError, AuthError and Unavailable. Close the parcel
+    when it is read.
     """
-    return await _parcel(settings, patterns, marker, whole)
+    return await _parcel(settings, marker, whole)
 
 
-async def every(settings: PlaceSettings, *, patterns: Sequence[str] = ("*.zip", "*.csv")) -> Parcel:
+async def every(settings: PlaceSettings) -> Parcel:
     """The same with every file that counts, oldest first."""
-    return await _parcel(settings, patterns, "", lambda path: False)
+    return await _parcel(settings, "", lambda path: False)
 
 
-async def _parcel(settings: PlaceSettings, patterns: Sequence[str], marker: str, whole: Whole) -> Parcel:
+async def _parcel(settings: PlaceSettings, marker: str, whole: Whole) -> Parcel:
     if settings.path.startswith("sftp://"):
-        return await _fetched(settings, patterns, marker, whole)
-    return await asyncio.to_thread(_local, settings, patterns, marker, whole)
+        return await _fetched(settings, marker, whole)
+    return await asyncio.to_thread(_local, settings, marker, whole)
 
 
-def _local(settings: PlaceSettings, patterns: Sequence[str], marker: str, whole: Whole) -> Parcel:
-    folder, patterns = _with_pattern(settings.path, patterns)
+def _local(settings: PlaceSettings, marker: str, whole: Whole) -> Parcel:
+    folder, patterns = _with_pattern(settings.path, settings.takes)
     path = Path(folder)
     try:
         if not path.is_dir():
@@ -226,9 +245,9 @@ def _age(item: Item) -> tuple[datetime, str]:
     return item.modified, item.name
 
 
-async def _fetched(settings: PlaceSettings, patterns: Sequence[str], marker: str, whole: Whole) -> Parcel:
+async def _fetched(settings: PlaceSettings, marker: str, whole: Whole) -> Parcel:
     parts = urlsplit(settings.path)
-    folder, patterns = _with_pattern(unquote(parts.path) or ".", patterns)
+    folder, patterns = _with_pattern(unquote(parts.path) or ".", settings.takes)
     login = sftp.Login(
         host=parts.hostname or "",
         port=parts.port or 22,

@@ -114,7 +114,7 @@ async def request_replay(
                 f"{gone} records of {connection.name} are meant, but their payloads were purged."
                 if gone
                 else f"Nothing that is stored of {connection.name} is meant.",
-                f"The next pull reads everything again: planbridge pull {connection.name}",
+                f"A whole pull reads everything again: planbridge pull {connection.name} --whole",
             )
         if mode == "publish":
             refuse_paused(connection)

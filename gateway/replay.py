@@ -36,7 +36,7 @@ def wanted(attempt: Attempt) -> Wanted:
 
 
 async def stored_source(store: Store, attempt: Attempt, connection: Connection, selection: Selection) -> "StoredSource":
-    """The source of a replay. What is meant and was purged is noted with the run: it waits for the next pull."""
+    """The source of a replay. What is meant and was purged is noted with the run: it waits for the next whole pull."""
     async with store.transaction(attempt.district) as c:
         meant = {one.collection: one for one in await payloads.extent(c, connection.id, selection)}
     await payloads.begin(store, attempt, selection, {name: one.gone for name, one in meant.items() if one.gone})

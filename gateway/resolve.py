@@ -221,6 +221,8 @@ async def publish_decision(
     back with it. `ended`: keys whose records, as stored, spoke of somebody else. Refused where too much would go."""
     await compare.compare(c, attempt, clock.today())
     await decisions.end_records(c, attempt, ended)
+    if ended:  # not all of those records changed at the source: only a whole pull brings the others again
+        await watermarks.forget(c, attempt.connection)
     was = await outcomes.before(c, attempt)
     publication = await outcomes.open_publication(c, attempt)
     await applying.apply_records(c, attempt, everything=False)

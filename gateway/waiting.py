@@ -176,7 +176,7 @@ async def side_by_side(
 async def unmatched(
     store: Store, district: int, name: str, actor: Actor, *, reveal: bool = False, because: str = ""
 ) -> dict[str, Any]:
-    """How many students and staff a connection names, how many of them are recognised, and who is not, with how many
+    """How many people a connection names, how many of them are recognised, and who is not, with how many
     results wait for each: by the end of their keys; with their numbers for whoever gives a reason, which is kept."""
     connection = await registers.connection(store, district, name)
     if reveal:

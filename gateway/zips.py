@@ -3,6 +3,9 @@
 import re
 import stat
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.errors import ConfigError
@@ -28,6 +31,19 @@ def opened(path: Path) -> zipfile.ZipFile:
         opened.close()
         raise
     return opened
+
+
+@contextmanager
+def damage(name: str) -> Iterator[None]:
+    """What a broken or unreadable file raises, as a ConfigError."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        raise ConfigError(
+            "csv-cannot-be-read",
+            f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.",
+            "Check that the path is right, that this computer may read it, and that the upload was complete.",
+        ) from error
 
 
 def _check(opened: zipfile.ZipFile, path: Path) -> None:

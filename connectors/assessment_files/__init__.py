@@ -1,13 +1,14 @@
 """Result files of assessment vendors: MAP Growth, i-Ready, Star, DIBELS, FastBridge, or what a district describes."""
 
-from connectors.assessment_files.files import NoFiles, ResultFiles, open_files
+from connectors.assessment_files.files import ResultFiles, open_files
 from connectors.assessment_files.models import RESOURCES
 from connectors.assessment_files.settings import AssessmentFilesSettings
 from gateway.connector import Connector
 from gateway.http import Http
+from gateway.inbox import Nothing
 
 
-async def open_source(settings: AssessmentFilesSettings, http: Http) -> ResultFiles | NoFiles:
+async def open_source(settings: AssessmentFilesSettings, http: Http) -> ResultFiles | Nothing:
     """The files that the settings name; nothing is asked over the network."""
     return await open_files(settings)
 

@@ -2,10 +2,9 @@
 
 import asyncio
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -21,43 +20,24 @@ from connectors.assessment_files.table import Place, Table
 from gateway import zips
 from gateway.connector import Finding, Notice, Page, Resource, Unreadable
 from gateway.errors import ConfigError
-from gateway.inbox import Parcel, every, newest
+from gateway.inbox import Nothing, Parcel, every, newest
 
 PAGE_ROWS = 2000
 
 _encode = msgspec.json.Encoder().encode
 
 
-async def open_files(settings: AssessmentFilesSettings) -> "ResultFiles | NoFiles":
+async def open_files(settings: AssessmentFilesSettings) -> "ResultFiles | Nothing":
     """The files at the settings' path, each with its layout. ConfigError where one cannot be read or understood."""
     find = newest if settings.which == "newest" else every
-    parcel = await find(settings, patterns=settings.takes)
+    parcel = await find(settings)
     if not parcel.items:
-        return NoFiles(parcel)
+        return Nothing(parcel, list(RESOURCES.values()))
     try:
         return await asyncio.to_thread(ResultFiles, settings, parcel)
     except BaseException:
         parcel.close()
         raise
-
-
-class NoFiles:
-    """A place where no file lies yet: what was pulled before stays."""
-
-    pages_move = False
-
-    def __init__(self, parcel: Parcel) -> None:
-        self.resources: Sequence[Resource] = list(RESOURCES.values())
-        self._parcel = parcel
-
-    async def pull(self, resource: Resource, cursor: str) -> Page:
-        raise self._parcel.nothing()
-
-    async def check(self) -> Sequence[Finding]:
-        return [self._parcel.nothing_yet()]
-
-    async def close(self) -> None:
-        self._parcel.close()
 
 
 @dataclass
@@ -146,7 +126,7 @@ class ResultFiles:
             raise ConfigError(
                 "result-file-gone", f"{name} is not there any more.", "Leave a file where it is until it is read."
             )
-        with _damage(name):
+        with zips.damage(name):
             if self._open is None or (self._open[0].name, self._open[0].line) != (name, int(line)):
                 self._shut_table()
                 self._open = self._opened(name)
@@ -182,7 +162,7 @@ class ResultFiles:
     def _first_pass(self) -> Found:
         found = Found()
         for name in self._files:
-            with _damage(name):
+            with zips.damage(name):
                 table, reading = self._opened(name)
                 with closing(table):
                     for line in table.records():
@@ -194,7 +174,7 @@ class ResultFiles:
     def _finding(self, name: str) -> Finding:
         table, reading = self._opened(name)
         results = unreadable = unnamed = 0
-        with _damage(name), closing(table):
+        with zips.damage(name), closing(table):
             for line in table.records():
                 if isinstance(line.cells, Unreadable):
                     unreadable += 1
@@ -211,7 +191,7 @@ class ResultFiles:
         return Finding(True, f"{said}.")
 
     def _opened(self, name: str) -> tuple[Table, Reading]:
-        with _damage(name):
+        with zips.damage(name):
             table = Table(self._files[name], name)
         try:
             return table, self._layout(table.header, name).reading(table.header)
@@ -235,7 +215,7 @@ class ResultFiles:
         """The files by name: the oldest first, and those in a zip by their names there."""
         files: dict[str, Place] = {}
         for item in self._parcel.items:
-            with _damage(item.name):
+            with zips.damage(item.name):
                 if zipfile.is_zipfile(item.path):
                     opened = zips.opened(item.path)
                     self._zips.append(opened)
@@ -295,16 +275,3 @@ def _in_zip(opened: zipfile.ZipFile) -> Iterator[zipfile.Path]:
         hidden = name.startswith("__MACOSX") or Path(name).name.startswith(".")
         if not hidden and name.casefold().endswith((".csv", ".txt")):
             yield zipfile.Path(opened, name)
-
-
-@contextmanager
-def _damage(name: str) -> Iterator[None]:
-    """What a broken or unreadable file raises, as a ConfigError."""
-    try:
-        yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise ConfigError(
-            "csv-cannot-be-read",
-            f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.",
-            "Check that the path is right, that this computer may read it, and that the upload was complete.",
-        ) from error

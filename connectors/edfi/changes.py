@@ -169,8 +169,7 @@ class Changes:
         reply = await self.ask(resource, {**place.window.query, "offset": 0, "totalCount": "true"}, of=place.kind)
         if reply.status != 200:
             return Answer(place, reply)
-        entries, told = self.told(resource, reply), reply.headers.get("total-count", "")
-        total = int(told) if told.isdecimal() else None
+        entries, total = self.told(resource, reply), total_of(reply)
         if total is not None and (total < len(entries) or (total and not entries)):
             total = None
         return Answer(place, reply, entries, total)
@@ -247,3 +246,9 @@ def _pages(place: Place, total: int, length: int) -> Iterator[Place]:
     else:
         last = (total - 1) // length * length
         yield replace(place, first=last, count=total - last, length=length)
+
+
+def total_of(reply: Reply) -> int | None:
+    """How many records the server says there are, if it does."""
+    told = reply.headers.get("total-count", "")
+    return int(told) if told.isdecimal() else None

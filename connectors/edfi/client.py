@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from connectors.edfi import refusals
-from connectors.edfi.changes import TOMBSTONES, Changes, Kind, Versions, Window
+from connectors.edfi.changes import TOMBSTONES, Changes, Kind, Versions, Window, total_of
 from connectors.edfi.resources import resources, without_identity_numbers
 from connectors.edfi.server import EdfiSettings, Server, discover
 from connectors.edfi.sink import WRITTEN
@@ -35,7 +35,7 @@ class EdfiSource:
 
     def __init__(self, server: Server, settings: EdfiSettings, http: Http) -> None:
         self.resources: Sequence[Resource] = resources(server.standard)
-        self.pages_move = True
+        self.pages_move = True  # what is read whole may move, also beside windows
         self._server = server
         self._settings = settings
         self._http = http
@@ -63,6 +63,7 @@ class EdfiSource:
             return await self._first(resource)
         if cursor.startswith("changes:"):
             return await self._changes.pull(resource, cursor)
+        self.pages_move = True
         kind, _, place = cursor.partition(":")
         if kind == "token":
             return await self._by_token(resource, place)
@@ -125,7 +126,7 @@ class EdfiSource:
         reply = await self._page(resource, {"offset": 0, "totalCount": "true"}, "limit")
         if reason := _absence(reply):
             return Page(absent=reason)
-        rows, total = _rows(resource, reply), _total(reply)
+        rows, total = _rows(resource, reply), total_of(reply)
         if not rows or total == len(rows):
             return Page(rows, total=total)
         # What came is what the server gives at once, whatever we asked for.
@@ -150,7 +151,7 @@ class EdfiSource:
         reply = await self._count(resource)
         if reason := _absence(reply):
             return Page(absent=reason)
-        total = _total(reply)
+        total = total_of(reply)
         chains = min((total or 0) // (_SMALLEST_PARTITION * self._limit), self._settings.in_flight)
         if chains > 1 and (tokens := await self._partitions(resource, chains)):
             return Page(next=tuple(f"token:{token}" for token in tokens), total=total)
@@ -196,7 +197,7 @@ class EdfiSource:
             reply = await self._count(resource)
             if reason := _absence(reply):
                 return Finding(False, f"{resource.name}: {reason}.", _FIXES.get(reply.status, ""))
-            total = _total(refusals.granted(reply))
+            total = total_of(refusals.granted(reply))
         except PlanbridgeError as error:
             return Finding(False, f"{resource.name}: {error.message}", error.fix)
         return Finding(True, f"{resource.name}: {'not counted' if total is None else total}")
@@ -325,8 +326,3 @@ def _versions(reply: Reply) -> Versions | None:
     newest = told.newestChangeVersion if told.newestChangeVersion is not None else told.NewestChangeVersion
     oldest = told.oldestChangeVersion if told.oldestChangeVersion is not None else told.OldestChangeVersion
     return None if newest is None else Versions(oldest or 0, newest)
-
-
-def _total(reply: Reply) -> int | None:
-    told = reply.headers.get("total-count", "")
-    return int(told) if told.isdecimal() else None

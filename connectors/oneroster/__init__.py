@@ -2,16 +2,17 @@
 
 from connectors.oneroster.client import RestSource
 from connectors.oneroster.deliveries import Deltas, open_package
-from connectors.oneroster.files import FileSource, NoPackage
+from connectors.oneroster.files import FileSource
 from connectors.oneroster.letter import letter
 from connectors.oneroster.models import RESOURCES
 from connectors.oneroster.settings import OneRosterSettings, auth
 from connectors.oneroster.sink import open_sink
 from gateway.connector import Connector
 from gateway.http import Http
+from gateway.inbox import Nothing
 
 
-async def open_source(settings: OneRosterSettings, http: Http) -> RestSource | FileSource | Deltas | NoPackage:
+async def open_source(settings: OneRosterSettings, http: Http) -> RestSource | FileSource | Deltas | Nothing:
     """The service or the package, whichever the settings name."""
     return await open_package(settings) if settings.path else RestSource(settings, http)
 

@@ -6,18 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from connectors.oneroster.columns import COLUMNS
-from connectors.oneroster.files import FileSource, NoPackage, key_of
+from connectors.oneroster.files import FileSource, key_of
 from connectors.oneroster.models import RESOURCES
 from gateway.connector import START, Finding, Page, Resource
 from gateway.errors import ConfigError
-from gateway.inbox import Item, Parcel, PlaceSettings, newest
+from gateway.inbox import Item, Nothing, Parcel, PlaceSettings, newest
 
 
-async def open_package(place: PlaceSettings) -> "FileSource | Deltas | NoPackage":
+async def open_package(place: PlaceSettings) -> "FileSource | Deltas | Nothing":
     """What lies at a place, opened; where nothing is there yet, a source that says so."""
     parcel = await newest(place, marker="manifest.csv", whole=_says_everything)
     if not parcel.items:
-        return NoPackage(parcel)
+        return Nothing(parcel, [RESOURCES[name] for name in COLUMNS])
     try:
         return await asyncio.to_thread(_opened, parcel)
     except BaseException:

@@ -48,7 +48,7 @@ class Answer:
     def keys(self) -> Sequence[str]:
         return [mark.key for mark in self.marks]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """The same for the same rows in the same order, whatever stands in them: some servers write the time of the
         answer into each row."""
@@ -57,7 +57,10 @@ class Answer:
     @property
     def given_at(self) -> datetime | None:
         """The moment by the server's own clock."""
-        return moment_of(self.reply)
+        try:
+            return parsedate_to_datetime(self.reply.headers.get("date", "")).replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            return None
 
     @property
     def revision(self) -> str:
@@ -71,20 +74,14 @@ def answer(name: str, reply: Reply, limit: int) -> Answer:
         return Answer(reply)
     rows, notices = _rows(name, reply)
     total, spelt = _total(reply)
+    got = Answer(reply, rows, total, notices)
     if len(rows) > limit:
         notices.append(Notice("limit-ignored", "limit", name))
-    keys = Counter(Answer(reply, rows).keys)
+    keys = Counter(got.keys)
     if repeated := [key for key, count in keys.items() if count > 1]:
         notices.append(Notice("row-repeated", "sourcedId", repeated[0], len(rows) - len(keys)))
-    return Answer(reply, rows, total, [*notices, *spelt])
-
-
-def moment_of(reply: Reply) -> datetime | None:
-    """When an answer was given, by the clock of who gave it."""
-    try:
-        return parsedate_to_datetime(reply.headers.get("date", "")).replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
+    notices += spelt
+    return got
 
 
 def short(text: str) -> str:

@@ -2,9 +2,8 @@
 
 import asyncio
 import zipfile
-import zlib
 from collections.abc import Container, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -24,25 +23,6 @@ from gateway.inbox import Parcel
 FIRST = 2
 """The line of a table's first row."""
 _SPELT_WRONG = ("csv-header-typo", "csv-older-column")
-
-
-class NoPackage:
-    """A place where nothing has come yet: it can be connected to, and not be pulled from."""
-
-    pages_move = False
-
-    def __init__(self, parcel: Parcel) -> None:
-        self.resources: Sequence[Resource] = [RESOURCES[name] for name in COLUMNS]
-        self._parcel = parcel
-
-    async def pull(self, resource: Resource, cursor: str) -> Page:
-        raise self._parcel.nothing()
-
-    async def check(self) -> Sequence[Finding]:
-        return [self._parcel.nothing_yet()]
-
-    async def close(self) -> None:
-        self._parcel.close()
 
 
 async def open_files(path: Path) -> "FileSource":
@@ -67,7 +47,7 @@ class FileSource:
         self._tables: dict[str, Table] = {}
         self._students: Students | None = None
         try:
-            with _damage(path.name):
+            with zips.damage(path.name):
                 self._contents = _contents(self._top(path), path.name)
                 self.mark = _mark(self._zip, self._contents)
                 files = self._contents.files
@@ -92,7 +72,7 @@ class FileSource:
         return await asyncio.to_thread(self._page, resource.name, int(line or FIRST))
 
     def _page(self, name: str, line: int) -> Page:
-        with _damage(f"{name}.csv"):
+        with zips.damage(f"{name}.csv"):
             table = self._tables.pop(name, None)
             if table is None or table.line != line:
                 if table is not None:
@@ -158,7 +138,7 @@ class FileSource:
             there = f"{name}.csv".casefold() in self._contents.files
             fix = "Ask the sender to list it as bulk or delta in manifest.csv." if there else ""
             return Finding(not there, f"{name}: {reason}.", fix)
-        with _damage(f"{name}.csv"), closing(self._table(name)) as table:
+        with zips.damage(f"{name}.csv"), closing(self._table(name)) as table:
             unreadable, notices = table.page().unreadable, table.notices
         mode = self.manifest.modes[name]
         said = f"{name}.csv: {'not listed, read' if name in self.manifest.unlisted else 'listed'} as {mode}"
@@ -180,7 +160,7 @@ class FileSource:
 
     def keys(self, name: str) -> Container[str]:
         """The key of every record in a file; they are held all at once, so it should be a delta."""
-        with _damage(f"{name}.csv"), closing(self._table(name)) as table:
+        with zips.damage(f"{name}.csv"), closing(self._table(name)) as table:
             return {key for row in table.rows() if (key := key_of(row))}
 
     async def close(self) -> None:
@@ -230,19 +210,6 @@ def key_of(row: msgspec.Raw | bytes) -> str:
 
 class _Keyed(msgspec.Struct):
     sourcedId: str = ""
-
-
-@contextmanager
-def _damage(name: str) -> Iterator[None]:
-    """What a broken or unreadable file raises, as a ConfigError."""
-    try:
-        yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise ConfigError(
-            "csv-cannot-be-read",
-            f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.",
-            "Check that the path is right, that this computer may read it, and that the upload was complete.",
-        ) from error
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from connectors.oneroster.catalogue import GROUPS, HOMES, ROOTS, Version
+from connectors.oneroster.catalogue import GROUPS, HOMES, Version
 from connectors.oneroster.presets import PRESETS
 from connectors.oneroster.settings import Dialect, OneRosterSettings, dialect
 from gateway.connector import Finding
@@ -62,7 +62,7 @@ def _needs(spoken: Dialect) -> Iterator[str]:
     version: Version = spoken.version or "1.2"
     written = ["categories"] if spoken.write != "no" else []
     for service in dict.fromkeys(HOMES[name].service for name in (*spoken.collections, *written)):
-        address = f"{spoken.base_url}{spoken.paths.get(service) or ROOTS[version][service]}"
+        address = f"{spoken.base_url}{spoken.path(service, version)}"
         yield f"the address of {service}, which must answer without a redirect; we use: {address}"
     if spoken.version is None:
         yield "the version of OneRoster: 1.1 or 1.2"

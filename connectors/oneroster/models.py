@@ -350,8 +350,13 @@ def _resource(
 
 
 def is_deleted(record: Record) -> bool:
-    """Whether the record is a tombstone. # OneRoster 1.2: tobedeleted; 1.0's inactive means the same"""
-    return (record.status or "").strip().casefold() in ("tobedeleted", "inactive")
+    """Whether the record is a tombstone."""
+    return is_gone(record.status)
+
+
+def is_gone(status: str | None) -> bool:
+    """Whether a status says so. # OneRoster 1.2: tobedeleted; 1.0's inactive means the same"""
+    return (status or "").strip().casefold() in ("tobedeleted", "inactive")
 
 
 _SOCIAL_SECURITY = tuple(

@@ -6,12 +6,14 @@ import shutil
 import zipfile
 from collections import Counter
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from connectors.oneroster.sheets import FILES, Line, Version, header
+from connectors.oneroster.catalogue import Version
+from connectors.oneroster.server import spelt
+from connectors.oneroster.sheets import FILES, Line, header
 from gateway.errors import ConfigError
 
 
@@ -61,7 +63,7 @@ class Package:
             base = (line.id, "", "")
         else:
             assert at is not None, "a line of a delta has a time"
-            base = (line.id, "tobedeleted" if gone else "active", _instant(at))
+            base = (line.id, "tobedeleted" if gone else "active", spelt(at))
         try:
             self._sheet(line.file).writerow((*base, *line.cells))
         except OSError as error:
@@ -118,11 +120,6 @@ class Package:
         with os.fdopen(descriptor, "wb") as made, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as package:
             for path in files:
                 package.write(path, path.name)
-
-
-def _instant(at: datetime) -> str:
-    """# OneRoster CSV: dateTime is in UTC, with milliseconds"""
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
 
 def _unwritable(place: Path, error: OSError) -> ConfigError:

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from connectors.oneroster.admission import ask_for, let_in, way_out
-from connectors.oneroster.catalogue import HOMES, ROOTS, VERSIONS, scope_of
+from connectors.oneroster.catalogue import HOMES, VERSIONS, scope_of
 from connectors.oneroster.envelope import Answer
 from connectors.oneroster.models import RESOURCES, Record, is_deleted
 from connectors.oneroster.server import FAR_AHEAD, LONG_AGO, NOT_OFFERED, Server, changed_since
-from connectors.oneroster.settings import Dialect, OneRosterSettings, dialect
+from connectors.oneroster.settings import AUTO, Dialect, OneRosterSettings, dialect
 from gateway.connector import Finding
 from gateway.errors import ConfigError, PlanbridgeError
 from gateway.http import Http
@@ -33,9 +33,16 @@ async def findings(settings: OneRosterSettings) -> Sequence[Finding]:
     try:
         settings, found = await let_in(settings)
         async with way_out(settings) as http:
-            return found + await _Look(dialect(settings), http).everything()
+            return _at_auto(settings, found + await _Look(dialect(settings), http).everything())
     except PlanbridgeError as error:
         return [*found, Finding(False, error.message, error.fix)]
+
+
+def _at_auto(settings: OneRosterSettings, found: list[Finding]) -> list[Finding]:
+    """Scopes that are those of the version that was found stay at auto, so that they follow the collections."""
+    version = next((one.propose["version"] for one in found if "version" in one.propose), settings.version)
+    auto = dialect(settings.model_copy(update={"version": version, "scopes": AUTO})).scopes
+    return [replace(one, propose={k: v for k, v in one.propose.items() if (k, v) != ("scopes", auto)}) for one in found]
 
 
 class _Look:
@@ -61,7 +68,7 @@ class _Look:
                 server = Server(replace(self._spoken, version=version), self._http)
                 if await self._has_orgs(server):
                     self._server = server
-                    place = ROOTS[version]["rostering"]
+                    place = self._spoken.path("rostering", version)
                     return Finding(
                         True, f"It speaks the addresses of OneRoster {version} ({place}).", propose={"version": version}
                     )
@@ -71,7 +78,7 @@ class _Look:
                     self._server = server
                     return Finding(True, f"Rostering is at {path}.", propose={"version": "1.2", "rostering_path": path})
         elif await self._has_orgs(self._server):
-            place = self._spoken.paths.get("rostering") or ROOTS[self._spoken.version]["rostering"]
+            place = self._spoken.path("rostering", self._spoken.version)
             return Finding(True, f"Rostering is at {place}, as of OneRoster {self._spoken.version}.")
         return Finding(
             False,
@@ -210,7 +217,11 @@ class _Look:
             return [_whole("Its dateLastModified is the time of a refresh, the same in every record")]
         found = [Finding(True, "It tells what changed since a moment (filter on dateLastModified).")]
         if not all(mark.zoned for mark in everything.marks):
-            found.append(Finding(True, "Its times do not say their zone, so changes of two more days are asked for."))
+            found.append(
+                Finding(
+                    True, "Its times do not say their zone: they are taken for UTC, and none is left out by them here."
+                )
+            )
         gone = await self._users(filter="status='tobedeleted'")
         if any(_is_gone(row) for row in gone.rows):
             text = "It shows what was deleted, as tobedeleted: asking for what changed is enough."

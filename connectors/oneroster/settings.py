@@ -170,7 +170,7 @@ class OneRosterSettings(PlaceSettings):
             ge=0,
             le=LARGEST_PAGE,
             title="Rows asked for at once",
-            description=f"A server may give fewer. 0: {_PAGE}.",
+            description=f"A server may give fewer. 0: what the preset says, else {_PAGE}.",
             json_schema_extra=Advanced,
         ),
     ]
@@ -319,8 +319,11 @@ class Dialect:
 
     def address(self, name: str, version: Version) -> str:
         """Where a collection is in that version."""
-        service = HOMES[name].service
-        return f"{self.base_url}{self.paths.get(service) or ROOTS[version][service]}/{name}"
+        return f"{self.base_url}{self.path(HOMES[name].service, version)}/{name}"
+
+    def path(self, service: Service, version: Version) -> str:
+        """Where a service is below the address of the server."""
+        return self.paths.get(service) or ROOTS[version][service]
 
 
 def dialect(settings: OneRosterSettings) -> Dialect:

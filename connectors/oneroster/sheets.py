@@ -9,7 +9,8 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
-Version = Literal["1.1", "1.2"]
+from connectors.oneroster.catalogue import Version
+
 Record = Mapping[str, Any]
 What = Literal["lost", "changed", "filled", "left out", "withheld"]
 

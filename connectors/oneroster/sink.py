@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from connectors.oneroster.catalogue import Version
+from connectors.oneroster.catalogue import Service, Version
 from connectors.oneroster.envelope import answer
+from connectors.oneroster.models import is_gone
 from connectors.oneroster.server import Server, spelt
 from connectors.oneroster.settings import OneRosterSettings, dialect
 from gateway.connector import Document, Receipt
@@ -17,7 +18,7 @@ from gateway.errors import ConfigError
 from gateway.http import Http, Reply
 
 SINGULAR = {"categories": "category", "lineItems": "lineItem", "results": "result"}
-_PATHS = {
+_PATHS: Mapping[str, tuple[Service, str]] = {
     "academicSession": ("rostering", "academicSessions"),
     "class": ("rostering", "classes"),
     "org": ("rostering", "orgs"),
@@ -97,8 +98,10 @@ class GradebookSink:
         """What stands there, marked, and without the words that were about somebody."""
         found = await self._get(document)
         record = _single(document.resource, found) if found.status == 200 else None
-        if record is None or _is_deleted(record):
-            return Receipt(200, unchanged=True) if found.status in (200, 404) else _refused(found)
+        if found.status == 404 or _is_deleted(record):
+            return Receipt(200, unchanged=True)
+        if record is None:
+            return _refused(found)
         record = {name: part for name, part in record.items() if name != "comment"}
         record |= {"status": "tobedeleted", "dateLastModified": spelt(datetime.now(UTC))}
         body = _encoded({SINGULAR[document.resource]: record})
@@ -199,9 +202,9 @@ class GradebookSink:
     def _address(self, document: Document) -> str:
         return f"{self._root('gradebook')}/{document.resource}/{_in_path(self._id(document))}"
 
-    def _root(self, service: str) -> str:
-        name = "categories" if service == "gradebook" else "orgs"
-        return self._server.dialect.address(name, self._version).rpartition("/")[0]
+    def _root(self, service: Service) -> str:
+        spoken = self._server.dialect
+        return f"{spoken.base_url}{spoken.path(service, self._version)}"
 
     def _wire(self, document: Document) -> dict[str, Any]:
         """The record as this version of the standard wants it."""
@@ -261,7 +264,7 @@ def _single(resource: str, reply: Reply) -> dict[str, Any] | None:
 
 
 def _is_deleted(record: Mapping[str, Any] | None) -> bool:
-    return record is not None and record.get("status") in ("tobedeleted", "inactive")
+    return record is not None and is_gone(str(record.get("status") or ""))
 
 
 def _bare(part: Any) -> Any:

@@ -89,7 +89,9 @@ class Run(BaseModel):
     rejects: int
     unmapped: dict[str, int] = Field(description="Crosswalk -> values it has no line for.")
     changes_only: bool = Field(description="A pull that asked, of some collections, only for what changed.")
-    payload_gone: dict[str, int] = Field(description="Of a replay: records whose payload was purged wait for a pull.")
+    payload_gone: dict[str, int] = Field(
+        description="Of a replay: records whose payload was purged wait for a whole pull."
+    )
     collections: list[Collection]
     leniencies: list[Leniency]
     holds: list[Hold]

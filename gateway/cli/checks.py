@@ -13,7 +13,6 @@ from gateway.connector import ConnectionSettings, Connector, Finding, validated
 from gateway.errors import ConfigError, PlanbridgeError
 from gateway.http import Http, MemoryTokens, Pace
 from gateway.store import registers
-from gateway.store.registers import Connection
 
 
 def check(
@@ -28,7 +27,7 @@ def check(
 
     who = actor("planbridge check", "system")
 
-    async def look() -> tuple[Connection, list[Finding], Mapping[str, Any]]:
+    async def look() -> tuple[list[Finding], Mapping[str, Any]]:
         async with gateway(district) as g:
             found = await registers.connection(g.store, g.district, name)
             async with opened(g.store, found) as (kind, settings, http):
@@ -44,18 +43,16 @@ def check(
                 )
             elif news and not dry:
                 dumped = {k: v for k, v in settings.model_dump(mode="json").items() if k not in found.secrets}
-                await registers.change_settings(
-                    g.store, found, dumped, found.secrets, actor("planbridge check", "system")
-                )
+                await registers.change_settings(g.store, found, dumped, found.secrets, who)
             if found.paused_code == "credentials" and all(finding.ok for finding in findings) and not dry:
                 await registers.resume(g.store, g.district, found.id, who)
                 findings.append(Finding(True, "The pause is lifted."))
-            return found, findings, news
+            return findings, news
 
     if letter:
         STDOUT.print(escape(run(_written(name, district))), highlight=False, soft_wrap=True)
         return
-    _, findings, news = run(look())
+    findings, news = run(look())
     if as_json:
         show([vars(finding) for finding in findings], True)
     else:

@@ -164,7 +164,7 @@ def outcomes(ends: list[dict[str, Any]], as_json: bool) -> None:
             print_run(end)
             for collection, gone in end["payload_gone"].items():
                 STDOUT.print(
-                    f"{gone} {collection} wait for the next pull: their payloads were purged.", highlight=False
+                    f"{gone} {collection} wait for the next whole pull: their payloads were purged.", highlight=False
                 )
             if end["state"] == "compared":
                 show(end["changes"], False, empty="It would change nothing.")

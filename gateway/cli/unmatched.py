@@ -1,4 +1,4 @@
-"""The command about students of a source whom the system of record does not know."""
+"""The command about people of a source whom the system of record does not know."""
 
 import csv
 import sys

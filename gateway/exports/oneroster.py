@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from connectors.oneroster import sheets
+from connectors.oneroster.catalogue import Version
 from connectors.oneroster.package import Package
-from connectors.oneroster.sheets import Line, Note, Version
+from connectors.oneroster.sheets import Line, Note
 from gateway import registry
 from gateway.mapping import Crosswalks
 from gateway.schema import KINDS

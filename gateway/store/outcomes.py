@@ -111,7 +111,7 @@ async def _unmatched(c: AsyncConnection, attempt: Attempt) -> int:
 
 
 async def _named(c: AsyncConnection, attempt: Attempt) -> tuple[int, int]:
-    """How many students and staff the records of this run name, changed or not, and how many of them match nobody."""
+    """How many people the records of this run name, changed or not, and how many of them match nobody."""
     row = (
         await c.execute(
             text(

@@ -44,15 +44,14 @@ async def check(c: AsyncConnection, district: int, run: int, today: date, *, aga
     found = (
         await c.execute(
             text(
-                "SELECT n.id, n.settings->>'student_identifier' AS system, "
-                "  EXISTS (SELECT FROM quality_report q WHERE q.run_id = r.id) AS done "
+                "SELECT n.id, n.settings->>'student_identifier' AS system "
                 "FROM run r JOIN connection n ON n.id = r.connection_id "
                 "WHERE r.id = :run AND r.publication IS NOT NULL"
             ),
             {"run": run},
         )
     ).one_or_none()
-    if found is None or (found.done and not again):
+    if found is None:
         return False
     # Somebody else may be at it: whoever comes second finds it done.
     await c.execute(

@@ -36,7 +36,6 @@ class Entity:
 class Since:
     """The state that a run left behind, to compare with."""
 
-    publication: int
     latest: datetime
 
 
@@ -148,7 +147,7 @@ async def begin(c: AsyncConnection, district: int, run: int) -> Since:
     await c.execute(text("CREATE INDEX ON earlier (id)"))
     await c.execute(text("ANALYZE earlier"))
     latest = await c.scalar(text("SELECT max(at) FROM publication"))
-    return Since(publication, latest or at)
+    return Since(latest or at)
 
 
 async def _refuse_gaps(c: AsyncConnection, district: int, at: datetime) -> None:

@@ -164,6 +164,22 @@ async def test_the_sample_of_the_readme_yields_one_result_for_each_term() -> Non
     assert unreadable == [] and "planted" not in json.dumps(records).casefold()
 
 
+@pytest.mark.parametrize(("datatype", "day"), [("", "2026-03-04"), ("day first", "2026-04-03")])
+async def test_a_layout_says_whether_the_day_comes_first(tmp_path: Path, datatype: str, day: str) -> None:
+    layout = tmp_path / "ours.csv"
+    layout.write_text(LAYOUT.replace("When,date,,,", f"When,date,,{datatype},"))
+    records, _, _ = await everything(write(tmp_path, "1,Fractions,3/4/2026,3"), layout_file=str(layout))
+    assert records["results"][0]["date"] == day
+
+
+async def test_a_datatype_that_is_none_is_refused(tmp_path: Path) -> None:
+    layout = tmp_path / "ours.csv"
+    layout.write_text(LAYOUT.replace("When,date,,,", "When,date,,dayfirst,"))
+    with pytest.raises(ConfigError) as refused:
+        await everything(write(tmp_path, "1,Fractions,3/4/2026,3"), layout_file=str(layout))
+    assert refused.value.code == "layout-invalid"
+
+
 async def test_a_row_without_a_student_is_set_aside(tmp_path: Path, own: dict[str, str]) -> None:
     records, _, _ = await everything(write(tmp_path, ",Fractions,2026-10-01,3"), **own)
     with pytest.raises(Exception, match="no id of a student"):

@@ -204,3 +204,21 @@ async def test_a_worker_that_takes_over_goes_on_as_it_was_begun(cursor: str) -> 
                 page = await other.pull(USERS, place)
             assert [bytes(row) for row in page.rows] == [bytes(row) for row in pages[place].rows]
             assert page.partial
+
+
+@pytest.mark.parametrize(
+    ("switches", "proposed"),
+    [
+        ({"tombstones": True}, "yes"),
+        ({"tombstones": False}, None),
+        ({"tombstones": True, "filter": "ignored"}, "no"),
+        ({"tombstones": True, "refresh_times": True}, "no"),
+    ],
+)
+async def test_asking_for_changes_is_proposed_only_where_deletions_are_seen(
+    switches: dict[str, Any], proposed: str | None
+) -> None:
+    async with oneroster.opened(twin(district(), **switches)) as source:
+        door(source, "change", {"without_students": 0.3})
+        found = {name: value for one in await source.check() for name, value in one.propose.items()}
+    assert found.get("changes") == proposed

@@ -791,3 +791,25 @@ async def test_a_page_of_another_package_is_not_read_on(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             await source.pull(RESOURCES["enrollments"], cursor)
     assert caught.value.code == "csv-package-changed"
+
+
+async def test_a_link_in_a_folder_is_not_followed(tmp_path: Path) -> None:
+    """It may lead to a file that was not delivered."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    elsewhere = tmp_path / "elsewhere.csv"
+    elsewhere.write_text("sourcedId,status,dateLastModified,name,type,identifier,parentSourcedId\n")
+    (folder / "manifest.csv").write_text(manifest("orgs"))
+    (folder / "orgs.csv").symlink_to(elsewhere)
+    with pytest.raises(ConfigError) as refused:
+        await open_files(folder)
+    assert refused.value.code == "csv-unsafe-folder"
+
+
+async def test_two_names_that_differ_in_capitals_alone_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text(manifest("orgs"))
+    for name in ("orgs.csv", "Orgs.csv"):
+        (tmp_path / name).write_text("sourcedId,status,dateLastModified,name,type,identifier,parentSourcedId\n")
+    with pytest.raises(ConfigError) as refused:
+        await open_files(tmp_path)
+    assert refused.value.code == "csv-unsafe-folder"

@@ -213,7 +213,8 @@ class Source:
             size = {"page_size": rng.choice(["25", "1000"])} if kind == "oneroster" else {}
             for office in offices:
                 patience = {} if office is offices[0] else {"patience": str(PATIENCE)}
-                office.connect(kind, url, in_flight=str(in_flight), **patience, **size)
+                # Whole pulls: it is their pages that are disturbed, again and again.
+                office.connect(kind, url, in_flight=str(in_flight), whole_every="0", **patience, **size)
             yield cls(kind, url, in_flight, offices[0], offices[1:], State.of(offices[0]))
 
     def evening(self, rng: Random, found: Found) -> None:

@@ -72,6 +72,26 @@ def _in_conflict(office: Office) -> set[str]:
         return {row[0] for row in c.execute(query, (office.district,)).fetchall()}
 
 
+def test_after_a_decision_everything_of_the_new_one_is_asked_for(office: Office) -> None:
+    """The decision ends every record under the key, also those that did not change: only a whole pull brings them."""
+    with serve(twin(DISTRICT, tombstones=True)) as behind:
+        before_it = Impostor(behind)
+        with serve(before_it.app) as sis:
+            office.connect("oneroster", sis, changes="yes")
+            office.pull("oneroster")
+            before = office.published("oneroster")
+            before_it.key = next(key for key, one in before["person"].items() if one["population"] == "student")
+            assert office.pull("oneroster")["changes_only"]
+            [case] = office.ask("identity", "queue")["cases"]
+            [entity] = [one.id for one in office.entities() if one.keys.get("oneroster") == before_it.key]
+            office.ask("identity", "refuse", case["case"], entity, "--because", "Another child.")
+            assert _marks(office) == {}
+            run = office.pull("oneroster")
+            assert run["state"] == "published" and not run["changes_only"]
+            [now] = [one for one in office.entities() if one.keys.get("oneroster") == before_it.key]
+            assert now.id != entity and (now.doc["given_name"], bool(now.doc["roles"])) == ("Zenobia", True)
+
+
 def test_a_key_that_comes_back_as_somebody_else_waits_as_long_as_nobody_decided(office: Office) -> None:
     with serve(twin(DISTRICT, tombstones=True)) as behind:
         before_it = Impostor(behind)

@@ -54,6 +54,32 @@ def test_what_check_learns_is_kept_and_used(office: Office, secret: str) -> None
     assert {key for one in again for key in one["propose"]} >= {"totals"}
 
 
+def test_a_look_keeps_nothing_and_lifts_no_pause(office: Office, secret: str) -> None:
+    with serve(twin(build(students=40), page_cap=70, client_secret=SECRET)) as url:
+        given = [f"base_url={url}", f"token_url={url}/token", "client_id=demo-client", secret, "collections=roster"]
+        given += ["private_addresses=127.0.0.1: a twin"]
+        pairs = [part for one in given for part in ("--set", one)]
+        office.ask("connect", "oneroster", "--name", "sis", *pairs, "--yes")
+        where = "WHERE district_id = (SELECT id FROM district WHERE name = %(name)s)"
+        forget = (
+            "UPDATE connection SET settings = (settings::jsonb || '{\"page_size\": 0}')::json, "
+            f"paused_because = 'refused', paused_code = 'credentials' {where}"
+        )
+        stands = f"SELECT settings->>'page_size', paused_code FROM connection {where}"
+
+        def standing() -> tuple[str, str | None]:
+            with office.home.database() as c:
+                [found] = c.execute(stands.encode(), {"name": office.district}).fetchall()
+                return (found[0], found[1])
+
+        with office.home.database() as c:
+            c.execute(forget.encode(), {"name": office.district})
+        office.ask("check", "sis", "--dry")
+        assert standing() == ("0", "credentials")
+        office.ask("check", "sis")
+        assert standing() == ("70", None)
+
+
 def test_a_letter_asks_for_the_exact_scopes_and_tells_no_secret(office: Office, secret: str) -> None:
     with serve(twin(build(students=40), preset="aeries", client_secret=SECRET)) as url:
         given = [

@@ -251,7 +251,9 @@ def about_what_is_gone(exchange: Exchange) -> Iterator[str]:
     keys = ["keyValues"] if exchange.path.endswith("/deletes") else ["oldKeyValues", "newKeyValues"]
     flat = {"type": "object", "additionalProperties": {"type": ["string", "integer", "number", "boolean"]}}
     item = {"type": "object", "required": ["id", "changeVersion", *keys], "properties": dict.fromkeys(keys, flat)}
-    for error in validator({"components": {}}, {"type": "array", "items": item}).iter_errors(json.loads(exchange.answer)):
+    for error in validator({"components": {}}, {"type": "array", "items": item}).iter_errors(
+        json.loads(exchange.answer)
+    ):
         yield f"{exchange}: {error.message}"
 
 

@@ -16,6 +16,7 @@ from gateway.errors import ConfigError
 
 COLUMNS = ("column", "meaning", "name", "datatype", "objective", "flags")
 FLAGS = {"key", "required"}
+DATATYPES = {"score": ("integer", "decimal", "percentile", "percentage", "range", "text"), "date": ("day first",)}
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,9 @@ class Layout:
         return Reading(self.name, list(header), cells, constants, unknown)
 
 
+@cache
 def builtin() -> Mapping[str, Layout]:
     """Every layout that comes with this connector, by name."""
-    return _builtin()
-
-
-@cache
-def _builtin() -> dict[str, Layout]:
     return {path.stem: read(path) for path in sorted(Path(__file__).parent.glob("*.csv"))}
 
 
@@ -155,6 +152,8 @@ def _row(path: Path, n: int, line: Mapping[str, str]) -> Row:
         raise _wrong(path, n, f"{row.meaning!r} is no meaning; use one of {', '.join(MEANINGS)}")
     if flags - FLAGS:
         raise _wrong(path, n, f"flags may be {' '.join(sorted(FLAGS))}")
+    if row.datatype and row.datatype not in DATATYPES.get(row.meaning, ()):
+        raise _wrong(path, n, f"{row.datatype!r} is no datatype of a {row.meaning}; the README lists them")
     if not row.column and not row.name:
         raise _wrong(path, n, "a line without a column needs a name")
     return row
