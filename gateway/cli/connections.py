@@ -93,7 +93,12 @@ def connect(
     if as_json:
         show({"connection": name, "id": made, "findings": [vars(f) for f in findings]}, True)
     else:
-        STDOUT.print(f"Connected as [bold]{name}[/]. Next: planbridge pull {name}")
+        right = all(finding.ok for finding in findings)
+        STDOUT.print(
+            f"Connected as [bold]{name}[/]. Next: planbridge pull {name}"
+            if right
+            else f"Saved as [bold]{name}[/], though something is wrong. Mend it, then: planbridge check {name}"
+        )
 
 
 def _asked_end_date() -> datetime | None:

@@ -168,11 +168,10 @@ def print_run(found: dict[str, Any]) -> None:
         STDOUT.print(f"Unmapped in {table}: {code!r}, {times} times", highlight=False, markup=False)
     print_leniencies(found["leniencies"])
     if found["quality"] is not None:
-        STDOUT.print(
-            f"Looks wrong in what is published: {counted(found['quality'])}. "
-            f"`planbridge quality {found['connection']}` says what.",
-            highlight=False, markup=False,
-        )  # fmt: skip
+        wrong = f"Looks wrong in what is published: {counted(found['quality'])}. "
+        where = f"`planbridge quality {found['connection']}` says what."
+        said = wrong + where if found["quality"] else "Nothing looks wrong in what is published."
+        STDOUT.print(said, highlight=False, markup=False)
     if people := found["counts"].get("people"):
         share = 100 * people["recognised"] / people["named"]
         STDOUT.print(

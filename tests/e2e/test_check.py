@@ -54,6 +54,19 @@ def test_what_check_learns_is_kept_and_used(office: Office, secret: str) -> None
     assert {key for one in again for key in one["propose"]} >= {"totals"}
 
 
+@pytest.mark.parametrize(("wrong_total", "said"), [(0, "Connected as sis"), (3, "Saved as sis")])
+def test_what_is_saved_though_something_is_wrong_is_not_called_connected(
+    office: Office, secret: str, wrong_total: int, said: str
+) -> None:
+    with serve(twin(build(students=40), client_secret=SECRET, wrong_total=wrong_total)) as url:
+        given = [f"base_url={url}", f"token_url={url}/token", "client_id=demo-client", secret, "collections=roster"]
+        given += ["private_addresses=127.0.0.1: a twin"]
+        told = office.tell(
+            "connect", "oneroster", "--name", "sis", *(p for one in given for p in ("--set", one)), "--yes"
+        )
+    assert said in told and ("Connected as" in told) == (not wrong_total)
+
+
 def test_a_look_keeps_nothing_and_lifts_no_pause(office: Office, secret: str) -> None:
     with serve(twin(build(students=40), page_cap=70, client_secret=SECRET)) as url:
         given = [f"base_url={url}", f"token_url={url}/token", "client_id=demo-client", secret, "collections=roster"]
