@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 
+STANDARDS = ("3.3", "4.0", "5.0", "6.0")
+
+
 @dataclass(frozen=True)
 class Release:
     """One release with one data standard: 7.3 pages by cursor, 7.2 does not, 6.2 says no in the old way.
@@ -11,14 +14,14 @@ class Release:
     `suppressed`: nothing is told of the deletion of an item that was created anew.
     """
 
-    standard: str  # "4.0" | "5.0"
+    standard: str  # one of STANDARDS
     cursor: bool
     changes: str = "told"
     suppressed: bool = True
 
     def __post_init__(self) -> None:
-        if self.standard not in ("4.0", "5.0"):
-            raise ValueError("the twin plays Data Standard 4.0 or 5.0")
+        if self.standard not in STANDARDS:
+            raise ValueError(f"the twin plays the Data Standards {', '.join(STANDARDS)}")
         if self.changes not in ("told", "not granted", "off"):
             raise ValueError("changes are told, not granted or off")
 
@@ -30,8 +33,13 @@ class Release:
 
     @property
     def five(self) -> bool:
-        """Contacts instead of parents, and other spellings of Data Standard 5."""
-        return self.standard == "5.0"
+        """Contacts instead of parents, and other spellings of Data Standard 5 and later."""
+        return self.standard >= "5"
+
+    @property
+    def six(self) -> bool:
+        """What students and staff are, where they live and their numbers each in a resource of its own."""
+        return self.standard >= "6"
 
     @property
     def modern(self) -> bool:
