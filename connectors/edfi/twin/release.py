@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-
 STANDARDS = ("3.3", "4.0", "5.0", "6.0")
 
 
