@@ -17,7 +17,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from connectors.edfi import CONNECTOR, models, refusals
+from connectors.edfi import CONNECTOR, models, models_roster, refusals
 from connectors.edfi.client import EdfiSource
 from connectors.edfi.resources import resources
 from connectors.edfi.server import EdfiSettings, Server, auth, discover
@@ -477,7 +477,7 @@ async def test_identity_numbers_do_not_pass_the_edge() -> None:
 
 def test_the_drop_list_is_what_the_readme_says() -> None:
     promised = (FOLDER / "README.md").read_text()
-    for standard in (4, 5):
+    for standard in STANDARDS.values():
         for resource in resources(standard):
             for path in resource.drop:
                 assert f"`{path}`" in promised, f"{resource.name}: {path}"
@@ -792,7 +792,7 @@ def resolved(standard: str, schema: Any) -> Any:
     return referred(openapi(standard), schema)
 
 
-STANDARDS = {"4.0": 4, "5.0": 5}
+STANDARDS = {"3.3": 3, "4.0": 4, "5.0": 5, "6.0": 6}
 
 
 @contract
@@ -876,13 +876,14 @@ def test_golden_inputs_are_what_a_server_may_send(path: Path) -> None:
 def test_every_wire_type_has_a_golden_case() -> None:
     covered = {json.loads(path.read_text())["wire"] for path in CASE_FILES}
     assert covered == {wire.__name__ for wire in MAPPING.inbound}
-    assert set(MAPPING.inbound) == {resource.wire for standard in (4, 5) for resource in resources(standard)}
+    assert set(MAPPING.inbound) == {resource.wire for standard in STANDARDS.values() for resource in resources(standard)}
 
 
 TABLES = {
     "assessment_category": "AssessmentCategory",
     "classroom_position": "ClassroomPosition",
     "course_code": "CourseIdentificationSystem",
+    "economic_disadvantage": "EconomicDisadvantage",
     "english_proficiency": "LimitedEnglishProficiency",
     "grade": "GradeLevel",
     "language_use": "LanguageUse",
@@ -948,17 +949,17 @@ def test_keys_of_different_records_never_meet() -> None:
 
 def test_a_section_is_known_by_one_key_wherever_it_is_named() -> None:
     offering = models.CourseOfferingReference("ENG|9", 990103, 2027, "Fall")
-    section = models.Section("S-1", offering)
+    section = models_roster.Section("S-1", offering)
     assert section.key == models.SectionReference("ENG|9", 990103, 2027, "S-1", "Fall").key
     session = models.SessionReference(990103, 2027, "Fall")
     course = models.CourseReference("ENG-09", 990100)
-    assert models.CourseOffering("ENG|9", course, session).key == offering.key
+    assert models_roster.CourseOffering("ENG|9", course, session).key == offering.key
     assert offering.session.key == session.key
 
 
 def test_what_is_shown_before_connecting_names_each_collection_once() -> None:
     names = [resource.name for resource in CONNECTOR.resources]
-    assert len(names) == len(set(names)) == 20
+    assert len(names) == len(set(names)) == 25
     assert {"parents", "contacts"} <= set(names)
 
 
@@ -997,6 +998,8 @@ async def at_the_twin(**options: Any) -> AsyncIterator[tuple[EdfiSource, EdfiSin
         {"standard": "5.0", "cursor": False},
         {"standard": "5.0", "page_limit": 60},
         {"standard": "4.0", "page_limit": 60},
+        {"standard": "3.3"},
+        {"standard": "6.0"},
     ],
     ids=str,
 )

@@ -30,22 +30,22 @@ def twin(
     allow_programs: bool = True,
     control: bool = True,
 ) -> Starlette:
-    """An ASGI application with discovery, OAuth and the resources of Data Standard 5.0 or 4.0.
+    """An ASGI application with discovery, OAuth and the resources of one Data Standard: 3.3, 4.0, 5.0 or 6.0.
 
-    5.0 is served as by ODS/API 7.3, with cursor paging unless `cursor` is False (then 7.2); 4.0 as by 6.2 in
-    Year Specific mode. No page is longer than `page_limit`. What a host tells of changes: see Release.
+    5.0 and 6.0 are served as by ODS/API 7.3, with cursor paging unless `cursor` is False (then 7.2); 3.3 and 4.0
+    as by 6.2 in Year Specific mode. No page is longer than `page_limit`. What a host tells of changes: see Release.
     `planted` (2 to 17 characters) is put into every field that planning never needs. The key may write programs
     (unless `allow_programs` is False), student program associations, interventions and student intervention
     associations, and descriptors in `district_namespace`. `control` opens the side door of `synthetic.faults`.
     """
     release = Release(
-        standard, cursor=standard != "4.0" if cursor is None else cursor, changes=changes, suppressed=suppressed
+        standard, cursor=standard >= "5" if cursor is None else cursor, changes=changes, suppressed=suppressed
     )
     ods = Ods(
         district,
         release,
         namespace=district_namespace,
-        planted=plant(planted, namespace=district_namespace, five=release.five),
+        planted=plant(planted, namespace=district_namespace, standard=release.standard),
         programs=allow_programs,
     )
     tokens = Tokens(key, secret, token_seconds, limited=release.modern)
