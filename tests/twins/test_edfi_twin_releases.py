@@ -162,6 +162,13 @@ def test_people_stand_twice_among_the_dependencies_from_6_1_on(clients: Mapping[
         people = [one["operations"] for one in listed if one["resource"] == "/ed-fi/students"]
         twice = release[1] >= "6.1"
         assert people == ([["Create"], ["Update"]] if twice else [["Create", "Update"]]), release
+        for area in openapi_of(client):
+            served = {
+                path.rpartition("/")[2]
+                for path in httpx.get(area["endpointUri"]).json()["paths"]
+                if path.count("/") == 2
+            }
+            assert served <= {one["resource"].removeprefix("/ed-fi/") for one in listed}, release
 
 
 # OpenAPI
@@ -171,7 +178,7 @@ def test_the_served_document_tells_keys_lengths_and_the_longest_page(
     clients: Mapping[tuple[str, str], Client],
 ) -> None:
     for release, client in clients.items():
-        [url] = [one["endpointUri"] for one in listed(client) if one["name"] == "Resources"]
+        [url] = [one["endpointUri"] for one in openapi_of(client) if one["name"] == "Resources"]
         document = httpx.get(url).json()
         new = release[1] >= "7.1"
         assert ("openapi" in document, "swagger" in document) == (new, not new), release
@@ -201,7 +208,7 @@ def test_the_served_document_tells_keys_lengths_and_the_longest_page(
         assert ("/ed-fi/students/keyChanges" in document["paths"]) == (release[1] != "5.3")
 
 
-def listed(client: Client) -> Any:
+def openapi_of(client: Client) -> Any:
     return httpx.get(client.urls["openApiMetadata"]).json()
 
 
@@ -210,7 +217,7 @@ def test_rows_are_what_the_served_document_describes(
     clients: Mapping[tuple[str, str], Client], release: tuple[str, str]
 ) -> None:
     client = clients[release]
-    for area in listed(client):
+    for area in openapi_of(client):
         document = json.loads(httpx.get(area["endpointUri"]).text.replace("#/definitions/", "#/components/schemas/"))
         schemas = document.get("definitions") or document["components"]["schemas"]
         found = {"components": {"schemas": schemas}}
@@ -231,7 +238,7 @@ def test_rows_are_what_the_served_document_describes(
 def test_what_the_served_document_says_of_writing_is_in_the_standard(standard: str) -> None:
     official = openapi.document(f"edfi-openapi/resources-ds-{standard}.yaml")
     with played(standard, "7.1" if standard == "5.0" else "") as client:
-        document = httpx.get(listed(client)[0]["endpointUri"]).json()
+        document = httpx.get(openapi_of(client)[0]["endpointUri"]).json()
     schemas = document.get("definitions") or document["components"]["schemas"]
     for name in ("program", "studentProgramAssociation", "intervention", "studentInterventionAssociation"):
         ours, theirs = schemas[f"edFi_{name}"], official["components"]["schemas"][f"edFi_{name}"]

@@ -35,6 +35,7 @@ _ORDER = (
     ("interventions", 20),
     ("studentInterventionAssociations", 21),
 )
+_LAST = 22
 _PEOPLE = (("students", 3, 15), ("contacts", 3, 16), ("parents", 3, 16), ("staffs", 17, 20))
 
 
@@ -98,6 +99,8 @@ class Metadata:
                 listed += [(name, create, both[:1]), (name, update, both[1:])]
             else:
                 listed.append((name, create, both))
+        known = {one[0] for one in listed}
+        listed += [(name, _LAST, both) for name in self._names if name not in known]
         return JSONResponse(
             [
                 {"resource": f"/ed-fi/{name}", "order": order, "operations": operations}
