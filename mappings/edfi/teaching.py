@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import UNSET
 
-from connectors.edfi import models as wire
+from connectors.edfi import models_roster as wire
 from gateway.mapping import Alias, Claim, Crosswalks, Statement
 from gateway.schema.roster import Class, Course, Enrollment, Organization, Session
 from mappings.edfi.values import code, given, grades, text, translated
@@ -46,8 +46,8 @@ def session(term: wire.Session, codes: Crosswalks) -> Iterator[Statement]:
         Session(
             title=text(term.sessionName),
             type=translated("term", term.termDescriptor, codes),
-            begin_on=term.beginDate,
-            end_on=term.endDate,
+            begin_on=given(term.beginDate),
+            end_on=given(term.endDate),
             school_year=term.schoolYearTypeReference.schoolYear,
             school=str(term.schoolReference.schoolId),
         ),
