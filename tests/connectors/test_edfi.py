@@ -171,7 +171,7 @@ def students(count: int) -> list[dict[str, Any]]:
         ("discovery-6.1-year.json", "", "/data/v3/2027", (6, 1), 4, False),
         ("discovery-7.1.json", "", "/data/v3", (7, 1), 5, False),
         ("discovery-7.3-tenant.json", "/larkspur/2027", "/larkspur/2027/data/v3", (7, 3, 1), 5, True),
-        ("discovery-8.json", "/api/", "/api/data", (), 5, False),
+        ("discovery-8.json", "/api/", "/api/data", (8, 0), 5, False),
     ],
 )
 async def test_every_server_generation_is_found(
