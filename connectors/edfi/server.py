@@ -17,11 +17,12 @@ _SEGMENT = r"^[A-Za-z0-9._~-]*$"
 
 
 def _override(of: str, what: str) -> Any:
+    """# Ed-Fi: discovery is right by contract, and wrong behind many a proxy."""
     return Field(
         default="",
         pattern=r"^(https?://[^/?#]+[^?#]*)?$",
         title=f"Address of {of}",
-        description=f"Only where what the server says of itself is wrong: {what}. The token is sent there.",
+        description=f"Only where what the server says of itself is wrong: {what}.",
         json_schema_extra={"advanced": True},
     )
 
