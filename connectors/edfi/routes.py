@@ -25,8 +25,6 @@ class Route:
         something that nobody has entered."""
         url = self._filled(url)
         if self.after:
-            if self.tenant:
-                raise _wrong("ODS/API before 7.0 has no tenants in its addresses", "Leave the tenant empty.")
             return self._behind_the_area(url)
         return self._before_the_area(url, [self.tenant, self.instance, self.year])
 
@@ -35,6 +33,8 @@ class Route:
         return self._before_the_area(self._filled(url), [] if self.after else [self.tenant])
 
     def _filled(self, url: str) -> str:
+        if self.after and self.tenant:
+            raise _wrong("ODS/API before 7.0 has no tenants in its addresses", "Leave the tenant empty.")
         return re.sub(r"\{([^{}/]*)\}", lambda found: self._asked_for(found.group(1)), url)
 
     def _before_the_area(self, url: str, wanted: Sequence[str]) -> str:
@@ -64,7 +64,7 @@ class Route:
         lacking = _lacking(url, [self.instance, self.year])
         if found is None or not lacking:
             return url
-        return "/".join([found.group(1), *lacking]) + (found.group(2) or "").rstrip("/")
+        return "/".join([found.group(1), *lacking, *filter(None, (found.group(2) or "").split("/"))])
 
 
 def _lacking(url: str, wanted: Sequence[str]) -> list[str]:
