@@ -29,8 +29,8 @@ class Route:
         return self._before_the_area(url, [self.tenant, self.instance, self.year])
 
     def to_tokens(self, url: str) -> str:
-        """The same for the address of tokens, which belong to a tenant and to no year."""
-        return self._before_the_area(self._filled(url), [] if self.after else [self.tenant])
+        """The same for the address of tokens: a key belongs to a tenant, up to 6.2 to an instance, and to all years."""
+        return self._before_the_area(self._filled(url), [self.instance if self.after else self.tenant])
 
     def _filled(self, url: str) -> str:
         if self.after and self.tenant:

@@ -303,9 +303,8 @@ def _route(settings: EdfiSettings, version: tuple[int, ...]) -> Route:
 def _token_url(settings: EdfiSettings) -> str:
     if settings.token_url:
         return settings.token_url
-    # Ed-Fi: the token of a tenant is asked for below the tenant; a year or an instance is none of its business.
-    address, tenant = _address(settings), settings.edfi_tenant
-    return f"{address}/{tenant}/oauth/token" if tenant else f"{address}/oauth/token"
+    # Ed-Fi: the token of a tenant or of an instance is asked for below it; a year is none of its business.
+    return "/".join(filter(None, [_address(settings), settings.edfi_tenant, settings.instance, "oauth/token"]))
 
 
 def _same_token_url(settings: EdfiSettings, discovered: str) -> None:

@@ -20,12 +20,14 @@ from connectors.edfi.letter import letter
 from connectors.edfi.routes import Route
 from connectors.edfi.server import EdfiSettings, Server, auth, described, discover
 from connectors.edfi.sink import WRITTEN
+from connectors.edfi.twin import twin
 from gateway.connector import Finding
 from gateway.errors import ConfigError, Unavailable
 from gateway.http import Http, MemoryTokens, Reply
 from gateway.settings import Settings
 from gateway.store.database import Store
 from gateway.store.tokens import DistrictTokens
+from synthetic import build
 from tests.openapi import CONTRACTS
 from tests.peers import Peer, dns, made_certificate, whole
 from tests.serving import serve
@@ -473,6 +475,36 @@ async def check(url: str, **more: Any) -> list[Finding]:
 def wrong(findings: list[Finding]) -> list[str]:
     assert all(finding.fix for finding in findings if not finding.ok)
     return [finding.text for finding in findings if not finding.ok]
+
+
+DISTRICT = build(schools=1, students=4, seed=3)
+YEAR = 2027
+
+
+@pytest.mark.parametrize(
+    ("version", "standard", "route", "more"),
+    [
+        ("5.3", "3.3", "", {}),
+        ("5.4", "3.3", "instance/year", {"instance": "west", "school_year": YEAR}),
+        ("6.1", "4.0", "year", {}),
+        ("7.0", "4.0", "", {}),
+        ("7.1", "5.0", "edfi_tenant/year", {"edfi_tenant": "mapleridge", "school_year": YEAR}),
+        ("7.3", "6.0", "edfi_tenant", {"edfi_tenant": "mapleridge"}),
+        ("8.0", "5.0", "", {}),
+    ],
+)
+async def test_check_finds_nothing_wrong_with_any_release(
+    version: str, standard: str, route: str, more: dict[str, Any]
+) -> None:
+    played = twin(DISTRICT, standard=standard, version=version, route=route, key="a-key", secret="a-secret")
+    with serve(played) as url:
+        findings = await check(
+            f"{url}/api" if version == "8.0" else url, education_organization_id=DISTRICT.number, **more
+        )
+    assert wrong(findings) == []
+    said = " ".join(finding.text for finding in findings)
+    assert f" {version}, data standard {standard}" in said
+    assert "collections; a page has at most 500 records." in said
 
 
 async def test_check_of_a_key_that_may_write_for_one_district_proposes_it(url: str, host: Host) -> None:
