@@ -28,7 +28,7 @@ class Wire(msgspec.Struct, gc=False):
 class Link(Wire):
     """Where a reference leads. `rel` names the concrete type behind an abstract reference."""
 
-    rel: str = ""
+    rel: str | None = None
 
 
 class LocalEducationAgencyReference(Wire):

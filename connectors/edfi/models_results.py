@@ -38,7 +38,6 @@ class ObjectiveAssessment(Wire):
     assessmentReference: AssessmentReference
     academicSubjectDescriptor: Descriptor | None = None
     description: str | None = None
-    nomenclature: str | None = None
     parentObjectiveAssessmentReference: ObjectiveAssessmentReference | None = None  # up to data standard 5
     parentObjectiveAssessments: list[ParentObjectiveAssessment] | None = None  # from data standard 6
     scores: list[AssessmentScore] | None = None

@@ -59,7 +59,7 @@ class School(Wire):
 class Student(StudentReference):
     firstName: str
     lastSurname: str
-    birthDate: date
+    birthDate: date | None = None
     middleName: str | None = None
     preferredFirstName: str | None = None
     preferredLastSurname: str | None = None
@@ -256,7 +256,7 @@ class StudentSchoolAssociation(Wire):
     entryDate: date
     schoolReference: SchoolReference
     studentReference: StudentReference
-    entryGradeLevelDescriptor: Descriptor
+    entryGradeLevelDescriptor: Descriptor | None = None
     exitWithdrawDate: date | None = None
     primarySchool: bool | None = None
 
@@ -285,9 +285,9 @@ class Session(Wire):
     sessionName: str
     schoolReference: SchoolReference
     schoolYearTypeReference: SchoolYearTypeReference
-    beginDate: date
-    endDate: date
-    termDescriptor: Descriptor
+    beginDate: date | None = None
+    endDate: date | None = None
+    termDescriptor: Descriptor | None = None
 
     @property
     def key(self) -> str:

@@ -21,7 +21,7 @@ def student(one: wire.Student, codes: Crosswalks) -> Iterator[Statement]:
         Person(
             population="student",
             **_names(one),
-            birth_date=one.birthDate,
+            birth_date=given(one.birthDate),
             identifiers=[Identifier("studentUniqueId", one.studentUniqueId)],
         ),
     )

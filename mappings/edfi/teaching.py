@@ -46,8 +46,8 @@ def session(term: wire.Session, codes: Crosswalks) -> Iterator[Statement]:
         Session(
             title=text(term.sessionName),
             type=translated("term", term.termDescriptor, codes),
-            begin_on=term.beginDate,
-            end_on=term.endDate,
+            begin_on=given(term.beginDate),
+            end_on=given(term.endDate),
             school_year=term.schoolYearTypeReference.schoolYear,
             school=str(term.schoolReference.schoolId),
         ),

@@ -1,9 +1,11 @@
 """The same district read from Ed-Fi servers of every data standard: what is published is the same, field by field."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.edfi.twin import twin
 from connectors.edfi.twin.release import STANDARDS
@@ -91,3 +93,58 @@ def with_one_key(found: Published) -> Published:
 def plain(value: Any) -> Any:
     """Of what is several, the order says nothing."""
     return sorted(map(repr, value)) if isinstance(value, list) else value
+
+
+# --- what stands in a record besides, and what does not
+
+
+class Extended:
+    """The twin with an extension in each student, behind an API profile that leaves out what it is not to show."""
+
+    def __init__(self, app: ASGIApp, hidden: Collection[str]) -> None:
+        self._app = app
+        self._hidden = hidden
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].endswith("/ed-fi/students"):
+            await self._app(scope, receive, send)
+            return
+        said: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            said.append(message)
+
+        await self._app(scope, receive, keep)
+        start, *bodies = said
+        rows = json.loads(b"".join(body.get("body", b"") for body in bodies))
+        body = json.dumps([self._seen(row) for row in rows]).encode()
+        kept = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+        await send({**start, "headers": [*kept, (b"content-length", str(len(body)).encode())]})
+        await send({"type": "http.response.body", "body": body})
+
+    def _seen(self, row: dict[str, Any]) -> dict[str, Any]:
+        portal = {"larkspur": {"portal": {"name": f"portal-{row['studentUniqueId']}"}}}
+        return {name: value for name, value in row.items() if name not in self._hidden} | {"_ext": portal}
+
+
+def test_an_extension_is_read_by_an_override_and_what_a_profile_hides_is_missing_only(office: Office) -> None:
+    with serve(Extended(twin(DISTRICT, standard="5.0"), ("birthDate", "middleName"))) as url:
+        office.connect("edfi", url)
+        assert office.pull("edfi")["state"] == "published"
+    students = {f"student/{one.number}": one for one in DISTRICT.students}
+    before = office.published("edfi")["person"]
+    for key, one in students.items():
+        assert (before[key]["given_name"], before[key].get("birth_date"), before[key].get("username")) == (
+            one.given,
+            None,
+            None,
+        )
+    # The server is gone: the extension is in the payloads.
+    override = ("edfi", "students", "person.username", "_ext.larkspur.portal.name")
+    assert office.ask("overrides", "set", *override) == {"changed": True}
+    [replayed] = office.ask("crosswalks", "replay", "edfi", "--everything")
+    assert replayed["counts"]["published"] == {"person": {"changed": len(students)}}
+    after = office.published("edfi")["person"]
+    assert {key: after[key]["username"] for key in students} == {
+        key: f"portal-{one.number}" for key, one in students.items()
+    }

@@ -36,7 +36,8 @@ def standard(request: pytest.FixtureRequest) -> str:
 
 
 def names(standard: str) -> list[str]:
-    return [resource.name for resource in resources(int(standard[0]))]
+    """Of roster and results; what goes beyond is served on request only."""
+    return [each.name for each in resources(int(standard[0])) if not getattr(each, "group", "")]
 
 
 @pytest.mark.parametrize("planted", [None, PLANTED])
