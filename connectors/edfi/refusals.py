@@ -38,6 +38,10 @@ def sentence(reply: Reply) -> str:
     return f"{reason}{where} [{reply.status}, correlation-id {_correlation(answer) or reply.correlation_id}]."
 
 
+ABSENCES = {403: "not granted to this key", 404: "not offered by this server"}
+"""What it means for a collection that the server answers so."""
+
+
 def refuses_limit(reply: Reply) -> bool:
     """Whether the server found the page size we asked for too large."""
     return reply.status == 400 and bool(_LIMIT.search(" ".join(_texts(_decoded(reply.body)))))
