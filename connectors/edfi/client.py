@@ -31,6 +31,9 @@ class EdfiSource:
     Cursors say all that is needed to pull a page, so that any worker can go on:
     `offset:<first>:<count>` exactly these rows; `tail:<first>:<count>` these and whatever comes after them;
     `token:<page token>` the next page of a chain; what begins with `changes:` a Place in a window of changes.
+
+    All there is comes by token, else by windows that are read backwards, and by offset only where the server has
+    neither: there a row may change pages while they are read.
     """
 
     def __init__(self, server: Server, settings: EdfiSettings, http: Http) -> None:
@@ -43,7 +46,8 @@ class EdfiSource:
         self._since: Mapping[str, str] = {}
         self._versions: Versions | None = None
         self._asked = asyncio.Lock()
-        self._changes = Changes(server.standard, ask=self._list, told=_rows, quiet=self._quiet)
+        self._complete: set[str] = set()
+        self._changes = Changes(server.standard, ask=self._list, told=_rows, now=self._versions_now)
 
     async def marks(self) -> Mapping[str, str]:
         """For each collection the newest change version; none where the server does not tell."""
@@ -111,21 +115,20 @@ class EdfiSource:
                 self._versions = await self._versions_now()
         return self._versions
 
-    async def _quiet(self) -> bool:
-        return self._versions is not None and self._versions == await self._versions_now()
-
     async def _versions_now(self) -> Versions | None:
         return _versions(await self._http.get(f"{self._server.changes_url}/availableChangeVersions"))
 
     async def _first(self, resource: Resource) -> Page:
         if self._server.pages_by_token:
             return await self._first_by_token(resource)
-        return await self._first_by_offset(resource)
-
-    async def _first_by_offset(self, resource: Resource) -> Page:
+        versions = await self._told_versions()
         reply = await self._page(resource, {"offset": 0, "totalCount": "true"}, "limit")
         if reason := _absence(reply):
             return Page(absent=reason)
+        by_windows = self._changes.whole(resource, reply, versions) if versions else None
+        return by_windows or self._first_by_offset(resource, reply)
+
+    def _first_by_offset(self, resource: Resource, reply: Reply) -> Page:
         rows, total = _rows(resource, reply), total_of(reply)
         if not rows or total == len(rows):
             return Page(rows, total=total)
@@ -154,13 +157,21 @@ class EdfiSource:
         total = total_of(reply)
         chains = min((total or 0) // (_SMALLEST_PARTITION * self._limit), self._settings.in_flight)
         if chains > 1 and (tokens := await self._partitions(resource, chains)):
+            self._changes.chains[resource.name] = len(tokens)
             return Page(next=tuple(f"token:{token}" for token in tokens), total=total)
         reply = await self._page(resource, {}, "pageSize")
-        return Page(_rows(resource, reply), next=_after(reply), total=total)
+        rows = _rows(resource, reply)
+        if len(rows) == total:
+            self._complete.add(resource.name)
+        return Page(rows, next=_after(reply), total=total)
 
     async def _by_token(self, resource: Resource, token: str) -> Page:
         reply = await self._page(resource, {"pageToken": token}, "pageSize")
-        return Page(_rows(resource, reply), next=_after(reply))
+        rows, following = _rows(resource, reply), _after(reply)
+        if not following and resource.name not in self._complete and (versions := await self._told_versions()):
+            # A row keeps its place here, but one that was deleted before it came would be missed by its count.
+            following = await self._changes.rest(resource, versions.newest)
+        return Page(rows, next=following)
 
     async def _partitions(self, resource: Resource, number: int) -> Sequence[str]:
         """The first tokens of chains that together are the collection; none where this is not offered."""
