@@ -66,8 +66,8 @@ class Place:
     """One page: `count` of a window's entries from `first` on; all pages but the last have `length` of them. Without a
     count the window is only opened: how many are there (its `total` then) decides about its pages.
 
-    `upto`: where the server stood when the windows were set. `turn`: of a pull of all there is, how many windows of what
-    was written meanwhile came before; below 0 where only what changed is pulled."""
+    `upto`: where the server stood when the windows were set. `turn`: of a pull of all there is, how many windows of
+    what was written meanwhile came before; below 0 where only what changed is pulled."""
 
     kind: Kind
     window: Window

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import msgspec
 
-from connectors.edfi import refusals
+from connectors.edfi import refusals, snapshots
 from connectors.edfi.changes import TOMBSTONES, Changes, Kind, Versions, Window, total_of
 from connectors.edfi.resources import resources, without_identity_numbers
 from connectors.edfi.server import EdfiSettings, Server, discover
 from connectors.edfi.sink import WRITTEN
+from connectors.edfi.snapshots import LIVE, Header
 from gateway.connector import START, Finding, Notice, Page, Resource
 from gateway.errors import PlanbridgeError, Unavailable
 from gateway.http import Http, Reply
@@ -47,6 +48,8 @@ class EdfiSource:
         self._versions: Versions | None = None
         self._asked = asyncio.Lock()
         self._complete: set[str] = set()
+        self._snapshot: Header | None = None  # until it is known which, if any
+        self._rekeyed = ""
         self._changes = Changes(server.standard, ask=self._list, told=_rows, now=self._versions_now)
 
     async def marks(self) -> Mapping[str, str]:
@@ -57,10 +60,14 @@ class EdfiSource:
     def since(self, marks: Mapping[str, str]) -> None:
         """From now on pull what changed after these versions, of the collections that are in them."""
         self._since = marks
+        stands = self._versions.newest if self._versions else 0
+        if self._snapshot and self._settings.snapshot == "auto" and any(stands <= int(mark) for mark in marks.values()):
+            self._snapshot, self._versions = LIVE, None  # what it has is known: the server itself may have more
         self.pages_move = not marks  # a window is read so that nothing which stays in it is missed
 
     async def pull(self, resource: Resource, cursor: str) -> Page:
         """One page. The first one tells the total and how to go on; it has no rows where partitions follow."""
+        await self._told_versions()
         if cursor == START and resource.name in self._since:
             return await self._first_of_changes(resource, int(self._since[resource.name]))
         if cursor == START:
@@ -101,7 +108,11 @@ class EdfiSource:
             )
         if versions.newest == mark:
             return Page(partial=True)
+        if self._rekeyed:
+            return await self._whole(resource, Notice("people-rekeyed", self._rekeyed, resource.name))
         found = await self._changes.first(resource, Window(mark + 1, versions.newest))
+        if isinstance(found, Page) and found.renamed and resource.name in _PEOPLE:
+            self._rekeyed = resource.name
         return await self._whole(resource, found) if isinstance(found, Notice) else found
 
     async def _whole(self, resource: Resource, why: Notice) -> Page:
@@ -109,14 +120,28 @@ class EdfiSource:
         return page if page.absent else replace(page, notices=(*page.notices, why))
 
     async def _told_versions(self) -> Versions | None:
-        """Where the server stands, asked once: all windows of a run end there. None where it does not tell."""
+        """Where the server, or its snapshot, stands, asked once: all windows of a run end there. None where it does not
+        tell."""
         async with self._asked:
+            if self._snapshot is None:
+                self._snapshot = await snapshots.offered(self._server, self._settings.snapshot, self._http)
             if self._versions is None and self._server.changes_url:
-                self._versions = await self._versions_now()
+                reply = await self._asked_versions()
+                if self._snapshot and reply.status in _NO_SNAPSHOT:
+                    if self._settings.snapshot == "always":
+                        raise snapshots.gone()
+                    self._snapshot = LIVE
+                    reply = await self._asked_versions()
+                self._versions = _versions(reply)
         return self._versions
 
     async def _versions_now(self) -> Versions | None:
-        return _versions(await self._http.get(f"{self._server.changes_url}/availableChangeVersions"))
+        return _versions(await self._asked_versions())
+
+    async def _asked_versions(self) -> Reply:
+        return await self._http.get(
+            f"{self._server.changes_url}/availableChangeVersions", headers=self._snapshot or LIVE
+        )
 
     async def _first(self, resource: Resource) -> Page:
         if self._server.pages_by_token:
@@ -175,8 +200,7 @@ class EdfiSource:
 
     async def _partitions(self, resource: Resource, number: int) -> Sequence[str]:
         """The first tokens of chains that together are the collection; none where this is not offered."""
-        url = f"{self._server.collection(resource.name)}/partitions"
-        reply = await self._http.get(url, {"number": number})
+        reply = await self._get(resource, {"number": number}, "/partitions")
         tokens: Sequence[str] = reply.json().get("pageTokens", ()) if reply.status == 200 else ()
         return tokens
 
@@ -201,7 +225,14 @@ class EdfiSource:
         return reply
 
     async def _get(self, resource: Resource, params: Mapping[str, str | int], below: str = "") -> Reply:
-        return await self._http.get(self._server.collection(resource.name) + below, params)
+        url = self._server.collection(resource.name) + below
+        reply = await self._http.get(url, params, headers=self._snapshot or LIVE)
+        if self._snapshot and (
+            reply.status == _GONE
+            or (reply.status == _NOT_FOUND and (await self._asked_versions()).status in _NO_SNAPSHOT)
+        ):
+            raise snapshots.gone()
+        return reply
 
     async def _reachable(self, resource: Resource) -> Finding:
         try:
@@ -295,6 +326,11 @@ def _about(key: _TokenInfo, *, writes: bool) -> Sequence[Finding]:
     return findings
 
 
+# Ed-Fi: a server keeps what is about people by numbers of its own, so it need not count it as changed when their keys
+# do, although it then serves it with other keys.
+_PEOPLE = frozenset({"students", "staffs", "parents", "contacts"})
+_NOT_FOUND, _GONE = 404, 410
+_NO_SNAPSHOT = (_NOT_FOUND, _GONE)  # Ed-Fi: the first from 7.0 on, the second before
 _ABSENCES = {403: "not granted to this key", 404: "not offered by this server"}
 _FIXES = {
     403: "Ask the API's administrator to add Read on it to the key's claim set, if it is wanted.",

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from pydantic import Field, SecretStr
@@ -67,6 +67,16 @@ class EdfiSettings(ConnectionSettings):
             default="staffUniqueId",
             title="Staff identifier",
             description="staffUniqueId, or the identification system whose number other systems know too.",
+        ),
+    ]
+    snapshot: Annotated[
+        Literal["auto", "always", "never"],
+        Field(
+            default="auto",
+            title="Snapshots",
+            description="always: read the snapshot that the API's host makes, and nothing where there is none."
+            " auto: only one that says that it is less than a day old.",
+            json_schema_extra=Advanced,
         ),
     ]
 
