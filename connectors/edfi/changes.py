@@ -361,7 +361,8 @@ def _pages(place: Place, total: int, length: int) -> Iterator[Place]:
     window, pages = place.window, -(-total // length)
     in_a_row = _IN_A_ROW_OF_ALL if place.whole else _IN_A_ROW
     # Only rows come in any order: all keys that are gone must be known before the first of them.
-    if place.kind == "rows" and pages > in_a_row and window.high > window.low:
+    # Parts are never of one size: the half of one more or less makes no more parts of it.
+    if place.kind == "rows" and pages > in_a_row * 3 // 2 and window.high > window.low:
         for part in window.parts(-(-pages // in_a_row)):
             yield Place("rows", part, upto=place.upto, turn=place.turn)
     else:

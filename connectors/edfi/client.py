@@ -108,9 +108,10 @@ class EdfiSource:
             )
         if versions.newest == mark:
             return Page(partial=True)
-        if self._rekeyed:
-            return await self._whole(resource, Notice("people-rekeyed", self._rekeyed, resource.name))
         found = await self._changes.first(resource, Window(mark + 1, versions.newest))
+        if isinstance(found, Page) and self._rekeyed:
+            page = await self._whole(resource, Notice("people-rekeyed", self._rekeyed, resource.name))
+            return page if page.absent else replace(page, gone=found.gone, renamed=found.renamed)
         if isinstance(found, Page) and found.renamed and resource.name in _PEOPLE:
             self._rekeyed = resource.name
         return await self._whole(resource, found) if isinstance(found, Notice) else found
