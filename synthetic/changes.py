@@ -1,13 +1,16 @@
 """What can happen to the district between two days; a change leaves the old district as it was."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from synthetic.model import District
 from synthetic.people import families
 from synthetic.timetable import attendance, attending, parallel
+
+T = TypeVar("T")
 
 _NEWCOMERS = date(2026, 10, 5)
 _MOVES = date(2026, 11, 2)
@@ -109,9 +112,16 @@ def origin(key: Any) -> Any:
     return key.partition(_AGAIN)[0] if isinstance(key, str) else key
 
 
+def _first_again(things: Sequence[T], names: Sequence[str], share: float, seed: int) -> Sequence[T]:
+    if not 0 <= share <= 1:
+        raise ValueError("a share lies between 0 and 1")
+    order = Random(seed).sample(range(len(things)), len(things))
+    return [things[n] for n in sorted(order, key=lambda n: _AGAIN in names[n])[: round(share * len(things))]]
+
+
 def recoded(district: District, share: float, seed: int = 0) -> District:
-    """That share of the sections has another code; whoever is in them stays."""
-    chosen = Random(seed).sample(district.sections, count(district, share, of=len(district.sections)))
+    """That share of the sections has another code, first those that have had only one; whoever is in them stays."""
+    chosen = _first_again(district.sections, [one.code for one in district.sections], share, seed)
     codes = {(one.school, one.code): f"{origin(one.code)}{_AGAIN}{seed}" for one in chosen}
     sections = (replace(one, code=codes.get((one.school, one.code), one.code)) for one in district.sections)
     enrollments = (
@@ -125,8 +135,9 @@ def recoded(district: District, share: float, seed: int = 0) -> District:
 
 
 def with_other_numbers(district: District, share: float, seed: int = 0) -> District:
-    """That share of the students has another number, under which everything about them stands now."""
-    chosen = Random(seed).sample(district.students, count(district, share))
+    """That share of the students has another number, first those that have had only one; under it everything about them
+    stands now."""
+    chosen = _first_again(district.students, [one.number for one in district.students], share, seed)
     numbers = {one.number: f"{origin(one.number)}{_AGAIN}{seed}" for one in chosen}
 
     def now(number: str) -> str:

@@ -179,7 +179,8 @@ _OPS = (
     "SELECT collection, count(*) FILTER (WHERE op = 'added') AS added, "
     "  count(*) FILTER (WHERE op = 'changed' AND NOT remapped) AS changed, "
     "  count(*) FILTER (WHERE op = 'changed' AND remapped) AS remapped, "
-    "  count(*) FILTER (WHERE op = 'gone') AS gone, count(*) FILTER (WHERE op = 'gone' AND (ended OR renamed)) AS ended "
+    "  count(*) FILTER (WHERE op = 'gone') AS gone, "
+    "  count(*) FILTER (WHERE op = 'gone' AND (ended OR renamed)) AS ended "
     "FROM changed GROUP BY collection"
 )
 _KNOWN = "SELECT collection, count(*) AS known FROM record WHERE connection_id = :connection GROUP BY collection"

@@ -37,11 +37,12 @@ CHANGES: Sequence[Mapping[str, Any]] = (
     {"begun_later": 0.3},
     {"with_other_names": 0.3},
     {"left_sections": 0.1},
-    {"recoded": 0.2},
-    {"with_other_numbers": 0.2},
+    {"recoded": 0.1},
+    {"with_other_numbers": 0.1},
     {"reset": True},
 )
-"""Inserts, updates, deletes, key changes, and what was deleted made anew."""
+"""Inserts, updates, deletes, key changes, and what was deleted made anew. No key changes twice: see
+`once`."""
 
 
 class Reader:
@@ -56,6 +57,7 @@ class Reader:
         self.partial: dict[str, bool] = {}
         self.before_each: Callable[[], None] = lambda: None
         self.renamed: dict[str, str] = {}
+        self.rows = 0
 
     @asynccontextmanager
     async def source(self) -> AsyncIterator[EdfiSource]:
@@ -81,6 +83,7 @@ class Reader:
                         found[resource.key(msgspec.json.decode(row, type=resource.wire))] = plain(row)
                     self.notices += page.notices
                     self.renamed |= page.renamed
+                    self.rows += len(page.rows)
                 self.state[resource.name] = found
         self.marks = marks
 
@@ -262,7 +265,8 @@ async def test_rows_that_leave_the_window_push_none_out_of_sight(server: str) ->
 
 async def follow(url: str, script: Sequence[tuple[int, Mapping[str, Any]]]) -> int:
     """Pull on and on while the server changes: each change comes so many pages after the one before it, the first in
-    the middle of a pull of all there is. After that one quiet pull sees all of it. Returns how many pulls there were."""
+    the middle of a pull of all there is. After that one quiet pull sees all of it. Returns how many pulls there were.
+    """
     reader, pulls = Reader(url), 1
     left = [list(step) for step in script]
 
@@ -281,6 +285,24 @@ async def follow(url: str, script: Sequence[tuple[int, Mapping[str, Any]]]) -> i
     return pulls
 
 
+async def whole_once(url: str) -> int:
+    """How many rows a whole pull of a quiet server takes, each as often as it came."""
+    reader = Reader(url)
+    await reader.pull()
+    return reader.rows
+
+
+def once(script: Sequence[tuple[int, Mapping[str, Any]]]) -> list[tuple[int, Mapping[str, Any]]]:
+    """Without what would change a key again, or back. # Ed-Fi: of several changes of a key only the first and the last
+    are told, so one that was read in between, after the mark of its pull, is gone with the next whole pull only."""
+    kept: list[tuple[int, Mapping[str, Any]]] = []
+    for step in script:
+        if not REKEYING & set(step[1]) or not any(REKEYING & {*other} - {"reset"} for _, other in kept):
+            kept.append(step)
+    return kept
+
+
+REKEYING = {"recoded", "with_other_numbers", "begun_later", "reset"}
 PAGINGS: Mapping[str, Mapping[str, Any]] = {
     "cursor": {"page_limit": 4},
     "windows": {"page_limit": 4, "cursor": False},
@@ -295,7 +317,7 @@ PAGINGS: Mapping[str, Mapping[str, Any]] = {
 )
 def test_nothing_is_missed_while_the_server_changes(script: list[tuple[int, Mapping[str, Any]]], paging: str) -> None:
     with serve(twin(DISTRICT, **PAGINGS[paging])) as url:
-        asyncio.run(follow(url, script))
+        asyncio.run(follow(url, once(script)))
 
 
 @pytest.mark.parametrize("options", [PAGINGS["windows"]], ids=str)
