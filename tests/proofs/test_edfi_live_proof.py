@@ -12,7 +12,7 @@ from tests.connectors.test_edfi_changes import CHANGES, DISTRICT, PAGINGS, asked
 from tests.proofs.record import proof
 from tests.serving import serve
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(7200)]
 
 
 def test_nothing_is_missed_while_the_server_changes() -> None:
