@@ -329,7 +329,7 @@ async def test_what_changes_while_all_is_read_is_not_taken_for_gone(server: str)
     def changing() -> None:
         nonlocal pages
         pages += 1
-        if not pages % 7:
+        if not pages % 2:
             steer(server, "POST", "change", {"with_other_names": 0.5})
 
     reader.before_each = changing
