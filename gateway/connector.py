@@ -71,13 +71,16 @@ class Page:
     For messages: `first_row` is the number of the first row in its file, or `positions` says where each row stood.
     `partial`: the page is of what changed since the mark that the source was told, so that what does not come is not
     gone. `gone` are keys of records that the system says are no more; what the rows of the same page or of a later one
-    say of such a key counts more, so a system that tells of both is asked for these first. `absent` is the reason why
+    say of such a key counts more, so a system that tells of both is asked for these first. `renamed`: keys that became
+    others, the old ones to the new ones: what the record says is said of the same thing as before; of those that are
+    `gone` too, nothing else has the old key now. `absent` is the reason why
     the collection is not served at all (not granted, not in the standard, not in the manifest): it is then
     reported and left as it is, never emptied. `notices` tell what was read although it is not in the standard.
     """
 
     rows: Sequence[msgspec.Raw | bytes] = ()
     gone: Sequence[str] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
     next: tuple[str, ...] = ()
     total: int | None = None
     first_row: int | None = None

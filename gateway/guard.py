@@ -74,9 +74,9 @@ class CollectionCount:
     """What a run would do to one collection. `known` is how many records are published now.
 
     `changed` counts what differs at the source, `remapped` what only our mapping reads differently now. `ended`: of
-    those gone, how many were due to end by now, or were only another name. `repeated`: keys that came on more than
-    one page. `partial`: only what changed was asked for. `mapped`: records that were mapped, `unmapped`: values of them
-    without a line in their crosswalk.
+    those gone, how many were due to end by now, or were only another name, or have another key now. `repeated`: keys
+    that came on more than one page. `partial`: only what changed was asked for. `mapped`: records that were mapped,
+    `unmapped`: values of them without a line in their crosswalk.
     """
 
     collection: str

@@ -33,6 +33,7 @@ from gateway.store import (
     outcomes,
     recognition,
     registers,
+    renaming,
     runs,
     successions,
     watermarks,
@@ -207,6 +208,7 @@ async def _publish(store: Store, c: Transaction, attempt: Attempt) -> tuple[dict
         return {}, None
     publication = await outcomes.open_publication(c, attempt)
     await applying.apply_records(c, attempt, everything=everything)
+    await renaming.follow(c, attempt)
     await identities.settle(c)
     sources = await sources_of(store, c, attempt.district, attempt.proposal)
     for kind in KINDS.values():

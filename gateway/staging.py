@@ -36,7 +36,7 @@ async def stage(
                 cursor=cursor,
                 next=page.next,
                 # Of one key the last word counts: a row that is served is there, whatever was said before.
-                rows=[*(StagedRow(key, "gone") for key in page.gone), *mapped.rows],
+                rows=[*_moved(page), *mapped.rows],
                 received=len(page.rows) + len(page.unreadable),
                 rejects=[*decoded.rejects, *mapped.rejects],
                 total=page.total,
@@ -47,6 +47,13 @@ async def stage(
                 leniencies=leniencies([*page.notices, *mapped.notices]),
             ),
         )
+
+
+def _moved(page: Page) -> Iterator[StagedRow]:
+    """What the page says of keys alone: which became others, and which are gone."""
+    gone = set(page.gone)
+    yield from (StagedRow(old, "same", new) for old, new in page.renamed.items() if old not in gone)
+    yield from (StagedRow(key, "gone", page.renamed.get(key)) for key in page.gone)
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):

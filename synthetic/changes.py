@@ -1,12 +1,16 @@
 """What can happen to the district between two days; a change leaves the old district as it was."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
+from typing import Any, TypeVar
 
 from synthetic.model import District
 from synthetic.people import families
 from synthetic.timetable import attendance, attending, parallel
+
+T = TypeVar("T")
 
 _NEWCOMERS = date(2026, 10, 5)
 _MOVES = date(2026, 11, 2)
@@ -82,6 +86,72 @@ def begun_later(district: District, share: float, seed: int = 0) -> District:
     students = (replace(one, entry=one.entry + timedelta(days=1)) if one.number in late else one
                 for one in district.students)  # fmt: skip
     return replace(district, students=tuple(students))
+
+
+def with_other_names(district: District, share: float, seed: int = 0) -> District:
+    """That share of the students has another middle name."""
+    other = {one.number for one in Random(seed).sample(district.students, count(district, share))}
+    students = (replace(one, middle=f"M{seed}") if one.number in other else one for one in district.students)
+    return replace(district, students=tuple(students))
+
+
+def left_sections(district: District, share: float, seed: int = 0) -> District:
+    """That share of the enrollments was a mistake, and is taken away."""
+    wrong = Random(seed).sample(district.enrollments, count(district, share, of=len(district.enrollments)))
+    keys = {one.key for one in wrong if one.role == "student"}
+    return replace(district, enrollments=tuple(one for one in district.enrollments if one.key not in keys))
+
+
+_AGAIN = "~"
+
+
+def origin(key: Any) -> Any:
+    """A code or number, or a key with such in it, as it was before it was given anew."""
+    if isinstance(key, tuple):
+        return tuple(map(origin, key))
+    return key.partition(_AGAIN)[0] if isinstance(key, str) else key
+
+
+def _first_again(things: Sequence[T], names: Sequence[str], share: float, seed: int) -> Sequence[T]:
+    if not 0 <= share <= 1:
+        raise ValueError("a share lies between 0 and 1")
+    order = Random(seed).sample(range(len(things)), len(things))
+    return [things[n] for n in sorted(order, key=lambda n: _AGAIN in names[n])[: round(share * len(things))]]
+
+
+def recoded(district: District, share: float, seed: int = 0) -> District:
+    """That share of the sections has another code, first those that have had only one; whoever is in them stays."""
+    chosen = _first_again(district.sections, [one.code for one in district.sections], share, seed)
+    codes = {(one.school, one.code): f"{origin(one.code)}{_AGAIN}{seed}" for one in chosen}
+    sections = (replace(one, code=codes.get((one.school, one.code), one.code)) for one in district.sections)
+    enrollments = (
+        replace(one, section=codes.get((one.school, one.section), one.section)) for one in district.enrollments
+    )
+    return replace(
+        district,
+        sections=tuple(sections),
+        enrollments=tuple(sorted(enrollments, key=lambda one: one.key)),
+    )
+
+
+def with_other_numbers(district: District, share: float, seed: int = 0) -> District:
+    """That share of the students has another number, first those that have had only one; under it everything about them
+    stands now."""
+    chosen = _first_again(district.students, [one.number for one in district.students], share, seed)
+    numbers = {one.number: f"{origin(one.number)}{_AGAIN}{seed}" for one in chosen}
+
+    def now(number: str) -> str:
+        return numbers.get(number, number)
+
+    return replace(
+        district,
+        students=tuple(replace(one, number=now(one.number)) for one in district.students),
+        kinships=tuple(replace(one, student=now(one.student)) for one in district.kinships),
+        enrollments=tuple(
+            sorted((replace(one, person=now(one.person)) for one in district.enrollments), key=lambda one: one.key)
+        ),
+        sittings=tuple(replace(one, student=now(one.student)) for one in district.sittings),
+    )
 
 
 def count(district: District, share: float, *, of: int | None = None) -> int:

@@ -32,6 +32,7 @@ _CHANGES: Mapping[str, Callable[[District, Any, int], District]] = {
     change.__name__: change
     for change in (
         changes.without_students, changes.with_new_students, changes.moved, changes.begun_later,
+        changes.with_other_names, changes.recoded, changes.with_other_numbers, changes.left_sections,
         disasters.reissued, disasters.renumbered, disasters.schools_renumbered, disasters.reshuffled,
         disasters.without_sections, disasters.with_twins, disasters.twins_merged, disasters.twins_mixed,
     )

@@ -1,8 +1,8 @@
-"""What changed in an Ed-Fi collection since a change version: its windows, read from their end, and its tombstones."""
+"""Windows of change versions of an Ed-Fi collection, read from their end: what changed since one, and all there is."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args
 
 import msgspec
@@ -20,6 +20,14 @@ TOMBSTONES: Sequence[Kind] = ("keyChanges", "deletes")
 
 _IN_A_ROW = 8
 """Pages of one window that are read one after the other; a longer window is parted into such as go side by side."""
+
+_IN_A_ROW_OF_ALL = 20
+"""The same, where all there is is read. # Ed-Fi: what lies deeper than 10,000 rows comes slowly. Where rows were loaded
+all at once most parts of a window are empty, and each costs a request: so no more of them than that."""
+
+_TURNS = 5
+"""How often what was written while all was read is read too. Each turn is shorter than the one before; what a server
+that is never quiet writes during the last one comes with the next pull."""
 
 
 @dataclass(frozen=True)
@@ -56,24 +64,45 @@ class Window:
 @dataclass(frozen=True)
 class Place:
     """One page: `count` of a window's entries from `first` on; all pages but the last have `length` of them. Without a
-    count the window is only opened: how many are there decides about its pages."""
+    count the window is only opened: how many are there (its `total` then) decides about its pages.
+
+    `upto`: where the server stood when the windows were set. `turn`: of a pull of all there is, how many windows of
+    what was written meanwhile came before; below 0 where only what changed is pulled."""
 
     kind: Kind
     window: Window
     first: int = 0
     count: int = 0
     length: int = 0
+    total: int = 0
+    upto: int = -1
+    turn: int = -1
+
+    @property
+    def whole(self) -> bool:
+        return self.turn >= 0
+
+    @property
+    def asks_how_many(self) -> bool:
+        """Whether only the first page is left, which came when the window was opened: it is read again where something
+        has left the window since."""
+        return self.kind == "rows" and 0 < self.first == self.length
+
+    @property
+    def is_last_of_all(self) -> bool:
+        return self.turn == 0 and self.window == Window(0, self.upto) and 0 < self.total <= self.first + self.length
 
     def __str__(self) -> str:
-        """As a cursor: `changes:rows:17:90:500:3:500`."""
-        numbers = (self.window.low, self.window.high, self.first, self.count, self.length)
+        """As a cursor: `changes:rows:17:90:500:3:500:503:90:-1`."""
+        pages = (self.first, self.count, self.length, self.total)
+        numbers = (self.window.low, self.window.high, *pages, self.upto, self.turn)
         return ":".join(("changes", self.kind, *map(str, numbers)))
 
     @classmethod
     def parse(cls, cursor: str) -> "Place":
         _, kind, *numbers = cursor.split(":")
-        low, high, first, count, length = map(int, numbers)
-        return cls(msgspec.convert(kind, Kind), Window(low, high), first, count, length)
+        low, high, *others = map(int, numbers)
+        return cls(msgspec.convert(kind, Kind), Window(low, high), *others)
 
 
 class Ask(Protocol):
@@ -89,10 +118,10 @@ class Told(Protocol):
     def __call__(self, resource: Resource, reply: Reply) -> Sequence[msgspec.Raw]: ...
 
 
-class Quiet(Protocol):
-    """Whether nothing was written on the server since the windows were set; False also where that is not known."""
+class Standing(Protocol):
+    """Where the server stands now; None where that is not known."""
 
-    async def __call__(self) -> bool: ...
+    async def __call__(self) -> Versions | None: ...
 
 
 @dataclass(frozen=True)
@@ -105,9 +134,36 @@ class Answer:
     total: int | None = None
 
     @property
+    def uncounted(self) -> bool:
+        """Whether this is the beginning of nobody knows how much."""
+        return not self.place.count and self.total is None
+
+    @property
     def cut_off(self) -> bool:
         """Whether this is the beginning of more than a page."""
         return not self.place.count and self.total != len(self.entries)
+
+    @property
+    def following(self) -> Sequence[Place]:
+        """Where to go on in the window: the page before this one; or, where it was just opened, its last page, or the
+        parts of it that go side by side."""
+        if self.cut_off:
+            assert self.total is not None
+            return list(_pages(self.place, self.total, len(self.entries)))
+        if not self.place.first or self._begins_unchanged:
+            return ()
+        return [replace(self.place, first=self.place.first - self.place.length, count=self.place.length)]
+
+    @property
+    def rows(self) -> Sequence[msgspec.Raw]:
+        """None where the window is parted, because its parts have them."""
+        return () if self.cut_off and not self.following[0].count else self.entries
+
+    @property
+    def _begins_unchanged(self) -> bool:
+        """Whether nothing has left the window since it was opened: then its first page came already."""
+        place = self.place
+        return place.asks_how_many and total_of(self.reply) == place.total
 
 
 @dataclass(frozen=True)
@@ -115,55 +171,94 @@ class Changes:
     """Reads windows of the collections of one server, whose data standard is `standard`.
 
     The keys that are gone are handed over before all rows, so that one that was given up and taken again ends as
-    present. What happens after the end of a window is left to the next one.
+    present. What happens after the end of a window is left to the next one: of a pull of what changed, to the next
+    pull; of a pull of all there is, to a window that is read before it ends, because what left the window did not
+    come, and would count as gone.
     """
 
     standard: int
     ask: Ask
     told: Told
-    quiet: Quiet
+    now: Standing
+    chains: dict[str, int] = field(default_factory=dict)
+    """Of each collection that is being read wholly, how many chains of pages have not ended yet. Of one that another
+    attempt began this is not known."""
 
     async def first(self, resource: Resource, window: Window) -> Page | Notice:
         """The beginning; all of it where little changed. A notice instead, where only a whole pull can tell."""
         renamed, deleted, changed = await asyncio.gather(
-            *(self._open(resource, Place(kind, window)) for kind in get_args(Kind))
+            *(self._open(resource, Place(kind, window, upto=window.high)) for kind in get_args(Kind))
         )
-        gone: list[str] = []
+        moves = Moves()
         for answer in (renamed, deleted):
             try:
-                gone += self._gone(resource, answer)
+                moves.note(self._moves(resource, answer))
             except _KeyNotTold:
                 return _not_told(resource, answer)
         for answer in (renamed, deleted, changed):
             if answer.reply.status != 200 or answer.total is None:
                 return _not_told(resource, answer)
         if renamed.cut_off or deleted.cut_off:
-            return Page(next=(str(Place("keyChanges", window)),), partial=True)
-        rows = () if changed.cut_off else changed.entries
-        return Page(rows, gone=gone, next=self._following(changed), partial=True)
+            return Page(next=(str(renamed.place),), partial=True)
+        following = tuple(map(str, changed.following))
+        return Page(changed.rows, gone=moves.gone, renamed=moves.renamed, next=following, partial=True)
+
+    def whole(self, resource: Resource, reply: Reply, versions: Versions) -> Page | None:
+        """All there is, of which `reply` is the first page, read without a window. None where that is not told."""
+        entries, total = self.told(resource, reply), total_of(reply)
+        if total is None or not len(entries) < total:
+            return None
+        window = Window(0, versions.newest)
+        answer = Answer(Place("rows", window, upto=versions.newest, turn=0), reply, entries, total)
+        self.chains[resource.name] = len(answer.following)
+        return Page(answer.rows, next=tuple(map(str, answer.following)), total=total)
+
+    async def rest(self, resource: Resource, upto: int, turn: int = 0) -> tuple[str, ...]:
+        """A chain of pages of all there is has ended: how to go on with what was written meanwhile, if this was the
+        last one."""
+        open_chains = self.chains.get(resource.name, 1) - 1
+        if open_chains > 0:
+            self.chains[resource.name] = open_chains
+            return ()
+        now = await self.now() if turn < _TURNS else None
+        if now is None or now.newest <= upto:
+            return ()
+        self.chains[resource.name] = 1
+        return (str(Place("keyChanges", Window(upto + 1, now.newest), upto=now.newest, turn=turn + 1)),)
 
     async def pull(self, resource: Resource, cursor: str) -> Page:
-        """A later page, where `first` or a page after it made that known."""
+        """A later page, where `first`, `whole` or a page after it made that known."""
         place = Place.parse(cursor)
         answer = await (self._read if place.count else self._open)(resource, place)
+        if place.whole and place.kind in TOMBSTONES and (answer.reply.status != 200 or answer.uncounted):
+            return Page(next=await self._after(resource, place))  # what is gone is then what does not come
         if answer.reply.status != 200:
             granted(answer.reply)
-        if not place.count and answer.total is None:
+        if answer.uncounted:
             raise Unavailable("edfi-not-counted", f"{answer.reply.name} did not tell how many changes there are.")
-        following = self._following(answer)
-        if answer.cut_off:
-            return Page(next=following, partial=True)
+        following = tuple(map(str, answer.following))
+        if answer.cut_off and place.whole:
+            self.chains[resource.name] = self.chains.get(resource.name, 1) + len(following) - 1
+        following = following or await self._after(resource, place)
+        if place.is_last_of_all and len(answer.entries) >= place.length:
+            # There may be more than the server counted: its count ends nothing.
+            following += (f"tail:{place.first + place.length}:{place.length}",)
         if place.kind == "rows":
-            return Page(answer.entries, next=following, partial=True)
+            return Page(answer.rows, next=following, partial=not place.whole)
+        if answer.cut_off:
+            return Page(next=following, partial=not place.whole)
         try:
-            return Page(gone=self._gone(resource, answer), next=following, partial=True)
+            moves = self._moves(resource, answer)
         except _KeyNotTold:
+            if place.whole:
+                return Page(next=following)
             raise ConfigError(
                 "edfi-key-not-told",
                 f"{answer.reply.name} names a record that is gone by other fields than those of its key.",
                 "Set `whole_every` of this connection to 0, so that each pull reads everything, and tell the API's"
                 " administrator.",
             ) from None
+        return Page(gone=moves.gone, renamed=moves.renamed, next=following, partial=not place.whole)
 
     async def _open(self, resource: Resource, place: Place) -> Answer:
         reply = await self.ask(resource, {**place.window.query, "offset": 0, "totalCount": "true"}, of=place.kind)
@@ -177,14 +272,17 @@ class Changes:
     async def _read(self, resource: Resource, place: Place) -> Answer:
         """The page at that place; where less comes at once than before, in several answers."""
         entries: list[msgspec.Raw] = []
+        counted = {"totalCount": "true"} if place.asks_how_many else {}
         while True:
-            params = {**place.window.query, "offset": place.first + len(entries), "limit": place.count - len(entries)}
-            reply = await self.ask(resource, params, of=place.kind)
+            wanted = (place.length if place.is_last_of_all else place.count) - len(entries)
+            params = {**place.window.query, "offset": place.first + len(entries), "limit": wanted}
+            reply = await self.ask(resource, {**params, **counted}, of=place.kind)
             more = self.told(resource, reply)
             entries += more
             if len(entries) >= place.count:
                 return Answer(place, reply, entries)
-            if not more and await self.quiet():
+            # That not all there is came shows in the end, against its count.
+            if not more and place.turn and await self._quiet(place):
                 raise Unavailable(
                     "edfi-changes-missing",
                     f"{reply.name} has fewer entries than it said, and nothing was written meanwhile.",
@@ -192,37 +290,59 @@ class Changes:
             if not more:
                 return Answer(place, reply, entries)
 
-    def _following(self, answer: Answer) -> tuple[str, ...]:
-        """The cursors of what is read next: the window's pages from the last to the first, then the next kind."""
-        place = answer.place
-        if answer.cut_off:
-            assert answer.total is not None
-            return tuple(map(str, _pages(place, answer.total, len(answer.entries))))
-        if place.first:
-            return (str(replace(place, first=place.first - place.length, count=place.length)),)
-        kinds = get_args(Kind)
-        return tuple(str(Place(kind, place.window)) for kind in kinds[kinds.index(place.kind) + 1 :][:1])
+    async def _quiet(self, place: Place) -> bool:
+        """Whether nothing was written on the server since the windows were set."""
+        now = await self.now()
+        return now is not None and now.newest == place.upto
 
-    def _gone(self, resource: Resource, answer: Answer) -> Sequence[str]:
-        """Keys that no record has any more, as far as these tombstones tell."""
-        given_up, taken = [], set()
+    async def _after(self, resource: Resource, place: Place) -> tuple[str, ...]:
+        """The cursor of what is read when a window of one kind has been read to its beginning."""
+        kinds = get_args(Kind)
+        for kind in kinds[kinds.index(place.kind) + 1 :][:1]:
+            return (str(Place(kind, place.window, upto=place.upto, turn=place.turn)),)
+        return await self.rest(resource, place.upto, place.turn) if place.whole else ()
+
+    def _moves(self, resource: Resource, answer: Answer) -> "Moves":
+        """Keys that no record has any more and keys that became others, as far as these tombstones tell."""
+        moves, first = Moves(), dict[str, str]()
         for entry in answer.entries:
             try:
                 one = msgspec.json.decode(entry, type=_Tombstone)
-                given_up.append(self._key(resource, one.oldKeyValues if one.newKeyValues else one.keyValues))
-                if one.newKeyValues:
-                    taken.add(self._key(resource, one.newKeyValues))
+                key = self._key(resource, one.oldKeyValues if one.newKeyValues else one.keyValues)
+                if not one.newKeyValues:
+                    moves.gone.append(key)
+                    continue
+                # Ed-Fi: of several changes of one record's key a window tells the first and the last as one. Where it
+                # tells each, they are put together by the id; it may be written with and without dashes.
+                key = first.setdefault(one.id.replace("-", "").casefold() or key, key)
+                moves.renamed[key] = self._key(resource, one.newKeyValues)
             except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
                 raise _KeyNotTold from None
-        return [key for key in given_up if key not in taken]
+        moves.renamed = {old: new for old, new in moves.renamed.items() if old != new}
+        taken = set(moves.renamed.values())
+        moves.gone += [old for old in moves.renamed if old not in taken]
+        return moves
 
     def _key(self, resource: Resource, values: Mapping[str, object] | None) -> str:
         return tombstones.key_of(resource.name, self.standard, values or {})
 
 
+@dataclass
+class Moves:
+    """Keys that are gone, and those of them that became others."""
+
+    gone: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+
+    def note(self, more: "Moves") -> None:
+        self.gone += more.gone
+        self.renamed |= more.renamed
+
+
 class _Tombstone(msgspec.Struct):
     """# Ed-Fi: before 6.1 (and 5.4) there are neither values nor key changes."""
 
+    id: str = ""
     keyValues: dict[str, Any] | None = None
     oldKeyValues: dict[str, Any] | None = None
     newKeyValues: dict[str, Any] | None = None
@@ -239,13 +359,15 @@ def _not_told(resource: Resource, answer: Answer) -> Notice:
 def _pages(place: Place, total: int, length: int) -> Iterator[Place]:
     """Where to go on in a window of so many entries, when so many came at once."""
     window, pages = place.window, -(-total // length)
+    in_a_row = _IN_A_ROW_OF_ALL if place.whole else _IN_A_ROW
     # Only rows come in any order: all keys that are gone must be known before the first of them.
-    if place.kind == "rows" and pages > _IN_A_ROW and window.high > window.low:
-        for part in window.parts(-(-pages // _IN_A_ROW)):
-            yield Place("rows", part)
+    # Parts are never of one size: the half of one more or less makes no more parts of it.
+    if place.kind == "rows" and pages > in_a_row * 3 // 2 and window.high > window.low:
+        for part in window.parts(-(-pages // in_a_row)):
+            yield Place("rows", part, upto=place.upto, turn=place.turn)
     else:
         last = (total - 1) // length * length
-        yield replace(place, first=last, count=total - last, length=length)
+        yield replace(place, first=last, count=total - last, length=length, total=total)
 
 
 def total_of(reply: Reply) -> int | None:

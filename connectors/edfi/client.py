@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import msgspec
 
-from connectors.edfi import probe, refusals
+from connectors.edfi import probe, refusals, snapshots
 from connectors.edfi.changes import Changes, Kind, Versions, Window, total_of
 from connectors.edfi.resources import resources, without_identity_numbers
 from connectors.edfi.server import EdfiSettings, Server, discover
+from connectors.edfi.snapshots import LIVE, Header
 from gateway.connector import START, Finding, Notice, Page, Resource
 from gateway.errors import Unavailable
 from gateway.http import Http, Reply
@@ -30,6 +31,9 @@ class EdfiSource:
     Cursors say all that is needed to pull a page, so that any worker can go on:
     `offset:<first>:<count>` exactly these rows; `tail:<first>:<count>` these and whatever comes after them;
     `token:<page token>` the next page of a chain; what begins with `changes:` a Place in a window of changes.
+
+    All there is comes by token, else by windows that are read backwards, and by offset only where the server has
+    neither: there a row may change pages while they are read.
     """
 
     def __init__(self, server: Server, settings: EdfiSettings, http: Http) -> None:
@@ -42,7 +46,10 @@ class EdfiSource:
         self._since: Mapping[str, str] = {}
         self._versions: Versions | None = None
         self._asked = asyncio.Lock()
-        self._changes = Changes(server.standard, ask=self._list, told=_rows, quiet=self._quiet)
+        self._complete: set[str] = set()
+        self._snapshot: Header | None = None  # until it is known which, if any
+        self._rekeyed = ""
+        self._changes = Changes(server.standard, ask=self._list, told=_rows, now=self._versions_now)
 
     async def marks(self) -> Mapping[str, str]:
         """For each collection the newest change version; none where the server does not tell."""
@@ -52,10 +59,14 @@ class EdfiSource:
     def since(self, marks: Mapping[str, str]) -> None:
         """From now on pull what changed after these versions, of the collections that are in them."""
         self._since = marks
+        stands = self._versions.newest if self._versions else 0
+        if self._snapshot and self._settings.snapshot == "auto" and any(stands <= int(mark) for mark in marks.values()):
+            self._snapshot, self._versions = LIVE, None  # what it has is known: the server itself may have more
         self.pages_move = not marks  # a window is read so that nothing which stays in it is missed
 
     async def pull(self, resource: Resource, cursor: str) -> Page:
         """One page. The first one tells the total and how to go on; it has no rows where partitions follow."""
+        await self._told_versions()
         if cursor == START and resource.name in self._since:
             return await self._first_of_changes(resource, int(self._since[resource.name]))
         if cursor == START:
@@ -88,6 +99,11 @@ class EdfiSource:
         if versions.newest == mark:
             return Page(partial=True)
         found = await self._changes.first(resource, Window(mark + 1, versions.newest))
+        if isinstance(found, Page) and self._rekeyed:
+            page = await self._whole(resource, Notice("people-rekeyed", self._rekeyed, resource.name))
+            return page if page.absent else replace(page, gone=found.gone, renamed=found.renamed)
+        if isinstance(found, Page) and found.renamed and resource.name in _PEOPLE:
+            self._rekeyed = resource.name
         return await self._whole(resource, found) if isinstance(found, Notice) else found
 
     async def _whole(self, resource: Resource, why: Notice) -> Page:
@@ -95,27 +111,40 @@ class EdfiSource:
         return page if page.absent else replace(page, notices=(*page.notices, why))
 
     async def _told_versions(self) -> Versions | None:
-        """Where the server stands, asked once: all windows of a run end there. None where it does not tell."""
+        """Where the server, or its snapshot, stands, asked once: all windows of a run end there. None where it does not
+        tell."""
         async with self._asked:
+            if self._snapshot is None:
+                self._snapshot = await snapshots.offered(self._server, self._settings.snapshot, self._http)
             if self._versions is None and self._server.changes_url:
-                self._versions = await self._versions_now()
+                reply = await self._asked_versions()
+                if self._snapshot and reply.status in _NO_SNAPSHOT:
+                    if self._settings.snapshot == "always":
+                        raise snapshots.gone()
+                    self._snapshot = LIVE
+                    reply = await self._asked_versions()
+                self._versions = _versions(reply)
         return self._versions
 
-    async def _quiet(self) -> bool:
-        return self._versions is not None and self._versions == await self._versions_now()
-
     async def _versions_now(self) -> Versions | None:
-        return _versions(await self._http.get(f"{self._server.changes_url}/availableChangeVersions"))
+        return _versions(await self._asked_versions())
+
+    async def _asked_versions(self) -> Reply:
+        return await self._http.get(
+            f"{self._server.changes_url}/availableChangeVersions", headers=self._snapshot or LIVE
+        )
 
     async def _first(self, resource: Resource) -> Page:
         if self._server.pages_by_token:
             return await self._first_by_token(resource)
-        return await self._first_by_offset(resource)
-
-    async def _first_by_offset(self, resource: Resource) -> Page:
+        versions = await self._told_versions()
         reply = await self._page(resource, {"offset": 0, "totalCount": "true"}, "limit")
         if reason := _absence(reply):
             return Page(absent=reason)
+        by_windows = self._changes.whole(resource, reply, versions) if versions else None
+        return by_windows or self._first_by_offset(resource, reply)
+
+    def _first_by_offset(self, resource: Resource, reply: Reply) -> Page:
         rows, total = _rows(resource, reply), total_of(reply)
         if not rows or total == len(rows):
             return Page(rows, total=total)
@@ -144,18 +173,25 @@ class EdfiSource:
         total = total_of(reply)
         chains = min((total or 0) // (_SMALLEST_PARTITION * self._limit), self._settings.in_flight)
         if chains > 1 and (tokens := await self._partitions(resource, chains)):
+            self._changes.chains[resource.name] = len(tokens)
             return Page(next=tuple(f"token:{token}" for token in tokens), total=total)
         reply = await self._page(resource, {}, "pageSize")
-        return Page(_rows(resource, reply), next=_after(reply), total=total)
+        rows = _rows(resource, reply)
+        if len(rows) == total:
+            self._complete.add(resource.name)
+        return Page(rows, next=_after(reply), total=total)
 
     async def _by_token(self, resource: Resource, token: str) -> Page:
         reply = await self._page(resource, {"pageToken": token}, "pageSize")
-        return Page(_rows(resource, reply), next=_after(reply))
+        rows, following = _rows(resource, reply), _after(reply)
+        if not following and resource.name not in self._complete and (versions := await self._told_versions()):
+            # A row keeps its place here, but one that was deleted before it came would be missed by its count.
+            following = await self._changes.rest(resource, versions.newest)
+        return Page(rows, next=following)
 
     async def _partitions(self, resource: Resource, number: int) -> Sequence[str]:
         """The first tokens of chains that together are the collection; none where this is not offered."""
-        url = f"{self._server.collection(resource.name)}/partitions"
-        reply = await self._http.get(url, {"number": number})
+        reply = await self._get(resource, {"number": number}, "/partitions")
         tokens: Sequence[str] = reply.json().get("pageTokens", ()) if reply.status == 200 else ()
         return tokens
 
@@ -180,7 +216,21 @@ class EdfiSource:
         return reply
 
     async def _get(self, resource: Resource, params: Mapping[str, str | int], below: str = "") -> Reply:
-        return await self._http.get(self._server.collection(resource.name) + below, params)
+        url = self._server.collection(resource.name) + below
+        reply = await self._http.get(url, params, headers=self._snapshot or LIVE)
+        if self._snapshot and (
+            reply.status == _GONE
+            or (reply.status == _NOT_FOUND and (await self._asked_versions()).status in _NO_SNAPSHOT)
+        ):
+            raise snapshots.gone()
+        return reply
+
+
+# Ed-Fi: a server keeps what is about people by numbers of its own, so it need not count it as changed when their keys
+# do, although it then serves it with other keys.
+_PEOPLE = frozenset({"students", "staffs", "parents", "contacts"})
+_NOT_FOUND, _GONE = 404, 410
+_NO_SNAPSHOT = (_NOT_FOUND, _GONE)  # Ed-Fi: the first from 7.0 on, the second before
 
 
 def _absence(reply: Reply) -> str:

@@ -118,6 +118,16 @@ class EdfiSettings(ConnectionSettings):
             description="staffUniqueId, or the identification system whose number other systems know too.",
         ),
     ]
+    snapshot: Annotated[
+        Literal["auto", "always", "never"],
+        Field(
+            default="auto",
+            title="Snapshots",
+            description="always: read the snapshot that the API's host makes, and nothing where there is none."
+            " auto: only one that says that it is less than a day old.",
+            json_schema_extra=Advanced,
+        ),
+    ]
 
 
 def auth(settings: EdfiSettings) -> ClientCredentials:

@@ -22,7 +22,8 @@ BY_KEY = "SELECT set_config('enable_nestloop', 'on', true), set_config('enable_s
 
 _CHANGED = (
     'CREATE TEMP TABLE changed (collection text COLLATE "C", key text COLLATE "C", op text, remapped boolean, '
-    "page bigint, place int, restored_from bigint, ended boolean NOT NULL DEFAULT false, hash text) ON COMMIT DROP"
+    "page bigint, place int, restored_from bigint, ended boolean NOT NULL DEFAULT false, hash text, "
+    "renamed boolean NOT NULL DEFAULT false) ON COMMIT DROP"
 )
 
 
@@ -73,6 +74,7 @@ async def compare(
     await c.execute(text("ANALYZE changed"))
     if takes_over:
         await c.execute(text(_SAYS_THE_SAME), values)
+    await c.execute(text(_MARK_RENAMED), values)
     await _mark_ended(c, attempt, today)
     return await _counts(c, values)
 
@@ -86,6 +88,12 @@ _SAYS_THE_SAME = """
         IS NOT DISTINCT FROM (SELECT array_agg(said ORDER BY said) FROM (
             SELECT concat_ws(chr(31), c.kind, c.key, coalesce(c.same_as, ''), c.anchor, c.rank, c.stated) FROM claim c
             WHERE c.connection_id = :connection AND c.collection = x.collection AND c.record_key = x.key) was(said))
+"""
+# A record that has another key now is no loss, and goes with the one that it is now, never without it.
+_MARK_RENAMED = """
+    UPDATE changed x SET renamed = true FROM staged s JOIN changed n ON n.collection = s.collection AND n.key = s.hash
+    WHERE s.run_id = :run AND s.op = 'gone' AND s.hash IS NOT NULL AND n.op <> 'gone'
+    AND x.op = 'gone' AND x.collection = s.collection AND x.key = s.key
 """
 OVER = (
     # Enrollments, sessions and program statuses say when they end; a class ends with its sessions, an enrollment
@@ -171,7 +179,8 @@ _OPS = (
     "SELECT collection, count(*) FILTER (WHERE op = 'added') AS added, "
     "  count(*) FILTER (WHERE op = 'changed' AND NOT remapped) AS changed, "
     "  count(*) FILTER (WHERE op = 'changed' AND remapped) AS remapped, "
-    "  count(*) FILTER (WHERE op = 'gone') AS gone, count(*) FILTER (WHERE op = 'gone' AND ended) AS ended "
+    "  count(*) FILTER (WHERE op = 'gone') AS gone, "
+    "  count(*) FILTER (WHERE op = 'gone' AND (ended OR renamed)) AS ended "
     "FROM changed GROUP BY collection"
 )
 _KNOWN = "SELECT collection, count(*) AS known FROM record WHERE connection_id = :connection GROUP BY collection"
@@ -250,8 +259,11 @@ async def _restoring(c: AsyncConnection, attempt: Attempt) -> list[CollectionCou
 
 
 async def keep_only(c: AsyncConnection, ops: Sequence[str]) -> None:
-    """Leave out of the change set what is not to be done now."""
-    await c.execute(text("DELETE FROM changed WHERE NOT op = ANY(:ops)"), {"ops": list(ops)})
+    """Leave out of the change set what is not to be done now. What is added takes with it what it was before."""
+    await c.execute(
+        text("DELETE FROM changed WHERE NOT op = ANY(:ops) AND NOT (renamed AND 'added' = ANY(:ops))"),
+        {"ops": list(ops)},
+    )
 
 
 async def any_left(c: AsyncConnection) -> bool:

@@ -62,7 +62,7 @@ class Attempt:
 
 class StagedRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """One row as it is staged. `claims` and `body` are JSON, present only where the row is a change; `left_out` says
-    what of it is not in the claims."""
+    what of it is not in the claims. Of a row that says that its key became another one, `hash` is the other."""
 
     key: str
     op: str

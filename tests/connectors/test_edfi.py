@@ -44,12 +44,13 @@ contract = pytest.mark.skipif(not CONTRACTS.exists(), reason="the published cont
 @dataclass
 class Edge:
     """Discovery, tokens, and one answer for everything else; `asked` is every request for data. `standard` is told
-    instead of the sample's."""
+    instead of the sample's; `newest` is its change version, if it tells one."""
 
     answer: Callable[[Request], Response] = lambda request: JSONResponse([])
     sample: str = "discovery-7.1.json"
     token_info: Response | None = None
     standard: str = ""
+    newest: int | None = None
     asked: list[Request] = field(default_factory=list)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -65,7 +66,10 @@ class Edge:
         if path.endswith("/oauth/token_info"):
             return self.token_info or PlainTextResponse("", 404)
         if path.endswith("/availableChangeVersions"):
-            return JSONResponse({"oldestChangeVersion": 0, "newestChangeVersion": 7})
+            told = {"oldestChangeVersion": 0, "newestChangeVersion": self.newest}
+            return JSONResponse(told) if self.newest is not None else PlainTextResponse("", 404)
+        if path.endswith("/snapshots"):
+            return PlainTextResponse("", 404)
         if "/ed-fi/" in path:
             self.asked.append(request)
             return self.answer(request)
@@ -743,7 +747,7 @@ async def test_check_tells_what_is_right_and_what_is_wrong() -> None:
         return JSONResponse({}, 404 if request.url.path.endswith("/contacts") else 403)
 
     known = JSONResponse(json.loads((FOLDER / "samples" / "token-info.json").read_text()))
-    edge = Edge(answer, token_info=known)
+    edge = Edge(answer, token_info=known, newest=7)
     async with source(edge, education_organization_id=990100) as opened:
         findings = await opened.check()
     said = {finding.text: finding.ok for finding in findings}
@@ -764,7 +768,7 @@ async def test_check_tells_what_is_right_and_what_is_wrong() -> None:
 
 
 async def test_check_counts_older_servers_with_one_row() -> None:
-    edge = Edge(Collection(students(9)), sample="discovery-6.1-year.json")
+    edge = Edge(Collection(students(9)), sample="discovery-6.1-year.json", newest=7)
     async with source(edge) as opened:
         findings = await opened.check()
     assert {query["limit"] for query in edge.queries} == {"1"}

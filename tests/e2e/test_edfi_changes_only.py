@@ -121,3 +121,26 @@ def test_where_change_queries_are_off_each_pull_is_whole(office: Office, sis: st
     steer(sis, "POST", "change", {"without_students": 0.05})
     run = office.pull("edfi")
     assert partial(run) == {False} and gone(run) > 0
+
+
+def test_what_has_another_key_stays_the_same_in_the_district(office: Office, sis: str) -> None:
+    """A class is still the one its students are in, a student the one the plan is about."""
+
+    def ids() -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for entity in office.entities():
+            found.setdefault(entity.kind, set()).add(entity.id)
+        return found
+
+    before, keys = ids(), {entity.id: entity.keys["edfi"] for entity in office.entities()}
+    steer(sis, "POST", "change", {"recoded": 0.1})
+    steer(sis, "POST", "change", {"with_other_numbers": 0.02})
+    run = office.pull("edfi")
+    assert run["state"] == "published"
+    assert ids() == before
+    renamed = {entity.kind for entity in office.entities() if entity.keys["edfi"] != keys[entity.id]}
+    assert {"class", "enrollment", "person"} <= renamed
+    assert set(run["counts"]["published"]) >= {"class"} and all(
+        not moved.get("added") and not moved.get("removed") for moved in run["counts"]["published"].values()
+    )
+    same_as_whole(office)

@@ -9,6 +9,8 @@ from hashlib import md5
 from itertools import count, pairwise
 from typing import Any, NamedTuple
 
+from synthetic.changes import origin
+
 Row = dict[str, Any]
 Key = tuple[Any, ...]
 
@@ -27,7 +29,7 @@ _ROLES = {
 class Source(NamedTuple):
     """What fills a collection: facts, the natural key of one, and its row without id, _etag and dates.
 
-    `same` tells by what an item whose natural key may change is known all the same.
+    `same` tells by what an item whose natural key may change is known all the same; see also synthetic.changes.origin.
     """
 
     facts: Iterable[Any]
@@ -111,10 +113,13 @@ class Collection:
         fresh = {source.key(fact): fact for fact in source.facts}
         values = {key: self._values(entry) for key, entry in self._entries.items() if key not in fresh}
         self._row = source.row
-        new = {source.same(fact): key for key, fact in fresh.items() if key not in self._entries} if source.same else {}
+
+        def same(key: Key, fact: Any) -> Any:
+            return origin(source.same(fact) if source.same else key)
+
+        new = {same(key, fact): key for key, fact in fresh.items() if key not in self._entries}
         for key, old in values.items():
-            fact = self._entries[key].fact
-            if source.same and (other := new.pop(source.same(fact), None)) is not None:
+            if (other := new.pop(same(key, self._entries[key].fact), None)) is not None:
                 self._rename(key, old, other, fresh[other])
             else:
                 self._remove(key, old)
