@@ -148,13 +148,15 @@ class Finding:
 class Document:
     """One object to be written. `key` is its natural key at the target; `body` is sent as JSON.
 
-    `create_only` documents are shared (a program): they are made where missing, never overwritten.
+    `create_only` documents are shared (a program): they are made where missing, never overwritten. `merge` documents
+    are values put into a record of somebody else, which keeps all its other values (see Merging): `body` says which.
     """
 
     resource: str
     key: dict[str, Any]
     body: dict[str, Any]
     create_only: bool = False
+    merge: bool = False
 
     @property
     def identity(self) -> str:
@@ -206,6 +208,16 @@ class Allocating(Protocol):
     none was given."""
 
     def know(self, document: Document, remote_id: str) -> None: ...
+
+
+@runtime_checkable
+class Merging(Protocol):
+    """A sink that puts values into records of others, who may write these records anew at any time.
+
+    `standing` says of a `merge` document that was delivered: its values are `kept`; `dropped`, where the record is
+    there without them; or `due`, where another record is the one to have them by now, or they are to be taken out."""
+
+    async def standing(self, document: Document) -> Literal["kept", "dropped", "due"]: ...
 
 
 @runtime_checkable

@@ -213,6 +213,7 @@ async def _parties(store: Store, connection: Connection, id: str, plan: Plan) ->
     student = await _known_as(store, connection, plan.student, connection.settings["student_identifier"])
     async with store.transaction(connection.district) as c:
         key = (await reading.keys_at(c, connection.id, "person", [plan.student])).get(plan.student)
+        school = (await reading.keys_at(c, connection.id, "organization", [plan.school])).get(plan.school, "")
     if student is None or key is None:
         raise Refused(
             "student-not-there",
@@ -225,9 +226,8 @@ async def _parties(store: Store, connection: Connection, id: str, plan: Plan) ->
             number = await _known_as(store, connection, who, connection.settings["staff_identifier"])
             if number is not None:
                 staff[who] = number
-    return Parties(
-        id, student, staff, connection.settings, key, tuple(await _attended(store, connection, plan.student))
-    )
+    classes = tuple(await _attended(store, connection, plan.student))
+    return Parties(id, student, staff, connection.settings, key, classes, school, clock.today())
 
 
 async def _attended(store: Store, connection: Connection, student: str) -> Iterable[Attended]:

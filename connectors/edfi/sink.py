@@ -1,11 +1,12 @@
 """How a record is written to an Ed-Fi API and read back by its natural key."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from connectors.edfi import refusals
+from connectors.edfi.marker import Marker
 from connectors.edfi.server import EdfiSettings, Server, discover
 from gateway.connector import Document, Receipt
 from gateway.errors import ConfigError
@@ -50,18 +51,25 @@ async def open_sink(settings: EdfiSettings, http: Http) -> "EdfiSink":
             "This connection does not say in whose name plans are written.",
             "Enter the education organization id of the district.",
         )
-    return EdfiSink(await discover(settings), http)
+    return EdfiSink(await discover(settings), http, settings.enrollment_profile)
 
 
 class EdfiSink:
     """An Ed-Fi API, opened for writing. It creates and updates; it never deletes."""
 
-    def __init__(self, server: Server, http: Http) -> None:
+    def __init__(self, server: Server, http: Http, enrollment_profile: str = "") -> None:
         self._server = server
         self._http = http
+        self._marker = Marker(server, http, enrollment_profile)
+
+    def know(self, document: Document, remote_id: str) -> None:
+        if document.merge:
+            self._marker.know(document, remote_id)
 
     async def push(self, document: Document) -> Receipt:
         """Send one record. # Ed-Fi: POST inserts or replaces by natural key, so repeating it does no harm."""
+        if document.merge:
+            return await self._marker.push(document)
         if document.create_only:
             found = await self._ask(document)
             if found.status != 200:
@@ -77,8 +85,13 @@ class EdfiSink:
 
     async def read_back(self, document: Document) -> dict[str, Any] | None:
         """The record as the server has it, without what the server adds. AuthError if the key may not read it."""
+        if document.merge:
+            return await self._marker.read_back(document)
         item = _matching(document, refusals.granted(await self._ask(document)))
         return None if item is None else _without_bookkeeping(item)
+
+    async def standing(self, document: Document) -> Literal["kept", "dropped", "due"]:
+        return await self._marker.standing(document)
 
     async def close(self) -> None:
         """Nothing is held open: the transport belongs to the caller."""

@@ -61,6 +61,18 @@ class EdfiProfile(BaseModel):
         description="The domains of the needs a support answers, as diagnosis descriptors of the crosswalk.",
     )
 
+    mark_enrollment: bool = Field(
+        default=False,
+        title="Mark the enrollment",
+        description="Add the value below to the education plans in the student's enrollment, which belongs to the SIS. "
+        "Many an SIS sends enrollments anew each night, without it.",
+    )
+    education_plan: Descriptor = Field(
+        default=f"{CORE}/EducationPlanDescriptor#Student Success Plan",
+        title="Education plan",
+        description="Descriptor with which the enrollment is marked, whole URI.",
+    )
+
 
 def outbound(
     plan: Plan, parties: Parties, profile: EdfiProfile, codes: Crosswalks
@@ -72,6 +84,8 @@ def outbound(
     for support in sent:
         documents.append(_intervention(plan, support, parties, profile, codes))
         documents.append(_assignment(plan, support, parties, profile))
+    if profile.mark_enrollment:  # last: a mark says that the rest is there
+        documents.append(_mark(plan, parties, profile))
     return documents, list(_losses(plan, parties, profile, codes))
 
 
@@ -187,6 +201,19 @@ def _assignment(plan: Plan, support: Support, parties: Parties, profile: EdfiPro
     if profile.include_need_statements and statement and not _too_long(plan, support):
         body["diagnosticStatement"] = statement
     return Document("studentInterventionAssociations", intervention | {"studentUniqueId": parties.student}, body)
+
+
+def _mark(plan: Plan, parties: Parties, profile: EdfiProfile) -> Document:
+    """The value for the student's enrollment; none once the plan has ended, so that what we put there goes."""
+    over = plan.period_end is not None and parties.today is not None and plan.period_end <= parties.today
+    mark = {"educationPlanDescriptor": profile.education_plan}
+    body: dict[str, Any] = {"studentReference": {"studentUniqueId": parties.student}}
+    if parties.school.isdecimal():
+        body["schoolReference"] = {"schoolId": int(parties.school)}
+    body["educationPlans"] = [] if over else [mark]
+    # One for each plan: that another one of the student ends must not be in dispute between the two.
+    key = mark | {"plan": parties.plan, "studentUniqueId": parties.student}
+    return Document("studentSchoolAssociations", key, body, merge=True)
 
 
 def _begin(plan: Plan, support: Support) -> str:

@@ -278,7 +278,7 @@ def test_every_code_that_is_sent_by_default_ships_with_the_standard(contracts: P
     }
     chosen = {value for value in DEFAULT.model_dump().values() if str(value).startswith("uri://")}
     used = {value for one in sent(full())[0] for at, value in leaves(one.body) if at.endswith("Descriptor")}
-    assert len(targets) >= 6 and len(chosen) == 2 and used <= targets | chosen
+    assert len(targets) >= 6 and len(chosen) == 3 and used <= targets | chosen
     assert targets | chosen <= core
 
 
