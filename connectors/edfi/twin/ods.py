@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 from connectors.edfi.twin import descriptors, refusals
-from connectors.edfi.twin.collection import Changes, Collection, Entry, Key, Row
+from connectors.edfi.twin.collection import Changes, Collection, Entry, Key, Row, Source
 from connectors.edfi.twin.filters import filters
 from connectors.edfi.twin.keys import natural_key
 from connectors.edfi.twin.planted import Planted
@@ -17,6 +18,8 @@ from synthetic.model import District
 
 CLAIM_SET = "Success Plan Vendor"
 _PEOPLE = ("Student", "Staff")
+_SIS = ("studentSchoolAssociations",)
+"""What the SIS writes and others may merge something into."""
 
 
 class Ods:
@@ -46,6 +49,8 @@ class Ods:
         self._organizations = {district.number, *(school.number for school in district.schools)}
         rows = Rows(district, five=self._release.five, namespace=self.namespace, planted=self._planted)
         for name, source in rows.sources().items():
+            if name in _SIS:
+                source = _as_written_or(source)
             if name not in self._collections:
                 self._collections[name] = self._collection(name, source.row)
             self._collections[name].load(source)
@@ -65,19 +70,26 @@ class Ods:
 
     def upsert(self, collection: Collection, body: object) -> tuple[Entry, bool]:
         """Create the item, or replace the one with the same natural key wholly; true if it is new."""
-        shape = self._shape(collection, "create")
+        if collection.name not in _SIS:
+            self._shape(collection, "create")
         if isinstance(body, dict) and body.get("id"):
             raise refusals.assigned_identifier()
+        if collection.name in _SIS:
+            return self._put_enrollment(collection, body)
+        shape = self._shapes[collection.name]
         row, key = self._judge(shape, body)
         created = collection.put(key, row)
         return _present(collection.get(key)), created
 
     def replace(self, collection: Collection, identifier: str, body: object, if_match: str | None) -> Entry:
         """Replace the item wholly; what the body leaves out is gone."""
-        shape = self._shape(collection, "update")
+        shape = None if collection.name in _SIS else self._shape(collection, "update")
         entry = _present(collection.find(identifier))
         if isinstance(body, dict) and body.get("id", identifier) != identifier:
             raise refusals.bad_request("The id in the body must be the one in the URL.")
+        if shape is None:
+            _match(entry, if_match)
+            return self._put_enrollment(collection, body)[0]
         row, key = self._judge(shape, body)
         _match(entry, if_match)
         if key != entry.key:
@@ -97,6 +109,16 @@ class Ods:
             if any(_refers(other, item, shape, entry) for item in self._collections[name].entries()):
                 raise refusals.dependent_exists(other.rel)
         collection.remove(entry.key)
+
+    def _put_enrollment(self, collection: Collection, body: object) -> tuple[Entry, bool]:
+        """An enrollment as the SIS, or whoever merges something into it, has written it: wholly, with all it says."""
+        if not isinstance(body, dict):
+            raise refusals.bad_request("A non-empty request body is required.")
+        row = {name: value for name, value in body.items() if name not in ("id", "_etag", "_lastModifiedDate")}
+        entered = date.fromisoformat(row["entryDate"])
+        key = (entered, row["schoolReference"]["schoolId"], row["studentReference"]["studentUniqueId"])
+        created = collection.put(key, row)
+        return _present(collection.get(key)), created
 
     def _open(self, name: str, shape: Shape) -> None:
         """A collection that can be written to, empty at first."""
@@ -153,6 +175,17 @@ class Ods:
     def _has_value(self, descriptor: str, value: str) -> bool:
         namespace, _, code = value.partition("#")
         return self._has_item(descriptor, (namespace, code))
+
+
+def _as_written_or(source: Source) -> Source:
+    """A source of which single items may have been written over, until the district changes."""
+    same = source.same
+    return Source(
+        source.facts,
+        source.key,
+        lambda fact: fact if isinstance(fact, dict) else source.row(fact),
+        same and (lambda fact: None if isinstance(fact, dict) else same(fact)),
+    )
 
 
 def _plural(rel: str) -> str:
