@@ -12,7 +12,7 @@ import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import DEFAULT_QUEUE, Status
 
-from gateway import clock, delivery, logs, notify, sync
+from gateway import clock, delivery, logs, notify, sync, verification
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
 from gateway.settings import Settings
@@ -29,6 +29,7 @@ from gateway.store import (
     runs,
     schedules,
     successions,
+    verifications,
     workers,
     years,
 )
@@ -197,19 +198,39 @@ async def switch(store: Store, connection: Connection, actor: Actor) -> int | No
         return await _request_pull(c, replace(connection, shadow=False), actor)
 
 
-async def request_push(store: Store, district: int, plan: str, destination: str, actor: Actor) -> int:
-    """Queue a delivery of a plan's newest version; one at a time goes to each destination."""
+async def request_push(
+    store: Store, district: int, plan: str, destination: str, actor: Actor, *, again: bool = False
+) -> int:
+    """Queue a delivery of a plan's newest version; one at a time goes to each destination. `again`: also what a look
+    found lost there, over whatever is there by now."""
     found = await registers.connection(store, district, destination)
     refuse_paused(found)
     async with store.transaction(district) as c:
         await districts.refuse_suspended(c, district)
         await blackouts.refuse(c, found.id, clock.now())
+        if again:
+            lost = await verifications.forget_lost(c, found.id, plan)
+            await registers.log_act(c, district, actor, "push-again", plan, {"destination": destination, "lost": lost})
+    number, _ = await delivery.request(store, district, plan, destination, actor, also=_deliver_next(district))
+    return number
 
+
+def _deliver_next(district: int) -> delivery.Also:
     async def with_job(c: Transaction, number: int, connection: int) -> None:
         await _defer(c, "deliver", f"destination/{connection}", district=district, delivery=number)
 
-    number, _ = await delivery.request(store, district, plan, destination, actor, also=with_job)
-    return number
+    return with_job
+
+
+async def request_look(store: Store, district: int, destination: str, *, whole: bool = False) -> int:
+    """Queue a look at what a destination has of what was delivered; returns the connection. Refused while it rests."""
+    found = await registers.connection(store, district, destination)
+    refuse_paused(found)
+    async with store.transaction(district) as c:
+        await districts.refuse_suspended(c, district)
+        await verifications.ask(c, district, found.id, whole=whole)
+        await _defer(c, "look", f"destination/{found.id}", district=district, connection=found.id)
+    return found.id
 
 
 async def _defer(c: Transaction, task: str, lock: str, **arguments: int) -> None:
@@ -230,6 +251,14 @@ async def tick(store: Store) -> None:
                 continue
             except Exception as error:  # one connection's trouble is not the others'
                 log.error("the change of a connection met a fault of ours: %s", logs.where(error))
+    for district, connection in await verifications.due(store):
+        with logs.about(district=district, connection=connection):
+            try:
+                async with store.transaction(district) as c:
+                    if await verifications.claim(c, connection):
+                        await _defer(c, "look", f"destination/{connection}", district=district, connection=connection)
+            except Exception as error:  # one connection's trouble is not the others'
+                log.error("the look at a destination met a fault of ours: %s", logs.where(error))
     for district, connection in await schedules.due(store):
         with logs.about(district=district, connection=connection):
             try:
@@ -301,6 +330,11 @@ async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
         await deliveries.park(store, district, delivery_id, f"{OUR_FAULT} ({logs.where(error)})")
 
 
+async def look_job(store: Store, district: int, connection: int) -> None:
+    """Look at what a destination has of what was delivered."""
+    await verification.look(store, district, connection, _deliver_next(district))
+
+
 async def watch(store: Store, settings: Settings) -> None:
     """See to it that nothing stays unsaid, for as long as this process lives: every worker and the API do so."""
     await _repeat(settings.watch_seconds, notify.Watch(store, settings).round)
@@ -325,6 +359,12 @@ def queue(store: Store, settings: Settings) -> procrastinate.App:
     async def deliver_task(context: procrastinate.JobContext, district: int, delivery: int) -> None:
         with logs.about(**_ids(context.job), district=district, delivery=delivery):
             await _or_vanish(deliver_job, store, district, delivery)
+            await tell(district)
+
+    @app.task(name="look", pass_context=True, retry=HandBack())
+    async def look_task(context: procrastinate.JobContext, district: int, connection: int) -> None:
+        with logs.about(**_ids(context.job), district=district):
+            await _or_vanish(look_job, store, district, connection)
             await tell(district)
 
     @app.task(name="notify", queue=NOTICES, pass_context=True, retry=HandBack())
@@ -373,8 +413,10 @@ async def _or_vanish(
             log.error("the %s; this worker ends now", why)
             os._exit(FENCED_OUT)
         log.error("%s %s met a fault of ours: %s", job.__name__, number, logs.where(error))
-        end = runs.fail_for_our_fault if job is run_job else deliveries.park
-        await end(store, district, number, logs.where(error))
+        if job is run_job:
+            await runs.fail_for_our_fault(store, district, number, logs.where(error))
+        elif job is deliver_job:
+            await deliveries.park(store, district, number, logs.where(error))
 
 
 async def work(

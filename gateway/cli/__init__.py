@@ -33,6 +33,7 @@ from gateway.cli import (
     service,
     unmatched,
     upload,
+    verification,
     year,
 )
 from gateway.cli.output import STDERR, error_document
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 for part in (
     service, connections, year, configuration, runs, guards, history, quality, rejects, crosswalks, identity, unmatched,
-    schedules, notices, plans, purge, retention, backup, districts, doctor, upload, exports, demo,
+    schedules, notices, plans, verification, purge, retention, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

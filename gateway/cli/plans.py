@@ -171,6 +171,9 @@ def push(
         bool, typer.Option("--withdraw", help="Take back what the destination has of this plan; needs --because.")
     ] = False,
     because: Annotated[str, typer.Option("--because", help="Why it is taken back; kept with the plan.")] = "",
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what `planbridge verify` found gone or changed, over what is there.")
+    ] = False,
     include: Annotated[
         list[str] | None, typer.Option("--set", help="Delivery profile of the destination, field=value; kept.")
     ] = None,
@@ -196,7 +199,7 @@ def push(
             if withdraw:
                 gone = await delivery.withdraw(g.store, g.district, id, to, actor(named(as_), role), because)
                 return {"destination": to, "taken_back": gone}
-            number = await jobs.request_push(g.store, g.district, id, to, actor(named(as_), role))
+            number = await jobs.request_push(g.store, g.district, id, to, actor(named(as_), role), again=again)
             return await follow(g, number)
 
     found = run(work())

@@ -125,6 +125,7 @@ NOBODY = {
     "purged_mark": "keyed hashes",
     "run": "counts and codes",
     "run_page": "counts and cursors",
+    "verification": "counts and times",
     "watermark": "instants or change versions of whole collections",
     "schedule": "times of a connection",
     "succession": "a day of two connections",
