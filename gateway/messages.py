@@ -337,14 +337,14 @@ _BECAME = {
 def of_overwritten(name: str, lost: Sequence[Mapping[str, Any]], looked_at: datetime, standing: Standing) -> Message:
     """Objects, as verifications.lost gives them, that are not at a destination as they were delivered."""
     groups = Counter((one["resource"], one["lost"]) for one in lost)
-    told = [f"{n:,} {resource}: {_BECAME[became][n > 1]}." for (resource, became), n in sorted(groups.items())]
+    told = [f"Of {resource}, {n:,} {_BECAME[became][n > 1]}." for (resource, became), n in sorted(groups.items())]
     marks, others = "dropped" in {one["lost"] for one in lost}, {"gone", "changed"} & {one["lost"] for one in lost}
     to_do = f"Which plans these are: planbridge verify {name} --list."
     if marks:
         to_do += (
             " Most likely the SIS writes its records anew each night without what we put in. Ask whoever runs it to "
-            "leave that in place, or to take over the marks itself. Until then they are sent again once a day; whoever "
-            f"does not want that switches marks off for {name}."
+            "leave that in place, or to send the marks itself. Until then they are sent again once a day; who does not "
+            f"want that switches marks off: planbridge push PLAN --to {name} --set mark_enrollment=false."
         )
     if others:
         to_do += (

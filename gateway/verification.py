@@ -73,13 +73,11 @@ async def _look_at(store: Store, connection: Connection, sink: Sink, one: Wanted
     counts: Counter[str] = Counter()
     renew: list[Document] = []
     try:
-        documents = (
-            await delivery.preview(store, connection.district, one.plan, connection.name, one.version)
-        ).documents
+        made = await delivery.preview(store, connection.district, one.plan, connection.name, one.version)
     except (Refused, ConfigError):  # a student who is not known there any more, a setting that was taken out
-        documents, counts["skipped"] = (), 1
+        made, counts["skipped"] = None, 1
     as_sent = True
-    for document in documents:
+    for document in made.documents if made else ():
         async with store.transaction(connection.district) as c:
             known = await verifications.known(c, connection.id, document)
         if known is None:
@@ -101,7 +99,7 @@ async def _look_at(store: Store, connection: Connection, sink: Sink, one: Wanted
                 await verifications.note_found(c, connection.id, document, lost)
     async with store.transaction(connection.district) as c:
         if one.wholly:
-            await verifications.note_looked(c, connection.id, one.plan)
+            await verifications.note_looked(c, connection.id, one.plan, made and made.documents)
         if renew and as_sent:  # else the delivery would send more than these, which is for a person to decide
             for document in renew:
                 await verifications.forget(c, connection.id, document)

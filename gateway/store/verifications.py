@@ -1,5 +1,6 @@
 """Which delivered objects are to be looked at again, and how they were found."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -179,14 +180,22 @@ async def note_found(c: AsyncConnection, connection: int, document: Document, lo
     )
 
 
-async def note_looked(c: AsyncConnection, connection: int, plan: str) -> None:
-    """A plan was looked at, also what of it could not be compared."""
+async def note_looked(c: AsyncConnection, connection: int, plan: str, documents: Sequence[Document] | None) -> None:
+    """A plan was looked at, also what of it could not be compared. What is in none of its documents by now (a choice of
+    the destination was taken back) is not missed any more; None: nobody could tell."""
     await c.execute(
         text(
-            "UPDATE ledger SET looked_at = now() WHERE connection_id = :connection AND delivery_id IN "
+            "UPDATE ledger SET looked_at = now(), "
+            "  lost = CASE WHEN CAST(:places AS text[]) IS NULL OR resource || ' ' || identity = ANY(:places) "
+            "    THEN lost END "
+            "WHERE connection_id = :connection AND delivery_id IN "
             "(SELECT d.id FROM delivery d WHERE d.plan_id = CAST(:plan AS uuid) AND d.connection_id = :connection)"
         ),
-        {"connection": connection, "plan": plan},
+        {
+            "connection": connection,
+            "plan": plan,
+            "places": None if documents is None else [f"{one.resource} {one.identity}" for one in documents],
+        },
     )
 
 

@@ -225,6 +225,15 @@ async def test_what_would_be_sent_otherwise_today_is_counted_and_not_compared(ni
 SUPPORTS = ("GET", "interventions", 200)
 
 
+async def test_a_mark_that_is_switched_off_is_not_missed_any_more(night: Night) -> None:
+    await night.begin()
+    night.sis_posts()
+    assert (await night.look())["lost"] == {(ENROLLMENTS, "dropped")}
+    await night.here.profile(mark_enrollment=False)
+    await night.deliver_what_is_queued()
+    assert (await night.look())["lost"] == set() and night.marks() == []
+
+
 async def test_each_plan_is_looked_at_once_a_week_and_what_changed_at_once(night: Night) -> None:
     await night.begin()
     assert (await night.look())["plans"] == 1

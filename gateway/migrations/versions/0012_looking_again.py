@@ -5,8 +5,8 @@ from gateway.migrations import adding
 revision = "0012"
 down_revision = "0010"
 
-# Of an object in the ledger: when it was last looked at, and whether it stands in a record of others; `lost` is what was
-# found wrong then, `lost_at` since when; `renewed_at` when it was last sent again by itself.
+# Of an object in the ledger: when it was last looked at, and whether it stands in a record of others; `lost` is what
+# was found wrong then, `lost_at` since when; `renewed_at` when it was last sent again by itself.
 # Of a destination: when its next look is due, whether that is one at everything, and what the last one found.
 STATEMENTS = """
 ALTER TABLE ledger
