@@ -197,8 +197,11 @@ async def switch(store: Store, connection: Connection, actor: Actor) -> int | No
         return await _request_pull(c, replace(connection, shadow=False), actor)
 
 
-async def request_push(store: Store, district: int, plan: str, destination: str, actor: Actor) -> int:
-    """Queue a delivery of a plan's newest version; one at a time goes to each destination."""
+async def request_push(
+    store: Store, district: int, plan: str, destination: str, actor: Actor, overwrite: str = ""
+) -> int:
+    """Queue a delivery of a plan's newest version; one at a time goes to each destination. `overwrite`: why it may take
+    the place of what others wrote there."""
     found = await registers.connection(store, district, destination)
     refuse_paused(found)
     async with store.transaction(district) as c:
@@ -208,8 +211,27 @@ async def request_push(store: Store, district: int, plan: str, destination: str,
     async def with_job(c: Transaction, number: int, connection: int) -> None:
         await _defer(c, "deliver", f"destination/{connection}", district=district, delivery=number)
 
-    number, _ = await delivery.request(store, district, plan, destination, actor, also=with_job)
+    number, _ = await delivery.request(store, district, plan, destination, actor, with_job, overwrite)
     return number
+
+
+async def push_again(store: Store, district: int, run: int) -> None:
+    """After a run that was published: deliveries to its connection that waited for something there have their second
+    pass, one with each run. Whatever becomes of it: the run is published."""
+    try:
+        async with store.transaction(district) as c:
+            found = await runs.connection_of(c, run)
+        connection = await registers.connection(store, district, found)
+
+        async def with_job(c: Transaction, number: int) -> None:
+            await _defer(c, "deliver", f"destination/{connection.id}", district=district, delivery=number)
+
+        for number in await delivery.again(store, connection, with_job):
+            log.info("delivery %s has a second pass", number)
+    except Exception as error:
+        if isinstance(error, DatabaseError) and is_lost(error):
+            raise
+        log.error("the second pass after run %s met a fault of ours: %s", run, logs.where(error))
 
 
 async def _defer(c: Transaction, task: str, lock: str, **arguments: int) -> None:
@@ -263,6 +285,8 @@ async def run_job(store: Store, district: int, run: int) -> None:
         outcome = await sync.run(store, district, run)
         log.info("run %s ended: %s", run, outcome.state if outcome else "by somebody else")
         await check_quality(store, district, run)
+        if outcome and outcome.state == "published":
+            await push_again(store, district, run)
     except AuthError as error:
         await runs.pause_connection(store, district, run, str(error))
     except PlanbridgeError as error:

@@ -155,7 +155,8 @@ class Attended:
 class Parties:
     """Whom a plan is about, by the ids the destination knows them by: `student`, and staff by entity id. `plan` is
     the plan's own id; `settings` are the destination's, without secrets. `student_key` is the key of the destination's
-    own record of the student; `classes` are those of them that it knows."""
+    own record of the student; `classes` are those of them that it knows. `collections` are those that its last pull
+    read: they tell which edition of a standard it speaks."""
 
     plan: str
     student: str
@@ -163,6 +164,7 @@ class Parties:
     settings: Table[str, Any]
     student_key: str = ""
     classes: tuple[Attended, ...] = ()
+    collections: frozenset[str] = frozenset()
 
 
 Outbound = Callable[[Plan, Parties, Any, Crosswalks], tuple[list[Document], list[Loss]]]
