@@ -96,6 +96,10 @@ class Server:
     title: str
     changes_url: str = ""
     """Where it tells its change versions; empty where it does not."""
+    model: tuple[int, ...] = ()
+    """The whole version of its data standard, (5, 2, 0)."""
+    openapi_url: str = ""
+    """Where its OpenAPI documents are listed; empty where they are not."""
 
     @property
     def pages_by_token(self) -> bool:
@@ -142,7 +146,9 @@ async def discover(settings: EdfiSettings) -> Server:
         standard=standard[0],
         title=f"{found.applicationName or 'Ed-Fi ODS/API'} {found.version}".strip()
         + f", data standard {'.'.join(map(str, standard))}",
-        changes_url=_changes_url(settings, found.urls),
+        changes_url=_near(settings, found.urls.changeQueries),
+        model=standard,
+        openapi_url=_near(settings, found.urls.openApiMetadata),
     )
 
 
@@ -156,6 +162,7 @@ class _Urls(msgspec.Struct):
     dataManagementApi: str
     tokenInfo: str = ""
     changeQueries: str | None = None
+    openApiMetadata: str | None = None
 
 
 class _Discovery(msgspec.Struct):
@@ -195,10 +202,10 @@ def _token_info_url(settings: EdfiSettings, urls: _Urls) -> str:
         return ""
 
 
-def _changes_url(settings: EdfiSettings, urls: _Urls) -> str:
-    """Empty where it is not below the address of the API; then every pull is whole."""
+def _near(settings: EdfiSettings, offered: str | None) -> str:
+    """Empty where it is not below the address of the API; then it is done without."""
     try:
-        return same_origin(_address(settings), urls.changeQueries).rstrip("/") if urls.changeQueries else ""
+        return same_origin(_address(settings), offered).rstrip("/") if offered else ""
     except ConfigError:
         return ""
 

@@ -18,6 +18,8 @@ def twin(
     district: District,
     *,
     standard: str = "5.0",
+    version: str = "",
+    route: str | None = None,
     key: str = "demo-key",
     secret: str = "demo-secret",  # noqa: S107  a twin guards nothing
     token_seconds: float = 1800,
@@ -25,21 +27,30 @@ def twin(
     cursor: bool | None = None,
     changes: str = "told",
     suppressed: bool = True,
+    snapshots: bool = False,
+    dashed_tombstones: bool = False,
     planted: str | None = None,
     district_namespace: str = "uri://mapleridge.example.org",
     allow_programs: bool = True,
     control: bool = True,
 ) -> Starlette:
-    """An ASGI application with discovery, OAuth and the resources of Data Standard 5.0 or 4.0.
+    """An ASGI application with discovery, OAuth and the resources of one data standard.
 
-    5.0 is served as by ODS/API 7.3, with cursor paging unless `cursor` is False (then 7.2); 4.0 as by 6.2 in
-    Year Specific mode. No page is longer than `page_limit`. What a host tells of changes: see Release.
+    `standard` is 3.3, 4.0, 5.0 or 6.0, `version` the release of ODS/API or Ed-Fi API that serves it, from 5.3 to
+    8.0: without it 5.4, 6.2, 7.3 and 8.0; `cursor=False` is short for 7.2. What `route`, `changes`, `suppressed`,
+    `snapshots` and `dashed_tombstones` mean: see Release. No page is longer than `page_limit`.
     `planted` (2 to 17 characters) is put into every field that planning never needs. The key may write programs
     (unless `allow_programs` is False), student program associations, interventions and student intervention
     associations, and descriptors in `district_namespace`. `control` opens the side door of `synthetic.faults`.
     """
     release = Release(
-        standard, cursor=standard != "4.0" if cursor is None else cursor, changes=changes, suppressed=suppressed
+        standard,
+        version or ("7.2" if cursor is False and standard == "5.0" else ""),
+        route=route,
+        changes=changes,
+        suppressed=suppressed,
+        snapshots=snapshots,
+        dashed_tombstones=dashed_tombstones,
     )
     ods = Ods(
         district,
@@ -48,7 +59,7 @@ def twin(
         planted=plant(planted, namespace=district_namespace, five=release.five),
         programs=allow_programs,
     )
-    tokens = Tokens(key, secret, token_seconds, limited=release.modern)
+    tokens = Tokens(key, secret, token_seconds, limited=release.limited_tokens)
     return Server(ods, tokens, release, page_limit=page_limit).application(control=control)
 
 
@@ -63,6 +74,7 @@ def app() -> Starlette:
     return twin(
         district,
         standard=take("TWIN_STANDARD", "5.0"),
+        version=take("TWIN_VERSION", ""),
         key=take("TWIN_KEY", "demo-key"),
         secret=take("TWIN_SECRET", "demo-secret"),
     )
