@@ -220,8 +220,8 @@ async def push_again(store: Store, district: int, run: int) -> None:
     pass, one with each run. Whatever becomes of it: the run is published."""
     try:
         async with store.transaction(district) as c:
-            found = await runs.connection_of(c, run)
-        connection = await registers.connection(store, district, found)
+            [found] = await runs.summary(c, run=run)
+        connection = await registers.connection(store, district, found["connection"])
 
         async def with_job(c: Transaction, number: int) -> None:
             await _defer(c, "deliver", f"destination/{connection.id}", district=district, delivery=number)

@@ -100,6 +100,8 @@ class Server:
     """The whole version of its data standard, (5, 2, 0)."""
     openapi_url: str = ""
     """Where its OpenAPI documents are listed; empty where they are not."""
+    dependencies_url: str = ""
+    """Where it tells in which order to write; empty where it does not."""
 
     @property
     def pages_by_token(self) -> bool:
@@ -149,6 +151,7 @@ async def discover(settings: EdfiSettings) -> Server:
         changes_url=_near(settings, found.urls.changeQueries),
         model=standard,
         openapi_url=_near(settings, found.urls.openApiMetadata),
+        dependencies_url=_near(settings, found.urls.dependencies),
     )
 
 
@@ -163,6 +166,7 @@ class _Urls(msgspec.Struct):
     tokenInfo: str = ""
     changeQueries: str | None = None
     openApiMetadata: str | None = None
+    dependencies: str | None = None
 
 
 class _Discovery(msgspec.Struct):

@@ -9,7 +9,6 @@ import msgspec
 from connectors.edfi.openapi import Offered, offered
 from connectors.edfi.server import EdfiSettings, Server
 from gateway.connector import Document, Judgement, Loss
-from gateway.errors import ConfigError
 from gateway.http import Http
 
 
@@ -28,7 +27,11 @@ class Terms:
         drop without a word, as a misspelt property, is a problem too; a text that is longer than it takes is left out
         and lost, never cut. Where a server tells less, less is looked at, and it will say itself what it refuses."""
         shapes = await offered(self._server, self._settings, self._http)
-        kept, losses, problems = [], [], []
+        if shapes and not shapes.writable:  # a document that describes no write at all says nothing about any
+            shapes = None
+        kept: list[Document] = []
+        losses: list[Loss] = []
+        problems: list[str] = []
         for document in documents:
             fitting, lost = _fitting(document, shapes) if shapes else (document, ())
             kept.append(fitting)
@@ -85,7 +88,7 @@ _MANY = 500
 class _Dependency(msgspec.Struct):
     resource: str
     order: int
-    operations: list[str] = ["Create", "Update"]
+    operations: tuple[str, ...] = ("Create", "Update")
 
 
 def _fitting(document: Document, shapes: Offered) -> tuple[Document, Sequence[Loss]]:

@@ -121,7 +121,8 @@ async def listed(c: AsyncConnection) -> list[dict[str, Any]]:
     rows = await c.execute(
         text(
             "SELECT a.id, n.name AS destination, a.agency, a.reference, a.from_on, a.until_on, a.ended_at, "
-            "  a.ended_because FROM agreement a JOIN connection n ON n.id = a.connection_id ORDER BY a.until_on DESC, a.id"
+            "  a.ended_because FROM agreement a JOIN connection n ON n.id = a.connection_id "
+            "ORDER BY a.until_on DESC, a.id"
         )
     )
     return [dict(row._mapping) for row in rows]

@@ -18,8 +18,8 @@ from gateway.store.runs import Fenced
 
 @dataclass(frozen=True)
 class Delivery:
-    """One plan version on its way to one destination; `fence` is this attempt's number. `overwrite`: why a person lets it
-    take the place of what others wrote there; empty where nobody does."""
+    """One plan version on its way to one destination; `fence` is this attempt's number. `overwrite`: why a person lets
+    it take the place of what others wrote there; empty where nobody does."""
 
     id: int
     district: int
@@ -90,12 +90,12 @@ async def _hold_fence(c: AsyncConnection, delivery: Delivery) -> None:
 
 
 async def known(store: Store, delivery: Delivery) -> dict[str, LedgerRow]:
-    """What is known of every object at the destination that this plan, or one that shares it, sent: by document name."""
+    """What is known of every object at the destination that is this plan's, or shared: by the document's name."""
     async with store.transaction(delivery.district) as c:
         rows = await c.execute(
             text(
                 "SELECT l.resource || ' ' || l.identity AS name, l.delivered_sha256, l.remote_id, "
-                # Whatever was answered, nothing of ours is there; a claim takes the answer away until there is one.
+                # A claim takes the last answer away: what was sent and has none may have arrived.
                 "  l.delivered_sha256 IS NOT NULL OR l.remote_id <> '' "
                 "    OR (l.sent_sha256 IS NOT NULL AND l.status IS NULL) AS ours "
                 "FROM ledger l JOIN delivery d ON d.id = l.delivery_id WHERE l.connection_id = :connection "
@@ -188,8 +188,9 @@ async def refuse(store: Store, delivery: Delivery, document: Document, receipt: 
         await _hold_fence(c, delivery)
         await c.execute(
             text(
-                "INSERT INTO ledger (district_id, connection_id, resource, identity, delivery_id, shared, status, message) "
-                "VALUES (:district, :connection, :resource, :identity, :delivery, :shared, :status, :message) "
+                "INSERT INTO ledger (district_id, connection_id, resource, identity, delivery_id, shared, status, "
+                "  message) VALUES (:district, :connection, :resource, :identity, :delivery, :shared, :status, "
+                "  :message) "
                 "ON CONFLICT (connection_id, resource, identity) DO UPDATE SET delivery_id = excluded.delivery_id, "
                 "  status = excluded.status, message = excluded.message, at = now() "
                 "WHERE ledger.sent_sha256 IS NULL"
@@ -306,10 +307,11 @@ async def waiting(c: AsyncConnection, connection: int) -> list[tuple[int, str, s
     plan the newest, unless a later one is there."""
     rows = await c.execute(
         text(
-            "SELECT d.id, d.waits, CAST(p.student_id AS text) AS student FROM delivery d JOIN plan p ON p.id = d.plan_id "
+            "SELECT d.id, d.waits, CAST(p.student_id AS text) AS student FROM delivery d "
+            "JOIN plan p ON p.id = d.plan_id "
             "WHERE d.connection_id = :connection AND d.state = 'parked' AND d.waits IS NOT NULL AND NOT EXISTS ("
-            "  SELECT FROM delivery l WHERE l.plan_id = d.plan_id AND l.connection_id = d.connection_id AND l.id > d.id) "
-            "ORDER BY d.id"
+            "  SELECT FROM delivery l WHERE l.plan_id = d.plan_id AND l.connection_id = d.connection_id "
+            "  AND l.id > d.id) ORDER BY d.id"
         ),
         {"connection": connection},
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +18,7 @@ DESIGNATED_BY = "Planbridge"
 KEPT_ELSEWHERE = ("special_education_service_ref", "section_504_accommodation_ref")
 OVER = ("completed", "cancelled", "stopped", "entered_in_error")
 """A support of which no more will be given."""
+NOT_STAFF = ("student", "guardian")
 STATEMENT_LIMIT = 1024
 """Ed-Fi studentInterventionAssociation.diagnosticStatement in every standard; `texts` is for servers that take less."""
 
@@ -87,12 +89,18 @@ def outbound(
     """Documents in the order they must be sent, and everything of the plan that does not leave, and why."""
     sent = [support for support in plan.supports if not _stays(support)]
     documents = [_program(parties, profile)] if profile.create_program else []
-    documents.append(_participation(plan, sent, parties, profile, codes))
+    participation = _participation(plan, sent, parties, profile, codes)
+    documents.append(participation)
     for support in sent:
         intervention = _intervention(plan, support, parties, profile, codes)
         documents += [intervention, _assignment(plan, support, parties, profile, intervention)]
     if profile.include_team:
         documents += _cohort(plan, parties, profile)
+    # Nothing of a plan is told where not even the participation was taken.
+    documents = [
+        replace(one, after=(participation.name,)) if one.resource in ("interventions", "cohorts") else one
+        for one in documents
+    ]
     return documents, list(_losses(plan, parties, profile, codes))
 
 
@@ -269,7 +277,7 @@ def _cohort(plan: Plan, parties: Parties, profile: EdfiProfile) -> Iterator[Docu
 
 def _team(plan: Plan, parties: Parties) -> list[str]:
     """Those of the team whom the destination knows as staff, each once."""
-    who = [plan.coordinator, *(member.who for member in plan.team)]
+    who = [plan.coordinator, *(member.who for member in plan.team if member.role not in NOT_STAFF)]
     return list(dict.fromkeys(parties.staff[one] for one in who if isinstance(one, str) and one in parties.staff))
 
 
@@ -346,7 +354,7 @@ def _losses(plan: Plan, parties: Parties, profile: EdfiProfile, codes: Crosswalk
     for n, member in enumerate(plan.team):
         if not profile.include_team:
             yield Loss(f"/team/{n}", "withheld", "The team is switched off for this destination.")
-        elif not isinstance(member.who, str) or member.who not in parties.staff:
+        elif not isinstance(member.who, str) or member.who not in parties.staff or member.role in NOT_STAFF:
             yield Loss(f"/team/{n}", "cannot", "An Ed-Fi cohort holds staff only, and staff the destination knows.")
         else:
             yield Loss(f"/team/{n}/role", "cannot", "Ed-Fi core has no role in a cohort.")

@@ -17,7 +17,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.edfi.twin import twin
-from gateway import delivery, jobs, planning
+from gateway import delivery, jobs, planning, sending
 from gateway.settings import Settings
 from gateway.store import plans as stored
 from gateway.store import reading, registers

@@ -15,7 +15,13 @@ _MARKUP = re.compile(r"<[a-zA-Z!/?]|&#")
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _WHOLE = re.compile(r"-?\d{1,9}")
-_RESOURCES = {"Student": "students", "Staff": "staffs", "Program": "programs", "Intervention": "interventions"}
+_RESOURCES = {
+    "Student": "students",
+    "Staff": "staffs",
+    "Program": "programs",
+    "Intervention": "interventions",
+    "Cohort": "cohorts",
+}
 
 
 class Pointer(NamedTuple):

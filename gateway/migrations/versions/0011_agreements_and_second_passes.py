@@ -1,4 +1,4 @@
-"""Deliveries that end by themselves, objects that were ended, and agreements with the agencies that host destinations."""
+"""Deliveries that end by themselves, objects that were ended, agreements with the agencies that host destinations."""
 
 from gateway.migrations import adding
 
