@@ -87,27 +87,26 @@ class _Sending:
         self.arrived: set[str] = set()
 
     async def all(self, documents: Sequence[Document]) -> Refusals:
-        """Send each whose way is free. What was refused for want of something that another document brought later is
-        tried once more at the end."""
+        """Send each once all that it refers to has arrived, in whichever order they come; what refers to something that
+        did not arrive is not sent."""
         refused: dict[str, tuple[Document, Receipt]] = {}
-        for _ in range(2):
-            before = len(self.arrived)
-            for document in documents:
-                earlier = refused.get(document.name)
-                if document.name in self.arrived or (earlier and earlier[1].waits != "parent"):
-                    continue
-                if document.after is None and refused.keys() - {document.name}:
-                    return refused
-                if not refused.keys().isdisjoint(document.after or ()):
+        names = [document.name for document in documents]
+        waiting = list(enumerate(documents))
+        while waiting:
+            late = []
+            for place, document in waiting:
+                before = names[:place] if document.after is None else [one for one in document.after if one in names]
+                if not self.arrived.issuperset(before):
+                    late.append((place, document))
                     continue
                 receipt = await _to_the_answer(self._one(document))
                 if receipt.delivered:
                     self.arrived.add(document.name)
-                    refused.pop(document.name, None)
                 else:
                     refused[document.name] = (document, receipt)
-            if before == len(self.arrived) or not any(receipt.waits == "parent" for _, receipt in refused.values()):
+            if len(late) == len(waiting):
                 break
+            waiting = late
         return refused
 
     async def end(self, document: Document, on: date) -> Receipt:

@@ -33,7 +33,7 @@ _KEYS = {
     "studentProgramAssociations": f"beginDate educationOrganizationId {_PROGRAM} studentUniqueId",
     "interventions": "educationOrganizationId interventionIdentificationCode",
     "studentInterventionAssociations": "educationOrganizationId interventionIdentificationCode studentUniqueId",
-    "cohorts": "educationOrganizationId cohortIdentifier",
+    "cohorts": "cohortIdentifier educationOrganizationId",
     "studentCohortAssociations": "beginDate cohortIdentifier educationOrganizationId studentUniqueId",
     "staffCohortAssociations": "beginDate cohortIdentifier educationOrganizationId staffUniqueId",
 }

@@ -63,7 +63,7 @@ def writable(*, five: bool) -> dict[str, Shape]:
             ),
             _STUDENT_INTERVENTION | {"cohortReference": _cohort(36 if five else 20)},
         ),
-        "cohorts": Shape("Cohort", (_OWNER, "cohortIdentifier"), _team(36 if five else 20)),
+        "cohorts": Shape("Cohort", ("cohortIdentifier", _OWNER), _team(36 if five else 20)),
         "studentCohortAssociations": Shape(
             "StudentCohortAssociation",
             ("beginDate", *_COHORT_KEY, "studentReference.studentUniqueId"),
