@@ -15,7 +15,7 @@ from connectors.edfi.keys import natural_key
 from connectors.edfi.record import Schema, following, wrong_with
 from connectors.edfi.server import EdfiSettings, Server
 from gateway.errors import ConfigError, PlanbridgeError
-from gateway.http import Http, same_origin
+from gateway.http import Http, MemoryTokens, same_origin
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ class Offered:
 
     @cached_property
     def writable(self) -> frozenset[str]:
-        """Those of the resources that take a POST."""
-        return frozenset(name for name, found in self._collections.items() if found.body is not None)
+        """Those of the resources that take a POST, or of which the document tells nothing but that they are."""
+        return frozenset(name for name, found in self._collections.items() if found.body is not None or found.bare)
 
     def has(self, resource: str) -> bool:
         return _path(resource) in self._collections
@@ -73,37 +73,50 @@ class Offered:
         found = self._collections.get(_path(resource))
         if found is None:
             return [f"{_path(resource)} is not offered by this server"]
+        if found.bare:
+            return []
         if found.body is None:
             return [f"{_path(resource)} cannot be written on this server"]
         own = [] if replacing or "id" not in body else ["id is given by the server and must not be sent"]
         return [*own, *wrong_with(dict(body), found.body, found.schemas)]
 
 
-async def offered(server: Server, settings: EdfiSettings, http: Http) -> Offered | None:
+async def offered(server: Server, settings: EdfiSettings) -> Offered | None:
     """What this server offers, asked at most once a day by each process. None where it does not tell, or not so that
     it can be read: then nothing is checked before it is sent, and pages are as long as the server lets them be.
-    AuthError and Unavailable are no reason to stop either; what is asked next will meet them."""
+    That they cannot be had just now is no reason to stop either."""
     if not server.openapi_url:
         return None
     try:
-        return await _kept(server, settings, http)
+        return await _kept(server, settings)
     except PlanbridgeError as error:
         log.warning("The OpenAPI documents of this server were not read: %s", error.message)
         return None
 
 
-async def load(server: Server, http: Http) -> Offered:
-    """What this server offers, asked now. ConfigError `edfi-openapi` where its documents are missing or cannot be read,
-    `left-origin` where they lie with somebody else."""
-    listed = await _fetched(http, server.openapi_url)
+async def load(server: Server, settings: EdfiSettings) -> Offered:
+    """What this server offers, asked now and without credentials, as anyone may. ConfigError `edfi-openapi` where its
+    documents are missing or cannot be read, `left-origin` where they lie with somebody else."""
+    async with Http(None, tokens=MemoryTokens(), network=settings.network, timeout=settings.patience) as anonymous:
+        address = server.openapi_url
+        found = listed(await _fetched(anonymous, address))
+        if isinstance(found, str):
+            address = same_origin(address, found)
+            found = listed(await _fetched(anonymous, address))
+        if isinstance(found, str) or not found:
+            raise _unreadable("the list of OpenAPI documents names none of resources")
+        documents = dict.fromkeys(same_origin(address, one) for one in found)
+        return read(await asyncio.gather(*(_fetched(anonymous, one) for one in documents)))
+
+
+def listed(body: bytes) -> Sequence[str] | str:
+    """The addresses of the documents of resources and descriptors in a list of OpenAPI documents; or the one address at
+    which the list is. # Ed-Fi: in the draft of Discovery 2.0 the metadata name it, as specifications."""
     try:
-        found = msgspec.json.decode(listed, type=list[_Listed])
+        found = msgspec.json.decode(body, type=list[_Listed] | _Elsewhere)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise _unreadable("the list of OpenAPI documents is not such a list") from None
-    addresses = [same_origin(server.openapi_url, one.endpointUri) for one in _of_resources(found)]
-    if not addresses:
-        raise _unreadable("the list of OpenAPI documents names none of resources")
-    return read(await asyncio.gather(*(_fetched(http, address) for address in addresses)))
+    return found.specifications if isinstance(found, _Elsewhere) else [one.endpointUri for one in _of_resources(found)]
 
 
 def read(documents: Sequence[bytes]) -> Offered:
@@ -128,6 +141,7 @@ class _Collection:
     filters: frozenset[str]
     flagged: tuple[str, ...]
     limit: int | None
+    bare: bool
 
     def places(self, asked: frozenset[str]) -> Mapping[str, tuple[str, ...]]:
         """Where each of these query names stands in a record, of its plain fields and of the fields of references."""
@@ -208,6 +222,10 @@ class _Listed(msgspec.Struct, frozen=True):
     prefix: str | None = None
 
 
+class _Elsewhere(msgspec.Struct, frozen=True):
+    specifications: str
+
+
 # Ed-Fi: what else is listed beside resources and descriptors; none of it adds a collection.
 _ASIDE = ("composites", "other", "profiles", "sdkgen")
 
@@ -239,8 +257,8 @@ def _collection(operations: _Path, schemas: Mapping[str, Schema], parameters: Ma
         schemas=schemas,
         filters=frozenset(one.name for one in asked),
         flagged=tuple(one.name for one in asked if one.identity in (True, "true")),
-        # An operation that lists no parameters is that of a document which only names its resources.
         limit=_limit(asked or parameters.values()),
+        bare=operations.get is None and post is None,
     )
 
 
@@ -290,14 +308,14 @@ _MOST = 64  # servers; a document takes a few MB
 _KEPT: dict[bytes, tuple[float, Offered]] = {}
 
 
-async def _kept(server: Server, settings: EdfiSettings, http: Http) -> Offered:
+async def _kept(server: Server, settings: EdfiSettings) -> Offered:
     # The credentials are part of the name: what one district was told is never believed of the server of another.
     parts = (server.openapi_url, server.title, settings.key, settings.secret.get_secret_value())
     name = hashlib.sha256("\n".join(parts).encode()).digest()
     known = _KEPT.get(name)
     if known and time.monotonic() - known[0] < _DAY:
         return known[1]
-    found = await load(server, http)
+    found = await load(server, settings)
     _KEPT.pop(name, None)
     while len(_KEPT) >= _MOST:
         del _KEPT[next(iter(_KEPT))]

@@ -38,6 +38,10 @@ def sentence(reply: Reply) -> str:
     return f"{reason}{where} [{reply.status}, correlation-id {_correlation(answer) or reply.correlation_id}]."
 
 
+ABSENCES = {403: "not granted to this key", 404: "not offered by this server"}
+"""What it means for a collection that the server answers so."""
+
+
 def waits(reply: Reply) -> Literal["", "parent", "enrollment"]:
     """For what a refused write may wait: that the server gets what the record refers to, or that it learns that the
     student is enrolled. Empty where only a person can help."""

@@ -17,7 +17,6 @@ from connectors.edfi.keys import _KEYS, natural_key
 from connectors.edfi.openapi import Offered
 from connectors.edfi.server import EdfiSettings, Server
 from gateway.errors import ConfigError
-from gateway.http import Http, MemoryTokens
 from tests.openapi import CONTRACTS, document
 from tests.serving import serve
 
@@ -287,6 +286,7 @@ class Metadata:
         self.asked: list[str] = []
 
     async def answer(self, request: Request) -> Response:
+        assert "authorization" not in request.headers
         self.asked.append(request.url.path)
         match request.url.path:
             case "/metadata":
@@ -321,9 +321,7 @@ def settings(url: str, **more: Any) -> EdfiSettings:
 
 
 async def asked(server: Server, **more: Any) -> Offered | None:
-    mine = settings(server.data_url, **more)
-    async with Http(None, tokens=MemoryTokens(), network=mine.network, attempts=1) as http:
-        return await openapi.offered(server, mine, http)
+    return await openapi.offered(server, settings(server.data_url, **more))
 
 
 async def test_all_documents_of_resources_are_read_once_a_day(fresh: tuple[Server, Metadata]) -> None:
@@ -364,9 +362,8 @@ async def test_what_cannot_be_read_is_done_without_and_said_when_asked(
     server, metadata = fresh
     metadata.listed = listed
     assert await asked(server) is None
-    async with Http(None, tokens=MemoryTokens(), allow_private=True, attempts=1) as http:
-        with pytest.raises(ConfigError) as refused:
-            await openapi.load(server, http)
+    with pytest.raises(ConfigError) as refused:
+        await openapi.load(server, settings(server.data_url))
     assert refused.value.code == ("left-origin" if "elsewhere" in str(listed) else "edfi-openapi")
 
 

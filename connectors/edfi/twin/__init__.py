@@ -56,7 +56,7 @@ def twin(
         district,
         release,
         namespace=district_namespace,
-        planted=plant(planted, namespace=district_namespace, five=release.five),
+        planted=plant(planted, namespace=district_namespace, standard=release.standard),
         programs=allow_programs,
     )
     tokens = Tokens(key, secret, token_seconds, limited=release.limited_tokens)
