@@ -1,9 +1,11 @@
 """A small server that behaves like an Ed-Fi ODS/API playing the invented district."""
 
 import os
+from collections.abc import Iterable, Mapping
 
 from starlette.applications import Starlette
 
+from connectors.edfi.twin.claims import Claims
 from connectors.edfi.twin.ods import Ods
 from connectors.edfi.twin.planted import planted as plant
 from connectors.edfi.twin.release import Release
@@ -32,6 +34,8 @@ def twin(
     planted: str | None = None,
     district_namespace: str = "uri://mapleridge.example.org",
     allow_programs: bool = True,
+    claims: str = "plans",
+    granted: Mapping[str, Iterable[str]] | None = None,
     control: bool = True,
 ) -> Starlette:
     """An ASGI application with discovery, OAuth and the resources of one data standard.
@@ -39,9 +43,11 @@ def twin(
     `standard` is 3.3, 4.0, 5.0 or 6.0, `version` the release of ODS/API or Ed-Fi API that serves it, from 5.3 to
     8.0: without it 5.4, 6.2, 7.3 and 8.0; `cursor=False` is short for 7.2. What `route`, `changes`, `suppressed`,
     `snapshots` and `dashed_tombstones` mean: see Release. No page is longer than `page_limit`.
-    `planted` (2 to 17 characters) is put into every field that planning never needs. The key may write programs
-    (unless `allow_programs` is False), student program associations, interventions and student intervention
-    associations, and descriptors in `district_namespace`. `control` opens the side door of `synthetic.faults`.
+    `planted` (2 to 17 characters) is put into every field that planning never needs. `claims` is the claim set of the
+    key: "plans" may write programs (unless `allow_programs` is False), student program associations, interventions and
+    student intervention associations, descriptors in `district_namespace`, and change enrolments; "reader" and "sis",
+    and `granted` operations of single resources: see Claims. `control` opens the side door of `synthetic.faults`, and
+    POST /_sis/repost, by which the SIS sends its enrolments again as if nobody had written to them.
     """
     release = Release(
         standard,
@@ -58,8 +64,13 @@ def twin(
         namespace=district_namespace,
         planted=plant(planted, namespace=district_namespace, standard=release.standard),
         programs=allow_programs,
+        claims=Claims(
+            claims,
+            ({} if allow_programs else {"programs": ("Read",)}) | dict(granted or {}),
+            changes=changes == "told",
+        ),
     )
-    tokens = Tokens(key, secret, token_seconds, limited=release.limited_tokens)
+    tokens = Tokens(key, secret, token_seconds, limited=release.limited_tokens, web=release.web_tokens)
     return Server(ods, tokens, release, page_limit=page_limit).application(control=control)
 
 

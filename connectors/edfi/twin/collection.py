@@ -132,6 +132,11 @@ class Collection:
         self._forget()
         return old is None
 
+    def rename(self, key: Key, other: Key, fact: Any) -> None:
+        """The item with that natural key has another one from now on."""
+        self._rename(key, self._values(self._entries[key]), other, fact)
+        self._forget()
+
     def remove(self, key: Key) -> None:
         self._remove(key, self._values(self._entries[key]))
         self._forget()

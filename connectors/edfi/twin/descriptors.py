@@ -9,6 +9,11 @@ _CORE = {
     "CohortType": "Academic Intervention; Attendance Intervention; Counselor List; Discipline Intervention; Other",
     "DeliveryMethod": "Individual; Small Group; Whole Class; Whole School",
     "Diagnosis": "Dropout Risk; Low Attendance",
+    "EducationPlan": (
+        "504 Plan; Career Pathways; Career Suggestions; Completion and Reach Age 22; Employability Skills; "
+        "Full Time Employment; High School Education Plan; IDEA IEP; Other; Outside Service Access; Personal "
+        "Graduation Plan; Student Success Plan"
+    ),
     "GradeLevel": (
         "Adult Education; Early Education; Eighth grade; Eleventh grade; Fifth grade; First grade; Fourth "
         "grade; Grade 13; Infant/toddler; Kindergarten; Ninth grade; No grade level; Other; "

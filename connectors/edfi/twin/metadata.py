@@ -6,7 +6,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from connectors.edfi.twin import refusals
+from connectors.edfi.twin.addresses import Addresses
 from connectors.edfi.twin.release import Release
+from connectors.edfi.twin.specification import Specification
 
 # Ed-Fi: parents before children; people come twice, because a key may change a person only after the
 # association that relates the person to its education organization.
@@ -41,61 +44,63 @@ _PEOPLE = (("students", 3, 15), ("contacts", 3, 16), ("parents", 3, 16), ("staff
 class Metadata:
     """The anonymous documents of one release. `names` are the resources it serves, `year` its school year."""
 
-    def __init__(self, release: Release, names: Iterable[str], *, year: int, page_limit: int) -> None:
+    def __init__(self, release: Release, names: Iterable[str], specification: Specification, *, year: int) -> None:
         self._release = release
         self._names = list(names)
-        self._page_limit = page_limit
-        # Ed-Fi: up to 6.2 a server in Year Specific mode has the year behind the area of the path.
-        self._year = "" if release.modern else f"/{year}"
-        self.data_path = f"/data/v3{self._year}"
-        self.change_path = f"/changeQueries/v1{self._year}"
+        self._specification = specification
+        self._year = year
+        self.addresses = Addresses(release, year)
 
     def routes(self) -> list[Route]:
-        metadata = f"/metadata{self._year}"
+        at = self.addresses
+        # Ed-Fi: from 7.0 on a server describes itself below its segments too, with their values.
+        named = [Route(f"{at.root}/", self._discovery)] if at.root else []
         return [
             Route("/", self._discovery),
-            Route(f"/metadata{self.data_path}/dependencies", self._dependencies),
-            Route(metadata, self._specifications),
-            Route(f"/metadata{self.data_path}/resources/swagger.json", self._specification),
+            *named,
+            Route(at.dependencies, self._dependencies),
+            Route(at.specifications, self._specifications),
+            Route(at.specification, self._specified),
         ]
 
     def data_url(self, request: Request) -> str:
-        return _address(request) + self.data_path
+        return _address(request) + self.addresses.data
 
     async def _discovery(self, request: Request) -> Response:
-        base, release = _address(request), self._release
-        # Ed-Fi: whether the addresses end with a slash changed with the releases.
-        end = "/" if release.modern else ""
-        return JSONResponse(
-            {
-                "version": release.version,
-                "informationalVersion": release.version,
-                "suite": "3",
-                "build": f"{release.version}.0.0",
-                **({} if release.modern else {"apiMode": "Year Specific"}),
-                "dataModels": [
-                    {
-                        "name": "Ed-Fi",
-                        "version": f"{release.standard}.0",
-                        "informationalVersion": f"The Ed-Fi Data Model {release.standard}",
-                    }
-                ],
-                "urls": {
-                    "dependencies": f"{base}/metadata{self.data_path}/dependencies",
-                    "openApiMetadata": f"{base}/metadata{self._year}",
-                    "oauth": f"{base}/oauth/token",
-                    "dataManagementApi": f"{base}{self.data_path}{end}",
-                    **({} if release.changes == "off" else {"changeQueries": f"{base}{self.change_path}{end}"}),
-                },
-            }
-        )
+        release, at = self._release, self.addresses
+        if at.root and not request.url.path.endswith(f"{at.root}/"):
+            at = Addresses(release, self._year, unnamed=True)
+        model = {"name": "Ed-Fi", "version": release.model}
+        model["informationalVersion"] = f"The Ed-Fi Data Model {release.model}"
+        return JSONResponse({**self._program(), "dataModels": [model], "urls": self._urls(_address(request), at)})
+
+    def _program(self) -> dict[str, str]:
+        release = self._release
+        said = {"version": release.version, "informationalVersion": release.version, "build": f"{release.version}.0.0"}
+        if release.eight:
+            return {"applicationName": "Ed-Fi API", **said}
+        return {**said, "suite": "3", **({"apiMode": release.mode} if release.mode else {})}
+
+    def _urls(self, base: str, at: Addresses) -> dict[str, str]:
+        release, end = self._release, self._release.slash
+        return {
+            "dependencies": base + at.dependencies,
+            "openApiMetadata": base + at.specifications,
+            "oauth": base + at.token,
+            "dataManagementApi": f"{base}{at.data}{end}",
+            **({"tokenInfo": f"{base}{at.token}_info"} if release.eight else {}),
+            **({} if release.changes == "off" else {"changeQueries": f"{base}{at.changes}{end}"}),
+        }
 
     async def _dependencies(self, request: Request) -> Response:
         both = ["Create", "Update"]
         listed = [(name, 1, both) for name in self._names if name.endswith("Descriptors")]
         listed += [(name, order, both) for name, order in _ORDER]
         for name, create, update in _PEOPLE:
-            listed += [(name, create, both[:1]), (name, update, both[1:])]
+            if self._release.people_twice:
+                listed += [(name, create, both[:1]), (name, update, both[1:])]
+            else:
+                listed.append((name, create, both))
         return JSONResponse(
             [
                 {"resource": f"/ed-fi/{name}", "order": order, "operations": operations}
@@ -105,22 +110,21 @@ class Metadata:
         )
 
     async def _specifications(self, request: Request) -> Response:
-        address = f"{_address(request)}/metadata{self.data_path}/resources/swagger.json"
-        return JSONResponse([{"name": "Resources", "endpointUri": address, "prefix": ""}])
+        base = _address(request) + self.addresses.specification
+        return JSONResponse(
+            [
+                {"name": area.title(), "endpointUri": base.replace("{area}", area), "prefix": ""}
+                for area in ("resources", "descriptors")
+            ]
+        )
 
-    async def _specification(self, request: Request) -> Response:
-        """Only what a client reads from it: the paths, and how long a page may be."""
-        limit = {"type": "integer", "minimum": 0, "maximum": self._page_limit, "default": 25}
-        parameter = {"name": "limit", "in": "query"}
-        document = {
-            "info": {"title": "Ed-Fi Operational Data Store API", "version": "3"},
-            "paths": {f"/ed-fi/{name}": {} for name in self._names},
-        }
-        if self._release.modern:
-            parameters = {"limit": {**parameter, "schema": limit}}
-            return JSONResponse({"openapi": "3.0.1", **document, "components": {"parameters": parameters}})
-        return JSONResponse({"swagger": "2.0", **document, "parameters": {"limit": {**parameter, **limit}}})
+    async def _specified(self, request: Request) -> Response:
+        area = request.path_params["area"]
+        if area not in ("resources", "descriptors"):
+            raise refusals.no_such_data()
+        return JSONResponse(self._specification.document(area, self.data_url(request)))
 
 
 def _address(request: Request) -> str:
-    return str(request.base_url).rstrip("/")
+    """Of the program, with the path that it was mounted at."""
+    return f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"

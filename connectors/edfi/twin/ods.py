@@ -1,43 +1,60 @@
 """All collections of one server, and which writes to them it takes."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from connectors.edfi.twin import descriptors, refusals
+from connectors.edfi.twin.claims import Claims
 from connectors.edfi.twin.collection import Changes, Collection, Entry, Key, Row
 from connectors.edfi.twin.filters import filters
 from connectors.edfi.twin.keys import natural_key
 from connectors.edfi.twin.planted import Planted
+from connectors.edfi.twin.reach import Reach
 from connectors.edfi.twin.release import Release
+from connectors.edfi.twin.roster import roster
 from connectors.edfi.twin.rows import Rows
 from connectors.edfi.twin.shapes import DESCRIPTOR, Shape, writable
-from connectors.edfi.twin.writing import Pointer, judge, key_of, linked, pointers
+from connectors.edfi.twin.writing import Pointer, judge, key_of, linked, references
+from connectors.edfi.twin.written import Overlay
 from synthetic.model import District
 
-CLAIM_SET = "Success Plan Vendor"
-_PEOPLE = ("Student", "Staff")
+_PEOPLE = ("Student", "Staff", "Contact", "Parent")
+_ENROLMENTS = "studentSchoolAssociations"
+# Ed-Fi: the only ones whose natural key a PUT may change, among what can be written here.
+_RENAMABLE = frozenset({_ENROLMENTS})
 
 
 class Ods:
-    """The district's data as one server keeps it: the roster can only be read, plans can be written.
+    """The district's data as one server keeps it: its roster, which the SIS sends, and the plans that are written.
 
-    Written items stay when the district changes. `programs`: whether the key may create programs.
+    Written items stay when the district changes; a record of the SIS that was written over stays so until the SIS has
+    something else to say of it. `claims`: what the key may do; `programs`: whether it may create programs.
     """
 
     def __init__(
-        self, district: District, release: Release, *, namespace: str, planted: Planted, programs: bool
+        self,
+        district: District,
+        release: Release,
+        *,
+        namespace: str,
+        planted: Planted,
+        programs: bool,
+        claims: Claims | None = None,
     ) -> None:
         self._release = release
         self.namespace = namespace
         self.changes = Changes()
         self._planted = planted
-        self._programs = programs
-        self._shapes: dict[str, Shape] = {}
+        granted = {} if programs else {"programs": ("Read",)}
+        self.claims = claims or Claims("plans", granted, changes=release.changes == "told")
+        self.shapes: dict[str, Shape] = roster(release.standard)
+        self._overlays = {name: Overlay(self._linked(shape)) for name, shape in self.shapes.items()}
         self._collections: dict[str, Collection] = {}
+        self._reach = Reach(self._collections, lambda name: list(self._overlays[name].created()))
         self.play(district)
         self._open_descriptors()
-        for name, shape in writable(five=release.five).items():
+        for name, shape in writable(release.standard).items():
             self._open(name, shape)
 
     def play(self, district: District) -> None:
@@ -46,66 +63,111 @@ class Ods:
         self._organizations = {district.number, *(school.number for school in district.schools)}
         rows = Rows(district, standard=self._release.standard, namespace=self.namespace, planted=self._planted)
         for name, source in rows.sources().items():
+            if name in self._overlays:
+                source = self._overlays[name].source(source)
             if name not in self._collections:
                 self._collections[name] = self._collection(name, source.row)
             self._collections[name].load(source)
 
+    def repost(self) -> None:
+        """The SIS sends its enrolments again, all of each: what others have put into them is gone."""
+        self._overlays[_ENROLMENTS].repost(self._collections[_ENROLMENTS])
+
     @property
     def operations(self) -> Mapping[str, tuple[str, ...]]:
-        """What the key may do with each resource."""
-        every = ("Create", "Read", "Update", "Delete")
-        return {name: every if self._may_write(name) else ("Read",) for name in self._collections}
+        """What the key may do with each resource that it may touch at all."""
+        told = {name: self._allowed(name) for name in self._collections}
+        return {name: operations for name, operations in told.items() if operations}
 
-    def collection(self, name: str) -> Collection:
+    @property
+    def collections(self) -> Mapping[str, Collection]:
+        return self._collections
+
+    def collection(self, name: str, action: str = "Read") -> Collection:
+        """Raises Refusal: 404 where there is none, 403 where the key may not do that with it."""
         # Ed-Fi: paths are case-insensitive.
         for known, collection in self._collections.items():
             if known.lower() == name.lower():
+                # A POST creates or updates; which of them is known when the body is.
+                if not {action, "Update" if action == "Create" else action} & set(self._allowed(known)):
+                    raise refusals.denied_action(self.claims.name, action, known)
                 return collection
         raise refusals.no_such_data()
 
-    def upsert(self, collection: Collection, body: object) -> tuple[Entry, bool]:
+    def visible(self, collection: Collection, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Without the people whom the key does not reach."""
+        if not self._reach.hidden(collection.name):
+            return entries
+        return [entry for entry in entries if not self._reach.hides(collection.name, entry.key)]
+
+    def item(self, collection: Collection, identifier: str) -> Entry:
+        """Raises Refusal: 404 where there is none, 403 where the key does not reach that person."""
+        entry = _present(collection.find(identifier))
+        self._check_reach(collection, entry.key)
+        return entry
+
+    def upsert(self, collection: Collection, body: object, if_match: str | None = None) -> tuple[Entry, bool]:
         """Create the item, or replace the one with the same natural key wholly; true if it is new."""
-        shape = self._shape(collection, "create")
+        shape = self.shapes[collection.name]
         if isinstance(body, dict) and body.get("id"):
             raise refusals.assigned_identifier()
-        row, key = self._judge(shape, body)
-        created = collection.put(key, row)
-        return _present(collection.get(key)), created
+        row, key = self._judge(collection, shape, body)
+        entry = collection.get(key)
+        self._check_action(collection, "Create" if entry is None else "Update")
+        if entry is not None:
+            self._check_reach(collection, key)
+            _match(entry, if_match)
+        self._put(collection, key, row, entry)
+        return _present(collection.get(key)), entry is None
 
     def replace(self, collection: Collection, identifier: str, body: object, if_match: str | None) -> Entry:
         """Replace the item wholly; what the body leaves out is gone."""
-        shape = self._shape(collection, "update")
-        entry = _present(collection.find(identifier))
-        if isinstance(body, dict) and body.get("id", identifier) != identifier:
+        shape = self.shapes[collection.name]
+        entry = self.item(collection, identifier)
+        if isinstance(body, dict) and _plain(body.get("id", identifier)) != _plain(identifier):
             raise refusals.bad_request("The id in the body must be the one in the URL.")
-        row, key = self._judge(shape, body)
+        row, key = self._judge(collection, shape, body)
         _match(entry, if_match)
+        if key != entry.key and collection.name in _RENAMABLE:
+            if collection.get(key) is not None:
+                raise refusals.not_unique(shape.rel)
+            fact = self._overlays[collection.name].keep(key, row, entry)
+            collection.rename(entry.key, key, fact)
+            return _present(collection.get(key))
         if key != entry.key:
             if self._release.modern:
                 raise refusals.key_change(shape.rel)
             # Ed-Fi: before 7.2 the change of a key that cannot change is ignored.
-            row |= {name: entry.fact[name] for name in (path.split(".")[0] for path in shape.key)}
-        collection.put(entry.key, row)
+            kept = collection.row(entry, dated=False)
+            row |= {name: _unlinked(kept[name]) for name in (path.split(".")[0] for path in shape.key)}
+        self._put(collection, entry.key, row, entry)
         return _present(collection.get(entry.key))
 
     def delete(self, collection: Collection, identifier: str, if_match: str | None) -> None:
-        shape = self._shape(collection, "delete")
-        entry = _present(collection.find(identifier))
-        self._check_namespace(shape, entry.fact)
+        shape = self.shapes[collection.name]
+        entry = self.item(collection, identifier)
+        if not shape.open:
+            self._check_namespace(shape, entry.fact)
         _match(entry, if_match)
-        for name, other in self._shapes.items():
+        for name, other in self.shapes.items():
             if any(_refers(other, item, shape, entry) for item in self._collections[name].entries()):
                 raise refusals.dependent_exists(other.rel)
+        if overlay := self._overlays.get(collection.name):
+            overlay.drop(entry.key)
+        self._reach.left(collection.name, entry.key)
         collection.remove(entry.key)
 
+    def _put(self, collection: Collection, key: Key, row: Row, entry: Entry | None) -> None:
+        overlay = self._overlays.get(collection.name)
+        collection.put(key, row if overlay is None else overlay.keep(key, row, entry))
+
     def _open(self, name: str, shape: Shape) -> None:
-        """A collection that can be written to, empty at first."""
-        self._shapes[name] = shape
+        """A collection that only clients write to, empty at first."""
+        self.shapes[name] = shape
+        self._collections[name] = self._collection(name, self._linked(shape))
 
-        def row(body: Row) -> Row:
-            return linked(shape.fields, body, self.district.number)
-
-        self._collections[name] = self._collection(name, row)
+    def _linked(self, shape: Shape) -> Callable[[Row], Row]:
+        return lambda body: linked(shape.fields, body, self.district.number)
 
     def _collection(self, name: str, row: Callable[[Any], Row]) -> Collection:
         natural = natural_key(name, five=self._release.five)
@@ -118,33 +180,42 @@ class Ods:
             value = {"codeValue": code, "namespace": namespace, "shortDescription": code, "description": code}
             self._collections[_plural(rel)].put((namespace, code), value)
 
-    def _may_write(self, name: str) -> bool:
-        return name in self._shapes and (self._programs or name != "programs")
+    def _allowed(self, name: str) -> tuple[str, ...]:
+        return self.claims.of(name, writable=name in self.shapes)
 
-    def _shape(self, collection: Collection, action: str) -> Shape:
-        """How items of a writable collection look. Raises Refusal (403) where the key may only read."""
-        if not self._may_write(collection.name):
-            raise refusals.denied_action(CLAIM_SET, action, collection.name)
-        return self._shapes[collection.name]
+    def _check_action(self, collection: Collection, action: str) -> None:
+        if action not in self._allowed(collection.name):
+            raise refusals.denied_action(self.claims.name, action, collection.name)
 
-    def _judge(self, shape: Shape, body: object) -> tuple[Row, Key]:
-        row = judge(shape.fields, body, self._has_value)
+    def _judge(self, collection: Collection, shape: Shape, body: object) -> tuple[Row, Key]:
+        row = judge(shape, body, self._has_value, exact=self._release.exact_names)
         self._check_namespace(shape, row)
-        for rel, key in pointers(shape.fields, row):
-            if rel == "EducationOrganization":
-                self._check_organization(key[0])
+        lost: dict[str, str] = {}
+        for path, (rel, key) in references(shape.fields, row):
+            if rel in ("EducationOrganization", "School"):
+                self._check_organization(f"{rel}Id", key[0])
             elif not self._has_item(rel, key):
-                raise refusals.unresolved(rel, within=shape.rel, person=rel in _PEOPLE)
+                lost[path] = rel
+            elif association := self._reach.lacks(collection.name, rel, key):
+                raise refusals.denied_person([self.district.number], f"{rel}UniqueId", association)
+        if lost:
+            raise refusals.unresolved(lost, within=shape.rel, people=_PEOPLE)
         return row, key_of(shape, row)
+
+    def _check_reach(self, collection: Collection, key: Key) -> None:
+        if self._reach.hides(collection.name, key):
+            rel = self.shapes[collection.name].rel
+            association = self._reach.lacks("", rel, key)
+            raise refusals.denied_person([self.district.number], f"{rel}UniqueId", association)
 
     def _check_namespace(self, shape: Shape, row: Row) -> None:
         # Ed-Fi: descriptors are authorized by the namespace prefixes of the key.
         if shape.fields is DESCRIPTOR and not row["namespace"].startswith(self.namespace):
             raise refusals.denied_namespace(self.namespace)
 
-    def _check_organization(self, number: int) -> None:
+    def _check_organization(self, prop: str, number: int) -> None:
         if number not in self._organizations:
-            raise refusals.denied_organization([self.district.number], "EducationOrganizationId")
+            raise refusals.denied_organization([self.district.number], prop)
 
     def _has_item(self, rel: str, key: Key) -> bool:
         collection = self._collections.get(_plural(rel))
@@ -171,8 +242,20 @@ def _match(entry: Entry, if_match: str | None) -> None:
         raise refusals.modified()
 
 
+def _plain(identifier: object) -> str:
+    return str(identifier).replace("-", "").lower()
+
+
+def _unlinked(value: Any) -> Any:
+    return {name: part for name, part in value.items() if name != "link"} if isinstance(value, dict) else value
+
+
 def _refers(other: Shape, item: Entry, shape: Shape, entry: Entry) -> bool:
     """Whether that item of another collection names this entry, by reference or as a descriptor."""
+    body = getattr(item.fact, "body", item.fact)
     if shape.fields is DESCRIPTOR:
-        return json.dumps("#".join(entry.key)) in json.dumps(item.fact)
-    return Pointer(shape.rel, entry.key) in pointers(other.fields, item.fact)
+        return isinstance(body, dict) and json.dumps("#".join(entry.key)) in json.dumps(body)
+    if isinstance(body, dict):
+        return any(pointer == Pointer(shape.rel, entry.key) for _, pointer in references(other.fields, body))
+    # The SIS's own: whom an item concerns stands in its natural key.
+    return shape.open and len(shape.key) == 1 and entry.key[0] in item.key and other.rel != shape.rel

@@ -1,6 +1,6 @@
-"""How an ODS/API says no: problem details from 7.2 on, {"message": ...} and {"modelState": ...} before."""
+"""How a server says no: problem details from 7.2 on, {"message": ...} and {"modelState": ...} before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import uuid4
 
 from starlette.responses import JSONResponse, Response
@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse, Response
 class Refusal(Exception):
     """One refused request, in both generations: `message` is what a server before 7.2 says.
 
-    `validation` names the faulty places of the body as JSON paths ("$.services[0].serviceDescriptor").
+    `validation` names the faulty places of the body as JSON paths ("$.services[0].serviceDescriptor"), `lost` those of
+    references that lead nowhere, which only the Ed-Fi API (8.0) tells.
     """
 
     def __init__(
@@ -23,6 +24,7 @@ class Refusal(Exception):
         validation: Mapping[str, list[str]] | None = None,
         message: str = "",
         message_status: int = 0,
+        lost: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -33,20 +35,23 @@ class Refusal(Exception):
         self.validation = dict(validation or {})
         self.message = message or next(iter(self.errors), detail)
         self.message_status = message_status or status
+        self.lost = dict(lost or {})
 
 
-def render(refusal: Refusal, *, modern: bool, correlation: str | None) -> Response:
-    """`modern`: as problem details; otherwise as servers before 7.2 put it."""
+def render(refusal: Refusal, *, modern: bool, correlation: str | None, paths: bool = False) -> Response:
+    """`modern`: as problem details; otherwise as servers before 7.2 put it, which from 7.0 on name a `correlation`.
+    `paths`: every reference that leads nowhere by its path."""
     status = refusal.status if modern else refusal.message_status
-    return JSONResponse(body(refusal, modern=modern, correlation=correlation), status)
+    return JSONResponse(body(refusal, modern=modern, correlation=correlation, paths=paths), status)
 
 
-def body(refusal: Refusal, *, modern: bool, correlation: str | None = None) -> dict[str, object]:
-    if not modern and not refusal.validation:
-        return {"message": refusal.message}
+def body(refusal: Refusal, *, modern: bool, correlation: str | None = None, paths: bool = False) -> dict[str, object]:
     if not modern:
+        named = {"correlationId": correlation} if correlation else {}
+        if not refusal.validation:
+            return {"message": refusal.message, **named}
         state = {path.replace("$", "request", 1): texts for path, texts in refusal.validation.items()}
-        return {"message": "The request is invalid.", "modelState": state}
+        return {"message": "The request is invalid.", "modelState": state, **named}
     problem: dict[str, object] = {
         "detail": refusal.detail,
         "type": f"urn:ed-fi:api:{refusal.kind}",
@@ -54,6 +59,12 @@ def body(refusal: Refusal, *, modern: bool, correlation: str | None = None) -> d
         "status": refusal.status,
         "correlationId": correlation or str(uuid4()),
     }
+    if paths and refusal.lost:
+        problem["detail"] = "One or more references could not be resolved. See 'validationErrors' for details."
+        problem["validationErrors"] = {
+            path: [f"The referenced {rel} item does not exist."] for path, rel in refusal.lost.items()
+        }
+        problem["errors"] = []
     if refusal.validation:
         problem["validationErrors"] = refusal.validation
     if refusal.errors:
@@ -141,11 +152,20 @@ def denied_namespace(granted: str) -> Refusal:
 
 
 def denied_organization(claims: Sequence[int], prop: str) -> Refusal:
-    error = (
+    return Refusal(403, "security:authorization", _DENIED_TITLE, _DENIED, errors=[_unrelated(claims, prop)])
+
+
+def denied_person(claims: Sequence[int], prop: str, association: str) -> Refusal:
+    """No association ties that person to the key's organizations yet."""
+    detail = f"{_DENIED} Hint: You may need to create a corresponding '{association}' item."
+    return Refusal(403, "security:authorization", _DENIED_TITLE, detail, errors=[_unrelated(claims, prop)])
+
+
+def _unrelated(claims: Sequence[int], prop: str) -> str:
+    return (
         "No relationships have been established between the caller's education organization id claims "
         f"({', '.join(map(str, claims))}) and the resource item's '{prop}' value."
     )
-    return Refusal(403, "security:authorization", _DENIED_TITLE, _DENIED, errors=[error])
 
 
 def no_such_data() -> Refusal:
@@ -161,10 +181,11 @@ def not_allowed(error: str) -> Refusal:
     return Refusal(405, "method-not-allowed", "Method Not Allowed", detail, errors=[error])
 
 
-def unresolved(rel: str, *, within: str, person: bool) -> Refusal:
-    """An item of `within` names one of `rel` that does not exist."""
+def unresolved(lost: Mapping[str, str], *, within: str, people: Collection[str]) -> Refusal:
+    """An item of `within` names some that do not exist: at each path one of that kind. `people` are kinds of people."""
+    rel = next(iter(lost.values()))
     old = f"The value supplied for the related '{rel[0].lower()}{rel[1:]}' resource does not exist."
-    if person:
+    if rel in people:
         old = f"Validation of '{within}' failed. {rel} reference could not be resolved."
     return Refusal(
         409,
@@ -172,7 +193,9 @@ def unresolved(rel: str, *, within: str, person: bool) -> Refusal:
         "Unresolved Reference",
         f"The referenced '{rel}' item does not exist.",
         message=old,
-        message_status=400 if person else 409,
+        # Ed-Fi: before 7.2 an unknown person is a bad request.
+        message_status=400 if rel in people else 409,
+        lost=lost,
     )
 
 
@@ -183,6 +206,11 @@ def dependent_exists(rel: str) -> Refusal:
         "Dependent Item Exists",
         f"The requested action cannot be performed because this item is referenced by an existing '{rel}' item.",
     )
+
+
+def not_unique(rel: str) -> Refusal:
+    detail = f"The identifying value(s) of the '{rel}' item are the same as another item that already exists."
+    return Refusal(409, "identity-conflict", "Identifying Values Are Not Unique", detail)
 
 
 def modified() -> Refusal:

@@ -16,16 +16,16 @@ _USUAL = {"3.3": "5.4", "4.0": "6.2", "5.0": "7.3", "6.0": "8.0"}
 _MODELS = {"3.3": "3.3.1-b", "4.0": "4.0.0", "5.0": "5.0.0", "6.0": "6.0.0"}
 # Ed-Fi: the names of these modes in discovery, up to 6.2, by what stands in the path.
 _MODES = {"": "Shared Instance", "year": "Year Specific", "instance/year": "Instance Year Specific"}
-_SINCE_7 = ("", "year", "instance/year", "tenant", "tenant/year")
+_SINCE_7 = ("", "year", "instance/year", "edfi_tenant", "edfi_tenant/year")
 
 
 @dataclass(frozen=True)
 class Release:
     """One release with one data standard. Everything that differs between releases is asked of this class.
 
-    `version`: one of VERSIONS that serves the standard; empty for the usual one. `route`: what stands in each path to
-    say which data is meant: "", "year", "instance/year", from 7.0 on also "tenant" and "tenant/year"; None for what is
-    usual: the year up to 6.2, nothing after.
+    `version`: one of VERSIONS that serves the standard; empty for the usual one.
+    `route`: what stands in each path to say which data is meant: "", "year", "instance/year", from 7.0 on also
+    "edfi_tenant" and "edfi_tenant/year"; None for what is usual: the year up to 6.2, nothing after.
     `changes`: "told"; "not granted", where the key may not read what was deleted or renamed; "off" at this host.
     `suppressed`: nothing is told of the deletion of an item that was created anew.
     `snapshots`: whether the host has one. `dashed_tombstones`: whether the ids of what is gone are written the

@@ -26,15 +26,29 @@ class Field:
 
 @dataclass(frozen=True)
 class Shape:
-    """One writable resource. `rel` is the name of one item; `key` lists its natural key as paths."""
+    """One writable resource. `rel` is the name of one item; `key` lists its natural key as paths.
+
+    `open`: a record of the SIS, of which only some properties are judged here and all others are kept as they come.
+    """
 
     rel: str
     key: tuple[str, ...]
     fields: Fields
+    open: bool = False
 
 
-def writable(*, five: bool) -> dict[str, Shape]:
-    """Every writable resource but the descriptors, parents before children. # Ed-Fi: OpenAPI 4.0 and 5.0"""
+def writable(standard: str) -> dict[str, Shape]:
+    """Every writable resource but the descriptors and the SIS's own, parents before children.
+
+    # Ed-Fi: OpenAPI 3.3 to 6.0
+    """
+    five, longest = standard >= "5", 120 if standard >= "6" else 60
+    intervention = _INTERVENTION | {
+        "interventionIdentificationCode": text(longest, required=True, key=True),
+        "interventionPrescriptions": _many({"interventionPrescriptionReference": _prescription(longest)}),
+    }
+    if standard < "4":
+        del intervention["namespace"]
     return {
         "programs": Shape(
             "Program",
@@ -53,7 +67,7 @@ def writable(*, five: bool) -> dict[str, Shape]:
             ),
             _PARTICIPATION if five else _PARTICIPATION | _PARTICIPATION_BEFORE_5,
         ),
-        "interventions": Shape("Intervention", (_OWNER, "interventionIdentificationCode"), _INTERVENTION),
+        "interventions": Shape("Intervention", (_OWNER, "interventionIdentificationCode"), intervention),
         "studentInterventionAssociations": Shape(
             "StudentInterventionAssociation",
             (
@@ -61,7 +75,14 @@ def writable(*, five: bool) -> dict[str, Shape]:
                 "interventionReference.interventionIdentificationCode",
                 "studentReference.studentUniqueId",
             ),
-            _STUDENT_INTERVENTION | {"cohortReference": _cohort(36 if five else 20)},
+            _STUDENT_INTERVENTION
+            | {
+                "interventionReference": pointer(
+                    "Intervention",
+                    [_OWNER_ID, ("interventionIdentificationCode", text(longest, required=True, key=True))],
+                ),
+                "cohortReference": _cohort(36 if five else 20),
+            },
         ),
         "cohorts": Shape("Cohort", ("cohortIdentifier", _OWNER), _team(36 if five else 20)),
         "studentCohortAssociations": Shape(
@@ -90,11 +111,11 @@ _OWNER = "educationOrganizationReference.educationOrganizationId"
 _COHORT_KEY = ("cohortReference.cohortIdentifier", "cohortReference.educationOrganizationId")
 
 
-def _text(limit: int, *, required: bool = False, key: bool = False) -> Field:
+def text(limit: int, *, required: bool = False, key: bool = False) -> Field:
     return Field("text", required=required, key=key, limit=limit)
 
 
-def _coded(name: str, *, required: bool = False) -> Field:
+def coded(name: str, *, required: bool = False) -> Field:
     return Field("descriptor", required=required, limit=306, of=f"{name}Descriptor")
 
 
@@ -102,78 +123,82 @@ def _to(rel: str, key: Iterable[tuple[str, Field]], *, required: bool = False) -
     return Field("reference", required=required, of=rel, fields=dict(key))
 
 
+def pointer(rel: str, key: Iterable[tuple[str, Field]]) -> Field:
+    """A required reference."""
+    return _to(rel, key, required=True)
+
+
+def _prescription(longest: int) -> Field:
+    key = [_OWNER_ID, ("interventionPrescriptionIdentificationCode", text(longest, required=True, key=True))]
+    return pointer("InterventionPrescription", key)
+
+
 def _many(fields: Fields) -> Field:
     return Field("many", fields=fields)
 
 
 def _cohort(limit: int) -> Field:
-    return _to("Cohort", [("cohortIdentifier", _text(limit, required=True, key=True)), _OWNER_ID])
+    return _to("Cohort", [("cohortIdentifier", text(limit, required=True, key=True)), _OWNER_ID])
 
 
 def _team(limit: int) -> Fields:
     return {
-        "cohortIdentifier": _text(limit, required=True, key=True),
+        "cohortIdentifier": text(limit, required=True, key=True),
         "educationOrganizationReference": _ORGANIZATION,
         "cohortTypeDescriptor": _coded("CohortType", required=True),
-        "cohortDescription": _text(1024),
+        "cohortDescription": text(1024),
     }
 
 
 def _member(name: str, who: Field, limit: int) -> Fields:
     cohort = Field("reference", required=True, of="Cohort", fields=_cohort(limit).fields)
-    return {"beginDate": _must("day"), "cohortReference": cohort, name: who, "endDate": _DAY}
+    return {"beginDate": must("day"), "cohortReference": cohort, name: who, "endDate": _DAY}
 
 
-def _must(kind: Kind) -> Field:
+def must(kind: Kind) -> Field:
     return Field(kind, required=True)
 
 
 _DAY, _WHOLE, _FLAG = Field("day"), Field("whole"), Field("flag")
-_OWNER_ID = ("educationOrganizationId", _must("whole"))
+_OWNER_ID = ("educationOrganizationId", must("whole"))
 _ORGANIZATION = _to("EducationOrganization", [_OWNER_ID], required=True)
-_STUDENT = _to("Student", [("studentUniqueId", _text(32, required=True, key=True))], required=True)
-_STAFF = _to("Staff", [("staffUniqueId", _text(32, required=True, key=True))], required=True)
+_STUDENT = _to("Student", [("studentUniqueId", text(32, required=True, key=True))], required=True)
+_STAFF = _to("Staff", [("staffUniqueId", text(32, required=True, key=True))], required=True)
 _PROGRAM_KEY = (
     _OWNER_ID,
-    ("programName", _text(60, required=True, key=True)),
-    ("programTypeDescriptor", _coded("ProgramType", required=True)),
+    ("programName", text(60, required=True, key=True)),
+    ("programTypeDescriptor", coded("ProgramType", required=True)),
 )
-_CONTENT = _to("EducationContent", [("contentIdentifier", _text(225, required=True, key=True))], required=True)
-_PRESCRIPTION = _to(
-    "InterventionPrescription",
-    [_OWNER_ID, ("interventionPrescriptionIdentificationCode", _text(60, required=True, key=True))],
-    required=True,
-)
-_INTERVENTION_KEY = (_OWNER_ID, ("interventionIdentificationCode", _text(60, required=True, key=True)))
+_CONTENT = _to("EducationContent", [("contentIdentifier", text(225, required=True, key=True))], required=True)
 
 _PROGRAM: Fields = {
     "educationOrganizationReference": _ORGANIZATION,
-    "programName": _text(60, required=True, key=True),
-    "programTypeDescriptor": _coded("ProgramType", required=True),
-    "programId": _text(20),
-    "characteristics": _many({"programCharacteristicDescriptor": _coded("ProgramCharacteristic", required=True)}),
-    "sponsors": _many({"programSponsorDescriptor": _coded("ProgramSponsor", required=True)}),
+    "programName": text(60, required=True, key=True),
+    "programTypeDescriptor": coded("ProgramType", required=True),
+    "programId": text(20),
+    "characteristics": _many({"programCharacteristicDescriptor": coded("ProgramCharacteristic", required=True)}),
+    "sponsors": _many({"programSponsorDescriptor": coded("ProgramSponsor", required=True)}),
 }
-_PROGRAM_BEFORE_5: Fields = {"services": _many({"serviceDescriptor": _coded("Service", required=True)})}
+_PROGRAM_BEFORE_5: Fields = {"services": _many({"serviceDescriptor": coded("Service", required=True)})}
 
 _STATUS: Fields = {
-    "participationStatusDescriptor": _coded("ParticipationStatus", required=True),
-    "statusBeginDate": _must("day"),
+    "participationStatusDescriptor": coded("ParticipationStatus", required=True),
+    "statusBeginDate": must("day"),
     "statusEndDate": _DAY,
-    "designatedBy": _text(60),
+    "designatedBy": text(60),
 }
 _PARTICIPATION: Fields = {
-    "beginDate": _must("day"),
+    "beginDate": must("day"),
     "educationOrganizationReference": _ORGANIZATION,
     "programReference": _to("Program", _PROGRAM_KEY, required=True),
     "studentReference": _STUDENT,
     "endDate": _DAY,
-    "reasonExitedDescriptor": _coded("ReasonExited"),
+    "reasonExitedDescriptor": coded("ReasonExited"),
     "servedOutsideOfRegularSession": _FLAG,
     "programParticipationStatuses": _many(_STATUS),
     "services": _many(
         {
-            "serviceDescriptor": _coded("Service", required=True),
+            "serviceDescriptor": coded("Service", required=True),
             "primaryIndicator": _FLAG,
             "serviceBeginDate": _DAY,
             "serviceEndDate": _DAY,
@@ -184,37 +209,34 @@ _PARTICIPATION_BEFORE_5: Fields = {"participationStatus": Field("one", fields=_S
 
 _INTERVENTION: Fields = {
     "educationOrganizationReference": _ORGANIZATION,
-    "interventionIdentificationCode": _text(60, required=True, key=True),
-    "beginDate": _must("day"),
+    "beginDate": must("day"),
     "endDate": _DAY,
-    "deliveryMethodDescriptor": _coded("DeliveryMethod", required=True),
-    "interventionClassDescriptor": _coded("InterventionClass", required=True),
+    "deliveryMethodDescriptor": coded("DeliveryMethod", required=True),
+    "interventionClassDescriptor": coded("InterventionClass", required=True),
     "minDosage": _WHOLE,
     "maxDosage": _WHOLE,
-    "namespace": _text(255),
-    "appropriateGradeLevels": _many({"gradeLevelDescriptor": _coded("GradeLevel", required=True)}),
-    "appropriateSexes": _many({"sexDescriptor": _coded("Sex", required=True)}),
-    "diagnoses": _many({"diagnosisDescriptor": _coded("Diagnosis", required=True)}),
-    "populationServeds": _many({"populationServedDescriptor": _coded("PopulationServed", required=True)}),
-    "meetingTimes": _many({"startTime": _must("time"), "endTime": _must("time")}),
+    "namespace": text(255),
+    "appropriateGradeLevels": _many({"gradeLevelDescriptor": coded("GradeLevel", required=True)}),
+    "appropriateSexes": _many({"sexDescriptor": coded("Sex", required=True)}),
+    "diagnoses": _many({"diagnosisDescriptor": coded("Diagnosis", required=True)}),
+    "populationServeds": _many({"populationServedDescriptor": coded("PopulationServed", required=True)}),
+    "meetingTimes": _many({"startTime": must("time"), "endTime": must("time")}),
     "staffs": _many({"staffReference": _STAFF}),
     "educationContents": _many({"educationContentReference": _CONTENT}),
-    "interventionPrescriptions": _many({"interventionPrescriptionReference": _PRESCRIPTION}),
-    "uris": _many({"uri": _text(255, required=True)}),
-    "learningResourceMetadataURIs": _many({"learningResourceMetadataURI": _text(255, required=True)}),
+    "uris": _many({"uri": text(255, required=True)}),
+    "learningResourceMetadataURIs": _many({"learningResourceMetadataURI": text(255, required=True)}),
 }
 
 _STUDENT_INTERVENTION: Fields = {
-    "interventionReference": _to("Intervention", _INTERVENTION_KEY, required=True),
     "studentReference": _STUDENT,
-    "diagnosticStatement": _text(1024),
+    "diagnosticStatement": text(1024),
     "dosage": _WHOLE,
     "interventionEffectivenesses": _many(
         {
-            "diagnosisDescriptor": _coded("Diagnosis", required=True),
-            "gradeLevelDescriptor": _coded("GradeLevel", required=True),
-            "populationServedDescriptor": _coded("PopulationServed", required=True),
-            "interventionEffectivenessRatingDescriptor": _coded("InterventionEffectivenessRating", required=True),
+            "diagnosisDescriptor": coded("Diagnosis", required=True),
+            "gradeLevelDescriptor": coded("GradeLevel", required=True),
+            "populationServedDescriptor": coded("PopulationServed", required=True),
+            "interventionEffectivenessRatingDescriptor": coded("InterventionEffectivenessRating", required=True),
             "improvementIndex": _WHOLE,
         }
     ),

@@ -18,10 +18,15 @@ _WHOLE = re.compile(r"-?\d{1,9}")
 _RESOURCES = {
     "Student": "students",
     "Staff": "staffs",
+    "Contact": "contacts",
+    "Parent": "parents",
+    "School": "schools",
     "Program": "programs",
     "Intervention": "interventions",
     "Cohort": "cohorts",
 }
+# What a server adds to an item; a body may have it and nothing comes of it.
+_OF_THE_SERVER = frozenset({"id", "link", "_etag", "_lastmodifieddate"})
 
 
 class Pointer(NamedTuple):
@@ -31,16 +36,17 @@ class Pointer(NamedTuple):
     key: Key
 
 
-def judge(fields: Fields, body: object, exists: Callable[[str, str], bool]) -> Row:
-    """The body as it is kept: known properties only, nulls gone, digits in strings read as numbers.
+def judge(shape: Shape, body: object, exists: Callable[[str, str], bool], *, exact: bool) -> Row:
+    """The body as it is kept: known properties only, nulls gone, digits in strings read as numbers; of an open shape
+    the unknown ones too.
 
-    `exists` tells whether a descriptor has such a value. Raises Refusal (400) naming every faulty place at
-    once; unknown descriptor values are told when nothing else is wrong.
+    `exists` tells whether a descriptor has such a value; `exact` whether names must be spelled as the shape does.
+    Raises Refusal (400) naming every faulty place at once; unknown descriptor values when nothing else is wrong.
     """
     if not isinstance(body, dict):
         raise refusals.bad_request("A non-empty request body is required.")
-    check = _Check(exists)
-    row = check.properties(fields, body, "$")
+    check = _Check(exists, exact=exact, open=shape.open)
+    row = check.properties(shape.fields, body, "$")
     if check.faults:
         raise refusals.invalid(check.faults)
     if check.unknown:
@@ -50,24 +56,30 @@ def judge(fields: Fields, body: object, exists: Callable[[str, str], bool]) -> R
 
 def key_of(shape: Shape, row: Row) -> Key:
     """The natural key of a judged body."""
-    return tuple(reduce(lambda part, name: part[name], path.split("."), row) for path in shape.key)
+    key = tuple(reduce(lambda part, name: part[name], path.split("."), row) for path in shape.key)
+    # The district's own records have dates in their keys.
+    return tuple(_as_day(shape, path, part) for path, part in zip(shape.key, key, strict=True)) if shape.open else key
 
 
-def pointers(fields: Fields, row: Row) -> Iterator[Pointer]:
-    """Every reference in a judged body, in the order of the shape."""
+def references(fields: Fields, row: Row, path: str = "$") -> Iterator[tuple[str, Pointer]]:
+    """Every reference in a judged body with its JSON path, in the order of the body."""
     for name, value in row.items():
-        wanted = fields[name]
+        wanted = fields.get(name)
+        if wanted is None:
+            continue
         if wanted.kind == "reference":
-            yield Pointer(wanted.of, tuple(value[part] for part in wanted.fields))
-        for inner in value if wanted.kind == "many" else ():
-            yield from pointers(wanted.fields, inner)
+            yield f"{path}.{name}", Pointer(wanted.of, tuple(value[part] for part in wanted.fields))
+        for place, inner in enumerate(value if wanted.kind == "many" else ()):
+            yield from references(wanted.fields, inner, f"{path}.{name}[{place}]")
 
 
 def linked(fields: Fields, row: Row, agency: int) -> Row:
     """A kept body with the links a server adds to its references; `agency` is the id of the district."""
     served = dict(row)
     for name, value in row.items():
-        wanted = fields[name]
+        wanted = fields.get(name)
+        if wanted is None:
+            continue
         if wanted.kind == "many":
             served[name] = [linked(wanted.fields, inner, agency) for inner in value]
         elif wanted.of == "EducationOrganization":
@@ -78,24 +90,44 @@ def linked(fields: Fields, row: Row, agency: int) -> Row:
     return served
 
 
+def _as_day(shape: Shape, path: str, part: Any) -> Any:
+    wanted = shape.fields[path.partition(".")[0]]
+    return date.fromisoformat(part) if wanted.kind == "day" else part
+
+
+def _bare(value: Any) -> Any:
+    """What was sent, without the links and nulls in it."""
+    if isinstance(value, dict):
+        return {name: _bare(part) for name, part in value.items() if name != "link" and part is not None}
+    return [_bare(part) for part in value] if isinstance(value, list) else value
+
+
 class _Check:
     """One pass over a body, collecting what is wrong with it by JSON path."""
 
-    def __init__(self, exists: Callable[[str, str], bool]) -> None:
+    def __init__(self, exists: Callable[[str, str], bool], *, exact: bool, open: bool) -> None:
         self._exists = exists
+        self._exact = exact
+        self._open = open
         self.faults: dict[str, list[str]] = {}
         self.unknown: dict[str, tuple[str, str]] = {}
 
     def properties(self, fields: Fields, body: Row, path: str) -> Row:
-        # Ed-Fi: unknown properties are ignored, null is the same as absent.
+        # Ed-Fi: unknown properties are ignored, null is the same as absent; ODS does not mind the case of names.
+        given = body if self._exact else {name.lower(): value for name, value in body.items()}
         kept: Row = {}
         for name, wanted in fields.items():
-            value, place = body.get(name), f"{path}.{name}"
+            value, place = given.get(name if self._exact else name.lower()), f"{path}.{name}"
             if value is not None and value != "":
                 kept[name] = getattr(self, f"_{wanted.kind}")(wanted, value, place)
             elif wanted.required:
                 self._fault(place, "is required.")
-        return kept
+        return kept | self._others(fields, body) if self._open else kept
+
+    def _others(self, fields: Fields, body: Row) -> Row:
+        """The properties that the shape does not name. One that is spelled in another case is none of them."""
+        known = {name.lower() for name in fields} | _OF_THE_SERVER
+        return {name: _bare(part) for name, part in body.items() if name.lower() not in known and part is not None}
 
     def _many(self, wanted: Field, value: object, path: str) -> Any:
         if not isinstance(value, list):
@@ -107,7 +139,9 @@ class _Check:
             return self._unfit(value, path, "an object")
         return self.properties(wanted.fields, value, path)
 
-    _reference = _one
+    def _reference(self, wanted: Field, value: object, path: str) -> Any:
+        kept = self._one(wanted, value, path)
+        return {name: kept[name] for name in wanted.fields if name in kept} if kept else kept
 
     def _text(self, wanted: Field, value: object, path: str) -> Any:
         if not isinstance(value, str):
