@@ -199,19 +199,16 @@ async def switch(store: Store, connection: Connection, actor: Actor) -> int | No
 
 
 async def request_push(
-    store: Store, district: int, plan: str, destination: str, actor: Actor, *, again: bool = False
+    store: Store, district: int, plan: str, destination: str, actor: Actor, overwrite: str = ""
 ) -> int:
-    """Queue a delivery of a plan's newest version; one at a time goes to each destination. `again`: also what a look
-    found lost there, over whatever is there by now."""
+    """Queue a delivery of a plan's newest version; one at a time goes to each destination. `overwrite`: a reason, see
+    delivery.request."""
     found = await registers.connection(store, district, destination)
     refuse_paused(found)
     async with store.transaction(district) as c:
         await districts.refuse_suspended(c, district)
         await blackouts.refuse(c, found.id, clock.now())
-        if again:
-            lost = await verifications.forget_lost(c, found.id, plan)
-            await registers.log_act(c, district, actor, "push-again", plan, {"destination": destination, "lost": lost})
-    number, _ = await delivery.request(store, district, plan, destination, actor, also=_deliver_next(district))
+    number, _ = await delivery.request(store, district, plan, destination, actor, _deliver_next(district), overwrite)
     return number
 
 
@@ -292,6 +289,8 @@ async def run_job(store: Store, district: int, run: int) -> None:
         outcome = await sync.run(store, district, run)
         log.info("run %s ended: %s", run, outcome.state if outcome else "by somebody else")
         await check_quality(store, district, run)
+        if outcome and outcome.state == "published":
+            await _afterwards(_push_again, store, district, run)
     except AuthError as error:
         await runs.pause_connection(store, district, run, str(error))
     except PlanbridgeError as error:
@@ -305,13 +304,30 @@ async def run_job(store: Store, district: int, run: int) -> None:
 
 async def check_quality(store: Store, district: int, run: int) -> None:
     """Look over what a run has published, unless that was done. Whatever becomes of it: the run is published."""
+    await _afterwards(_check_quality, store, district, run)
+
+
+async def _check_quality(store: Store, district: int, run: int) -> None:
+    async with store.transaction(district) as c:
+        await quality.check(c, district, run, clock.today())
+
+
+async def _push_again(store: Store, district: int, run: int) -> None:
+    """Deliveries to the run's connection that waited for something there have their second pass, one with each run."""
+    async with store.transaction(district) as c:
+        [found] = await runs.summary(c, run=run)
+    connection = await registers.connection(store, district, found["connection"])
+    for number in await delivery.again(store, connection, _deliver_next(district)):
+        log.info("delivery %s has a second pass", number)
+
+
+async def _afterwards(act: Callable[[Store, int, int], Awaitable[None]], store: Store, district: int, run: int) -> None:
     try:
-        async with store.transaction(district) as c:
-            await quality.check(c, district, run, clock.today())
+        await act(store, district, run)
     except Exception as error:
         if isinstance(error, DatabaseError) and is_lost(error):
             raise
-        log.error("the checks of run %s met a fault of ours: %s", run, logs.where(error))
+        log.error("%s after run %s met a fault of ours: %s", act.__name__, run, logs.where(error))
 
 
 async def deliver_job(store: Store, district: int, delivery_id: int) -> None:

@@ -156,8 +156,9 @@ class Attended:
 class Parties:
     """Whom a plan is about, by the ids the destination knows them by: `student`, and staff by entity id. `plan` is
     the plan's own id; `settings` are the destination's, without secrets. `student_key` is the key of the destination's
-    own record of the student, `school` that of the plan's school; `classes` are those of them that it knows. `today` is
-    the district's day, where it is known."""
+    own record of the student, `school` that of the plan's school; `classes` are those of them that it knows.
+    `collections` are those that its last pull read: they tell which edition of a standard it speaks. `today` is the
+    district's day, where it is known."""
 
     plan: str
     student: str
@@ -165,6 +166,7 @@ class Parties:
     settings: Table[str, Any]
     student_key: str = ""
     classes: tuple[Attended, ...] = ()
+    collections: frozenset[str] = frozenset()
     school: str = ""
     today: date | None = None
 

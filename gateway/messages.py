@@ -348,8 +348,8 @@ def of_overwritten(name: str, lost: Sequence[Mapping[str, Any]], looked_at: date
         )
     if others:
         to_do += (
-            f" Ask whoever runs {name} who removes or changes what Planbridge wrote. Nothing of it is sent again by "
-            f"itself; to write a plan over what is there now: planbridge push PLAN --to {name} --again."
+            f" Ask whoever runs {name} who removes or changes what Planbridge wrote. It is not sent again by itself. "
+            f'To write a plan over what is there now: planbridge push PLAN --to {name} --overwrite --because "...".'
         )
     return Message(
         f"What was delivered to {name} did not stay there. Somebody else has written over it. {_first_few(told)}",

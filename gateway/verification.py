@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from gateway import delivery, logs
+from gateway import clock, delivery, logs
 from gateway.connected import opened
 from gateway.connector import Allocating, Document, Merging, Sink
-from gateway.delivery import Also, fingerprint
+from gateway.delivery import Also
 from gateway.errors import ConfigError, PlanbridgeError, Refused
-from gateway.store import deliveries, registers, verifications
+from gateway.sending import fingerprint
+from gateway.store import agreements, deliveries, registers, verifications
 from gateway.store import plans as stored
 from gateway.store.database import DatabaseError, Store
 from gateway.store.registers import Actor, Connection
@@ -54,6 +55,7 @@ async def _look(store: Store, connection: Connection, also: Also) -> Look:
             f"Mend it and lift the pause, then look again: planbridge verify {connection.name}",
         )
     async with store.transaction(connection.district) as c:
+        await agreements.refuse(c, connection, clock.today())
         wanted = await verifications.wanted(c, connection.id)
     counts: Counter[str] = Counter(plans=len(wanted))
     async with opened(store, connection) as (connector, settings, http):
@@ -99,7 +101,7 @@ async def _look_at(store: Store, connection: Connection, sink: Sink, one: Wanted
                 await verifications.note_found(c, connection.id, document, lost)
     async with store.transaction(connection.district) as c:
         if one.wholly:
-            await verifications.note_looked(c, connection.id, one.plan, made and made.documents)
+            await verifications.note_looked(c, connection.id, one.plan, made.documents if made else None)
         if renew and as_sent:  # else the delivery would send more than these, which is for a person to decide
             for document in renew:
                 await verifications.forget(c, connection.id, document)
@@ -121,7 +123,9 @@ async def _found(sink: Sink, document: Document, known: Known) -> Found:
     there = await sink.read_back(document)
     if there is None:
         return "gone"
-    return "kept" if document.create_only or holds(there, document.body) else "changed"
+    # A text that is longer than the target takes was left out.
+    sent = {name: part for name, part in document.body.items() if name in there or name not in document.texts}
+    return "kept" if document.create_only or holds(there, sent) else "changed"
 
 
 def holds(there: Any, sent: Any) -> bool:

@@ -1,6 +1,7 @@
 """Ed-Fi ODS/API and Ed-Fi API: rosters and results out of them, success plans into them."""
 
 from connectors.edfi.client import open_source
+from connectors.edfi.letter import letter
 from connectors.edfi.resources import every_resource
 from connectors.edfi.server import EdfiSettings, auth
 from connectors.edfi.sink import open_sink
@@ -14,4 +15,5 @@ CONNECTOR = Connector(
     open_source=open_source,
     open_sink=open_sink,
     resources=tuple(every_resource()),
+    letter=letter,
 )

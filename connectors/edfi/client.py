@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import msgspec
 
-from connectors.edfi import refusals
-from connectors.edfi.changes import TOMBSTONES, Changes, Kind, Versions, Window, total_of
+from connectors.edfi import probe, refusals
+from connectors.edfi.changes import Changes, Kind, Versions, Window, total_of
 from connectors.edfi.resources import resources, without_identity_numbers
 from connectors.edfi.server import EdfiSettings, Server, discover
-from connectors.edfi.sink import WRITTEN
 from gateway.connector import START, Finding, Notice, Page, Resource
-from gateway.errors import PlanbridgeError, Unavailable
+from gateway.errors import Unavailable
 from gateway.http import Http, Reply
 from gateway.payload import rows_of
 
@@ -72,16 +71,7 @@ class EdfiSource:
 
     async def check(self) -> Sequence[Finding]:
         """Discovery, credentials, what the key may do, and each collection with its count."""
-        findings = [Finding(True, f"{self._server.title} answers.")]
-        try:
-            token = await self._http.token()
-        except PlanbridgeError as error:
-            return [*findings, Finding(False, error.message, error.fix)]
-        findings.append(Finding(True, "Key and secret are accepted."))
-        findings += await self._about_the_key(token.access_token)
-        findings.append(await self._about_changes())
-        findings += await asyncio.gather(*(self._reachable(resource) for resource in self.resources))
-        return findings
+        return await probe.findings(self._server, self._settings, self._http, self.resources)
 
     async def close(self) -> None:
         """Nothing is held open: the transport belongs to the caller."""
@@ -192,107 +182,9 @@ class EdfiSource:
     async def _get(self, resource: Resource, params: Mapping[str, str | int], below: str = "") -> Reply:
         return await self._http.get(self._server.collection(resource.name) + below, params)
 
-    async def _reachable(self, resource: Resource) -> Finding:
-        try:
-            reply = await self._count(resource)
-            if reason := _absence(reply):
-                return Finding(False, f"{resource.name}: {reason}.", _FIXES.get(reply.status, ""))
-            total = total_of(refusals.granted(reply))
-        except PlanbridgeError as error:
-            return Finding(False, f"{resource.name}: {error.message}", error.fix)
-        return Finding(True, f"{resource.name}: {'not counted' if total is None else total}")
-
-    async def _about_changes(self) -> Finding:
-        """Whether a pull reads what changed. It is no fault where it cannot; it takes longer."""
-        students = next(resource for resource in self.resources if resource.name == "students")
-        try:
-            if await self._told_versions() is None:
-                return Finding(True, "Change queries are not offered here: each pull reads everything.")
-            params = {"offset": 0, "limit": self._server.counting_limit}
-            granted = all([(await self._list(students, params, of=kind)).status == 200 for kind in TOMBSTONES])
-        except PlanbridgeError as error:
-            return Finding(False, f"Change queries: {error.message}", error.fix)
-        if granted:
-            return Finding(True, "Pulls read what changed, deletions included.")
-        return Finding(
-            True,
-            "The key may not read deletions and key changes: each pull reads everything."
-            " With ReadChanges in its claim set, pulls read what changed.",
-        )
-
-    async def _about_the_key(self, token: str) -> Sequence[Finding]:
-        """What the server says of the key. # Ed-Fi: OAuth token introspection; hosts may switch it off."""
-        if not self._server.token_info_url:
-            return ()
-        body = msgspec.json.encode({"token": token})
-        try:
-            reply = await self._http.send("POST", self._server.token_info_url, json=body, repeatable=True)
-            key = msgspec.json.decode(reply.body, type=_TokenInfo)
-        except (PlanbridgeError, msgspec.DecodeError):
-            return ()
-        return _about(key, writes=self._settings.education_organization_id is not None)
-
-
-class _Organization(msgspec.Struct):
-    education_organization_id: int
-    name_of_institution: str = ""
-
-
-class _ClaimSet(msgspec.Struct):
-    name: str = ""
-
-
-class _ResourceClaim(msgspec.Struct):
-    resource: str
-    operations: list[str] = []
-
-
-class _TokenInfo(msgspec.Struct):
-    active: bool
-    education_organizations: list[_Organization] | None = None
-    assigned_profiles: list[str] | None = None
-    claim_set: _ClaimSet | None = None
-    resources: list[_ResourceClaim] | None = None
-
-
-def _about(key: _TokenInfo, *, writes: bool) -> Sequence[Finding]:
-    places = ", ".join(
-        f"{place.name_of_institution} ({place.education_organization_id})".strip()
-        for place in key.education_organizations or ()
-    )
-    claim_set = key.claim_set.name if key.claim_set else ""
-    findings = [Finding(key.active, f"The key belongs to {places or 'no organization'}, claim set {claim_set or '-'}.")]
-    if key.assigned_profiles:
-        findings.append(
-            Finding(
-                False,
-                f"The key is bound to API profiles: {', '.join(key.assigned_profiles)}.",
-                "Ask the API's administrator for a key without profiles; those cut fields off.",
-            )
-        )
-    if writes and key.resources is not None:
-        creatable = {claim.resource.rpartition("/")[2] for claim in key.resources if "Create" in claim.operations}
-        findings += [
-            Finding(
-                False,
-                f"{name}: the key may not create them, so plans cannot be written.",
-                "Ask the API's administrator to add them to the key's claim set.",
-            )
-            for name in WRITTEN
-            if name not in creatable
-        ]
-    return findings
-
-
-_ABSENCES = {403: "not granted to this key", 404: "not offered by this server"}
-_FIXES = {
-    403: "Ask the API's administrator to add Read on it to the key's claim set, if it is wanted.",
-    404: "If every collection says so, the address of the API is wrong.",
-}
-
 
 def _absence(reply: Reply) -> str:
-    return _ABSENCES.get(reply.status, "")
+    return refusals.ABSENCES.get(reply.status, "")
 
 
 def _after(reply: Reply) -> tuple[str, ...]:

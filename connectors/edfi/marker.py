@@ -37,7 +37,8 @@ class Marker:
         self._known[document.identity] = remote_id
 
     async def push(self, document: Document) -> Receipt:
-        """Put the mark into the student's open enrollment; or take out of the one that has it what we put there."""
+        """Put the mark into the student's open enrollment; or take out of the one that has it what we put there, also
+        where the document has no body any more."""
         if not _wanted(document):
             ours = self._known.get(document.identity, "")
             return await self._merge(document, ours) if ours else Receipt(200, unchanged=True)
@@ -133,7 +134,7 @@ class Marker:
 
 
 def _wanted(document: Document) -> bool:
-    return bool(document.body["educationPlans"])
+    return bool(document.body.get("educationPlans"))
 
 
 def _descriptor(document: Document) -> str:

@@ -5,10 +5,12 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
+import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
@@ -280,6 +282,8 @@ class Http:
             stored = await self._tokens.get(self._key)
             if stored is not None and is_fresh(stored):
                 return stored
+            if stored is not None and stored.style == "form" and self._try_form:
+                self._style, self._try_form = "form", False  # another worker has found that out
             granted = await self._grant(auth)
             if isinstance(granted, Token):
                 await self._tokens.put(self._key, granted)
@@ -294,10 +298,16 @@ class Http:
             style = "form"
             reply = await self._attempt(token_call(auth, url, style), None)
         if isinstance(reply, Failure):
-            return reply
-        token = granted(reply, auth, asked_at)
+            return reply if reply.may_have_acted else replace(reply, fix=reply.fix or _TOO_MANY)
+        token = msgspec.structs.replace(granted(reply, auth, asked_at), style=style)
         self._style, self._try_form = style, False  # what worked is what this server wants
         return token
+
+
+# RFC 6585 4, and Ed-Fi: 429 where a key has as many tokens as it may have, 15 by default.
+_TOO_MANY = (
+    "If it stays so, look what else uses this client id: some servers give only so many tokens until others end."
+)
 
 
 def _outcome(state: RetryCallState) -> Any:

@@ -10,11 +10,13 @@ import msgspec
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A bearer token. `expires_at`, epoch seconds, is when we stop using it: at 90 % of its stated life."""
+    """A bearer token. `expires_at`, epoch seconds, is when we stop using it: at 90 % of its stated life. `style` is how
+    the credentials stood in the request that got it: the next one asks so first."""
 
     access_token: str
     expires_at: float
     scope: str = ""
+    style: str = ""
 
     def __repr__(self) -> str:
         return f"<Token until {self.expires_at:.0f}>"

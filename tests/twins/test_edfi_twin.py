@@ -123,7 +123,7 @@ def test_every_descriptor_row_is_one_the_standard_describes(client: Client, stan
     document = contract(f"descriptor-api-{standard}")
     resources = [one["resource"] for one in httpx.get(client.urls["dependencies"]).json()]
     names = [name for name in (one.removeprefix("/ed-fi/") for one in resources) if name.endswith("Descriptors")]
-    assert len(names) == 13
+    assert len(names) == 14
     for name in names:
         rows = client.all(name)
         validator(document, name).validate(rows)

@@ -62,7 +62,7 @@ def twin(
         district,
         release,
         namespace=district_namespace,
-        planted=plant(planted, namespace=district_namespace, five=release.five),
+        planted=plant(planted, namespace=district_namespace, standard=release.standard),
         programs=allow_programs,
         claims=Claims(
             claims,

@@ -61,7 +61,7 @@ class Ods:
         """Serve this district from now on."""
         self.district = district
         self._organizations = {district.number, *(school.number for school in district.schools)}
-        rows = Rows(district, five=self._release.five, namespace=self.namespace, planted=self._planted)
+        rows = Rows(district, standard=self._release.standard, namespace=self.namespace, planted=self._planted)
         for name, source in rows.sources().items():
             if name in self._overlays:
                 source = self._overlays[name].source(source)

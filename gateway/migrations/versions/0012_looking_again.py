@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 
 # Of an object in the ledger: when it was last looked at, and whether it stands in a record of others; `lost` is what
 # was found wrong then, `lost_at` since when; `renewed_at` when it was last sent again by itself.

@@ -1,0 +1,66 @@
+"""The mail to whoever hosts an Ed-Fi API: which keys a district needs, with which claims, and what was seen."""
+
+from collections.abc import Iterator, Sequence
+
+from connectors.edfi.resources import every_resource
+from connectors.edfi.server import EdfiSettings
+from connectors.edfi.sink import WRITTEN
+from gateway.connector import Finding
+
+_QUESTIONS = (
+    "Which release of ODS/API or of the Ed-Fi API do you run, and which data standard? When do you change it?",
+    "How many records does a page have at most, and how many requests a second may we make?",
+    "Are change queries switched on? Do you offer snapshots for reading, and how often are they made?",
+    "Are the OpenAPI metadata and token introspection (oauth/token_info) switched on?",
+    "How many access tokens may one key have at a time? We use one at a time and keep it until it ends.",
+    "Is the API bound to profiles, and which extensions does it serve?",
+    "At what times is data loaded, and when should we not ask?",
+    "When do these keys end, and whom do we ask for new ones?",
+)
+
+
+def letter(settings: EdfiSettings, findings: Sequence[Finding]) -> str:
+    """The mail, ready to be sent. It holds no secret and nothing about a person."""
+    ours = settings.education_organization_id
+    district = f"education organization {ours}" if ours is not None else "our district (its education organization id)"
+    parts = [
+        "Subject: Ed-Fi API access for our district",
+        "Hello,",
+        "we connect your Ed-Fi API to Planbridge, our gateway for student success plans. It reads rosters and results,"
+        " and may write finished plans. Please give us two keys, so that the one that reads every night can write"
+        " nothing:",
+        f"1. A reader, for {district} and all its schools, without an API profile. Its claim set:\n"
+        + _listed(_reader())
+        + "\nRead on all descriptors too, and the namespaces of the assessments that we are to see.",
+        f"2. A writer, for {district} and all its schools, without an API profile. Its claim set:\n"
+        + _listed(_writer())
+        + "\nIt needs a relationship to the students of these schools, and no Delete.",
+        f"The address we use: {settings.base_url}",
+        "Please tell us:\n" + _numbered(_QUESTIONS),
+    ]
+    if seen := [finding.text for finding in findings if not finding.ok]:
+        parts.append("When we tried, we saw this. Please look into it:\n" + _listed(seen))
+    return "\n\n".join([*parts, "Please send the secrets by another way than the rest. Thank you."])
+
+
+def _reader() -> Iterator[str]:
+    everything = every_resource()
+    for resource in everything:
+        if not resource.beyond_roster:
+            yield f"ed-fi/{resource.name}: Read, ReadChanges"
+    if beyond := [resource.name for resource in everything if resource.beyond_roster]:
+        yield f"only if our district has asked for them: Read, ReadChanges on {', '.join(beyond)}"
+
+
+def _writer() -> Iterator[str]:
+    for name in WRITTEN:
+        yield f"ed-fi/{name}: Create, Read, Update"
+    yield "ed-fi/students, ed-fi/schools, ed-fi/localEducationAgencies: Read"
+
+
+def _listed(lines: Sequence[str] | Iterator[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _numbered(lines: Sequence[str]) -> str:
+    return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
