@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from connectors.edfi import models
+from connectors.edfi.needs import NEEDS
 from gateway.connector import Resource
 
 STANDARDS = (4, 5)
@@ -142,6 +143,7 @@ _TABLE: tuple[tuple[Resource, frozenset[int]], ...] = (
     (_resource("assessments", models.Assessment), _ALL),
     (_resource("objectiveAssessments", models.ObjectiveAssessment), _ALL),
     (_STUDENT_ASSESSMENTS, _ALL),
+    *NEEDS,
 )
 
 # A drop path names a field, not a value, and the number that two systems share stands in the same list as

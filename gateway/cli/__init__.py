@@ -12,6 +12,7 @@ from rich.markup import escape
 from gateway import clock, logs, messages
 from gateway.cli import (
     backup,
+    collecting,
     configuration,
     connections,
     crosswalks,
@@ -50,8 +51,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, year, configuration, runs, guards, history, quality, rejects, crosswalks, identity, unmatched,
-    schedules, notices, plans, purge, retention, backup, districts, doctor, upload, exports, demo,
+    service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
+    identity, unmatched, schedules, notices, plans, purge, retention, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

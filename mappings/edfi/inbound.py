@@ -4,7 +4,7 @@ from collections.abc import Mapping as Table
 
 from connectors.edfi import models as wire
 from gateway.mapping import Inbound
-from mappings.edfi import people, results, teaching
+from mappings.edfi import needs, people, results, teaching
 
 INBOUND: Table[type, Inbound] = {
     wire.LocalEducationAgency: teaching.local_education_agency,
@@ -28,5 +28,6 @@ INBOUND: Table[type, Inbound] = {
     wire.Assessment: results.assessment,
     wire.ObjectiveAssessment: results.objective_assessment,
     wire.StudentAssessment: results.student_assessment,
+    **needs.INBOUND,
 }
 """What to ask of each kind of wire record."""

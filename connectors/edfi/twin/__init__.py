@@ -28,6 +28,7 @@ def twin(
     planted: str | None = None,
     district_namespace: str = "uri://mapleridge.example.org",
     allow_programs: bool = True,
+    needs: bool = False,
     control: bool = True,
 ) -> Starlette:
     """An ASGI application with discovery, OAuth and the resources of Data Standard 5.0 or 4.0.
@@ -36,7 +37,8 @@ def twin(
     Year Specific mode. No page is longer than `page_limit`. What a host tells of changes: see Release.
     `planted` (2 to 17 characters) is put into every field that planning never needs. The key may write programs
     (unless `allow_programs` is False), student program associations, interventions and student intervention
-    associations, and descriptors in `district_namespace`. `control` opens the side door of `synthetic.faults`.
+    associations, and descriptors in `district_namespace`. With `needs` it serves programs, attendance, discipline
+    and grades too. `control` opens the side door of `synthetic.faults`.
     """
     release = Release(
         standard, cursor=standard != "4.0" if cursor is None else cursor, changes=changes, suppressed=suppressed
@@ -47,6 +49,7 @@ def twin(
         namespace=district_namespace,
         planted=plant(planted, namespace=district_namespace, five=release.five),
         programs=allow_programs,
+        needs=needs,
     )
     tokens = Tokens(key, secret, token_seconds, limited=release.modern)
     return Server(ods, tokens, release, page_limit=page_limit).application(control=control)

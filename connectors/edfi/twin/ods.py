@@ -11,6 +11,7 @@ from connectors.edfi.twin.keys import natural_key
 from connectors.edfi.twin.planted import Planted
 from connectors.edfi.twin.release import Release
 from connectors.edfi.twin.rows import Rows
+from connectors.edfi.twin.rows_needs import NeedsRows
 from connectors.edfi.twin.shapes import DESCRIPTOR, Shape, writable
 from connectors.edfi.twin.writing import Pointer, judge, key_of, linked, pointers
 from synthetic.model import District
@@ -22,17 +23,26 @@ _PEOPLE = ("Student", "Staff")
 class Ods:
     """The district's data as one server keeps it: the roster can only be read, plans can be written.
 
-    Written items stay when the district changes. `programs`: whether the key may create programs.
+    Written items stay when the district changes. `programs`: whether the key may create programs. `needs`: whether
+    there is more than roster and results.
     """
 
     def __init__(
-        self, district: District, release: Release, *, namespace: str, planted: Planted, programs: bool
+        self,
+        district: District,
+        release: Release,
+        *,
+        namespace: str,
+        planted: Planted,
+        programs: bool,
+        needs: bool = False,
     ) -> None:
         self._release = release
         self.namespace = namespace
         self.changes = Changes()
         self._planted = planted
         self._programs = programs
+        self._needs = needs
         self._shapes: dict[str, Shape] = {}
         self._collections: dict[str, Collection] = {}
         self.play(district)
@@ -45,7 +55,12 @@ class Ods:
         self.district = district
         self._organizations = {district.number, *(school.number for school in district.schools)}
         rows = Rows(district, five=self._release.five, namespace=self.namespace, planted=self._planted)
-        for name, source in rows.sources().items():
+        sources = rows.sources()
+        if self._needs:
+            standard = self._release.standard
+            more = NeedsRows(district, standard=standard, namespace=self.namespace, planted=self._planted)
+            sources |= more.sources()
+        for name, source in sources.items():
             if name not in self._collections:
                 self._collections[name] = self._collection(name, source.row)
             self._collections[name].load(source)

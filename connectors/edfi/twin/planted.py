@@ -20,6 +20,7 @@ class Planted:
     enrollment: Row = field(default_factory=dict)
     sitting: Row = field(default_factory=dict)
     student_codes: list[Row] = field(default_factory=list)
+    text: str | None = None
 
 
 def planted(text: str | None, *, namespace: str, five: bool) -> Planted:
@@ -71,6 +72,7 @@ def planted(text: str | None, *, namespace: str, five: bool) -> Planted:
     gender = {"genderIdentity": text} if five else {}
     former = {} if five else code("OldEthnicity")
     return Planted(
+        text=text,
         student={
             **documents,
             **civil,
