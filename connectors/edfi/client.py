@@ -201,6 +201,8 @@ class EdfiSource:
     async def _reachable(self, resource: Resource) -> Finding:
         try:
             reply = await self._count(resource)
+            if resource.group and reply.status == 404:  # Ed-Fi: not every version of a standard has all of a group
+                return Finding(True, f"{resource.name}: {_absence(reply)}, and left out.")
             if reason := _absence(reply):
                 return Finding(False, f"{resource.name}: {reason}.", _FIXES.get(reply.status, ""))
             total = total_of(refusals.granted(reply))
