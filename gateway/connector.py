@@ -1,6 +1,6 @@
 """What a connector is: the collections it can pull, the documents it can push, the settings it asks for."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -25,10 +25,13 @@ class Resource:
     `drop` names what planning never needs: it is removed before anything is stored. `ignore` names what is
     stored but is not a change (a refresh time, an entity tag). Both are paths: `password`,
     `userProfiles[].credentials`, or `**.link` for a name at any depth. `closed` names objects that may hold anything:
-    of each only the members that an override reads are kept.
+    of each only the members that an override reads are kept. Where there is a `keep`, nothing else of a row is kept but
+    these members of its outermost object, whatever a server adds to it.
     `wire` is decoded strictly; unknown fields are skipped but stay in the stored payload. Of one that is `lenient` a
     row with a value of another type is read where that can mean one thing only (see gateway.lenient), and the run says
     so; also where null or an empty text stands for what is absent.
+    `group` is one of gateway.collecting.GROUPS: the collection goes beyond roster and results, and is asked for only
+    where a district has switched its group on. `beyond_roster` marks what comes with roster and results all the same.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Resource:
     inactive: Callable[[Any], bool] | None = None
     beyond_roster: bool = False
     lenient: bool = False
+    group: str = ""
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,14 @@ class Incremental(Protocol):
     async def marks(self) -> Mapping[str, str]: ...
 
     def since(self, marks: Mapping[str, str]) -> None: ...
+
+
+@runtime_checkable
+class Collecting(Protocol):
+    """A source that has more than roster and results: until it is told which groups are wanted, its `resources` are
+    those without a group."""
+
+    def collect(self, groups: Iterable[str]) -> None: ...
 
 
 @runtime_checkable

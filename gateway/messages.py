@@ -141,9 +141,10 @@ def _share(hold: Mapping[str, Any]) -> str:
 
 # Collections are called as their own system calls them; these are kinds of ours, and what a hold is about instead.
 _PLAIN = {
-    "assessment": "assessments", "assessment_result": "assessment results", "category": "categories",
-    "class": "classes", "class-emptied": "places in classes", "course": "courses", "enrollment": "enrollments",
-    "line_item": "line items", "organization": "organizations", "person": "people",
+    "assessment": "assessments", "assessment_result": "assessment results", "attendance_event": "attendance events",
+    "category": "categories", "class": "classes", "class-emptied": "places in classes", "course": "courses",
+    "course_grade": "course grades", "discipline_incident": "discipline incidents", "enrollment": "enrollments",
+    "line_item": "line items", "meal_eligibility": "meal records", "organization": "organizations", "person": "people",
     "program_status": "program records", "relationship": "family relationships", "resource": "resources",
     "result": "results", "score_scale": "score scales", "session": "sessions",
 }  # fmt: skip

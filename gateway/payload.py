@@ -65,7 +65,7 @@ def edge(resource: Resource, fingerprint: str, named: Collection[tuple[str, str]
     The function raises RecordError for a row that no database should hold, and what UNREADABLE names.
     """
     closers = [_closer(name, {member for of, member in named if of == name}) for name in resource.closed]
-    drop = _remover(resource.drop, closers)
+    drop = _remover(resource.drop, [*_keeper(resource.keep), *closers])
     ignore = _remover(resource.ignore)
     mapping = hashlib.blake2b(fingerprint.encode(), digest_size=4).hexdigest()
     decode = msgspec.json.Decoder().decode
@@ -149,6 +149,19 @@ def _closer(name: str, members: set[str]) -> Remover:
         return True
 
     return close
+
+
+def _keeper(names: Collection[str]) -> Iterator[Remover]:
+    """Remove every member but those named; True if there was another. None where all may be kept."""
+
+    def keep(value: Any) -> bool:
+        others = [name for name in value if name not in names] if isinstance(value, dict) else []
+        for name in others:
+            del value[name]
+        return bool(others)
+
+    if names:
+        yield keep
 
 
 def _remove(value: Any, steps: list[str]) -> bool:

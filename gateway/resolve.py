@@ -1,12 +1,12 @@
 """Resolve, check, publish: from staged records to published entities, in one transaction per run."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
-from gateway import clock, guard, people, registry
+from gateway import clock, collecting, guard, people, registry
 from gateway.candidates import Rule, Traits, traits
 from gateway.errors import Refused
 from gateway.fold import NOBODY, Doc, Stated, fold, in_order
@@ -25,6 +25,7 @@ from gateway.store import (
     applying,
     blackouts,
     changes,
+    collected,
     compare,
     decisions,
     history,
@@ -143,7 +144,8 @@ async def _try(
         await changes.lock_district(c, attempt.district)
         await successions.refuse_retired(c, attempt.connection)
         takes_over = await successions.take_over(c, attempt)
-        counts = await _compare(store, c, attempt, takes_over=takes_over is not None)
+        off = await _switched_off(store, c, attempt)
+        counts = await _compare(store, c, attempt, off, takes_over=takes_over is not None)
         digest = await compare.digest(c)
         decided = await compare.decided(c, attempt.run) == digest
         guards = await _guards(store, c, attempt)
@@ -157,11 +159,13 @@ async def _try(
             await identities.keep_open(c, attempt, gone=True)
         await compare.keep_only(c, ops)
         was = await outcomes.before(c, attempt)
+        by_choice = await compare.removed_by_choice(c, attempt, off)
         named: dict[str, int] = {}
         published, publication = await _publish(store, c, attempt)
         if publication is not None and attempt.kind != "undo" and not decided:
             found = await outcomes.effects(c, attempt, was, publication, clock.today())
-            reasons += guard.effects(found, guards)
+            ended = {kind: found.ended.get(kind, 0) + by_choice.get(kind, 0) for kind in {*found.ended, *by_choice}}
+            reasons += guard.effects(replace(found, ended=ended), guards)
             named = {"named": found.named, "recognised": found.named - found.strangers}
         preview: Sequence[Previewed] = ()
         if publication is not None and (reasons or attempt.mode != "publish"):
@@ -176,6 +180,8 @@ async def _try(
             raise _RolledBack(work)
         state = "published" if waiting is None else "held"
         stored = work.stored() | (waiting.told if waiting is not None else {})
+        if attempt.kind == "pull":
+            await collected.forget(c, attempt.connection, off)
         await outcomes.finish_run(c, attempt, state, stored, publication, good=True)
         if attempt.kind == "undo":
             await history.mark_undone(c, attempt)
@@ -191,11 +197,18 @@ async def _try(
         return Outcome(state, stored)
 
 
+async def _switched_off(store: Store, c: Transaction, attempt: Attempt) -> list[str]:
+    """The collections of the run's connection that nobody wants, or nobody any more."""
+    connection = await registers.connection(store, attempt.district, attempt.connection)
+    groups = await collected.reasons(c, connection.id)
+    return collecting.left_out(registry.connector(connection.connector), groups)
+
+
 async def _compare(
-    store: Store, c: Transaction, attempt: Attempt, *, takes_over: bool = False
+    store: Store, c: Transaction, attempt: Attempt, off: Sequence[str], *, takes_over: bool = False
 ) -> list[CollectionCount]:
     """The change set, without what would turn a known person into somebody else."""
-    counts = await compare.compare(c, attempt, clock.today(), takes_over=takes_over)
+    counts = await compare.compare(c, attempt, clock.today(), takes_over=takes_over, off=off)
     if attempt.kind != "undo":
         await people.hold_out(store, c, attempt, counts)
     return counts
@@ -255,7 +268,7 @@ async def _held(store: Store, attempt: Attempt, work: Work) -> Outcome:
         await runs.hold_fence(c, attempt)
         await changes.lock_district(c, attempt.district)
         if not work.takes_over:  # else there is nothing to compare with, before it has taken over
-            await _compare(store, c, attempt)
+            await _compare(store, c, attempt, await _switched_off(store, c, attempt))
             await identities.keep_open(c, attempt, gone=False)
         stored = work.stored() | {"published": {}}
         await outcomes.add_holds(c, attempt, work.reasons, work.digest)

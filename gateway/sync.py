@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from gateway import replay
+from gateway import collecting, replay
 from gateway.codes import Codes
 from gateway.codes import opened as opened_codes
 from gateway.connected import opened
@@ -17,7 +17,7 @@ from gateway.errors import PlanbridgeError
 from gateway.payload import Edge
 from gateway.resolve import Outcome, resolve
 from gateway.staging import stage
-from gateway.store import registers, runs, watermarks
+from gateway.store import collected, registers, runs, watermarks
 from gateway.store.database import Store
 from gateway.store.registers import Connection
 from gateway.store.runs import Attempt
@@ -55,10 +55,12 @@ async def _pull_all(store: Store, attempt: Attempt) -> bool:
     connection = await registers.connection(store, attempt.district, attempt.connection)
     async with store.transaction(attempt.district) as c:
         codes = await opened_codes(c, connection)
+        groups = await collected.reasons(c, connection.id)
     async with opened(store, connection) as (connector, settings, http):
         assert connector.open_source is not None
         source = await connector.open_source(settings, http)
         try:
+            collecting.open_for(source, groups)
             await registers.set_wires(store, connection, {each.name: each.wire.__name__ for each in source.resources})
             await _ask_for_changes(store, attempt, connection, source, codes, settings.whole_every)
             await _stage_all(store, attempt, source, codes, settings.in_flight)

@@ -1,7 +1,7 @@
 """How an Ed-Fi API is read: pages by offset or by token, what changed, and what the key is allowed to see."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -37,7 +37,8 @@ class EdfiSource:
     """
 
     def __init__(self, server: Server, settings: EdfiSettings, http: Http) -> None:
-        self.resources: Sequence[Resource] = resources(server.standard)
+        self._all = resources(server.standard)
+        self.collect(())
         self.pages_move = True  # what is read whole may move, also beside windows
         self._server = server
         self._settings = settings
@@ -50,6 +51,11 @@ class EdfiSource:
         self._snapshot: Header | None = None  # until it is known which, if any
         self._rekeyed = ""
         self._changes = Changes(server.standard, ask=self._list, told=_rows, now=self._versions_now)
+
+    def collect(self, groups: Iterable[str]) -> None:
+        """From now on roster, results and what these groups have."""
+        on = {"", *groups}
+        self.resources: Sequence[Resource] = [resource for resource in self._all if resource.group in on]
 
     async def marks(self) -> Mapping[str, str]:
         """For each collection the newest change version; none where the server does not tell."""

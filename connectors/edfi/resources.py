@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from connectors.edfi import models_results, models_roster
+from connectors.edfi.needs import NEEDS
 from gateway.connector import Resource
 
 STANDARDS = (3, 4, 5, 6)
@@ -165,6 +166,7 @@ _TABLE: tuple[tuple[Resource, frozenset[int]], ...] = (
     (_resource("assessments", models_results.Assessment), _ALL),
     (_resource("objectiveAssessments", models_results.ObjectiveAssessment), _ALL),
     (_STUDENT_ASSESSMENTS, _ALL),
+    *NEEDS,
 )
 
 # A drop path names a field, not a value, and the number that two systems share stands in the same list as

@@ -16,6 +16,7 @@ from connectors.edfi.models import (
     StudentReference,
     joined,
 )
+from connectors.edfi.needs import NEEDS
 
 Values = Mapping[str, Any]
 """A natural key as /deletes and /keyChanges write it: flat, under the names of the standard."""
@@ -122,6 +123,31 @@ def _result(values: Values) -> str:
     )
 
 
+def _participation(values: Values) -> str:
+    program = joined(
+        _number(values, "programEducationOrganizationId"),
+        _text(values, "programName"),
+        _text(values, "programTypeDescriptor"),
+    )
+    return f"{_student(values)}|{_organization(values)}|{program}|{_day(values, 'beginDate')}"
+
+
+def _attended(values: Values) -> str:
+    return f"{_day(values, 'eventDate')}|{joined(_text(values, 'attendanceEventCategoryDescriptor'))}"
+
+
+def _grade(values: Values) -> str:
+    # Ed-Fi: a grading period has a number up to 4, a name from 5 on.
+    named = "gradingPeriodName" in values
+    period = joined(
+        _text(values, "gradingPeriodDescriptor"),
+        _text(values, "gradingPeriodName") if named else _number(values, "gradingPeriodSequence"),
+        _number(values, "gradingPeriodSchoolYear"),
+    )
+    kind = joined(_text(values, "gradeTypeDescriptor"))
+    return f"{_student(values)}|{_section(values)}|{_day(values, 'beginDate')}|{kind}|{period}"
+
+
 _KEYS: Mapping[str, Callable[[Values], str]] = {
     "localEducationAgencies": lambda values: str(_number(values, "localEducationAgencyId")),
     "schools": lambda values: str(_number(values, "schoolId")),
@@ -154,4 +180,11 @@ _KEYS: Mapping[str, Callable[[Values], str]] = {
     "assessments": _assessment,
     "objectiveAssessments": _objective,
     "studentAssessments": _result,
+    **{resource.name: _participation for resource, _ in NEEDS if resource.name.endswith("ProgramAssociations")},
+    "studentSchoolAttendanceEvents": lambda values: f"{_student(values)}|{_session(values)}|{_attended(values)}",
+    "studentSectionAttendanceEvents": lambda values: f"{_student(values)}|{_section(values)}|{_attended(values)}",
+    "disciplineActions": lambda values: (
+        f"{_student(values)}|{joined(_text(values, 'disciplineActionIdentifier'))}|{_day(values, 'disciplineDate')}"
+    ),
+    "grades": _grade,
 }

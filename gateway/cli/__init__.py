@@ -13,6 +13,7 @@ from gateway import clock, logs, messages
 from gateway.cli import (
     agreements,
     backup,
+    collecting,
     configuration,
     connections,
     crosswalks,
@@ -52,9 +53,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, year, configuration, runs, guards, history, quality, rejects, crosswalks, identity, unmatched,
-    schedules, notices, plans, verification, agreements, purge, retention, backup, districts, doctor, upload, exports,
-    demo,
+    service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
+    identity, unmatched, schedules, notices, plans, verification, agreements, purge, retention, backup, districts,
+    doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

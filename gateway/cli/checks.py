@@ -6,13 +6,15 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from gateway import registry
+from gateway import collecting, registry
 from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, District, Json, actor, gateway, run, show
+from gateway.collecting import Reason
 from gateway.connected import opened
 from gateway.connector import ConnectionSettings, Connector, Finding, validated
 from gateway.errors import ConfigError, PlanbridgeError
 from gateway.http import Http, MemoryTokens, Pace
-from gateway.store import registers
+from gateway.store import collected, registers
+from gateway.store.database import Store
 
 
 def check(
@@ -30,8 +32,9 @@ def check(
     async def look() -> tuple[list[Finding], Mapping[str, Any]]:
         async with gateway(district) as g:
             found = await registers.connection(g.store, g.district, name)
+            reasons = await collects(g.store, found)
             async with opened(g.store, found) as (kind, settings, http):
-                findings = await _seen(kind, settings, http)
+                findings = await _seen(kind, settings, http, reasons)
             settings, news = learnt(kind, settings, findings)
             now = await registers.connection(g.store, g.district, found.id)
             if news and not dry and (now.settings, now.secrets) != (found.settings, found.secrets):
@@ -62,8 +65,14 @@ def check(
         raise typer.Exit(ConfigError.exit_code)
 
 
-async def try_out(kind: Connector, settings: Any) -> list[Finding]:
-    """Talk to the system as these settings say, and report."""
+async def collects(store: Store, connection: registers.Connection) -> dict[str, Reason]:
+    """What a connection collects beyond roster and results, and why."""
+    async with store.transaction(connection.district) as c:
+        return await collected.reasons(c, connection.id)
+
+
+async def try_out(kind: Connector, settings: Any, reasons: Mapping[str, Reason] | None = None) -> list[Finding]:
+    """Talk to the system as these settings say, and report. `reasons`: what is collected beyond roster and results."""
     async with Http(
         kind.auth(settings),
         tokens=MemoryTokens(),
@@ -72,16 +81,30 @@ async def try_out(kind: Connector, settings: Any) -> list[Finding]:
         pace=Pace(settings.requests_per_second),
         timeout=settings.patience,
     ) as http:
-        return await _seen(kind, settings, http)
+        return await _seen(kind, settings, http, reasons or {})
 
 
-async def _seen(kind: Connector, settings: ConnectionSettings, http: Http) -> list[Finding]:
+async def _seen(
+    kind: Connector, settings: ConnectionSettings, http: Http, reasons: Mapping[str, Reason]
+) -> list[Finding]:
     assert kind.open_source is not None
     source = await kind.open_source(settings, http)
     try:
-        return [*await source.check(), *_opened(settings)]
+        collecting.open_for(source, reasons)
+        return [*await source.check(), *_collected(kind, reasons), *_opened(settings)]
     finally:
         await source.close()
+
+
+def _collected(kind: Connector, reasons: Mapping[str, Reason]) -> list[Finding]:
+    """What is read beyond roster and results: whoever reads the check sees the purpose again."""
+    found = [
+        Finding(True, f"{group} is collected: {why.purpose}" + (f" (basis: {why.basis})" if why.basis else ""))
+        for group, why in reasons.items()
+    ]
+    if off := [group for group in collecting.offered(kind) if group not in reasons]:
+        found.append(Finding(True, f"Not collected, and not asked for: {', '.join(off)}."))
+    return found
 
 
 def _opened(settings: ConnectionSettings) -> list[Finding]:
@@ -130,10 +153,11 @@ async def _written(name: str, district: str) -> str:
                 f"There is no letter for {kind.title}.",
                 "Its README names what to ask the vendor for.",
             )
+        reasons = await collects(g.store, found)
         async with opened(g.store, found) as (kind, settings, http):
             assert kind.letter is not None
             try:
-                findings = await _seen(kind, settings, http)
+                findings = await _seen(kind, settings, http, reasons)
             except PlanbridgeError as error:
                 findings = [Finding(False, error.message, error.fix)]
             return kind.letter(settings, findings)

@@ -160,15 +160,21 @@ def kept(kind: Connector) -> list[dict[str, str]]:
             "collection": resource.name,
             "read": ", ".join(field.encode_name for field in msgspec.structs.fields(resource.wire)),
             "dropped": ", ".join(
-                [*resource.drop, *(f"{name} (but what an override reads)" for name in resource.closed)]
+                [
+                    *resource.drop,
+                    *(f"{name} (but what an override reads)" for name in resource.closed),
+                    *(["whatever else there is"] if resource.keep else []),
+                ]
             ),
+            "only if": f"{resource.group} are collected" if resource.group else "",
         }
         for resource in kind.resources
     ]
 
 
 connections = typer.Typer(
-    help="The connected systems: list, change, pause, resume, shadow, new-year, switch.", invoke_without_command=True
+    help="The connected systems: list, change, collect, pause, resume, shadow, new-year, switch.",
+    invoke_without_command=True,
 )
 
 
@@ -226,7 +232,7 @@ def change(
             kind = registry.connector(found.connector)
             plain, hidden = settings_of(kind, given, ask=False)
             settings = validated(kind.settings, found.settings | found.secrets | plain | hidden)
-            findings = await checks.try_out(kind, settings)
+            findings = await checks.try_out(kind, settings, await checks.collects(g.store, found))
             wrong = [finding for finding in findings if not finding.ok]
             if wrong and not yes:
                 raise ConfigError(

@@ -97,6 +97,9 @@ def district_resume(name: Name, as_: As = "district IT", role: Role = "district_
 def district_export(
     name: Name,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A zip of JSON lines; nobody else can read it.")],
+    also: Annotated[
+        list[str] | None, typer.Option("--also", metavar="KIND", help="What is withheld otherwise: meal_eligibility.")
+    ] = None,
     as_: As = "district IT",
     role: Role = "district_it",
     as_json: Json = False,
@@ -105,7 +108,7 @@ def district_export(
 
     async def work() -> dict[str, Any]:
         async with installation() as (store, _):
-            return await exports.export(store, name, file, actor(as_, role))
+            return await exports.export(store, name, file, actor(as_, role), also or ())
 
     made = run(work())
     if as_json:
@@ -113,6 +116,8 @@ def district_export(
         return
     rows = [{"file": part, "rows": about.get("rows")} for part, about in made["files"].items()]
     show(rows, False, title=f"{file}, everything of everybody in the clear")
+    if made["withheld"]:
+        STDOUT.print(f"Withheld: {', '.join(made['withheld'])}. --also KIND writes it too.", highlight=False)
 
 
 @district.command("delete")

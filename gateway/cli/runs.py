@@ -157,7 +157,12 @@ def print_run(found: dict[str, Any]) -> None:
     if changed := [count["collection"] for count in collections if count.get("partial")]:
         STDOUT.print(f"Only what changed was asked for: {', '.join(changed)}", highlight=False)
     for count in collections:
-        if count["absent"]:
+        if count["absent"] and count["gone"]:
+            said = (
+                f"{count['collection']} is {count['absent']}: what was kept of it is removed, {count['gone']} records."
+            )
+            STDOUT.print(said, highlight=False)
+        elif count["absent"]:
             STDOUT.print(f"{count['collection']} was left as it is: {count['absent']}", highlight=False)
     for hold in found["holds"]:
         if hold["state"] != "open":

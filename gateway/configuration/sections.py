@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway import clock, codes, crosswalks, overrides, registry, schedules, waiting
+from gateway import clock, codes, collecting, crosswalks, overrides, registry, schedules, waiting
 from gateway.connector import Connector, validated
 from gateway.errors import ConfigError
 from gateway.guard import Guards
 from gateway.mapping import Match
 from gateway.overrides import Override
-from gateway.store import cases, deliveries, limits, registers
+from gateway.store import cases, collected, deliveries, limits, registers
 from gateway.store import codes as stored_codes
 from gateway.store import schedules as stored_schedules
 from gateway.store.codes import Line
@@ -183,6 +183,43 @@ def _checked_overrides(scope: Scope, wanted: list[OverrideFile]) -> Any:
 async def _set_overrides(scope: Scope, wanted: Any) -> None:
     chosen = [overrides.at(o["collection"], o["field"], o["expression"], o.get("crosswalk")) for o in wanted or ()]
     await crosswalks.set_overrides(scope.store, scope.district, scope.there.name, chosen, scope.actor)
+
+
+class ReasonFile(Strict):
+    """Why a group beyond roster and results is collected."""
+
+    purpose: str
+    basis: str = ""
+
+
+async def _collect(scope: Scope) -> Any:
+    async with scope.store.transaction(scope.district) as c:
+        return _as_reasons(await collected.reasons(c, scope.there.id))
+
+
+def _as_reasons(reasons: dict[str, collecting.Reason]) -> Any:
+    return {
+        group: {"purpose": why.purpose} | ({"basis": why.basis} if why.basis else {})
+        for group, why in sorted(reasons.items())
+    } or None
+
+
+def _checked_collect(scope: Scope, wanted: dict[str, ReasonFile]) -> Any:
+    return _as_reasons(
+        {group: collecting.reason(scope.kind, group, one.purpose, one.basis) for group, one in wanted.items()}
+    )
+
+
+async def _set_collect(scope: Scope, wanted: Any) -> None:
+    before, after = await _collect(scope) or {}, wanted or {}
+    differing = [group for group in sorted({*before, *after}) if before.get(group) != after.get(group)]
+    await collected.switch(
+        scope.store,
+        scope.there,
+        {group: collecting.Reason(**after[group]) if group in after else None for group in differing},
+        [resource.name for resource in scope.kind.resources if resource.group in differing],
+        scope.actor,
+    )
 
 
 async def _profile(scope: Scope) -> Any:
@@ -371,6 +408,7 @@ CONNECTION = (
     Section("guards", Guards, _guards, _checked_guards, _set_guards),
     Section("schedule", ScheduleFile, _schedule, _checked_schedule, _set_schedule),
     Section("overrides", list[OverrideFile], _overrides, _checked_overrides, _set_overrides),
+    Section("collect", dict[str, ReasonFile], _collect, _checked_collect, _set_collect),
     Section("delivery_profile", dict[str, Any], _profile, _checked_profile, _set_profile),
 )
 DISTRICT = (

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,19 @@ from gateway.store.registers import Actor
 SETTINGS = "configuration.yaml"
 
 
-async def export(store: Store, name: str, file: Path, actor: Actor) -> dict[str, Any]:
+async def export(store: Store, name: str, file: Path, actor: Actor, also: Collection[str] = ()) -> dict[str, Any]:
     """Write a zip of JSON lines, the configuration without secrets, and a manifest with the hash of each; returns the
-    manifest. It holds everything of everybody in the clear. ConfigError when the file is there or cannot be written.
+    manifest. It holds everything of everybody in the clear, but for the kinds that are withheld: these come `also`
+    where they are named, and are listed as withheld where not. ConfigError when there is no such kind, or the file is
+    there or cannot be written.
     """
+    if unknown := set(also) - set(extracts.WITHHELD.values()):
+        raise ConfigError(
+            "kind-unknown",
+            f"Nothing called {min(unknown)!r} is withheld.",
+            f"Choose from: {', '.join(extracts.WITHHELD.values())}; everything else is written anyway.",
+        )
+    left_out = {part: kind for part, kind in extracts.WITHHELD.items() if kind not in also}
     district = await districts.named(store, name)
     draft = _begun(file)
     try:
@@ -29,11 +39,12 @@ async def export(store: Store, name: str, file: Path, actor: Actor) -> dict[str,
             "district": name,
             "made_at": clock.now().isoformat(),
             "program": gateway.__version__,
+            "withheld": sorted(left_out.values()),
             "files": {},
         }
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as package:
             async with extracts.still(store, district) as c:
-                for part in extracts.FILES:
+                for part in (part for part in extracts.FILES if part not in left_out):
                     digest, rows = hashlib.sha256(), 0
                     with package.open(part, "w") as out:
                         async for line in extracts.lines(c, part):

@@ -27,8 +27,8 @@ Told = Callable[[str, int], None]
 """Called now and then with a kind and how many of it were read so far."""
 OFTEN = 5000
 
-# OneRoster CSV has a file for neither; nothing else refers to them.
-_WITHOUT_FILE = ("program_status", "assessment", "assessment_result")
+# OneRoster CSV has a file for none of them; nothing else refers to them. What is restricted is in no roster at all.
+_WITHOUT_FILE = ("assessment", "assessment_result", *(kind.name for kind in KINDS.values() if kind.restricted))
 _REFERRED_TO = tuple(dict.fromkeys(reference.kind for kind in KINDS.values() for reference in kind.references))
 # A file and the kind that fills it. A bulk file without a line says that nothing is there any more, so what a district
 # never had is absent.

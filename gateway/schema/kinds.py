@@ -5,7 +5,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from gateway.schema import assessment, roster
+from gateway.schema import assessment, needs, roster
 from gateway.schema.fields import Merge, Values
 
 
@@ -26,6 +26,8 @@ class Kind:
 
     `match`: fields by which a second source's entity is recognised as the same (ids for references).
     `system_of_record`: the collection whose system of record alone publishes entities of this kind, if any.
+    `restricted`: it tells what a student needs or lived through: it is in no roster that others are given. `withheld`:
+    nor in anything else that leaves the gateway (a plan, an export, an agreement), unless it is asked for by name.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Kind:
     merge: dict[str, Merge]
     required: tuple[str, ...]
     references: tuple[Reference, ...]
+    restricted: bool = False
+    withheld: bool = False
 
 
 def _kind(
@@ -43,6 +47,8 @@ def _kind(
     *,
     system_of_record: str | None = None,
     match: tuple[str, ...] = (),
+    restricted: bool = False,
+    withheld: bool = False,
 ) -> Kind:
     merge: dict[str, Merge] = {}
     required = []
@@ -55,7 +61,8 @@ def _kind(
         if extra["required"]:
             required.append(wire)
         references += _references(wire, hints[field.name], extra)
-    return Kind(name, values, system_of_record, match, merge, tuple(required), tuple(references))
+    fields = (merge, tuple(required), tuple(references))
+    return Kind(name, values, system_of_record, match, *fields, restricted=restricted, withheld=withheld)
 
 
 def _extra(hint: Any) -> dict[str, Any]:
@@ -97,7 +104,7 @@ KINDS: dict[str, Kind] = {
         _kind("class", roster.Class, system_of_record="class", match=("school", "code")),
         _kind("person", roster.Person),
         _kind("relationship", roster.Relationship, system_of_record="contact"),
-        _kind("program_status", roster.ProgramStatus),
+        _kind("program_status", roster.ProgramStatus, restricted=True),
         _kind("enrollment", roster.Enrollment, system_of_record="enrollment", match=("class", "person", "role")),
         _kind("category", assessment.Category),
         _kind("score_scale", assessment.ScoreScale),
@@ -105,6 +112,10 @@ KINDS: dict[str, Kind] = {
         _kind("result", assessment.Result),
         _kind("assessment", assessment.Assessment),
         _kind("assessment_result", assessment.AssessmentResult),
+        _kind("attendance_event", needs.AttendanceEvent, restricted=True),
+        _kind("discipline_incident", needs.DisciplineIncident, restricted=True),
+        _kind("course_grade", needs.CourseGrade, restricted=True),
+        _kind("meal_eligibility", needs.MealEligibility, restricted=True, withheld=True),
     )
 }
 """Every kind, parents before what refers to them."""

@@ -155,8 +155,9 @@ class ProgramStatus(Values):
     """One need indicator of a student (restricted). Source: Ed-Fi need indicators; CEDS program status."""
 
     student: Annotated[str | UnsetType, meta("Student.", ref="person", required=True)] = UNSET
-    status: Annotated[str | UnsetType, meta("english_learner, economically_disadvantaged ...", required=True)] = UNSET
+    status: Annotated[str | UnsetType, meta("english_learner, disability, section_504 ...", required=True)] = UNSET
     organization: Annotated[str | UnsetType, meta("Who stated it.", ref="organization")] = UNSET
     code: Annotated[str | UnsetType, meta("The source's own code.")] = UNSET
+    program: Annotated[str | UnsetType, meta("Program it comes from, in the source's words.")] = UNSET
     begin_on: Annotated[date | UnsetType, meta("First day.")] = UNSET
     end_on: Annotated[date | UnsetType, meta("Last day.")] = UNSET

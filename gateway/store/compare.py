@@ -28,18 +28,19 @@ _CHANGED = (
 
 
 async def compare(
-    c: AsyncConnection, attempt: Attempt, today: date, *, takes_over: bool = False
+    c: AsyncConnection, attempt: Attempt, today: date, *, takes_over: bool = False, off: Sequence[str] = ()
 ) -> list[CollectionCount]:
     """Find which records are added, changed or gone, and count. A key staged twice counts once, the last wins.
 
     Only a pull can tell that something is gone; and nothing is gone without a word from a collection that is absent,
     of which only what changed was pulled, or in which a row's key could not be read. `today` decides what was due to
     end by now. `takes_over`: the records in force came from another system, which writes its own address into each;
-    what says the same is no change at the source.
+    what says the same is no change at the source. `off`: collections that a person has switched off. Nothing of them
+    comes in or comes back, whatever brings it, and a pull removes what there is.
     """
     await c.execute(text(_CHANGED))
     if attempt.kind == "undo":
-        return await _restoring(c, attempt)
+        return await _restoring(c, attempt, off)
     values = {"run": attempt.run, "connection": attempt.connection, "whole": attempt.kind == "pull"}
     await c.execute(text(WHOLE_SETS))
     await c.execute(
@@ -71,14 +72,58 @@ async def compare(
         ),
         values,
     )
+    removed = await _switched_off(c, attempt, off)
     await c.execute(text("ANALYZE changed"))
     if takes_over:
         await c.execute(text(_SAYS_THE_SAME), values)
     await c.execute(text(_MARK_RENAMED), values)
     await _mark_ended(c, attempt, today)
-    return await _counts(c, values)
+    return [*(one for one in await _counts(c, values) if one.collection not in removed), *removed.values()]
 
 
+async def _switched_off(c: AsyncConnection, attempt: Attempt, off: Sequence[str]) -> dict[str, CollectionCount]:
+    """Keep these collections out of the change set, but for a pull's removal of all that is kept of them: it is what a
+    person decided, and counts as absent, so that no guard takes it for a loss."""
+    if not off:
+        return {}
+    values = {"connection": attempt.connection, "off": list(off)}
+    await c.execute(text("DELETE FROM changed WHERE collection = ANY(:off)"), values)
+    if attempt.kind != "pull":
+        return {}
+    await c.execute(
+        text(
+            "INSERT INTO changed (collection, key, op, remapped) SELECT collection, key, 'gone', false FROM record "
+            "WHERE connection_id = :connection AND collection = ANY(:off)"
+        ),
+        values,
+    )
+    rows = await c.execute(
+        text("SELECT collection, count(*) AS n FROM changed WHERE collection = ANY(:off) GROUP BY 1 ORDER BY 1"), values
+    )
+    return {
+        row.collection: CollectionCount(row.collection, gone=row.n, ended=row.n, known=row.n, absent=SWITCHED_OFF)
+        for row in rows
+    }
+
+
+async def removed_by_choice(c: AsyncConnection, attempt: Attempt, off: Sequence[str]) -> dict[str, int]:
+    """Kind -> how many of its entities the change set ends because a person switched their collections off. To be asked
+    before it is applied."""
+    if not off or attempt.kind != "pull":
+        return {}
+    rows = await c.execute(
+        text(
+            "SELECT m.kind, count(DISTINCT m.key) AS n FROM changed x JOIN claim m ON m.connection_id = :connection "
+            "AND m.collection = x.collection AND m.record_key = x.key "
+            "WHERE x.op = 'gone' AND x.collection = ANY(:off) GROUP BY m.kind"
+        ),
+        {"connection": attempt.connection, "off": list(off)},
+    )
+    return {row.kind: row.n for row in rows}
+
+
+SWITCHED_OFF = "switched off"
+"""Why a collection is absent that a person does not want any more."""
 _SAYS_THE_SAME = """
     UPDATE changed x SET remapped = true FROM staged s
     WHERE x.op = 'changed' AND s.run_id = :run AND s.page = x.page AND s.place = x.place
@@ -227,12 +272,12 @@ async def _repeated(c: AsyncConnection, values: dict[str, Any], collection: str)
     )
 
 
-async def _restoring(c: AsyncConnection, attempt: Attempt) -> list[CollectionCount]:
+async def _restoring(c: AsyncConnection, attempt: Attempt, off: Sequence[str]) -> list[CollectionCount]:
     """What brings the records back to how they stood before the first run to be undone.
 
     That is, of each record touched since: the row that was first ended since then, if it was in force before.
     """
-    values = {"connection": attempt.connection, "first": min(attempt.undoes)}
+    values = {"connection": attempt.connection, "first": min(attempt.undoes), "off": list(off)}
     await c.execute(
         text(
             "INSERT INTO changed SELECT coalesce(n.collection, b.collection), coalesce(n.key, b.key), "
@@ -247,6 +292,7 @@ async def _restoring(c: AsyncConnection, attempt: Attempt) -> list[CollectionCou
         ),
         values,
     )
+    await c.execute(text("DELETE FROM changed WHERE op <> 'gone' AND collection = ANY(:off)"), values)
     await c.execute(text("ANALYZE changed"))
     rows = await c.execute(
         text(

@@ -41,9 +41,12 @@ _ENTITY = """
     SELECT CAST(CAST(jsonb_build_object('id', e.id) AS jsonb) || CAST(e.doc AS jsonb) AS text)
     FROM entity e WHERE kind = '{kind}' ORDER BY e.id
 """
-_ENDING = """
+# An end across a year change tells that there was something: of what is withheld, nothing does.
+_ENDING = f"""
     SELECT CAST(json_build_object('kind', e.kind, 'id', e.entity_id, 'reason', e.reason, 'at', p.at) AS text)
-    FROM ending e JOIN publication p ON p.id = e.publication ORDER BY e.publication, e.kind, e.entity_id
+    FROM ending e JOIN publication p ON p.id = e.publication
+    WHERE e.kind NOT IN ({", ".join(f"'{kind.name}'" for kind in KINDS.values() if kind.withheld)})
+    ORDER BY e.publication, e.kind, e.entity_id
 """
 FILES = {
     **{f"entities/{kind}.jsonl": _ENTITY.format(kind=kind) for kind in KINDS},
@@ -54,6 +57,8 @@ FILES = {
     "purges.jsonl": _PURGE,
 }
 """Name -> what is in it, one JSON object per line. A version's `content` is the text that its sha256 is of."""
+WITHHELD = {f"entities/{kind.name}.jsonl": kind.name for kind in KINDS.values() if kind.withheld}
+"""Those that are written only where they are asked for by the name of their kind."""
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from collections.abc import Mapping as Table
 
 from connectors.edfi import models_results, models_roster
 from gateway.mapping import Inbound
-from mappings.edfi import people, results, teaching
+from mappings.edfi import needs, people, results, teaching
 
 INBOUND: Table[type, Inbound] = {
     models_roster.LocalEducationAgency: teaching.local_education_agency,
@@ -33,5 +33,6 @@ INBOUND: Table[type, Inbound] = {
     models_results.Assessment: results.assessment,
     models_results.ObjectiveAssessment: results.objective_assessment,
     models_results.StudentAssessment: results.student_assessment,
+    **needs.INBOUND,
 }
 """What to ask of each kind of wire record."""

@@ -7,11 +7,18 @@ from typing import Any
 
 from gateway.connector import Loss
 from gateway.mapping import Crosswalks
+from gateway.schema import KINDS
 from mappings.oneroster import gradebook_rows, roster_rows
 from mappings.oneroster.cells import Beside, Entity, Gap
 
-SHAPES = {**roster_rows.SHAPES, **gradebook_rows.SHAPES}
-NOWHERE = {**roster_rows.NOWHERE, **gradebook_rows.NOWHERE}
+_BEYOND = ("attendance_event", "discipline_incident", "course_grade", "meal_eligibility")
+_NO_PLACE = "OneRoster has no place for what goes beyond roster and results."
+SHAPES = {**roster_rows.SHAPES, **gradebook_rows.SHAPES, **dict.fromkeys(_BEYOND, ())}
+NOWHERE = {
+    **roster_rows.NOWHERE,
+    **gradebook_rows.NOWHERE,
+    **{kind: dict.fromkeys(KINDS[kind].merge, _NO_PLACE) for kind in _BEYOND},
+}
 
 
 @dataclass(frozen=True)

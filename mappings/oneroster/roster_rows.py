@@ -245,6 +245,8 @@ NOWHERE: dict[str, dict[str, str]] = {
         ),
         _NO_RELATION,
     ),
-    "program_status": dict.fromkeys(("student", "status", "organization", "code", "begin_on", "end_on"), _NO_STATUS),
+    "program_status": dict.fromkeys(
+        ("student", "status", "organization", "code", "program", "begin_on", "end_on"), _NO_STATUS
+    ),
 }
 """Of each kind, the fields that no record has a place for, and why."""

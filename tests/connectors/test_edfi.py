@@ -828,6 +828,8 @@ STANDARDS = {"3.3": 3, "4.0": 4, "5.0": 5, "6.0": 6}
 @pytest.mark.parametrize("standard", STANDARDS)
 def test_every_field_that_is_read_is_in_the_contract(standard: str) -> None:
     for resource in resources(STANDARDS[standard]):
+        if "504" in resource.name and standard != "6.0":  # Ed-Fi: from 5.2 on, of which there is no document
+            continue
         compare(standard, resource.wire, schemas(resource.name), resource.name)
 
 
@@ -900,7 +902,7 @@ CASE_FILES = sorted(CASES.glob("*.json"))
 def test_golden_inputs_are_what_a_server_may_send(path: Path) -> None:
     standard = path.stem[:3]
     case = json.loads(path.read_text())
-    resource = next(r for r in resources(STANDARDS[standard]) if r.wire.__name__ == case["wire"])
+    resource = next(r for r in resources(int(standard[0])) if r.wire.__name__ == case["wire"])
     schema = item_schema(standard, resource.name)
     said = {name: value for name, value in case["input"].items() if value is not None}
     errors = list(validator(openapi(standard), schema).iter_errors(said))
@@ -919,12 +921,16 @@ def test_every_wire_type_has_a_golden_case() -> None:
 
 TABLES = {
     "assessment_category": "AssessmentCategory",
+    "attendance_category": "AttendanceEventCategory",
     "classroom_position": "ClassroomPosition",
     "course_code": "CourseIdentificationSystem",
     "economic_disadvantage": "EconomicDisadvantage",
     "english_proficiency": "LimitedEnglishProficiency",
     "grade": "GradeLevel",
+    "grade_type": "GradeType",
     "language_use": "LanguageUse",
+    "meal_service": "SchoolFoodServiceProgramService",
+    "program_type": "ProgramType",
     "race": "Race",
     "relation": "Relation",
     "result_datatype": "ResultDatatypeType",
@@ -933,6 +939,7 @@ TABLES = {
     "student_characteristic": "StudentCharacteristic",
     "telephone": "TelephoneNumberType",
     "term": "Term",
+    "title_i_participant": "TitleIPartAParticipant",
 }
 
 
@@ -998,7 +1005,7 @@ def test_a_section_is_known_by_one_key_wherever_it_is_named() -> None:
 
 def test_what_is_shown_before_connecting_names_each_collection_once() -> None:
     names = [resource.name for resource in CONNECTOR.resources]
-    assert len(names) == len(set(names)) == 25
+    assert len(names) == len(set(names)) == 38
     assert {"parents", "contacts"} <= set(names)
 
 

@@ -56,7 +56,7 @@ ENTITIES: dict[str, dict[str, Any]] = {
     },
     "program_status": {
         "student": "stu-1", "status": "english_learner", "organization": "org-1", "code": "EL",
-        "begin_on": "2026-08-17", "end_on": "2027-06-01",
+        "program": "Bilingual", "begin_on": "2026-08-17", "end_on": "2027-06-01",
     },
     "enrollment": {
         "person": "stu-1", "class": "cls-1", "school": "org-2", "role": "aide", "primary": False,
@@ -89,6 +89,19 @@ ENTITIES: dict[str, dict[str, Any]] = {
         "school": "org-1", "grade": "09", "scores": [{"method": "score", "value": "208", "datatype": "integer"}],
         "performance_levels": [{"method": "level", "level": "2"}], "retest": "first", "reason_not_tested": "none",
         "comment": "Good", "score_scale": "sc-1", "learning_objectives": [OBJECTIVE], **FLAGS,
+    },
+    "attendance_event": {
+        "student": "stu-1", "on": "2026-09-12", "category": "tardy", "code": "T", "school": "org-1",
+        "session": "ses-1", "class": "cls-1", "days": 0.5,
+    },
+    "discipline_incident": {"student": "stu-1", "on": "2026-09-12", "school": "org-1"},
+    "course_grade": {
+        "student": "stu-1", "class": "cls-1", "school": "org-1", "type": "final", "code": "F", "period": "Fall",
+        "school_year": 2027, "letter": "A", "number": "97",
+    },
+    "meal_eligibility": {
+        "student": "stu-1", "eligibility": "free", "economically_disadvantaged": True, "organization": "org-1",
+        "begin_on": "2026-08-17", "end_on": "2027-06-01",
     },
 }  # fmt: skip
 """One of each kind, with everything it may say."""

@@ -36,6 +36,7 @@ def twin(
     allow_programs: bool = True,
     claims: str = "plans",
     granted: Mapping[str, Iterable[str]] | None = None,
+    needs: bool = False,
     control: bool = True,
 ) -> Starlette:
     """An ASGI application with discovery, OAuth and the resources of one data standard.
@@ -46,8 +47,9 @@ def twin(
     `planted` (2 to 17 characters) is put into every field that planning never needs. `claims` is the claim set of the
     key: "plans" may write programs (unless `allow_programs` is False), student program associations, interventions and
     student intervention associations, descriptors in `district_namespace`, and change enrolments; "reader" and "sis",
-    and `granted` operations of single resources: see Claims. `control` opens the side door of `synthetic.faults`, and
-    POST /_sis/repost, by which the SIS sends its enrolments again as if nobody had written to them.
+    and `granted` operations of single resources: see Claims. With `needs` it serves programs, attendance, discipline
+    and grades too. `control` opens the side door of `synthetic.faults`, and POST /_sis/repost, by which the SIS sends
+    its enrolments again as if nobody had written to them.
     """
     release = Release(
         standard,
@@ -69,6 +71,7 @@ def twin(
             ({} if allow_programs else {"programs": ("Read",)}) | dict(granted or {}),
             changes=changes == "told",
         ),
+        needs=needs,
     )
     tokens = Tokens(key, secret, token_seconds, limited=release.limited_tokens, web=release.web_tokens)
     return Server(ods, tokens, release, page_limit=page_limit).application(control=control)

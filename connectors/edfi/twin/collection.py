@@ -23,6 +23,9 @@ _ROLES = {
     ("reportedSchoolReference", "schoolId"): "reportedSchoolId",
     ("programReference", "educationOrganizationId"): "programEducationOrganizationId",
     ("cohortReference", "educationOrganizationId"): "cohortEducationOrganizationId",
+    ("gradingPeriodReference", "schoolYear"): "gradingPeriodSchoolYear",
+    ("gradingPeriodReference", "periodSequence"): "gradingPeriodSequence",
+    ("responsibilitySchoolReference", "schoolId"): "responsibilitySchoolId",
 }
 
 

@@ -69,8 +69,16 @@ _FILTERS = {
     "studentCohortAssociations": "id beginDate cohortIdentifier educationOrganizationId studentUniqueId",
     "staffCohortAssociations": "id beginDate cohortIdentifier educationOrganizationId staffUniqueId",
 }
+_NEEDS = {
+    "studentSchoolAttendanceEvents": "id attendanceEventCategoryDescriptor eventDate schoolId studentUniqueId",
+    "studentSectionAttendanceEvents": "id attendanceEventCategoryDescriptor eventDate schoolId studentUniqueId",
+    "disciplineActions": "id disciplineActionIdentifier disciplineDate studentUniqueId",
+    "grades": "id gradeTypeDescriptor schoolId studentUniqueId letterGradeEarned",
+}
 _DESCRIPTOR = "codeValue namespace shortDescription"
 
 
 def filters(resource: str) -> Iterable[str]:
-    return _FILTERS.get(resource, _DESCRIPTOR).split()
+    if resource.endswith("ProgramAssociations"):
+        return _FILTERS["studentProgramAssociations"].split()
+    return (_FILTERS | _NEEDS).get(resource, _DESCRIPTOR).split()

@@ -42,11 +42,24 @@ _KEYS = {
     "studentCohortAssociations": "beginDate cohortIdentifier educationOrganizationId studentUniqueId",
     "staffCohortAssociations": "beginDate cohortIdentifier educationOrganizationId staffUniqueId",
 }
+_NEEDS = {
+    "studentSchoolAttendanceEvents": (
+        "attendanceEventCategoryDescriptor eventDate schoolId schoolYear sessionName studentUniqueId"
+    ),
+    "studentSectionAttendanceEvents": f"attendanceEventCategoryDescriptor eventDate {_SECTION} studentUniqueId",
+    "disciplineActions": "disciplineActionIdentifier disciplineDate studentUniqueId",
+}
+_GRADE = "gradeTypeDescriptor gradingPeriodDescriptor gradingPeriodSchoolYear"
 _DESCRIPTOR = "codeValue namespace"
 _BEGUN = "beginDate"
 
 
 def natural_key(resource: str, *, five: bool) -> Sequence[str]:
     """The names of its fields."""
-    names = _KEYS.get(resource, _DESCRIPTOR).split()
+    if resource == "grades":
+        period = "gradingPeriodName" if five else "gradingPeriodSequence"
+        return f"beginDate {_GRADE} {period} {_SECTION} studentUniqueId".split()
+    if resource.endswith("ProgramAssociations"):
+        return _KEYS["studentProgramAssociations"].split()
+    names = (_KEYS | _NEEDS).get(resource, _DESCRIPTOR).split()
     return [_BEGUN, *names] if five and resource == "staffSectionAssociations" else names

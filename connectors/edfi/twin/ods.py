@@ -14,6 +14,7 @@ from connectors.edfi.twin.reach import Reach
 from connectors.edfi.twin.release import Release
 from connectors.edfi.twin.roster import roster
 from connectors.edfi.twin.rows import Rows
+from connectors.edfi.twin.rows_needs import NeedsRows
 from connectors.edfi.twin.shapes import DESCRIPTOR, Shape, writable
 from connectors.edfi.twin.writing import Pointer, judge, key_of, linked, references
 from connectors.edfi.twin.written import Overlay
@@ -29,7 +30,8 @@ class Ods:
     """The district's data as one server keeps it: its roster, which the SIS sends, and the plans that are written.
 
     Written items stay when the district changes; a record of the SIS that was written over stays so until the SIS has
-    something else to say of it. `claims`: what the key may do; `programs`: whether it may create programs.
+    something else to say of it. `claims`: what the key may do; `programs`: whether it may create programs. `needs`:
+    whether there is more than roster and results.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Ods:
         planted: Planted,
         programs: bool,
         claims: Claims | None = None,
+        needs: bool = False,
     ) -> None:
         self._release = release
         self.namespace = namespace
@@ -50,6 +53,7 @@ class Ods:
         self.claims = claims or Claims("plans", granted, changes=release.changes == "told")
         self.shapes: dict[str, Shape] = roster(release.standard)
         self._overlays = {name: Overlay(self._linked(shape)) for name, shape in self.shapes.items()}
+        self._needs = needs
         self._collections: dict[str, Collection] = {}
         self._reach = Reach(self._collections, lambda name: list(self._overlays[name].created()))
         self.play(district)
@@ -61,8 +65,12 @@ class Ods:
         """Serve this district from now on."""
         self.district = district
         self._organizations = {district.number, *(school.number for school in district.schools)}
-        rows = Rows(district, standard=self._release.standard, namespace=self.namespace, planted=self._planted)
-        for name, source in rows.sources().items():
+        standard = self._release.standard
+        sources = Rows(district, standard=standard, namespace=self.namespace, planted=self._planted).sources()
+        if self._needs:
+            more = NeedsRows(district, standard=standard, namespace=self.namespace, planted=self._planted)
+            sources |= more.sources()
+        for name, source in sources.items():
             if name in self._overlays:
                 source = self._overlays[name].source(source)
             if name not in self._collections:

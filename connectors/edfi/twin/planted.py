@@ -26,6 +26,7 @@ class Planted:
     directory: Row = field(default_factory=dict)
     sitting: Row = field(default_factory=dict)
     student_codes: list[Row] = field(default_factory=list)
+    text: str | None = None
 
 
 def planted(text: str | None, *, namespace: str, standard: str) -> Planted:
@@ -85,6 +86,7 @@ def planted(text: str | None, *, namespace: str, standard: str) -> Planted:
     disabilities = {"disabilities": [{**code("Disability"), "disabilityDiagnosis": text}]}
     directory = {**where, **telephones}
     return Planted(
+        text=text,
         student={
             **people,
             **({} if six else civil),
