@@ -26,7 +26,7 @@ class Terms:
         """Every record against the server's own document, every descriptor against those it has. What the server would
         drop without a word, as a misspelt property, is a problem too; a text that is longer than it takes is left out
         and lost, never cut. Where a server tells less, less is looked at, and it will say itself what it refuses."""
-        shapes = await offered(self._server, self._settings, self._http)
+        shapes = await offered(self._server, self._settings)
         if shapes and not shapes.writable:  # a document that describes no write at all says nothing about any
             shapes = None
         kept: list[Document] = []

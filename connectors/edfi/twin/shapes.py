@@ -145,7 +145,7 @@ def _team(limit: int) -> Fields:
     return {
         "cohortIdentifier": text(limit, required=True, key=True),
         "educationOrganizationReference": _ORGANIZATION,
-        "cohortTypeDescriptor": _coded("CohortType", required=True),
+        "cohortTypeDescriptor": coded("CohortType", required=True),
         "cohortDescription": text(1024),
     }
 
