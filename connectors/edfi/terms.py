@@ -48,13 +48,9 @@ class Terms:
         """Whether a descriptor exists. True where the key may not look: then the server says it when it is used."""
         namespace, _, code = value.partition("#")
         if (resource, value) not in self._there:
-            reply = await self._http.get(
-                self._server.collection(resource), {"namespace": namespace, "codeValue": code, "limit": _MANY}
-            )
-            # A server that does not know these filters answers with all there are.
-            self._there[resource, value] = reply.status != 200 or any(
-                (item.get("namespace"), item.get("codeValue")) == (namespace, code) for item in reply.json()
-            )
+            reply = await self._http.get(self._server.collection(resource), {"namespace": namespace, "codeValue": code})
+            found = reply.json() if reply.status == 200 else None
+            self._there[resource, value] = found is None or _is_there(found, namespace, code)
         return self._there[resource, value]
 
     async def _ordered(self, documents: Sequence[Document]) -> Sequence[Document]:
@@ -83,7 +79,13 @@ class Terms:
         return order
 
 
-_MANY = 500
+def _is_there(found: Sequence[Mapping[str, Any]], namespace: str, code: str) -> bool:
+    """Whether a server's answer has this descriptor. Where others came, it does not know the filters: it cannot be told
+    from one page, and the server says it when the descriptor is used. One in another spelling is not the same."""
+    told = [(str(item.get("namespace")), str(item.get("codeValue"))) for item in found]
+    asked = (namespace.casefold(), code.casefold())
+    others = [one for one in told if (one[0].casefold(), one[1].casefold()) != asked]
+    return (namespace, code) in told or bool(others)
 
 
 class _Dependency(msgspec.Struct):

@@ -182,6 +182,7 @@ def complaints_about_edfi(exchanges: Sequence[Exchange], standard: str) -> list[
         if exchange.path == "/"
     )
     resources = Service(closed(f"edfi-openapi/resources-ds-{standard}.yaml"), data_path)
+    descriptors = Service(document(f"edfi-openapi/descriptor-api-{standard}.yaml"), data_path)
     introspection = Service(document("edfi-openapi/oauth-token-introspection-api-1.0.yaml"), "/oauth")
     changes = Service(document("edfi-openapi/change-queries-api-1.0.0.yaml"), changes_path)
     discovery = Service(document("edfi/discovery/discovery-api-1.0.yaml"), "")
@@ -196,6 +197,11 @@ def complaints_about_edfi(exchanges: Sequence[Exchange], standard: str) -> list[
             found += [f"{exchange}: credentials"] if "authorization" in exchange.headers else []
         elif exchange.path.startswith(f"{changes_path}/"):
             found += changes.complaints(exchange)
+        elif exchange.path.startswith("/metadata"):
+            found += [] if exchange.method == "GET" and exchange.status == 200 else [f"{exchange}: a document"]
+        elif exchange.path.endswith("Descriptors"):
+            # The published document lists no filters of descriptors; servers know the two, and others ignore them.
+            found += descriptors.complaints(exchange, besides=("namespace", "codeValue"))
         elif exchange.path.endswith("/partitions"):
             found += about_partitions(exchange)
         elif exchange.path.endswith(("/deletes", "/keyChanges")):

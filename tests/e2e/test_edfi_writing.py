@@ -124,7 +124,8 @@ async def test_what_somebody_else_wrote_is_left_alone_until_a_person_says_why(he
 async def test_another_first_day_begins_anew_and_the_end_closes_all(here: Here) -> None:  # noqa: F811
     await here.profile(include_team=True)
     await here.finalize()
-    await here.push()
+    first = await here.push()
+    assert first["state"] == "delivered", first["reason"]
     assert [
         len(here.there.all(name)) for name in ("cohorts", "studentCohortAssociations", "staffCohortAssociations")
     ] == [1, 1, 1]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -17,14 +18,18 @@ from gateway.schema.plan import Part, Plan, canonical
 from mappings.edfi import MAPPING
 from mappings.edfi.outbound import CORE, STATEMENT_LIMIT, EdfiProfile, outbound
 
-STANDARDS = {"4.0": "3.3", "5.0": "5.2"}
-"""Data standard of the API -> the descriptor set it ships with."""
+STANDARDS = {"3.3": "3.3", "4.0": "3.3", "5.0": "5.2", "6.0": "5.2"}
+"""Data standard of the API -> the descriptor set it ships with, or the nearest that is published."""
 COMPONENTS = {
     "programs": "edFi_program",
     "studentProgramAssociations": "edFi_studentProgramAssociation",
     "interventions": "edFi_intervention",
     "studentInterventionAssociations": "edFi_studentInterventionAssociation",
+    "cohorts": "edFi_cohort",
+    "studentCohortAssociations": "edFi_studentCohortAssociation",
+    "staffCohortAssociations": "edFi_staffCohortAssociation",
 }
+TEAM = [name for name in COMPONENTS if "ohort" in name]
 
 
 def entity(n: int) -> str:
@@ -36,12 +41,13 @@ PARTIES = Parties(
     plan=entity(77), student="0012001", staff={TEACHER: "T-4471"}, settings={"education_organization_id": 990100}
 )
 DEFAULT = EdfiProfile()
-OPTIONS = ("include_staff", "include_need_statements", "include_diagnoses")
+OPTIONS = ("include_staff", "include_need_statements", "include_diagnoses", "include_team")
 WIDEST = EdfiProfile(
     participation_status=f"{CORE}/ParticipationStatusDescriptor#Active in Program",
     include_staff=True,
     include_need_statements=True,
     include_diagnoses=True,
+    include_team=True,
 )
 FRIEND = {"name": "planted: Odalys", "side": "partner", "organization": "planted: club", "agreement": "planted: 7"}
 
@@ -259,8 +265,19 @@ def core_values(path: Path) -> frozenset[str]:
 @pytest.mark.parametrize("profile", [DEFAULT, WIDEST], ids=["default", "widest"])
 def test_every_body_is_one_the_standard_describes(contracts: Path, standard: str, profile: EdfiProfile) -> None:
     document = contract(contracts / "edfi-openapi" / f"resources-ds-{standard}.yaml")
-    documents, _ = sent(full(), profile)
-    assert {one.resource for one in documents} == set(COMPONENTS)
+    pulled = frozenset({"students", "parents" if standard < "5" else "contacts"})
+    over = changed(full(), "/supports/1/status", "completed")
+    over = changed(over, "/supports/0/status", "stopped")
+    documents = [
+        one
+        for content in (full(), over)
+        for one in outbound(
+            Plan.model_validate(content), replace(PARTIES, collections=pulled), profile, MAPPING.codes()
+        )[0]
+    ]
+    assert {one.resource for one in documents} == set(COMPONENTS) - set(() if profile.include_team else TEAM)
+    single = [one for one in documents if "participationStatus" in one.body]
+    assert bool(single) is (standard < "5" and profile.participation_status is not None)
     for one in documents:
         schema = {"$ref": f"#/components/schemas/{COMPONENTS[one.resource]}", "components": document["components"]}
         Draft202012Validator(schema, format_checker=FormatChecker()).validate(one.body)
@@ -382,8 +399,8 @@ def test_by_default_no_free_text_leaves_and_each_is_reported() -> None:
 
 
 def added(profile: EdfiProfile) -> dict[str, Any]:
-    """What a profile adds to the documents of the default one, by resource, place and property."""
-    before, after = sent(full())[0], sent(full(), profile)[0]
+    """What a profile adds to the documents of the default one, by resource, place and property; not the team's own."""
+    before, after = sent(full())[0], [one for one in sent(full(), profile)[0] if one.resource not in TEAM]
     assert [(one.resource, one.key) for one in before] == [(one.resource, one.key) for one in after]
     found: dict[str, Any] = {}
     for n, (one, other) in enumerate(zip(before, after, strict=True)):
@@ -439,6 +456,45 @@ def test_needs_that_fit_one_by_one_but_not_together_are_a_loss_too() -> None:
     documents, losses = sent(content, EdfiProfile(include_need_statements=True))
     assert not [one for one in documents if "diagnosticStatement" in one.body]
     assert {"/needs/0/statement", "/needs/1/statement"} <= {loss.pointer for loss in losses}
+
+
+# --- the team and the end ---------------------------------------------------------------------------------------
+
+
+def test_a_team_is_a_cohort_of_one_student_with_the_staff_of_it() -> None:
+    content = full()
+    content["team"] += [
+        {"who": TEACHER, "role": "teacher"},
+        {"who": PRINCIPAL, "role": "administrator"},
+        {"who": STUDENT, "role": "student"},
+    ]
+    parties = replace(PARTIES, staff={TEACHER: "T-4471", PRINCIPAL: "T-1", STUDENT: "0012001"})
+    plan, profile = Plan.model_validate(content), EdfiProfile(include_team=True)
+    documents, losses = outbound(plan, parties, profile, MAPPING.codes())
+    [cohort], [student] = bodies(documents, "cohorts"), bodies(documents, "studentCohortAssociations")
+    # 20 characters are what Data Standards 3.3 and 4.0 take.
+    assert len(cohort["cohortIdentifier"]) == 20 and entity(77) not in str(documents)
+    assert (student["beginDate"], student["endDate"]) == ("2026-09-01", "2027-05-28")
+    staff = bodies(documents, "staffCohortAssociations")
+    assert [one["staffReference"]["staffUniqueId"] for one in staff] == ["T-4471", "T-1"]
+    told = {loss.pointer: loss.kind for loss in losses if loss.pointer.startswith("/team")}
+    assert told == {"/team/0": "cannot", "/team/1/role": "cannot", "/team/2/role": "cannot", "/team/3": "cannot"}
+
+
+def test_a_plan_that_is_over_ends_with_a_reason_and_so_does_all_of_it() -> None:
+    content = full() | {"period_end": "2026-12-18"}
+    participation, *_ = bodies(sent(content, WIDEST)[0], "studentProgramAssociations")
+    assert participation["endDate"] == "2026-12-18" and "reasonExitedDescriptor" not in participation
+    for support in content["supports"]:
+        support["status"] = "completed"
+    documents = sent(content, WIDEST)[0]
+    participation, *_ = bodies(documents, "studentProgramAssociations")
+    assert participation["reasonExitedDescriptor"] == f"{CORE}/ReasonExitedDescriptor#Other"
+    assert participation["programParticipationStatuses"][0]["statusEndDate"] == "2026-12-18"
+    assert {one["serviceEndDate"] for one in participation["services"]} == {"2026-12-18"}
+    assert {one["endDate"] for one in bodies(documents, "interventions")} == {"2026-12-18"}
+    without = sent(content, EdfiProfile(reason_exited=None))[0]
+    assert "reasonExitedDescriptor" not in str([one.body for one in without])
 
 
 # --- the same object for ever --------------------------------------------------------------------------------

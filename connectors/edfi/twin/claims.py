@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping
 
 EVERY = ("Create", "Read", "Update", "Delete")
 # A claim set by its short name: how the server calls it, and what it grants beside reading everything.
-_PLANS = ("programs", "studentProgramAssociations", "interventions", "studentInterventionAssociations")
+_PLANS = (
+    *("programs", "studentProgramAssociations", "interventions", "studentInterventionAssociations"),
+    *("cohorts", "studentCohortAssociations", "staffCohortAssociations"),
+)
 _NAMES = {"plans": "Success Plan Vendor", "reader": "Roster Reader", "sis": "SIS Vendor"}
 
 

@@ -281,6 +281,12 @@ def _scalars(row: Row) -> Iterator[tuple[str, Any]]:
     for name, value in row.items():
         if isinstance(value, dict):
             for key, part in value.items():
-                yield _ROLES.get((name, key)) or key, part
+                # The role tells two organizations apart; where there is only one, it has none.
+                role = (
+                    None
+                    if name == "cohortReference" and "interventionReference" not in row
+                    else _ROLES.get((name, key))
+                )
+                yield role or key, part
         elif not isinstance(value, list):
             yield name, value
