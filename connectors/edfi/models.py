@@ -234,6 +234,7 @@ class Student(StudentReference):
 class StaffIdentificationCode(Wire):
     staffIdentificationSystemDescriptor: Descriptor
     identificationCode: str
+    assigningOrganizationIdentificationCode: str | None = None
 
 
 class Staff(StaffReference):
@@ -332,6 +333,7 @@ class StudentCharacteristic(Wire):
 class StudentIdentificationCode(Wire):
     studentIdentificationSystemDescriptor: Descriptor
     identificationCode: str
+    assigningOrganizationIdentificationCode: str | None = None
 
 
 class StudentEducationOrganizationAssociation(Wire):

@@ -28,8 +28,7 @@ def student(one: wire.Student, codes: Crosswalks) -> Iterator[Statement]:
 
 def staff(one: wire.Staff, codes: Crosswalks) -> Iterator[Statement]:
     numbers = [
-        Identifier(code(number.staffIdentificationSystemDescriptor), number.identificationCode)
-        for number in one.identificationCodes or ()
+        _identifier(number.staffIdentificationSystemDescriptor, number) for number in one.identificationCodes or ()
     ]
     yield Claim(
         "person",
@@ -87,7 +86,7 @@ def student_organization(
     """What an agency or a school knows of a student; where both speak, the agency has the word."""
     races = several("race", (each.raceDescriptor for each in record.races or ()), codes)
     numbers = [
-        Identifier(code(number.studentIdentificationSystemDescriptor), number.identificationCode)
+        _identifier(number.studentIdentificationSystemDescriptor, number)
         for number in record.studentIdentificationCodes or ()
     ]
     link = record.educationOrganizationReference.link
@@ -155,6 +154,13 @@ def _names(one: wire.Student | wire.Staff | wire.Adult) -> dict[str, Any]:
         "preferred_given_name": text(one.preferredFirstName),
         "preferred_family_name": text(one.preferredLastSurname),
     }
+
+
+def _identifier(
+    system: wire.Descriptor, number: wire.StudentIdentificationCode | wire.StaffIdentificationCode
+) -> Identifier:
+    """# Ed-Fi: a person may have several numbers of one system, each assigned by another organization."""
+    return Identifier(code(system), number.identificationCode, text(number.assigningOrganizationIdentificationCode))
 
 
 def _contact_number(one: wire.Parent | wire.Contact) -> tuple[str, str]:

@@ -4,6 +4,7 @@ import os
 
 from starlette.applications import Starlette
 
+from connectors.edfi.twin.given import Given
 from connectors.edfi.twin.ods import Ods
 from connectors.edfi.twin.planted import planted as plant
 from connectors.edfi.twin.release import Release
@@ -28,6 +29,7 @@ def twin(
     planted: str | None = None,
     district_namespace: str = "uri://mapleridge.example.org",
     allow_programs: bool = True,
+    given: Given | None = None,
     control: bool = True,
 ) -> Starlette:
     """An ASGI application with discovery, OAuth and the resources of Data Standard 5.0 or 4.0.
@@ -37,6 +39,7 @@ def twin(
     `planted` (2 to 17 characters) is put into every field that planning never needs. The key may write programs
     (unless `allow_programs` is False), student program associations, interventions and student intervention
     associations, and descriptors in `district_namespace`. `control` opens the side door of `synthetic.faults`.
+    `given` rows stand for those of the district, as a server of results alone has them: see there.
     """
     release = Release(
         standard, cursor=standard != "4.0" if cursor is None else cursor, changes=changes, suppressed=suppressed
@@ -47,6 +50,7 @@ def twin(
         namespace=district_namespace,
         planted=plant(planted, namespace=district_namespace, five=release.five),
         programs=allow_programs,
+        given=given,
     )
     tokens = Tokens(key, secret, token_seconds, limited=release.modern)
     return Server(ods, tokens, release, page_limit=page_limit).application(control=control)

@@ -7,6 +7,7 @@ from typing import Any
 from connectors.edfi.twin import descriptors, refusals
 from connectors.edfi.twin.collection import Changes, Collection, Entry, Key, Row
 from connectors.edfi.twin.filters import filters
+from connectors.edfi.twin.given import Given, sources
 from connectors.edfi.twin.keys import natural_key
 from connectors.edfi.twin.planted import Planted
 from connectors.edfi.twin.release import Release
@@ -22,17 +23,26 @@ _PEOPLE = ("Student", "Staff")
 class Ods:
     """The district's data as one server keeps it: the roster can only be read, plans can be written.
 
-    Written items stay when the district changes. `programs`: whether the key may create programs.
+    Written items stay when the district changes. `programs`: whether the key may create programs. `given`: rows that
+    stand for the district's; no other resource of the roster is served then.
     """
 
     def __init__(
-        self, district: District, release: Release, *, namespace: str, planted: Planted, programs: bool
+        self,
+        district: District,
+        release: Release,
+        *,
+        namespace: str,
+        planted: Planted,
+        programs: bool,
+        given: Given | None = None,
     ) -> None:
         self._release = release
         self.namespace = namespace
         self.changes = Changes()
         self._planted = planted
         self._programs = programs
+        self._given = given
         self._shapes: dict[str, Shape] = {}
         self._collections: dict[str, Collection] = {}
         self.play(district)
@@ -45,7 +55,8 @@ class Ods:
         self.district = district
         self._organizations = {district.number, *(school.number for school in district.schools)}
         rows = Rows(district, five=self._release.five, namespace=self.namespace, planted=self._planted)
-        for name, source in rows.sources().items():
+        every = rows.sources() if self._given is None else sources(self._given, five=self._release.five)
+        for name, source in every.items():
             if name not in self._collections:
                 self._collections[name] = self._collection(name, source.row)
             self._collections[name].load(source)
