@@ -20,7 +20,7 @@ CHILDREN = sorted(DISTRICT.students, key=lambda child: child.number)
 STATE = {child.number: f"70{n:04}" for n, child in enumerate(CHILDREN)}
 """By which number the server of results keys its students; the student information system does not know it."""
 ASSESSMENT = {"assessmentIdentifier": "SPRING", "namespace": "uri://vendor.example.org"}
-CORE = "uri://ed-fi.org"
+CORE, METHOD = "uri://ed-fi.org", "AssessmentReportingMethodDescriptor"
 Row = dict[str, Any]
 Numbers = dict[str, dict[str, str]]
 """Identification system (`@` and who assigns it) -> a child's number in the roster -> the number."""
@@ -87,7 +87,7 @@ def holding(numbers: Numbers, children: Sequence[Student] = CHILDREN) -> dict[st
                 "administrationDate": "2026-10-01",
                 "scoreResults": [
                     {
-                        "assessmentReportingMethodDescriptor": f"{CORE}/AssessmentReportingMethodDescriptor#Scale score",
+                        "assessmentReportingMethodDescriptor": f"{CORE}/{METHOD}#Scale score",
                         "resultDatatypeTypeDescriptor": f"{CORE}/ResultDatatypeTypeDescriptor#Integer",
                         "result": str(200 + n),
                     }
