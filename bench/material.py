@@ -85,7 +85,7 @@ def write_edfi(folder: Path, district: District, only: Sequence[str] = (), *, af
     version of each row, and what was deleted where the server played another district before (`after`)."""
     nothing_planted = Planted()
     ods = Ods(
-        after or district, Release("5.0", cursor=True), namespace="uri://bench.example.org", planted=nothing_planted,
+        after or district, Release("5.0"), namespace="uri://bench.example.org", planted=nothing_planted,
         programs=False,
     )  # fmt: skip
     if after:

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from connectors.edfi import models
+from connectors.edfi import models_results, models_roster
 from gateway.connector import Resource
 
-STANDARDS = (4, 5)
+STANDARDS = (3, 4, 5, 6)
 """The major versions of the Ed-Fi data standard that this connector knows."""
 
 
@@ -39,7 +39,7 @@ def _resource(name: str, wire: type, *drop: str) -> Resource:
 
 _STUDENTS = _resource(
     "students",
-    models.Student,
+    models_roster.Student,
     *_DOCUMENTS,
     *_OTHER_NAMES,
     "birthCity",
@@ -53,18 +53,21 @@ _STUDENTS = _resource(
 )
 _STAFFS = _resource(
     "staffs",
-    models.Staff,
+    models_roster.Staff,
     *_DOCUMENTS,
     *_OTHER_NAMES,
     *_ADDRESSES,
     *_ORIGIN,
     "birthDate",
     "credentials",
+    "educatorPreparationPrograms",
+    "educatorResearch",
     "highestCompletedLevelOfEducationDescriptor",
     "hispanicLatinoEthnicity",
     "languages",
     "loginId",
     "oldEthnicityDescriptor",
+    "openStaffPositionReference",
     "personReference",
     "races",
     "recognitions",
@@ -85,31 +88,45 @@ _OF_CONTACTS = (
 )
 _STUDENT_ORGANIZATIONS = _resource(
     "studentEducationOrganizationAssociations",
-    models.StudentEducationOrganizationAssociation,
+    models_roster.StudentEducationOrganizationAssociation,
     *_ADDRESSES,
     *_ORIGIN,
     "disabilities",
+    "displacedStudents",
     "loginId",
     "oldEthnicityDescriptor",
     "profileThumbnail",
     "telephones",
 )
+_STUDENT_DEMOGRAPHICS = _resource(
+    "studentDemographics",
+    models_roster.StudentDemographic,
+    *_ORIGIN,
+    "citizenshipStatusDescriptor",
+    "disabilities",
+    "identificationDocuments",
+    "visas",
+)
+_STUDENT_DIRECTORIES = _resource("studentDirectories", models_roster.StudentDirectory, *_ADDRESSES, "telephones")
+_STUDENT_NUMBERS = _resource("studentIdentificationCodes", models_roster.StudentIdentificationCode6)
+_STAFF_DIRECTORIES = _resource("staffDirectories", models_roster.StaffDirectory, *_ADDRESSES, "telephones")
+_STAFF_NUMBERS = _resource("staffIdentificationCodes", models_roster.StaffIdentificationCode6)
 _STUDENT_SCHOOLS = _resource(
     "studentSchoolAssociations",
-    models.StudentSchoolAssociation,
+    models_roster.StudentSchoolAssociation,
     "employedWhileEnrolled",
     "exitWithdrawTypeDescriptor",
     "residencyStatusDescriptor",
 )
 _ASSIGNMENTS = _resource(
     "staffEducationOrganizationAssignmentAssociations",
-    models.StaffEducationOrganizationAssignmentAssociation,
+    models_roster.StaffEducationOrganizationAssignmentAssociation,
     "credentialReference",
     "employmentStaffEducationOrganizationEmploymentAssociationReference",
 )
 _STUDENT_ASSESSMENTS = _resource(
     "studentAssessments",
-    models.StudentAssessment,
+    models_results.StudentAssessment,
     "eventCircumstanceDescriptor",
     "eventDescription",
     "items",
@@ -117,30 +134,36 @@ _STUDENT_ASSESSMENTS = _resource(
 )
 
 _ALL = frozenset(STANDARDS)
-_UP_TO_4 = frozenset({4})
-_FROM_5 = frozenset({5})
+_UP_TO_4 = frozenset({3, 4})
+_FROM_5 = frozenset({5, 6})
+_FROM_6 = frozenset({6})
 
 _TABLE: tuple[tuple[Resource, frozenset[int]], ...] = (
-    (_resource("localEducationAgencies", models.LocalEducationAgency), _ALL),
-    (_resource("schools", models.School), _ALL),
+    (_resource("localEducationAgencies", models_roster.LocalEducationAgency), _ALL),
+    (_resource("schools", models_roster.School), _ALL),
     (_STUDENTS, _ALL),
     (_STAFFS, _ALL),
-    (_resource("parents", models.Parent, *_OF_CONTACTS), _UP_TO_4),
-    (_resource("contacts", models.Contact, *_OF_CONTACTS), _FROM_5),
+    (_resource("parents", models_roster.Parent, *_OF_CONTACTS), _UP_TO_4),
+    (_resource("contacts", models_roster.Contact, *_OF_CONTACTS), _FROM_5),
     (_STUDENT_SCHOOLS, _ALL),
     (_STUDENT_ORGANIZATIONS, _ALL),
+    (_STUDENT_DEMOGRAPHICS, _FROM_6),
+    (_STUDENT_DIRECTORIES, _FROM_6),
+    (_STUDENT_NUMBERS, _FROM_6),
+    (_STAFF_DIRECTORIES, _FROM_6),
+    (_STAFF_NUMBERS, _FROM_6),
     (_ASSIGNMENTS, _ALL),
-    (_resource("studentParentAssociations", models.StudentParentAssociation), _UP_TO_4),
-    (_resource("studentContactAssociations", models.StudentContactAssociation), _FROM_5),
-    (_resource("sessions", models.Session), _ALL),
-    (_resource("courses", models.Course), _ALL),
-    (_resource("courseOfferings", models.CourseOffering), _ALL),
-    (_resource("sections", models.Section), _ALL),
-    (_resource("studentSectionAssociations", models.StudentSectionAssociation), _ALL),
-    (_resource("staffSectionAssociations", models.StaffSectionAssociation4), _UP_TO_4),
-    (_resource("staffSectionAssociations", models.StaffSectionAssociation), _FROM_5),
-    (_resource("assessments", models.Assessment), _ALL),
-    (_resource("objectiveAssessments", models.ObjectiveAssessment), _ALL),
+    (_resource("studentParentAssociations", models_roster.StudentParentAssociation), _UP_TO_4),
+    (_resource("studentContactAssociations", models_roster.StudentContactAssociation), _FROM_5),
+    (_resource("sessions", models_roster.Session), _ALL),
+    (_resource("courses", models_roster.Course), _ALL),
+    (_resource("courseOfferings", models_roster.CourseOffering), _ALL),
+    (_resource("sections", models_roster.Section), _ALL),
+    (_resource("studentSectionAssociations", models_roster.StudentSectionAssociation), _ALL),
+    (_resource("staffSectionAssociations", models_roster.StaffSectionAssociation4), _UP_TO_4),
+    (_resource("staffSectionAssociations", models_roster.StaffSectionAssociation), _FROM_5),
+    (_resource("assessments", models_results.Assessment), _ALL),
+    (_resource("objectiveAssessments", models_results.ObjectiveAssessment), _ALL),
     (_STUDENT_ASSESSMENTS, _ALL),
 )
 
@@ -154,27 +177,33 @@ _IDENTITY_NUMBER = re.compile(
     rb'"(?:student|staff)IdentificationSystemDescriptor"\s*:\s*"[^"#]*#\s*(?:' + _NEVER_KEPT + rb')\s*"',
     re.IGNORECASE,
 )
-_IDENTIFICATION_CODES = {
+_LISTED_IN = {
     "staffs": "identificationCodes",
     "studentEducationOrganizationAssociations": "studentIdentificationCodes",
 }
+_RECORDS_OF_THEIR_OWN = ("staffIdentificationCodes", "studentIdentificationCodes")  # from data standard 6
 
 
 def without_identity_numbers(resource: Resource, rows: Sequence[msgspec.Raw]) -> Sequence[msgspec.Raw]:
     """The rows without the numbers of identity, health and military records among identification codes."""
-    codes = _IDENTIFICATION_CODES.get(resource.name)
-    if codes is None:
+    codes = _LISTED_IN.get(resource.name)
+    if codes is None and resource.name not in _RECORDS_OF_THEIR_OWN:
         return rows
     return [_without(codes, row) if _IDENTITY_NUMBER.search(memoryview(row)) else row for row in rows]
 
 
-def _without(codes: str, row: msgspec.Raw) -> msgspec.Raw:
+def _without(codes: str | None, row: msgspec.Raw) -> msgspec.Raw:
+    """A row without such numbers: of those in its list, or of itself, which then says of whom and of what sort."""
     try:
         record = msgspec.json.decode(row, type=dict[str, Any])
-        record[codes] = [code for code in record[codes] if not _IDENTITY_NUMBER.search(msgspec.json.encode(code))]
+        if codes is None:
+            record = {name: record[name] for name in record if name not in _NUMBER}
+        else:
+            record[codes] = [code for code in record[codes] if not _IDENTITY_NUMBER.search(msgspec.json.encode(code))]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         return _WITHHELD  # such a number is in it, and not where it belongs
     return msgspec.Raw(msgspec.json.encode(record))
 
 
+_NUMBER = ("identificationCode", "assigningOrganizationIdentificationCode", "_ext")
 _WITHHELD = msgspec.Raw(b'"withheld: it names a number that is never kept, in a place where none belongs"')

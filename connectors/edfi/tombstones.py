@@ -99,6 +99,10 @@ def _assignment(values: Values) -> str:
     return f"{_staff(values)}|{place}|{_day(values, 'beginDate')}"
 
 
+def _number_of(values: Values, system: str) -> str:
+    return joined(_organization(values), _text(values, system))
+
+
 def _assessment(values: Values) -> str:
     return AssessmentReference(_text(values, "assessmentIdentifier"), _text(values, "namespace")).key
 
@@ -129,6 +133,15 @@ _KEYS: Mapping[str, Callable[[Values], str]] = {
         f"{_student(values)}|{_number(values, 'schoolId')}|{_day(values, 'entryDate')}"
     ),
     "studentEducationOrganizationAssociations": lambda values: f"{_student(values)}|{_organization(values)}",
+    "studentDemographics": lambda values: f"{_student(values)}|{_organization(values)}",
+    "studentDirectories": lambda values: f"{_student(values)}|{_organization(values)}",
+    "studentIdentificationCodes": lambda values: (
+        f"{_student(values)}|{_number_of(values, 'studentIdentificationSystemDescriptor')}"
+    ),
+    "staffDirectories": lambda values: f"{_staff(values)}|{_organization(values)}",
+    "staffIdentificationCodes": lambda values: (
+        f"{_staff(values)}|{_number_of(values, 'staffIdentificationSystemDescriptor')}"
+    ),
     "staffEducationOrganizationAssignmentAssociations": _assignment,
     "studentParentAssociations": lambda values: f"{_parent(values)}|{_student(values)}",
     "studentContactAssociations": lambda values: f"{_contact(values)}|{_student(values)}",

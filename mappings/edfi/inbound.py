@@ -2,31 +2,36 @@
 
 from collections.abc import Mapping as Table
 
-from connectors.edfi import models as wire
+from connectors.edfi import models_results, models_roster
 from gateway.mapping import Inbound
 from mappings.edfi import people, results, teaching
 
 INBOUND: Table[type, Inbound] = {
-    wire.LocalEducationAgency: teaching.local_education_agency,
-    wire.School: teaching.school,
-    wire.Student: people.student,
-    wire.Staff: people.staff,
-    wire.Parent: people.contact,
-    wire.Contact: people.contact,
-    wire.StudentParentAssociation: people.kinship,
-    wire.StudentContactAssociation: people.kinship,
-    wire.StudentEducationOrganizationAssociation: people.student_organization,
-    wire.StudentSchoolAssociation: people.student_school,
-    wire.StaffEducationOrganizationAssignmentAssociation: people.staff_assignment,
-    wire.Session: teaching.session,
-    wire.Course: teaching.course,
-    wire.CourseOffering: teaching.course_offering,
-    wire.Section: teaching.section,
-    wire.StudentSectionAssociation: teaching.student_section,
-    wire.StaffSectionAssociation: teaching.staff_section,
-    wire.StaffSectionAssociation4: teaching.staff_section,
-    wire.Assessment: results.assessment,
-    wire.ObjectiveAssessment: results.objective_assessment,
-    wire.StudentAssessment: results.student_assessment,
+    models_roster.LocalEducationAgency: teaching.local_education_agency,
+    models_roster.School: teaching.school,
+    models_roster.Student: people.student,
+    models_roster.Staff: people.staff,
+    models_roster.Parent: people.contact,
+    models_roster.Contact: people.contact,
+    models_roster.StudentParentAssociation: people.kinship,
+    models_roster.StudentContactAssociation: people.kinship,
+    models_roster.StudentEducationOrganizationAssociation: people.student_organization,
+    models_roster.StudentDemographic: people.student_demographic,
+    models_roster.StudentDirectory: people.student_directory,
+    models_roster.StudentIdentificationCode6: people.student_number,
+    models_roster.StaffDirectory: people.staff_directory,
+    models_roster.StaffIdentificationCode6: people.staff_number,
+    models_roster.StudentSchoolAssociation: people.student_school,
+    models_roster.StaffEducationOrganizationAssignmentAssociation: people.staff_assignment,
+    models_roster.Session: teaching.session,
+    models_roster.Course: teaching.course,
+    models_roster.CourseOffering: teaching.course_offering,
+    models_roster.Section: teaching.section,
+    models_roster.StudentSectionAssociation: teaching.student_section,
+    models_roster.StaffSectionAssociation: teaching.staff_section,
+    models_roster.StaffSectionAssociation4: teaching.staff_section,
+    models_results.Assessment: results.assessment,
+    models_results.ObjectiveAssessment: results.objective_assessment,
+    models_results.StudentAssessment: results.student_assessment,
 }
 """What to ask of each kind of wire record."""

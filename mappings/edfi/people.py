@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from connectors.edfi import models as wire
+from connectors.edfi import models as parts
+from connectors.edfi import models_roster as wire
 from gateway.mapping import Claim, Crosswalks, Statement
 from gateway.schema.roster import Identifier, Person, ProgramStatus, Relationship, Role
 from mappings.edfi.values import code, given, several, text, translated
@@ -83,28 +84,41 @@ def kinship(
 def student_organization(
     record: wire.StudentEducationOrganizationAssociation, codes: Crosswalks
 ) -> Iterator[Statement]:
-    """What an agency or a school knows of a student; where both speak, the agency has the word."""
-    races = several("race", (each.raceDescriptor for each in record.races or ()), codes)
+    """What an agency or a school knows of a student, all of it up to data standard 5."""
     numbers = [
         _identifier(number.studentIdentificationSystemDescriptor, number)
         for number in record.studentIdentificationCodes or ()
     ]
-    link = record.educationOrganizationReference.link
-    yield Claim(
-        "person",
-        record.studentReference.key,
-        Person(
-            email=_email(record.electronicMails),
-            identifiers=numbers or UNSET,
-            sex=translated("sex", record.sexDescriptor, codes),
-            races=races or UNSET,
-            hispanic=_hispanic(record.hispanicLatinoEthnicity, races),
-            languages=_home_languages(record.languages, codes),
-        ),
-        anchor=False,
-        rank=1 if link and link.rel == "School" else 0,
+    yield _of_student(
+        record,
+        Person(email=_email(record.electronicMails), identifiers=numbers or UNSET, **_demographics(record, codes)),
     )
     yield from _program_statuses(record, codes)
+
+
+def student_demographic(record: wire.StudentDemographic, codes: Crosswalks) -> Iterator[Statement]:
+    yield _of_student(record, Person(**_demographics(record, codes)))
+    yield from _program_statuses(record, codes)
+
+
+def student_directory(record: wire.StudentDirectory, codes: Crosswalks) -> Iterator[Statement]:
+    yield _of_student(record, Person(email=_email(record.electronicMails)))
+
+
+def student_number(record: wire.StudentIdentificationCode6, codes: Crosswalks) -> Iterator[Statement]:
+    if number := text(record.identificationCode):
+        system, by = record.studentIdentificationSystemDescriptor, record.assigningOrganizationIdentificationCode
+        yield _of_student(record, Person(identifiers=[Identifier(code(system), number, text(by))]))
+
+
+def staff_directory(record: wire.StaffDirectory, codes: Crosswalks) -> Iterator[Statement]:
+    yield _of_staff(record, Person(email=_email(record.electronicMails)))
+
+
+def staff_number(record: wire.StaffIdentificationCode6, codes: Crosswalks) -> Iterator[Statement]:
+    if number := text(record.identificationCode):
+        system, by = record.staffIdentificationSystemDescriptor, record.assigningOrganizationIdentificationCode
+        yield _of_staff(record, Person(identifiers=[Identifier(code(system), number, text(by))]))
 
 
 def student_school(record: wire.StudentSchoolAssociation, codes: Crosswalks) -> Iterator[Statement]:
@@ -157,7 +171,7 @@ def _names(one: wire.Student | wire.Staff | wire.Adult) -> dict[str, Any]:
 
 
 def _identifier(
-    system: wire.Descriptor, number: wire.StudentIdentificationCode | wire.StaffIdentificationCode
+    system: parts.Descriptor, number: wire.StudentIdentificationCode | wire.StaffIdentificationCode
 ) -> Identifier:
     """# Ed-Fi: a person may have several numbers of one system, each assigned by another organization."""
     return Identifier(code(system), number.identificationCode, text(number.assigningOrganizationIdentificationCode))
@@ -169,14 +183,14 @@ def _contact_number(one: wire.Parent | wire.Contact) -> tuple[str, str]:
     return "contactUniqueId", one.contactUniqueId
 
 
-def _email(mails: Sequence[wire.ElectronicMail] | None) -> str | UnsetType:
+def _email(mails: Sequence[parts.ElectronicMail] | None) -> str | UnsetType:
     """The primary address, else the first; none of those that are not to be published."""
     usable = [mail for mail in mails or () if not mail.doNotPublishIndicator]
     usable.sort(key=lambda mail: not mail.primaryEmailAddressIndicator)
     return text(usable[0].electronicMailAddress) if usable else UNSET
 
 
-def _telephones(numbers: Sequence[wire.Telephone] | None, codes: Crosswalks) -> Sequence[wire.Telephone]:
+def _telephones(numbers: Sequence[parts.Telephone] | None, codes: Crosswalks) -> Sequence[parts.Telephone]:
     """Numbers that a person answers, in the order in which to call; none that are not to be published."""
     usable = [
         number
@@ -186,13 +200,38 @@ def _telephones(numbers: Sequence[wire.Telephone] | None, codes: Crosswalks) -> 
     return sorted(usable, key=lambda number: number.orderOfPriority or inf)
 
 
-def _home_languages(languages: Sequence[wire.Language] | None, codes: Crosswalks) -> list[str] | UnsetType:
+def _home_languages(languages: Sequence[parts.Language] | None, codes: Crosswalks) -> list[str] | UnsetType:
     spoken = [
         code(language.languageDescriptor)
         for language in languages or ()
         if several("language_use", (use.languageUseDescriptor for use in language.uses or ()), codes)
     ]
     return spoken or UNSET
+
+
+def _of_student(record: wire.OfStudent, values: Person) -> Claim:
+    place = record.educationOrganizationReference
+    return Claim("person", record.studentReference.key, values, anchor=False, rank=_remoteness(place))
+
+
+def _of_staff(record: wire.OfStaff, values: Person) -> Claim:
+    place = record.educationOrganizationReference
+    return Claim("person", record.staffReference.key, values, anchor=False, rank=_remoteness(place))
+
+
+def _remoteness(place: parts.EducationOrganizationReference) -> int:
+    """Where an agency and a school both speak, the agency has the word."""
+    return 1 if place.link and place.link.rel == "School" else 0
+
+
+def _demographics(record: wire.Demographics, codes: Crosswalks) -> dict[str, Any]:
+    races = several("race", (each.raceDescriptor for each in record.races or ()), codes)
+    return {
+        "sex": translated("sex", record.sexDescriptor, codes),
+        "races": races or UNSET,
+        "hispanic": _hispanic(record.hispanicLatinoEthnicity, races),
+        "languages": _home_languages(record.languages, codes),
+    }
 
 
 def _hispanic(stated: bool | None, races: Sequence[str]) -> bool | UnsetType:
@@ -209,7 +248,7 @@ def _staleness(record: wire.StudentSchoolAssociation) -> int:
     return (2 * ended + (record.primarySchool is not True)) * 10_000_000 + age
 
 
-def _program_statuses(record: wire.StudentEducationOrganizationAssociation, codes: Crosswalks) -> Iterator[Statement]:
+def _program_statuses(record: wire.Demographics, codes: Crosswalks) -> Iterator[Statement]:
     """One claim per indicator. It is in force while it has no last day or that day has not passed."""
     latest: dict[str, ProgramStatus] = {}
     for status, values in _indicators(record, codes):
@@ -221,17 +260,15 @@ def _program_statuses(record: wire.StudentEducationOrganizationAssociation, code
         yield Claim("program_status", f"{student}|{status}|{place}", values)
 
 
-def _indicators(
-    record: wire.StudentEducationOrganizationAssociation, codes: Crosswalks
-) -> Iterator[tuple[str, ProgramStatus]]:
+def _indicators(record: wire.Demographics, codes: Crosswalks) -> Iterator[tuple[str, ProgramStatus]]:
     """Every stated period of every indicator. # Ed-Fi: no period means at present."""
 
-    def stated(status: str, descriptor: str, period: wire.Period | None) -> tuple[str, ProgramStatus]:
+    def stated(status: str, said: str | UnsetType, period: parts.Period | None) -> tuple[str, ProgramStatus]:
         return status, ProgramStatus(
             student=record.studentReference.key,
             status=status,
             organization=record.educationOrganizationReference.key,
-            code=descriptor,
+            code=said,
             begin_on=period.beginDate if period else UNSET,
             end_on=given(period.endDate) if period else UNSET,
         )
@@ -239,6 +276,9 @@ def _indicators(
     proficiency = record.limitedEnglishProficiencyDescriptor
     if proficiency and (status := codes.translate("english_proficiency", proficiency)):
         yield stated(status, proficiency, None)
+    economic = record.economicDisadvantageDescriptor if isinstance(record, wire.StudentDemographic) else None
+    if economic and (status := codes.translate("economic_disadvantage", economic)):
+        yield stated(status, UNSET, None)  # the code would say who eats free or at a reduced price
     for each in record.studentCharacteristics or ():
         characteristic = each.studentCharacteristicDescriptor
         if status := codes.translate("student_characteristic", characteristic):

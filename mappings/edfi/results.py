@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from connectors.edfi import models as wire
+from connectors.edfi import models_results as wire
+from connectors.edfi.models import ObjectiveAssessmentReference, joined
 from gateway.errors import RecordError
 from gateway.mapping import Claim, Crosswalks, Statement
 from gateway.schema.assessment import Assessment, AssessmentResult, PerformanceLevel, Score
@@ -14,6 +15,9 @@ from mappings.edfi.values import code, code_if, given, grades, text, translated
 
 
 def assessment(one: wire.Assessment, codes: Crosswalks) -> Iterator[Statement]:
+    subjects = [each.academicSubjectDescriptor for each in one.academicSubjects or ()]
+    if one.academicSubjectDescriptor:
+        subjects.append(one.academicSubjectDescriptor)
     minimum, maximum = _range(one.scores)
     yield Claim(
         "assessment",
@@ -25,7 +29,7 @@ def assessment(one: wire.Assessment, codes: Crosswalks) -> Iterator[Statement]:
             family=text(one.assessmentFamily),
             purpose=translated("assessment_category", one.assessmentCategoryDescriptor, codes),
             category=given(one.assessmentCategoryDescriptor),
-            subjects=[code(each.academicSubjectDescriptor) for each in one.academicSubjects or ()] or UNSET,
+            subjects=[code(subject) for subject in subjects] or UNSET,
             grades=grades(one.assessedGradeLevels, codes),
             minimum=minimum,
             maximum=maximum,
@@ -34,7 +38,7 @@ def assessment(one: wire.Assessment, codes: Crosswalks) -> Iterator[Statement]:
 
 
 def objective_assessment(part: wire.ObjectiveAssessment, codes: Crosswalks) -> Iterator[Statement]:
-    above = part.parentObjectiveAssessmentReference or part.assessmentReference
+    above = _part_above(part, codes) or part.assessmentReference
     subject = part.academicSubjectDescriptor
     minimum, maximum = _range(part.scores)
     yield Claim(
@@ -55,9 +59,11 @@ def objective_assessment(part: wire.ObjectiveAssessment, codes: Crosswalks) -> I
 def student_assessment(record: wire.StudentAssessment, codes: Crosswalks) -> Iterator[Statement]:
     """The result, and one more for each part that was reported by itself."""
     student, on = record.studentReference.key, _day(record.administrationDate)
-    reported = record.reportedSchoolReference
+    reported, year, window = record.reportedSchoolReference, record.schoolYearTypeReference, record.period
     common: dict[str, Any] = {
         "student": student,
+        "period": code(window.assessmentPeriodDescriptor) if window else UNSET,
+        "school_year": year.schoolYear if year else UNSET,
         "school": str(reported.schoolId) if reported else UNSET,
         "grade": translated("grade", record.whenAssessedGradeLevelDescriptor, codes),
     }
@@ -78,7 +84,7 @@ def student_assessment(record: wire.StudentAssessment, codes: Crosswalks) -> Ite
         objective = part.objectiveAssessmentReference
         yield Claim(
             "assessment_result",
-            f"{record.key}|{wire.joined(objective.identificationCode)}",
+            f"{record.key}|{joined(objective.identificationCode)}",
             AssessmentResult(
                 **common,
                 assessment=objective.key,
@@ -88,6 +94,16 @@ def student_assessment(record: wire.StudentAssessment, codes: Crosswalks) -> Ite
                 performance_levels=_levels(part.performanceLevels),
             ),
         )
+
+
+def _part_above(part: wire.ObjectiveAssessment, codes: Crosswalks) -> ObjectiveAssessmentReference | None:
+    """The part that this one is a part of; the first of them where there are several, and it is said."""
+    above = [each.parentObjectiveAssessmentReference for each in part.parentObjectiveAssessments or ()]
+    if part.parentObjectiveAssessmentReference:
+        above.append(part.parentObjectiveAssessmentReference)
+    if len(above) > 1:
+        codes.notice("several-parents", "parentObjectiveAssessments")
+    return above[0] if above else None
 
 
 def _scores(results: Sequence[wire.ScoreResult] | None, codes: Crosswalks) -> list[Score] | UnsetType:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import UNSET
 
-from connectors.edfi import models as wire
+from connectors.edfi import models_roster as wire
 from gateway.mapping import Alias, Claim, Crosswalks, Statement
 from gateway.schema.roster import Class, Course, Enrollment, Organization, Session
 from mappings.edfi.values import code, given, grades, text, translated

@@ -17,7 +17,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from connectors.edfi import CONNECTOR, models, refusals
+from connectors.edfi import CONNECTOR, models, models_roster, refusals
 from connectors.edfi.client import EdfiSource
 from connectors.edfi.resources import resources
 from connectors.edfi.server import EdfiSettings, Server, auth, discover
@@ -43,11 +43,13 @@ contract = pytest.mark.skipif(not CONTRACTS.exists(), reason="the published cont
 
 @dataclass
 class Edge:
-    """Discovery, tokens, and one answer for everything else; `asked` is every request for data."""
+    """Discovery, tokens, and one answer for everything else; `asked` is every request for data. `standard` is told
+    instead of the sample's."""
 
     answer: Callable[[Request], Response] = lambda request: JSONResponse([])
     sample: str = "discovery-7.1.json"
     token_info: Response | None = None
+    standard: str = ""
     asked: list[Request] = field(default_factory=list)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -68,7 +70,9 @@ class Edge:
             self.asked.append(request)
             return self.answer(request)
         assert "authorization" not in request.headers
-        return JSONResponse(discovery(self.sample, str(request.base_url).rstrip("/")))
+        found = discovery(self.sample, str(request.base_url).rstrip("/"))
+        named = {"dataModels": [{"name": "Ed-Fi", "version": self.standard}]} if self.standard else {}
+        return JSONResponse(found | named)
 
     @property
     def queries(self) -> list[dict[str, str]]:
@@ -200,11 +204,10 @@ async def refused(change: Callable[[Any, str], Any], **more: Any) -> ConfigError
 
 
 async def test_an_unknown_data_standard_is_refused() -> None:
-    def older(found: Any, base: str) -> Any:
-        return discovery("discovery-5.4-shared.json", base)
-
-    error = await refused(older)
-    assert (error.code, "3.3.1-b" in error.message) == ("edfi-standard", True)
+    for unknown in ("2.1.0", "7.0.0-pre"):
+        named = {"dataModels": [{"name": "Ed-Fi", "version": unknown}]}
+        error = await refused(lambda found, base, named=named: found | named)  # type: ignore[misc]
+        assert (error.code, unknown in error.message) == ("edfi-standard", True)
     error = await refused(lambda found, base: {**found, "dataModels": [{"name": "TPDM", "version": "1.1"}]})
     assert error.code == "edfi-standard"
 
@@ -475,9 +478,31 @@ async def test_identity_numbers_do_not_pass_the_edge() -> None:
     assert msgspec.json.decode(page.rows[0]) == {"identificationCodes": []}
 
 
+async def test_where_a_number_is_a_record_the_record_stays_without_it() -> None:
+    for who in ("student", "staff"):
+        system = f"{who}IdentificationSystemDescriptor"
+        uri = f"uri://ed-fi.org/{system[0].upper()}{system[1:]}#"
+        common = {
+            "educationOrganizationReference": {"educationOrganizationId": 990100},
+            f"{who}Reference": {f"{who}UniqueId": "0012001"},
+        }
+        number = {"identificationCode": "000-00-0001", "assigningOrganizationIdentificationCode": "000-00-0002"}
+        rows = [
+            {**common, system: uri + "SSN", **number, "_ext": {"larkspur": {"old": "000-00-0003"}}},
+            {**common, system: uri + "State", **number},
+        ]
+        async with source(Edge(Collection(rows), standard="6.0.0")) as opened:
+            resource = named(opened, f"{who}IdentificationCodes")
+            page = await opened.pull(resource, START)
+        assert b"000-00-000" not in page.rows[0] and msgspec.json.decode(page.rows[1]) == rows[1]
+        records = [msgspec.json.decode(row, type=resource.wire) for row in page.rows]
+        assert len({resource.key(record) for record in records}) == 2
+        assert [len(list(MAPPING.inbound[resource.wire](record, MAPPING.codes()))) for record in records] == [0, 1]
+
+
 def test_the_drop_list_is_what_the_readme_says() -> None:
     promised = (FOLDER / "README.md").read_text()
-    for standard in (4, 5):
+    for standard in STANDARDS.values():
         for resource in resources(standard):
             for path in resource.drop:
                 assert f"`{path}`" in promised, f"{resource.name}: {path}"
@@ -792,39 +817,46 @@ def resolved(standard: str, schema: Any) -> Any:
     return referred(openapi(standard), schema)
 
 
-STANDARDS = {"4.0": 4, "5.0": 5}
+STANDARDS = {"3.3": 3, "4.0": 4, "5.0": 5, "6.0": 6}
 
 
 @contract
 @pytest.mark.parametrize("standard", STANDARDS)
 def test_every_field_that_is_read_is_in_the_contract(standard: str) -> None:
     for resource in resources(STANDARDS[standard]):
-        compare(standard, resource.wire, item_schema(standard, resource.name), props(resource.name), resource.name)
+        compare(standard, resource.wire, schemas(resource.name), resource.name)
+
+
+def schemas(resource: str) -> list[tuple[str, Any]]:
+    """A collection in each standard that has it, under both names: what they share is declared once."""
+    return [
+        (standard, item_schema(standard, name))
+        for standard in STANDARDS
+        for name in {resource, resource.replace("parents", "contacts")}
+        if f"/ed-fi/{name}" in openapi(standard)["paths"]
+    ]
 
 
 def props(resource: str) -> set[str]:
-    """Fields of a collection in any of the standards and under both names: what they share is declared once."""
-    found: set[str] = set()
-    for standard in STANDARDS:
-        for name in (resource, resource.replace("parents", "contacts")):
-            if f"/ed-fi/{name}" in openapi(standard)["paths"]:
-                found |= set(item_schema(standard, name)["properties"])
-    return found
+    return {name for _, schema in schemas(resource) for name in schema["properties"]}
 
 
-def compare(standard: str, wire: type, schema: Any, known: set[str], where: str) -> None:
-    properties, required = schema["properties"], set(schema.get("required", ()))
+def compare(standard: str, wire: type, described: list[tuple[str, Any]], where: str) -> None:
+    """A field is known in one of the standards, and what must be there is required in this one."""
     for part in msgspec.structs.fields(wire):
         if part.name == "link":
             continue
-        assert part.name in known, f"{where}.{part.name}"
+        inner = [
+            (other, schema["properties"][part.name]) for other, schema in described if part.name in schema["properties"]
+        ]
+        assert inner, f"{where}.{part.name}"
         if part.required:
-            assert part.name in required, f"{where}.{part.name} is optional in {standard}"
-        inner = resolved(standard, properties.get(part.name, {}))
+            own = [set(schema.get("required", ())) for other, schema in described if other == standard]
+            assert all(part.name in required for required in own), f"{where}.{part.name} is optional in {standard}"
         for struct in structs(part.type):
-            below = resolved(standard, inner.get("items", inner))
-            if "properties" in below:
-                compare(standard, struct, below, set(below["properties"]), f"{where}.{part.name}")
+            below = [(other, resolved(other, resolved(other, one).get("items", one))) for other, one in inner]
+            if below := [(other, one) for other, one in below if "properties" in one]:
+                compare(standard, struct, below, f"{where}.{part.name}")
 
 
 def structs(hint: Any) -> Iterator[type]:
@@ -876,13 +908,16 @@ def test_golden_inputs_are_what_a_server_may_send(path: Path) -> None:
 def test_every_wire_type_has_a_golden_case() -> None:
     covered = {json.loads(path.read_text())["wire"] for path in CASE_FILES}
     assert covered == {wire.__name__ for wire in MAPPING.inbound}
-    assert set(MAPPING.inbound) == {resource.wire for standard in (4, 5) for resource in resources(standard)}
+    assert set(MAPPING.inbound) == {
+        resource.wire for standard in STANDARDS.values() for resource in resources(standard)
+    }
 
 
 TABLES = {
     "assessment_category": "AssessmentCategory",
     "classroom_position": "ClassroomPosition",
     "course_code": "CourseIdentificationSystem",
+    "economic_disadvantage": "EconomicDisadvantage",
     "english_proficiency": "LimitedEnglishProficiency",
     "grade": "GradeLevel",
     "language_use": "LanguageUse",
@@ -904,7 +939,8 @@ def test_crosswalks_know_every_code_that_the_standard_ships(version: str) -> Non
     codes = MAPPING.codes()
     assert {table for table in codes.tables if not table.startswith("out_")} == set(TABLES)
     for table, kind in TABLES.items():
-        for each in shipped[f"{kind}Descriptor"]:
+        assert f"{kind}Descriptor" in shipped or table == "economic_disadvantage"  # from data standard 6
+        for each in shipped.get(f"{kind}Descriptor", ()):
             assert f"{each['namespace']}#{each['codeValue']}" in codes.tables[table], (table, each["codeValue"])
 
 
@@ -948,17 +984,17 @@ def test_keys_of_different_records_never_meet() -> None:
 
 def test_a_section_is_known_by_one_key_wherever_it_is_named() -> None:
     offering = models.CourseOfferingReference("ENG|9", 990103, 2027, "Fall")
-    section = models.Section("S-1", offering)
+    section = models_roster.Section("S-1", offering)
     assert section.key == models.SectionReference("ENG|9", 990103, 2027, "S-1", "Fall").key
     session = models.SessionReference(990103, 2027, "Fall")
     course = models.CourseReference("ENG-09", 990100)
-    assert models.CourseOffering("ENG|9", course, session).key == offering.key
+    assert models_roster.CourseOffering("ENG|9", course, session).key == offering.key
     assert offering.session.key == session.key
 
 
 def test_what_is_shown_before_connecting_names_each_collection_once() -> None:
     names = [resource.name for resource in CONNECTOR.resources]
-    assert len(names) == len(set(names)) == 20
+    assert len(names) == len(set(names)) == 25
     assert {"parents", "contacts"} <= set(names)
 
 
@@ -997,6 +1033,8 @@ async def at_the_twin(**options: Any) -> AsyncIterator[tuple[EdfiSource, EdfiSin
         {"standard": "5.0", "cursor": False},
         {"standard": "5.0", "page_limit": 60},
         {"standard": "4.0", "page_limit": 60},
+        {"standard": "3.3"},
+        {"standard": "6.0"},
     ],
     ids=str,
 )

@@ -290,7 +290,7 @@ def test_nothing_is_missed_while_the_server_changes(
 
 @pytest.mark.parametrize("standard", [4, 5])
 def test_a_tombstone_has_the_key_that_the_record_had(standard: int) -> None:
-    release = Release(f"{standard}.0", cursor=standard == 5)
+    release = Release(f"{standard}.0")
     ods = Ods(DISTRICT, release, namespace="uri://x.example.org", planted=Planted(), programs=True)
     for resource in resources(standard):
         collection = ods.collection(resource.name)

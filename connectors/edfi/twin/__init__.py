@@ -19,6 +19,8 @@ def twin(
     district: District,
     *,
     standard: str = "5.0",
+    version: str = "",
+    route: str | None = None,
     key: str = "demo-key",
     secret: str = "demo-secret",  # noqa: S107  a twin guards nothing
     token_seconds: float = 1800,
@@ -26,33 +28,42 @@ def twin(
     cursor: bool | None = None,
     changes: str = "told",
     suppressed: bool = True,
+    snapshots: bool = False,
+    dashed_tombstones: bool = False,
     planted: str | None = None,
     district_namespace: str = "uri://mapleridge.example.org",
     allow_programs: bool = True,
     given: Given | None = None,
     control: bool = True,
 ) -> Starlette:
-    """An ASGI application with discovery, OAuth and the resources of Data Standard 5.0 or 4.0.
+    """An ASGI application with discovery, OAuth and the resources of one data standard.
 
-    5.0 is served as by ODS/API 7.3, with cursor paging unless `cursor` is False (then 7.2); 4.0 as by 6.2 in
-    Year Specific mode. No page is longer than `page_limit`. What a host tells of changes: see Release.
+    `standard` is 3.3, 4.0, 5.0 or 6.0, `version` the release of ODS/API or Ed-Fi API that serves it, from 5.3 to
+    8.0: without it 5.4, 6.2, 7.3 and 8.0; `cursor=False` is short for 7.2. What `route`, `changes`, `suppressed`,
+    `snapshots` and `dashed_tombstones` mean: see Release. No page is longer than `page_limit`.
     `planted` (2 to 17 characters) is put into every field that planning never needs. The key may write programs
     (unless `allow_programs` is False), student program associations, interventions and student intervention
     associations, and descriptors in `district_namespace`. `control` opens the side door of `synthetic.faults`.
     `given` rows stand for those of the district, as a server of results alone has them: see there.
     """
     release = Release(
-        standard, cursor=standard != "4.0" if cursor is None else cursor, changes=changes, suppressed=suppressed
+        standard,
+        version or ("7.2" if cursor is False and standard == "5.0" else ""),
+        route=route,
+        changes=changes,
+        suppressed=suppressed,
+        snapshots=snapshots,
+        dashed_tombstones=dashed_tombstones,
     )
     ods = Ods(
         district,
         release,
         namespace=district_namespace,
-        planted=plant(planted, namespace=district_namespace, five=release.five),
+        planted=plant(planted, namespace=district_namespace, standard=release.standard),
         programs=allow_programs,
         given=given,
     )
-    tokens = Tokens(key, secret, token_seconds, limited=release.modern)
+    tokens = Tokens(key, secret, token_seconds, limited=release.limited_tokens)
     return Server(ods, tokens, release, page_limit=page_limit).application(control=control)
 
 
@@ -67,6 +78,7 @@ def app() -> Starlette:
     return twin(
         district,
         standard=take("TWIN_STANDARD", "5.0"),
+        version=take("TWIN_VERSION", ""),
         key=take("TWIN_KEY", "demo-key"),
         secret=take("TWIN_SECRET", "demo-secret"),
     )

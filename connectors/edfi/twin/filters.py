@@ -17,6 +17,20 @@ _FILTERS = {
         "id educationOrganizationId studentUniqueId sexDescriptor hispanicLatinoEthnicity "
         "limitedEnglishProficiencyDescriptor"
     ),
+    "studentDemographics": (
+        "id educationOrganizationId studentUniqueId sexDescriptor hispanicLatinoEthnicity "
+        "limitedEnglishProficiencyDescriptor economicDisadvantageDescriptor"
+    ),
+    "studentDirectories": "id educationOrganizationId studentUniqueId",
+    "studentIdentificationCodes": (
+        "id educationOrganizationId studentUniqueId studentIdentificationSystemDescriptor identificationCode "
+        "assigningOrganizationIdentificationCode"
+    ),
+    "staffDirectories": "id educationOrganizationId staffUniqueId",
+    "staffIdentificationCodes": (
+        "id educationOrganizationId staffUniqueId staffIdentificationSystemDescriptor identificationCode "
+        "assigningOrganizationIdentificationCode"
+    ),
     "studentParentAssociations": "id parentUniqueId studentUniqueId relationDescriptor contactPriority",
     "studentContactAssociations": "id contactUniqueId studentUniqueId relationDescriptor contactPriority",
     "staffEducationOrganizationAssignmentAssociations": (

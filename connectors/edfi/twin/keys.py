@@ -5,7 +5,7 @@ from collections.abc import Sequence
 _SECTION = "localCourseCode schoolId schoolYear sectionIdentifier sessionName"
 _PROGRAM = "programEducationOrganizationId programName programTypeDescriptor"
 _RESULT = "assessmentIdentifier namespace studentAssessmentIdentifier studentUniqueId"
-# Ed-Fi: primary keys of ODS 4.0.0 and 5.2.0
+# Ed-Fi: primary keys of ODS 4.0.0, 5.2.0 and 6.1.0
 _KEYS = {
     "localEducationAgencies": "localEducationAgencyId",
     "schools": "schoolId",
@@ -15,6 +15,11 @@ _KEYS = {
     "contacts": "contactUniqueId",
     "studentSchoolAssociations": "entryDate schoolId studentUniqueId",
     "studentEducationOrganizationAssociations": "educationOrganizationId studentUniqueId",
+    "studentDemographics": "educationOrganizationId studentUniqueId",
+    "studentDirectories": "educationOrganizationId studentUniqueId",
+    "studentIdentificationCodes": "educationOrganizationId studentIdentificationSystemDescriptor studentUniqueId",
+    "staffDirectories": "educationOrganizationId staffUniqueId",
+    "staffIdentificationCodes": "educationOrganizationId staffIdentificationSystemDescriptor staffUniqueId",
     "studentParentAssociations": "parentUniqueId studentUniqueId",
     "studentContactAssociations": "contactUniqueId studentUniqueId",
     "staffEducationOrganizationAssignmentAssociations": (

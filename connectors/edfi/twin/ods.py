@@ -54,7 +54,7 @@ class Ods:
         """Serve this district from now on."""
         self.district = district
         self._organizations = {district.number, *(school.number for school in district.schools)}
-        rows = Rows(district, five=self._release.five, namespace=self.namespace, planted=self._planted)
+        rows = Rows(district, standard=self._release.standard, namespace=self.namespace, planted=self._planted)
         every = rows.sources() if self._given is None else sources(self._given, five=self._release.five)
         for name, source in every.items():
             if name not in self._collections:

@@ -11,19 +11,26 @@ _LONGEST = 17
 
 @dataclass(frozen=True)
 class Planted:
-    """Further properties by resource, and further student identification codes; by default none."""
+    """Further properties by resource, and further student identification codes; by default none.
+
+    `organization` is for what an agency knows of a student; `demographics` and `directory` for what stands apart from
+    that, and from staff, in Data Standard 6.
+    """
 
     student: Row = field(default_factory=dict)
     staff: Row = field(default_factory=dict)
     contact: Row = field(default_factory=dict)
+    organization: Row = field(default_factory=dict)
     demographics: Row = field(default_factory=dict)
     enrollment: Row = field(default_factory=dict)
+    directory: Row = field(default_factory=dict)
     sitting: Row = field(default_factory=dict)
     student_codes: list[Row] = field(default_factory=list)
 
 
-def planted(text: str | None, *, namespace: str, five: bool) -> Planted:
+def planted(text: str | None, *, namespace: str, standard: str) -> Planted:
     """`text` in every droppable field, also as the code value of descriptors in the district's namespace."""
+    five, six = standard >= "5", standard >= "6"
     if text is None:
         return Planted()
     if not 2 <= len(text) <= _LONGEST:
@@ -70,11 +77,17 @@ def planted(text: str | None, *, namespace: str, five: bool) -> Planted:
     telephones = {"telephones": [{"telephoneNumber": text, **code("TelephoneNumberType")}]}
     gender = {"genderIdentity": text} if five else {}
     former = {} if five else code("OldEthnicity")
+    people = {**names, **documents}
+    if six:
+        people.pop("identificationDocuments")
+    origin = {**origins, **gender, **former}
+    identity = {**civil, "identificationDocuments": [document]}
+    disabilities = {"disabilities": [{**code("Disability"), "disabilityDiagnosis": text}]}
+    directory = {**where, **telephones}
     return Planted(
         student={
-            **documents,
-            **civil,
-            **names,
+            **people,
+            **({} if six else civil),
             **code("Country", "birth"),
             **code("Sex", "birth"),
             **code("StateAbbreviation", "birth"),
@@ -82,14 +95,8 @@ def planted(text: str | None, *, namespace: str, five: bool) -> Planted:
             "birthInternationalProvince": text,
         },
         staff={
-            **documents,
-            **civil,
-            **names,
-            **where,
-            **origins,
-            **gender,
-            **former,
-            **telephones,
+            **people,
+            **({} if six else {**civil, **origin, **directory}),
             **code("LevelOfEducation", "highestCompleted"),
             "loginId": text,
             "recognitions": [{**code("RecognitionType"), "recognitionDescription": text}],
@@ -102,16 +109,13 @@ def planted(text: str | None, *, namespace: str, five: bool) -> Planted:
             **code("LevelOfEducation", "highestCompleted"),
             "loginId": text,
         },
-        demographics={
-            **where,
-            **origins,
-            **gender,
-            **former,
-            **telephones,
-            "disabilities": [{**code("Disability"), "disabilityDiagnosis": text}],
+        organization={
+            **({} if six else {**directory, **origin, **disabilities}),
             "profileThumbnail": text,
             "loginId": text,
         },
+        demographics={**origin, **disabilities, **identity},
+        directory=directory,
         enrollment={**code("ResidencyStatus"), **code("ExitWithdrawType")},
         sitting={**code("EventCircumstance"), "eventDescription": text, "serialNumber": text},
         student_codes=[

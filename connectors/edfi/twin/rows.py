@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from connectors.edfi.twin import wire
+from connectors.edfi.twin import codes, wire
 from connectors.edfi.twin.collection import Key, Row, Source
 from connectors.edfi.twin.planted import Planted
 from connectors.edfi.twin.wire import coded, reference
@@ -22,72 +22,18 @@ from synthetic.model import (
     Term,
 )
 
-_GRADES = {
-    "KG": "Kindergarten",
-    "01": "First grade",
-    "02": "Second grade",
-    "03": "Third grade",
-    "04": "Fourth grade",
-    "05": "Fifth grade",
-    "06": "Sixth grade",
-    "07": "Seventh grade",
-    "08": "Eighth grade",
-    "09": "Ninth grade",
-    "10": "Tenth grade",
-    "11": "Eleventh grade",
-    "12": "Twelfth grade",
-}
-_SUBJECTS = {
-    "english": "English Language Arts",
-    "reading": "Reading",
-    "mathematics": "Mathematics",
-    "science": "Science",
-    "social_studies": "Social Studies",
-    "arts": "Fine and Performing Arts",
-    "physical_education": "Physical, Health, and Safety Education",
-    "career": "Career and Technical Education",
-}
-_CATEGORIES = {
-    "diagnostic": "Diagnostic",
-    "interim": "Interim",
-    "summative_state": "State summative assessment 3-8 general",
-    "interest_inventory": "Interest inventory",
-}
-_LEVELS = {"below": "Below Basic", "approaching": "Basic", "meets": "Proficient", "exceeds": "Advanced"}
-# Ed-Fi: these code values were respelled between Data Standards 3.3/4.0 and 5.
-_RACES_BEFORE_5 = {
-    "american_indian": "American Indian - Alaska Native",
-    "asian": "Asian",
-    "black": "Black - African American",
-    "pacific_islander": "Native Hawaiian - Pacific Islander",
-    "white": "White",
-}
-_RACES_FROM_5 = {
-    "american_indian": "American Indian or Alaska Native",
-    "asian": "Asian",
-    "black": "Black or African American",
-    "pacific_islander": "Native Hawaiian or Pacific Islander",
-    "white": "White",
-}
-_ROLES_BEFORE_5 = {
-    "teacher": "Teacher",
-    "principal": "Principal",
-    "counselor": "School Counselors",
-    "district_administrator": "LEA Administrator",
-}
-_ROLES_FROM_5 = _ROLES_BEFORE_5 | {"counselor": "School Counselor"}
 _JULY = 7  # from here on a day belongs to the school year that ends in the next calendar year
 
 
 class Rows:
     """One district in one standard. `sources` names the facts of every resource; the methods render one row."""
 
-    def __init__(self, district: District, *, five: bool, namespace: str, planted: Planted) -> None:
+    def __init__(self, district: District, *, standard: str, namespace: str, planted: Planted) -> None:
         self._district = district
-        self._five = five
+        self._four, self._five, self._six = (standard >= major for major in "456")
         self._namespace = namespace
         self._planted = planted
-        self._person = "contact" if five else "parent"
+        self._person = "contact" if self._five else "parent"
         self._terms = {term.code: term for term in district.terms}
         self._courses = {course.code: course for course in district.courses}
         self._sections = {(section.school, section.code): section for section in district.sections}
@@ -95,7 +41,7 @@ class Rows:
 
     def sources(self) -> dict[str, Source]:
         """Facts, natural key and row of every resource, by its name; keys as the references spell them."""
-        own, five, year = self._district, self._five, self._district.school_year
+        own, year = self._district, self._district.school_year
         learning = [one for one in own.enrollments if one.role == "student"]
         teaching = [one for one in own.enrollments if one.role == "teacher"]
         title = self._person.title()
@@ -112,8 +58,9 @@ class Rows:
                 same=lambda one: one.number,
             ),
             "studentEducationOrganizationAssociations": Source(
-                own.students, lambda one: (own.number, one.number), self._demographics
+                own.students, lambda one: (own.number, one.number), self._known_at_the_agency
             ),
+            **(self._apart() if self._six else {}),
             f"student{title}Associations": Source(own.kinships, lambda one: (one.contact, one.student), self._kinship),
             "staffEducationOrganizationAssignmentAssociations": Source(
                 own.staff, lambda one: (one.begin, one.school or own.number, one.role, one.number), self._assigned
@@ -132,7 +79,7 @@ class Rows:
             "sections": Source(own.sections, self._section_key, self._section),
             "studentSectionAssociations": Source(learning, lambda one: one.key, self._attendance),
             "staffSectionAssociations": Source(
-                teaching, (lambda one: one.key) if five else (lambda one: one.key[:3]), self._teaching
+                teaching, (lambda one: one.key) if self._five else (lambda one: one.key[:3]), self._teaching
             ),
             "assessments": Source(own.assessments, lambda one: (one.code, self._namespace), self._assessment),
             "objectiveAssessments": Source(
@@ -142,6 +89,26 @@ class Rows:
             ),
             "studentAssessments": Source(
                 own.sittings, lambda one: (one.assessment, self._namespace, one.code, one.student), self._sitting
+            ),
+        }
+
+    def _apart(self) -> dict[str, Source]:
+        """What Data Standard 6 took out of students, of what an agency knows of them, and of staff."""
+        own = self._district
+        numbers = [(one, number) for one in own.students for number in self._student_numbers(one)]
+        return {
+            "studentDemographics": Source(own.students, lambda one: (own.number, one.number), self._demographics),
+            "studentDirectories": Source(own.students, lambda one: (own.number, one.number), self._directory),
+            "studentIdentificationCodes": Source(
+                numbers,
+                lambda one: (own.number, one[1]["studentIdentificationSystemDescriptor"], one[0].number),
+                self._student_number,
+            ),
+            "staffDirectories": Source(own.staff, lambda one: (own.number, one.number), self._staff_directory),
+            "staffIdentificationCodes": Source(
+                own.staff,
+                lambda one: (own.number, _staff_code(one)["staffIdentificationSystemDescriptor"], one.number),
+                self._staff_number,
             ),
         }
 
@@ -179,10 +146,10 @@ class Rows:
             "firstName": one.given,
             "middleName": one.middle,
             "lastSurname": one.family,
-            "identificationDocuments": [],
             "otherNames": [],
-            "visas": [],
         }
+        if not self._six:
+            row |= {"identificationDocuments": [], "visas": []}
         if one.preferred_given and self._five:
             row["preferredFirstName"] = one.preferred_given
         elif one.preferred_given:
@@ -191,14 +158,25 @@ class Rows:
         return wire.without_nulls(row | self._planted.student)
 
     def _staff(self, one: Staff) -> Row:
-        row = {
-            "staffUniqueId": one.number,
-            "firstName": one.given,
-            "lastSurname": one.family,
-            "electronicMails": [wire.mail(one.email, "Work")],
-            "identificationCodes": [],
-        }
+        row: Row = {"staffUniqueId": one.number, "firstName": one.given, "lastSurname": one.family}
+        if not self._six:
+            row |= {"electronicMails": [wire.mail(one.email, "Work")], "identificationCodes": [_staff_code(one)]}
         return row | self._planted.staff
+
+    def _staff_directory(self, one: Staff) -> Row:
+        return {
+            "educationOrganizationReference": self._organization_reference(None),
+            "staffReference": wire.staff(one.number),
+            "electronicMails": [wire.mail(one.email, "Work")],
+            **self._planted.directory,
+        }
+
+    def _staff_number(self, one: Staff) -> Row:
+        return {
+            "educationOrganizationReference": self._organization_reference(None),
+            "staffReference": wire.staff(one.number),
+            **_staff_code(one),
+        }
 
     def _contact(self, one: Contact) -> Row:
         row = {
@@ -231,46 +209,76 @@ class Rows:
             "schoolReference": wire.school(one.school),
             "schoolYearTypeReference": _year_reference(self._district.school_year),
             "studentReference": wire.student(one.number),
-            **coded("GradeLevel", _GRADES[one.grade], role="entry"),
+            **coded("GradeLevel", codes.GRADES[one.grade], role="entry"),
             "primarySchool": True,
             "educationPlans": [],
             **_ending("exitWithdrawDate", one.exit),
             **self._planted.enrollment,
         }
 
+    def _known_at_the_agency(self, one: Student) -> Row:
+        row = self._about(one)
+        if not self._six:
+            numbers = self._student_numbers(one)
+            row |= {**self._needs(one), **self._mail(one), "studentIdentificationCodes": numbers}
+        if self._five:
+            # Ed-Fi: the device descriptors have no core code values before Data Standard 5.
+            device = "Chromebook" if one.device else "None"
+            row |= coded("PrimaryLearningDeviceAwayFromSchool", device)
+        return row | self._planted.organization
+
     def _demographics(self, one: Student) -> Row:
+        return {**self._about(one), **self._needs(one), **self._planted.demographics}
+
+    def _directory(self, one: Student) -> Row:
+        return {**self._about(one), **self._mail(one), **self._planted.directory}
+
+    def _student_number(self, one: tuple[Student, Row]) -> Row:
+        student, number = one
+        return {**self._about(student), **number}
+
+    def _about(self, one: Student) -> Row:
+        return {
+            "educationOrganizationReference": self._organization_reference(None),
+            "studentReference": wire.student(one.number),
+        }
+
+    def _needs(self, one: Student) -> Row:
         economic = {
             **coded("StudentCharacteristic", "Economic Disadvantaged"),
             "periods": [{"beginDate": one.entry.isoformat()}],
         }
-        races = _RACES_FROM_5 if self._five else _RACES_BEFORE_5
-        proficiency = "Limited" if one.english_learner else "NotLimited"
+        races = codes.RACES_FROM_5 if self._five else codes.RACES_BEFORE_5
         language = {**coded("Language", one.language), "uses": [coded("LanguageUse", "Home language")]}
+        row = {
+            **coded("Sex", one.sex.title()),
+            "hispanicLatinoEthnicity": one.hispanic,
+            "races": wire.each_coded("Race", (races[race] for race in one.races)),
+            "languages": [language],
+            **coded("LimitedEnglishProficiency", "Limited" if one.english_learner else "NotLimited"),
+            "studentCharacteristics": [economic] if one.economically_disadvantaged and not self._six else [],
+        }
+        if self._six:
+            poor = one.economically_disadvantaged
+            row |= coded(
+                "EconomicDisadvantage",
+                "Other Economic Disadvantage" if poor else "Not Qualified As Economically Disadvantaged",
+            )
+        return row
+
+    def _mail(self, one: Student) -> Row:
+        return {"electronicMails": [wire.mail(one.email, "Organization")]}
+
+    def _student_numbers(self, one: Student) -> list[Row]:
         number = {
             **coded("StudentIdentificationSystem", "District"),
             "assigningOrganizationIdentificationCode": str(self._district.number),
             "identificationCode": one.number,
         }
-        row = {
-            "educationOrganizationReference": self._organization_reference(None),
-            "studentReference": wire.student(one.number),
-            **coded("Sex", one.sex.title()),
-            "hispanicLatinoEthnicity": one.hispanic,
-            "races": wire.each_coded("Race", (races[race] for race in one.races)),
-            "electronicMails": [wire.mail(one.email, "Organization")],
-            "languages": [language],
-            **coded("LimitedEnglishProficiency", proficiency),
-            "studentCharacteristics": [economic] if one.economically_disadvantaged else [],
-            "studentIdentificationCodes": [number, *self._planted.student_codes],
-        }
-        if self._five:
-            # Ed-Fi: the device descriptors have no core code values before Data Standard 5.
-            device = "Chromebook" if one.device else "None"
-            row |= coded("PrimaryLearningDeviceAwayFromSchool", device)
-        return row | self._planted.demographics
+        return [number, *self._planted.student_codes]
 
     def _assigned(self, one: Staff) -> Row:
-        roles = _ROLES_FROM_5 if self._five else _ROLES_BEFORE_5
+        roles = codes.ROLES_FROM_5 if self._five else codes.ROLES_BEFORE_5
         return {
             "beginDate": one.begin.isoformat(),
             "educationOrganizationReference": self._organization_reference(one.school),
@@ -295,7 +303,7 @@ class Rows:
         }
 
     def _course(self, one: Course) -> Row:
-        subject = coded("AcademicSubject", _SUBJECTS[one.subject])
+        subject = coded("AcademicSubject", codes.SUBJECTS[one.subject])
         code = {**coded("CourseIdentificationSystem", "LEA course code"), "identificationCode": one.code}
         return {
             "courseCode": one.code,
@@ -374,6 +382,7 @@ class Rows:
 
     def _assessment(self, one: Assessment) -> Row:
         graded = one.purpose != "interest_inventory"
+        subject = coded("AcademicSubject", codes.SUBJECTS[one.subject])
         scores = [wire.scale("Scale score", "Integer", one.minimum, one.maximum)]
         if graded:
             scores.append(wire.scale("Percentile", "Percentile", 1, 99))
@@ -382,11 +391,11 @@ class Rows:
             "namespace": self._namespace,
             "assessmentTitle": one.title,
             "assessmentFamily": one.family,
-            **coded("AssessmentCategory", _CATEGORIES[one.purpose]),
-            "academicSubjects": [coded("AcademicSubject", _SUBJECTS[one.subject])],
+            **coded("AssessmentCategory", codes.CATEGORIES[one.purpose]),
+            **(subject if self._six else {"academicSubjects": [subject]}),
             "adaptiveAssessment": False,
             "scores": scores,
-            "performanceLevels": [wire.level(code) for code in _LEVELS.values()] if graded else [],
+            "performanceLevels": [wire.level(code) for code in codes.LEVELS.values()] if graded else [],
         }
 
     def _objective(self, one: tuple[Assessment, Objective]) -> Row:
@@ -406,13 +415,13 @@ class Rows:
         return {
             "studentAssessmentIdentifier": one.code,
             "assessmentReference": self._assessment_reference(one.assessment),
-            "reportedSchoolReference": wire.school(one.school),
+            **({"reportedSchoolReference": wire.school(one.school)} if self._four else {}),
             "schoolYearTypeReference": _year_reference(one.on.year + (one.on.month >= _JULY)),
             "studentReference": wire.student(one.student),
             "administrationDate": moment,
-            **coded("GradeLevel", _GRADES[one.grade], role="whenAssessed"),
+            **coded("GradeLevel", codes.GRADES[one.grade], role="whenAssessed"),
             "scoreResults": scores,
-            "performanceLevels": [wire.level(_LEVELS[one.level])] if one.level else [],
+            "performanceLevels": [self._reached(one.level)] if one.level else [],
             "studentObjectiveAssessments": [
                 {
                     "objectiveAssessmentReference": reference(
@@ -430,12 +439,20 @@ class Rows:
             **self._planted.sitting,
         }
 
+    def _reached(self, level: str) -> Row:
+        # Ed-Fi: only Data Standard 3.3 also says whether the level was met, and has to.
+        return {**wire.level(codes.LEVELS[level]), **({} if self._four else {"performanceLevelMet": True})}
+
     def _assessment_reference(self, code: str) -> Row:
         return reference("Assessment", "assessments", assessmentIdentifier=code, namespace=self._namespace)
 
     def _organization_reference(self, school: int | None) -> Row:
         number = school or self._district.number
         return wire.organization(number, agency=school is None)
+
+
+def _staff_code(one: Staff) -> Row:
+    return {**coded("StaffIdentificationSystem", "District"), "identificationCode": one.number}
 
 
 def _year_reference(year: int) -> Row:
@@ -448,4 +465,4 @@ def _ending(name: str, last: date | None) -> Row:
 
 
 def _grade_levels(grades: tuple[str, ...]) -> list[Row]:
-    return wire.each_coded("GradeLevel", (_GRADES[grade] for grade in grades))
+    return wire.each_coded("GradeLevel", (codes.GRADES[grade] for grade in grades))

@@ -1,0 +1,93 @@
+"""The same district read from Ed-Fi servers of every data standard: what is published is the same, field by field."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from connectors.edfi.twin import twin
+from connectors.edfi.twin.release import STANDARDS
+from synthetic import build
+from tests.e2e.office import Docs, Office
+from tests.e2e.processes import Home
+from tests.serving import serve
+
+DISTRICT = build(schools=1, students=16, seed=11)
+MEASURE = "5.0"
+Published = dict[str, Docs]
+
+# Where the facts are the same and the records are not: (standard, kind, field) -> why.
+DIFFERENCES = {
+    ("3.3", "assessment_result", "school"): "3.3 has no reported school",
+    ("3.3", "person", "preferred_given_name"): "before 5 it is among otherNames, which are never kept",
+    ("4.0", "person", "preferred_given_name"): "before 5 it is among otherNames, which are never kept",
+    ("3.3", "person", "identifiers"): "a contact's number has the name of the standard: parentUniqueId before 5",
+    ("4.0", "person", "identifiers"): "a contact's number has the name of the standard: parentUniqueId before 5",
+    ("6.0", "program_status", "code"): "6.0's code of economic disadvantage may tell of meals, and is not published",
+    ("6.0", "program_status", "begin_on"): "6.0 says economic disadvantage without a period",
+}
+
+
+@pytest.fixture(scope="module")
+def published(installation: Home) -> Iterator[dict[str, Published]]:
+    """What is published of the district, by standard, in the words of the source."""
+    found = {}
+    for standard in STANDARDS:
+        office = Office(installation, f"standard-{standard}")
+        with serve(twin(DISTRICT, standard=standard)) as url:
+            office.connect("edfi", url)
+            run = office.pull("edfi")
+        assert (run["state"], office.waiting()) == ("published", {})
+        found[standard] = office.published("edfi")
+    yield found
+
+
+@pytest.mark.parametrize("standard", [standard for standard in STANDARDS if standard != MEASURE])
+def test_the_same_facts_are_the_same_records_whatever_the_standard(
+    published: dict[str, Published], standard: str
+) -> None:
+    own, measure = with_one_key(published[standard]), with_one_key(published[MEASURE])
+    assert {kind: set(docs) for kind, docs in own.items()} == {kind: set(docs) for kind, docs in measure.items()}
+    differing: dict[tuple[str, str, str], int] = {}
+    for kind, docs in measure.items():
+        for key, doc in docs.items():
+            for field in {**doc, **own[kind][key]}:
+                if plain(doc.get(field)) != plain(own[kind][key].get(field)):
+                    differing[standard, kind, field] = differing.get((standard, kind, field), 0) + 1
+    declared = {place for place in DIFFERENCES if place[0] == standard}
+    assert set(differing) == declared
+    contacts, poor = len(DISTRICT.contacts), sum(one.economically_disadvantaged for one in DISTRICT.students)
+    assert differing.get((standard, "person", "identifiers"), contacts) == contacts
+    assert differing.get((standard, "program_status", "code"), poor) == poor > 0
+
+
+def test_it_is_the_whole_district(published: dict[str, Published]) -> None:
+    """Not a comparison of nothing with nothing."""
+    own = published["6.0"]
+    students = {f"student/{one.number}": one for one in DISTRICT.students}
+    for key, student in students.items():
+        doc = own["person"][key]
+        assert (doc["email"], doc["sex"], doc["languages"]) == (student.email, student.sex, [student.language])
+        assert len(doc["races"]) == len(student.races) and doc["hispanic"] == student.hispanic
+        assert {"system": "District", "value": student.number} in doc["identifiers"]
+    for one in DISTRICT.staff:
+        doc = own["person"][f"staff/{one.number}"]
+        assert (doc["email"], {"system": "District", "value": one.number} in doc["identifiers"]) == (one.email, True)
+    needs = sum(one.english_learner + one.economically_disadvantaged for one in DISTRICT.students)
+    assert len(own["program_status"]) == needs > 3
+    assert len(own["assessment_result"]) > len(DISTRICT.sittings) > 0
+    assert len(own["enrollment"]) == len(DISTRICT.enrollments)
+
+
+def with_one_key(found: Published) -> Published:
+    """From 5 on the day a teacher begins belongs to the key; without it the key is that of before."""
+
+    def key(name: str) -> str:
+        return name.rpartition("|")[0] if name.startswith("staff/") and len(name.split("|")) > 6 else name
+
+    return found | {"enrollment": {key(name): doc for name, doc in found["enrollment"].items()}}
+
+
+def plain(value: Any) -> Any:
+    """Of what is several, the order says nothing."""
+    return sorted(map(repr, value)) if isinstance(value, list) else value
