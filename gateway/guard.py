@@ -264,7 +264,9 @@ def _unmatched(found: Effects, guards: Guards) -> Iterable[Hold]:
             f"{_percent(more, found.people, limits.unmatched)}."
         )
         yield Hold("many-unmatched", "person", reason, more, found.people)
-    if limits.recognised and _passes(found.strangers, 1 - limits.recognised, limits.at_least, found.named):
+    # Before anybody is published, nobody can be recognised: they wait, and are when the roster comes.
+    anybody = found.known.get("person", 0)
+    if limits.recognised and anybody and _passes(found.strangers, 1 - limits.recognised, limits.at_least, found.named):
         known = found.named - found.strangers
         reason = (
             f"{known} of {found.named} students are recognised ({100 * known / found.named:.0f} %; at least "
