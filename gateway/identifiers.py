@@ -43,7 +43,7 @@ class Choice:
             was, owns = self.in_force.get(place), owners.get(population) == connection
             if connection == attempt.connection and not owns:
                 await self._choose(c, attempt, place)
-            elif was is None or not candidates.have(was.system) or (owns and was.system != candidates.first):
+            elif was is None or not candidates.have(was.system):
                 await self._put(c, attempt, place, InForce(candidates.first, 0, [], attempt.run), owns=owns)
 
     async def after_people(self, c: Transaction, attempt: Attempt, owners: Mapping[str, int]) -> None:
