@@ -6,11 +6,21 @@ from datetime import date
 from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from gateway.errors import ConfigError
 from gateway.http import Auth, Http, Network, PrivateAddress
+from gateway.identity import AUTO
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -307,7 +317,8 @@ class ConnectionSettings(BaseModel):
         str,
         Field(
             title="Student identifier",
-            description="Which of this system's identifiers carries the number that other systems know too.",
+            description="Which of this system's identifiers carries the number that other systems know too; several,"
+            " parted by semicolons, or auto: the one by which most people are recognised.",
         ),
     ]
     staff_identifier: Annotated[str, Field(title="Staff identifier", description="The same for members of staff.")]
@@ -387,6 +398,15 @@ class ConnectionSettings(BaseModel):
             given = dict(given)
             if given.pop("allow_private") in (True, "true") and not given.get("private_addresses"):
                 given["private_addresses"] = [f"{place}: allowed before a reason was asked for" for place in _RANGES]
+        return given
+
+    @field_validator("student_identifier", "staff_identifier", mode="before")
+    @classmethod
+    def _usual_first(cls, given: Any, info: ValidationInfo) -> Any:
+        """`auto` begins with what is usual: that counts while the people do not say what is better."""
+        usual = cls.model_fields[str(info.field_name)].default
+        if isinstance(given, str) and isinstance(usual, str) and given.split(";")[0].strip() == AUTO:
+            return f"{usual}; {given.strip()}"
         return given
 
     @field_validator("private_addresses", mode="before")

@@ -215,25 +215,22 @@ async def _compose(
 
 async def _parties(store: Store, connection: Connection, id: str, plan: Plan) -> Parties:
     """Everybody the plan names, by the ids this destination knows; the student must be known there."""
-    student = await _known_as(store, connection, plan.student, connection.settings["student_identifier"])
+    named = [plan.coordinator, *(one.owner for one in plan.supports), *(one.who for one in plan.team)]
+    people = list(dict.fromkeys([plan.student, *(who for who in named if isinstance(who, str))]))
+    # Never by the number that other systems know too: at the destination it may be somebody else's key.
     async with store.transaction(connection.district) as c:
-        key = (await reading.keys_at(c, connection.id, "person", [plan.student])).get(plan.student)
+        keys = await reading.keys_at(c, connection.id, "person", people)
         school = (await reading.keys_at(c, connection.id, "organization", [plan.school])).get(plan.school, "")
-    if student is None or key is None:
+    student = keys.pop(plan.student, None)
+    if student is None:
         raise Refused(
             "student-not-there",
             f"{connection.name} does not know this student.",
             f"Pull {connection.name} first; `planbridge rejects` shows who could not be matched.",
         )
-    staff = {}
-    named = [plan.coordinator, *(one.owner for one in plan.supports), *(one.who for one in plan.team)]
-    for who in dict.fromkeys(one for one in named if isinstance(one, str)):
-        number = await _known_as(store, connection, who, connection.settings["staff_identifier"])
-        if number is not None:
-            staff[who] = number
     attended = tuple(await _attended(store, connection, plan.student))
     read = frozenset(connection.wires)
-    return Parties(id, student, staff, connection.settings, key, attended, read, school, clock.today())
+    return Parties(id, student, keys, connection.settings, student, attended, read, school, clock.today())
 
 
 async def _attended(store: Store, connection: Connection, student: str) -> Iterable[Attended]:
@@ -257,15 +254,3 @@ async def _attended(store: Store, connection: Connection, student: str) -> Itera
         for one in sorted(classes, key=lambda one: keys.get(one["id"], ""))
         if one["id"] in keys
     ]
-
-
-async def _known_as(store: Store, connection: Connection, person: str, system: str) -> str | None:
-    """The identifier of that system which this connection's own records state about a person."""
-    async with store.transaction(connection.district) as c:
-        claims = await reading.provenance(c, "person", person)
-    for claim in claims:
-        if claim["connection_id"] == connection.id:
-            for identifier in claim["stated"].get("identifiers", ()):
-                if identifier["system"] == system:
-                    return str(identifier["value"])
-    return None

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Effect = Literal["all", "removals"]
 Share = Annotated[float, Field(ge=0)]
 
+SHOWN = 5
+"""Identifier systems that a sentence names."""
+
 EVERY = "*"
 """Stands for all collections where limits are set."""
 
@@ -27,7 +30,7 @@ class Limits(BaseModel):
     rekeyed: Share = Field(default=0.5, description="Removals and additions at once: all ids seem to be new.")
     shrunk: Share = Field(default=0.5, description="What one class with at least `shrunk_from` students may lose.")
     unmatched: Share = Field(default=0.05, description="More people than before who match nobody.")
-    recognised: Share = Field(default=0.0, description="What part of the people a run names must be known.")
+    recognised: Share = Field(default=0.0, description="What part of the students a run names must be known.")
     unmapped: Share = Field(default=0.5, description="Values without a line in their crosswalk, of the records read.")
     at_least: int = Field(default=10, ge=0)
     added_at_least: int = Field(default=1000, ge=0)
@@ -124,8 +127,9 @@ class Confused:
 class Effects:
     """What shows only when everything is resolved. `published` is kind -> {added, changed, removed}, `ended` how many
     of those removed were due to end, `known` how many there were. `unmatched` people match nobody now,
-    `unmatched_before` did not before; `people` of the connection were recognised before. `named`: the people that this
-    run's records name, `strangers`: those of them who match nobody."""
+    `unmatched_before` did not before; `people` of the connection were recognised before. `named`: the students that
+    this run's records name, `strangers`: those of them who match nobody; `by`: how many
+    each sort of number would recognise; `zeros`: how many more, if leading zeros did not count."""
 
     published: Mapping[str, Mapping[str, int]]
     known: Mapping[str, int]
@@ -137,6 +141,8 @@ class Effects:
     named: int = 0
     strangers: int = 0
     confused: Confused = Confused()
+    by: Sequence[tuple[str, int]] = ()
+    zeros: int = 0
 
 
 @dataclass(frozen=True)
@@ -258,12 +264,19 @@ def _unmatched(found: Effects, guards: Guards) -> Iterable[Hold]:
             f"{_percent(more, found.people, limits.unmatched)}."
         )
         yield Hold("many-unmatched", "person", reason, more, found.people)
-    if limits.recognised and _passes(found.strangers, 1 - limits.recognised, limits.at_least, found.named):
+    # Before anybody is published, nobody can be recognised: they wait, and are when the roster comes.
+    anybody = found.known.get("person", 0)
+    if limits.recognised and anybody and _passes(found.strangers, 1 - limits.recognised, limits.at_least, found.named):
         known = found.named - found.strangers
         reason = (
-            f"{known} of {found.named} people are recognised ({100 * known / found.named:.0f} %; at least "
+            f"{known} of {found.named} students are recognised ({100 * known / found.named:.0f} %; at least "
             f"{100 * limits.recognised:.0f} % must be)."
         )
+        if found.by:
+            by = ", ".join(f"{n} by {system}" for system, n in found.by[:SHOWN])
+            reason += f" Their numbers recognise {by}."
+        if found.zeros:
+            reason += f" {found.zeros} more would be, if leading zeros did not count: somewhere they were lost."
         yield Hold("match-rate-low", "person", reason, found.strangers, found.named)
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from gateway.fold import Doc
 from gateway.schema import Kind
@@ -16,12 +17,102 @@ STAFF_ROLES_ARE_ALL_BUT = {
 }
 
 
+AUTO = "auto"
+"""Stands, in the setting of a connection, for every identifier system that its records have."""
+_BY = " @ "
+
+
+class System(NamedTuple):
+    """A sort of number: the source's own word for it and, where several organizations give one of the same sort, which
+    one's is meant."""
+
+    name: str
+    assigned_by: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> "System":
+        """`District`, `District @ 255901`, or a whole descriptor, of which the code value counts."""
+        name, _, assigned_by = text.partition(_BY)
+        return cls(name.rpartition("#")[2].strip() if "://" in name else name.strip(), assigned_by.strip())
+
+    def __str__(self) -> str:
+        return f"{self.name}{_BY}{self.assigned_by}" if self.assigned_by else self.name
+
+    def has(self, identifier: Mapping[str, str]) -> bool:
+        """Whether a stated identifier is of this sort."""
+        return identifier["system"] == self.name and self.assigned_by in ("", identifier.get("assigned_by", ""))
+
+
 @dataclass(frozen=True)
 class Identifiers:
     """Which of a connection's identifier systems carries the number that other systems know too."""
 
-    student: str
-    staff: str
+    student: System
+    staff: System
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The identifier systems that a connection's setting names, in their order; `open`: any other may do as well."""
+
+    named: tuple[System, ...]
+    open: bool
+
+    @classmethod
+    def read(cls, setting: str) -> "Candidates":
+        """`District`, or several in the order in which they are preferred, parted by semicolons; `auto` is any."""
+        parts = [part for part in map(str.strip, setting.split(";")) if part]
+        return cls(tuple(System.read(part) for part in parts if part != AUTO), AUTO in parts)
+
+    @property
+    def first(self) -> System:
+        """The one that is used until the people say another one is better."""
+        return self.named[0] if self.named else System("")
+
+    @property
+    def several(self) -> bool:
+        """Whether there is a choice to be made."""
+        return self.open or len(self.named) > 1
+
+    def have(self, system: System) -> bool:
+        return self.open or system in self.named
+
+
+class Rate(NamedTuple):
+    """Of so many people `stated` have a number of this system, and `matched` are recognised by it; `zeros` more would
+    be if leading zeros did not count."""
+
+    system: System
+    stated: int
+    matched: int
+    zeros: int = 0
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> "Rate":
+        return cls(System.read(kept["system"]), kept["stated"], kept["matched"], kept["zeros"])
+
+    def kept(self) -> dict[str, Any]:
+        return {"system": str(self.system), "stated": self.stated, "matched": self.matched, "zeros": self.zeros}
+
+
+CLEARLY = 0.05
+"""What part of the people another system must recognise more than the one in use, to be used instead."""
+
+
+def best(candidates: Candidates, rates: Sequence[Rate], using: System | None) -> System:
+    """The candidate by which most people are recognised; the one in use unless another is clearly better."""
+    places = {system: n for n, system in enumerate(candidates.named)}
+    known = [rate for rate in rates if candidates.have(rate.system) and rate.matched]
+    if using is None or not candidates.have(using):
+        using = None
+    if not known:
+        return using or candidates.first
+    winner = max(known, key=lambda rate: (rate.matched, -places.get(rate.system, len(places))))
+    if using is None:
+        return winner.system
+    now = next((rate.matched for rate in rates if rate.system == using), 0)
+    people = max(rate.stated for rate in rates)
+    return winner.system if winner.matched - now > CLEARLY * people else using
 
 
 def entity_id(district_key: bytes, kind: str, connection: int, key: str) -> str:
@@ -63,8 +154,10 @@ def match_word(kind: Kind, doc: Doc, identifiers: Identifiers) -> str | None:
 def _person_word(doc: Doc, identifiers: Identifiers) -> str | None:
     who = population(doc)
     system = {"student": identifiers.student, "staff": identifiers.staff}.get(who or "")
-    values = {i["value"].strip() for i in doc.get("identifiers", ()) if i["system"] == system}
-    if system is None or len(values) != 1 or "" in values:
+    if system is None:
+        return None
+    values = {i["value"].strip() for i in doc.get("identifiers", ()) if system.has(i)}
+    if len(values) != 1 or "" in values:
         return None
     return f"{who}\x1f{values.pop()}"
 

@@ -11,14 +11,8 @@ from gateway.candidates import Rule, Traits, traits
 from gateway.errors import Refused
 from gateway.fold import NOBODY, Doc, Stated, fold, in_order
 from gateway.guard import CollectionCount, Guards, Hold
-from gateway.identity import (
-    Identifiers,
-    collection_of,
-    entity_id,
-    match_word,
-    population,
-    precedence,
-)
+from gateway.identifiers import Choice, choice, recognised_by
+from gateway.identity import collection_of, entity_id, match_word, population, precedence
 from gateway.references import in_ids
 from gateway.schema import KINDS, Kind
 from gateway.store import (
@@ -65,13 +59,13 @@ class Outcome:
 @dataclass(frozen=True)
 class Sources:
     """The district's connections: in which order their word counts (`survivors`: for single fields of a kind), by
-    which identifiers and rules people match. `in_conflict`: keys that came back as somebody else, and the first run
+    which numbers and rules people match. `in_conflict`: keys that came back as somebody else, and the first run
     whose statements about them wait."""
 
     order: tuple[int, ...]
     owners: dict[str, int]
     survivors: dict[str, dict[str, list[int]]]
-    identifiers: dict[int, Identifiers]
+    choice: Choice
     rules: list[Rule]
     in_conflict: dict[Key, int]
     district_key: bytes
@@ -82,7 +76,8 @@ class Work:
     """What one try at a run did, or would do: it becomes true only when its transaction is committed.
 
     `told`: what is told of it school by school; `takes_over`: the connection whose place the run's takes, if it takes
-    one; `digest` names its change set; `people`: how many the run names, and how many of them are recognised."""
+    one; `digest` names its change set; `people`: how many students the run names, and how many of them are recognised;
+    `identifiers`: by which numbers, and how many each would recognise."""
 
     counts: Sequence[CollectionCount] = ()
     published: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -94,10 +89,13 @@ class Work:
     digest: str = ""
     guards: Guards = field(default_factory=Guards)
     people: dict[str, int] = field(default_factory=dict)
+    identifiers: dict[str, Any] = field(default_factory=dict)
 
     def stored(self) -> dict[str, Any]:
         succeeds = {"takes_over": self.takes_over} if self.takes_over else {}
-        people = {"people": self.people} if self.people.get("named") else {}
+        people: dict[str, Any] = {"people": self.people} if self.people.get("named") else {}
+        if self.identifiers:
+            people["identifiers"] = self.identifiers
         return (
             {"collections": compare.as_stored(self.counts), "published": self.published, **people}
             | self.told
@@ -161,11 +159,11 @@ async def _try(
         was = await outcomes.before(c, attempt)
         by_choice = await compare.removed_by_choice(c, attempt, off)
         named: dict[str, int] = {}
-        published, publication = await _publish(store, c, attempt)
+        published, publication, by = await _publish(store, c, attempt)
         if publication is not None and attempt.kind != "undo" and not decided:
             found = await outcomes.effects(c, attempt, was, publication, clock.today())
             ended = {kind: found.ended.get(kind, 0) + by_choice.get(kind, 0) for kind in {*found.ended, *by_choice}}
-            reasons += guard.effects(replace(found, ended=ended), guards)
+            reasons += guard.effects(replace(found, ended=ended, **recognised_by(by)), guards)
             named = {"named": found.named, "recognised": found.named - found.strangers}
         preview: Sequence[Previewed] = ()
         if publication is not None and (reasons or attempt.mode != "publish"):
@@ -175,7 +173,7 @@ async def _try(
             told = await years.across(
                 c, attempt, publication, published, clock.today(), succeeds=takes_over is not None
             )
-        work = Work(counts, published, publication, reasons, preview, told, takes_over, digest, guards, named)
+        work = Work(counts, published, publication, reasons, preview, told, takes_over, digest, guards, named, by)
         if reasons or attempt.mode != "publish":
             raise _RolledBack(work)
         state = "published" if waiting is None else "held"
@@ -214,11 +212,14 @@ async def _compare(
     return counts
 
 
-async def _publish(store: Store, c: Transaction, attempt: Attempt) -> tuple[dict[str, dict[str, int]], int | None]:
-    """Apply the change set and publish what follows from it; None where nothing does."""
+async def _publish(
+    store: Store, c: Transaction, attempt: Attempt
+) -> tuple[dict[str, dict[str, int]], int | None, dict[str, Any]]:
+    """Apply the change set and publish what follows from it; None where nothing does. The last says by which numbers
+    the people of the run's connection are recognised."""
     everything = await changes.must_resolve_all(c, attempt.district)
     if not everything and not await compare.any_left(c) and not await identities.any_over(c):
-        return {}, None
+        return {}, None, {}
     publication = await outcomes.open_publication(c, attempt)
     await applying.apply_records(c, attempt, everything=everything)
     await renaming.follow(c, attempt)
@@ -226,7 +227,7 @@ async def _publish(store: Store, c: Transaction, attempt: Attempt) -> tuple[dict
     sources = await sources_of(store, c, attempt.district, attempt.proposal)
     for kind in KINDS.values():
         await _resolve_kind(c, attempt, kind, sources, publication)
-    return await outcomes.published_counts(c), publication
+    return await outcomes.published_counts(c), publication, sources.choice.told
 
 
 async def publish_decision(
@@ -299,12 +300,7 @@ async def sources_of(store: Store, c: Transaction, district: int, proposal: dict
         tuple(order),
         owners | (proposal or {}).get("systems_of_record", {}),
         await registers.survivors(c),
-        {
-            connection.id: Identifiers(
-                connection.settings["student_identifier"], connection.settings["staff_identifier"]
-            )
-            for connection in found
-        },
+        await choice(c, found),
         await identities.rules(c),
         await identities.in_conflict(c),
         await registers.district_key(store, c, district),
@@ -313,6 +309,9 @@ async def sources_of(store: Store, c: Transaction, district: int, proposal: dict
 
 async def _resolve_kind(c: Transaction, attempt: Attempt, kind: Kind, sources: Sources, publication: int) -> None:
     """Link, fold and publish the touched entities of one kind, again while that touches more of the same kind."""
+    chooses = kind.name == "person" and attempt.kind not in ("undo", "decision")
+    if chooses:
+        await sources.choice.before_people(c, attempt, sources.owners)
     await changes.touch_retried(c, kind.name)
     retried = False
     while await changes.left(c, kind.name):
@@ -337,6 +336,8 @@ async def _resolve_kind(c: Transaction, attempt: Attempt, kind: Kind, sources: S
         await changes.finish_kind(c, attempt, kind.name)
         if not retried:
             retried = True
+            if chooses:
+                await sources.choice.after_people(c, attempt, sources.owners)
             await changes.touch_retried(c, kind.name)
 
 
@@ -401,13 +402,15 @@ async def _recognise(
 
 
 def _word(kind: Kind, connection: int, key: str, doc: Doc, first: str | None, sources: Sources) -> Word:
-    identifiers = sources.identifiers[connection]
+    identifiers = sources.choice.of(connection)
     word = match_word(kind, doc, identifiers)
     if kind.name != "person":
         return Word(connection, key, word, first)
     who = population(doc) or ""
     system = identifiers.student if who == "student" else identifiers.staff
-    return Word(connection, key, word, first, who, people.key_traits(sources.district_key, doc, system, sources.rules))
+    return Word(
+        connection, key, word, first, who, people.key_traits(sources.district_key, doc, system.name, sources.rules)
+    )
 
 
 async def _publish_chunk(
@@ -485,4 +488,4 @@ def _published_word(kind: Kind, ordered: Sequence[Stated], doc: dict[str, Any], 
     own = fold(kind, first).doc if len(first) < len(ordered) else doc
     if kind.name == "person":
         own["population"] = doc["population"]
-    return match_word(kind, own, sources.identifiers[leading.connection])
+    return match_word(kind, own, sources.choice.of(leading.connection))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import likeness
+from gateway import identifiers, likeness
 from gateway.candidates import RULES, Resemblance, compare, masked, revealed
 from gateway.errors import ConfigError, Refused
 from gateway.fold import Doc
@@ -108,9 +108,9 @@ def _candidate(doc: Doc, pair: Pair, systems: set[str]) -> Candidate:
 
 def _systems(sources: Sources, connection: int, who: str) -> set[str]:
     """The identifier systems that count of a connection's people."""
-    identifiers = sources.identifiers[connection]
+    identifiers = sources.choice.of(connection)
     own = identifiers.student if who == "student" else identifiers.staff
-    return {own}.union(*(rule.systems for rule in sources.rules))
+    return {own.name}.union(*(rule.systems for rule in sources.rules))
 
 
 async def propose(store: Store, district: int) -> tuple[list[Case], int]:
@@ -183,10 +183,12 @@ async def unmatched(
         reasoned(because)
     async with store.transaction(district) as c:
         named, found = await cases.unmatched(c, connection.id)
+        by = await identifiers.seen(c, connection.id)
         if reveal:
             await registers.log_act(c, district, actor, "unmatched-reveal", name, {"because": because})
     students = [_stranger(one, reveal=reveal) for one in found]
-    return {"connection": name, "named": named, "recognised": named - len(found), "students": students}
+    told = {"connection": name, "named": named, "recognised": named - len(found), "students": students}
+    return told | {"identifiers": by}
 
 
 def _stranger(one: Stranger, *, reveal: bool) -> dict[str, Any]:

@@ -49,11 +49,13 @@ class AssessmentFilesSettings(PlaceSettings):
         ),
     ]
     student_identifier: Annotated[
-        Literal["district", "state"],
+        str,
         Field(
             default="district",
             title="Student identifier",
-            description="Which id of the file your student information system has as well: district or state.",
+            description="Which id of the file your student information system has as well: district or state; auto:"
+            " the one by which more students are recognised.",
+            pattern=r"^(district|state|auto)(\s*;\s*(district|state|auto))*$",
         ),
     ]
     staff_identifier: Annotated[

@@ -1,5 +1,6 @@
 """What every Ed-Fi record is made of on the wire: references, whose natural keys become text, and small shapes."""
 
+import re
 from datetime import date
 
 import msgspec
@@ -14,6 +15,11 @@ def joined(*parts: object) -> str:
     if "\\" not in plain and plain.count("|") < len(parts):  # as nearly all are; every record passes here
         return plain
     return "|".join(str(part).replace("\\", "\\\\").replace("|", "\\|") for part in parts)
+
+
+def unique_id(key: str) -> str:
+    """The number in the key of a student or of somebody of the staff, as the server knows it."""
+    return re.sub(r"\\(.)", r"\1", re.sub(r"^(student|staff)/", "", key))
 
 
 def contact_key(unique_id: str) -> str:

@@ -68,6 +68,7 @@ class Student(StudentReference):
 class StaffIdentificationCode(Wire):
     staffIdentificationSystemDescriptor: Descriptor
     identificationCode: str
+    assigningOrganizationIdentificationCode: str | None = None
 
 
 class Staff(StaffReference):
@@ -104,6 +105,7 @@ class StaffIdentificationCode6(OfStaff, kw_only=True):
 
     staffIdentificationSystemDescriptor: Descriptor
     identificationCode: str | None = None
+    assigningOrganizationIdentificationCode: str | None = None
 
     @property
     def key(self) -> str:
@@ -197,6 +199,7 @@ class StudentCharacteristic(Wire):
 class StudentIdentificationCode(Wire):
     studentIdentificationSystemDescriptor: Descriptor
     identificationCode: str
+    assigningOrganizationIdentificationCode: str | None = None
 
 
 class OfStudent(Wire, kw_only=True):
@@ -245,6 +248,7 @@ class StudentIdentificationCode6(OfStudent, kw_only=True):
 
     studentIdentificationSystemDescriptor: Descriptor
     identificationCode: str | None = None
+    assigningOrganizationIdentificationCode: str | None = None
 
     @property
     def key(self) -> str:

@@ -151,6 +151,8 @@ class _Look:
                 self._server.collection(resource.name), {"offset": 0, "limit": limit, "totalCount": "true"}
             )
             self._note_clock(reply)
+            if resource.group and reply.status == 404:  # not every version of a standard has all of a group
+                return Finding(True, f"{resource.name}: {refusals.ABSENCES[404]}, and left out.")
             if reason := refusals.ABSENCES.get(reply.status):
                 return Finding(False, f"{resource.name}: {reason}.", _FIXES.get(reply.status, ""))
             total = total_of(refusals.granted(reply))

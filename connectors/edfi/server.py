@@ -118,7 +118,8 @@ class EdfiSettings(ConnectionSettings):
             default="studentUniqueId",
             title="Student identifier",
             description="studentUniqueId, or the identification system (District, State ...) whose number"
-            " other systems know too.",
+            " other systems know too; 'District @ 255901' where two organizations assign such numbers. Several, parted"
+            " by semicolons, or auto: the one by which most students are recognised.",
         ),
     ]
     staff_identifier: Annotated[
@@ -126,7 +127,8 @@ class EdfiSettings(ConnectionSettings):
         Field(
             default="staffUniqueId",
             title="Staff identifier",
-            description="staffUniqueId, or the identification system whose number other systems know too.",
+            description="staffUniqueId, or the identification system whose number other systems know too; several"
+            " or auto as for students.",
         ),
     ]
     snapshot: Annotated[

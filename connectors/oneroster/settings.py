@@ -219,7 +219,8 @@ class OneRosterSettings(PlaceSettings):
         Field(
             default="identifier",
             title="Student identifier",
-            description="Which number other systems know too: identifier, userMasterIdentifier or a type in userIds.",
+            description="Which number other systems know too: identifier, userMasterIdentifier or a type in userIds."
+            " Several, parted by semicolons, or auto: the one by which most students are recognised.",
         ),
     ]
     staff_identifier: Annotated[

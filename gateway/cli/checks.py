@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from gateway import collecting, registry
+from gateway import collecting, identifiers, registry
 from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, District, Json, actor, gateway, run, show
 from gateway.collecting import Reason
 from gateway.connected import opened
 from gateway.connector import ConnectionSettings, Connector, Finding, validated
 from gateway.errors import ConfigError, PlanbridgeError
 from gateway.http import Http, MemoryTokens, Pace
+from gateway.identifiers import sentences
 from gateway.store import collected, registers
 from gateway.store.database import Store
 
@@ -35,6 +36,9 @@ def check(
             reasons = await collects(g.store, found)
             async with opened(g.store, found) as (kind, settings, http):
                 findings = await _seen(kind, settings, http, reasons)
+            async with g.store.transaction(g.district) as c:
+                by = await identifiers.seen(c, found.id)
+            findings += [Finding(True, " ".join(sentences(*one))) for one in by.items()]
             settings, news = learnt(kind, settings, findings)
             now = await registers.connection(g.store, g.district, found.id)
             if news and not dry and (now.settings, now.secrets) != (found.settings, found.secrets):

@@ -27,6 +27,7 @@ from gateway.cli.output import (
     show,
 )
 from gateway.errors import ConfigError
+from gateway.identifiers import sentences
 from gateway.masking import place
 from gateway.quality import counted
 from gateway.store import history, notices, quality, reading, workers
@@ -180,8 +181,11 @@ def print_run(found: dict[str, Any]) -> None:
     if people := found["counts"].get("people"):
         share = 100 * people["recognised"] / people["named"]
         STDOUT.print(
-            f"{people['recognised']} of {people['named']} people are recognised ({share:.0f} %).", highlight=False
+            f"{people['recognised']} of {people['named']} students are recognised ({share:.0f} %).", highlight=False
         )
+    for population, by in found["counts"].get("identifiers", {}).items():
+        for line in sentences(population, by):
+            STDOUT.print(line, highlight=False, markup=False)
     print_published(found)
     if found["message"]:
         STDOUT.print("\n" + messages.Message(**found["message"]).text, highlight=False, markup=False)

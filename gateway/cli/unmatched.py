@@ -20,6 +20,7 @@ from gateway.cli.output import (
     run,
     show,
 )
+from gateway.identifiers import sentences
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +59,9 @@ def unmatched(
             share = 100 * found["recognised"] / found["named"]
             said = f"{found['recognised']} of {found['named']} people are recognised ({share:.0f} %)."
             STDOUT.print(said, highlight=False)
+        for population, by in found["identifiers"].items():
+            for line in sentences(population, by):
+                STDOUT.print(line, highlight=False, markup=False)
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:

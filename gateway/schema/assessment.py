@@ -1,5 +1,6 @@
 """What was measured and what came out: assessments and their results, line items and theirs."""
 
+import re
 from datetime import date
 from typing import Annotated
 
@@ -80,6 +81,22 @@ class Score(msgspec.Struct, frozen=True, omit_defaults=True):
     method: str
     value: str
     datatype: str = "text"
+
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+
+
+def read_as(datatype: str, value: str) -> str:
+    """The datatype by which a value can be read: the stated one where the value is like that, decimal for an integer
+    that is none, else text. Vendors write a word in the place of a number."""
+    if datatype in ("text", "range", "level"):
+        return datatype
+    if not _NUMBER.fullmatch(value.strip()):
+        return "text"
+    if datatype == "integer" and not _INTEGER.fullmatch(value.strip()):
+        return "decimal"
+    return datatype
 
 
 class PerformanceLevel(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -73,10 +73,12 @@ class Class(Values):
 
 
 class Identifier(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One number or name a system knows a person by. `system` is the source's own word for it."""
+    """One number or name a system knows a person by. `system` is the source's own word for it; `assigned_by` the
+    organization that gave the number, where the source names one."""
 
     system: str
     value: str
+    assigned_by: str | UnsetType = UNSET
 
 
 class Role(msgspec.Struct, frozen=True, omit_defaults=True):

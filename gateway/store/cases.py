@@ -199,13 +199,14 @@ async def unmatched(c: AsyncConnection, connection: int) -> tuple[int, list[Stra
     )
     rows = await c.execute(
         text(
-            "SELECT DISTINCT ON (w.key) w.key, w.code, w.reason, coalesce(m.stated->'identifiers', '[]') AS numbers, "
+            "SELECT DISTINCT ON (w.key) w.key, w.code, w.reason, (SELECT coalesce(json_agg(i), '[]') "
+            "    FROM claim m, json_array_elements(m.stated->'identifiers') i WHERE m.connection_id = w.connection_id "
+            "    AND m.kind = 'person' AND m.key = w.key AND m.same_as IS NULL) AS numbers, "
             "  (SELECT count(*) FROM waiting o WHERE o.connection_id = w.connection_id AND o.target_kind = 'person' "
             "    AND o.target_key = w.key) AS results "
-            "FROM waiting w LEFT JOIN claim m ON m.connection_id = w.connection_id AND m.kind = 'person' "
-            "  AND m.key = w.key AND m.same_as IS NULL "
+            "FROM waiting w "
             "WHERE w.connection_id = :connection AND w.kind = 'person' "
-            "AND w.code IN ('unmatched', 'ambiguous', 'identity-conflict') ORDER BY w.key, m.rank"
+            "AND w.code IN ('unmatched', 'ambiguous', 'identity-conflict') ORDER BY w.key, w.code"
         ),
         {"connection": connection},
     )

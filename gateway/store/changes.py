@@ -373,7 +373,7 @@ async def finish_kind(c: AsyncConnection, attempt: Attempt, kind: str) -> None:
     await c.execute(text(_REMOVED_ARE_LOOSE), {"kind": kind})
     if await c.scalar(text("SELECT EXISTS (SELECT FROM loose WHERE kind = :kind)"), {"kind": kind}):
         for child in KINDS.values():
-            await _touch_children(c, kind, child)
+            await touch_children(c, kind, child)
         for statement in _RECOGNISE_AGAIN:
             await c.execute(text(statement), {"kind": kind, "run": attempt.run})
     await c.execute(text("UPDATE moved SET seen = true WHERE kind = :kind AND NOT seen"), {"kind": kind})
@@ -400,7 +400,7 @@ _RECOGNISE_AGAIN = (
 )
 
 
-async def _touch_children(c: AsyncConnection, kind: str, child: Kind) -> None:
+async def touch_children(c: AsyncConnection, kind: str, child: Kind) -> None:
     """Whatever refers to a key that denotes nothing any more is resolved again: it waits then, visibly."""
     for reference in child.references:
         if reference.kind != kind:

@@ -116,16 +116,20 @@ _NUMBERS = f"""
     INSERT INTO trace_number
     SELECT trim(i->>'value') FROM {_SAID} c
     JOIN trace_key k ON k.kind = c.kind AND k.key = c.key AND k.connection_id = c.connection_id
-    JOIN connection n ON n.id = c.connection_id, json_array_elements(c.stated->'identifiers') i
-    WHERE c.kind = 'person' AND i->>'system' = n.settings->>'student_identifier' AND trim(i->>'value') <> ''
+    JOIN number_system n ON n.connection_id = c.connection_id AND n.population = 'student',
+        json_array_elements(c.stated->'identifiers') i
+    WHERE c.kind = 'person' AND i->>'system' = n.name AND n.assigned_by IN ('', i->>'assigned_by')
+    AND trim(i->>'value') <> ''
     ON CONFLICT DO NOTHING
 """
 # Somebody else who has the number and was never recognised as anybody: unpublished, and listed as waiting.
 _SAME_NUMBER = f"""
     INSERT INTO trace_key
     SELECT DISTINCT c.connection_id, c.kind, c.key FROM {_SAID} c
-    JOIN connection n ON n.id = c.connection_id, json_array_elements(c.stated->'identifiers') i, trace_number t
-    WHERE c.kind = 'person' AND i->>'system' = n.settings->>'student_identifier' AND trim(i->>'value') = t.number
+    JOIN number_system n ON n.connection_id = c.connection_id AND n.population = 'student',
+        json_array_elements(c.stated->'identifiers') i, trace_number t
+    WHERE c.kind = 'person' AND i->>'system' = n.name AND n.assigned_by IN ('', i->>'assigned_by')
+    AND trim(i->>'value') = t.number
     AND coalesce(c.stated->>'population', 'student') = 'student'
     AND NOT EXISTS (SELECT FROM link l WHERE l.key = c.key AND l.kind = c.kind AND l.connection_id = c.connection_id)
     ON CONFLICT DO NOTHING

@@ -111,7 +111,7 @@ async def _unmatched(c: AsyncConnection, attempt: Attempt) -> int:
 
 
 async def _named(c: AsyncConnection, attempt: Attempt) -> tuple[int, int]:
-    """How many people the records of this run name, changed or not, and how many of them match nobody."""
+    """How many students the records of this run name, changed or not, and how many of them match nobody."""
     row = (
         await c.execute(
             text(
@@ -119,6 +119,10 @@ async def _named(c: AsyncConnection, attempt: Attempt) -> tuple[int, int]:
                 "  JOIN claim c ON c.connection_id = :connection AND c.collection = l.collection "
                 "    AND c.record_key = l.key AND c.kind = 'person' AND c.same_as IS NULL "
                 "  WHERE l.op <> 'gone') n "
+                "JOIN (SELECT DISTINCT key FROM claim WHERE connection_id = :connection AND kind = 'person' AND anchor "
+                "  AND CASE WHEN stated->>'population' IS NULL THEN EXISTS ("
+                "    SELECT FROM json_array_elements(stated->'roles') r WHERE r->>'role' = 'student') "
+                "  ELSE stated->>'population' = 'student' END) s ON s.key = n.key "
                 "LEFT JOIN (SELECT DISTINCT key FROM waiting WHERE connection_id = :connection AND kind = 'person' "
                 "  AND code = ANY(:codes)) w ON w.key = n.key"
             ),

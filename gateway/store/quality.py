@@ -44,8 +44,8 @@ async def check(c: AsyncConnection, district: int, run: int, today: date, *, aga
     found = (
         await c.execute(
             text(
-                "SELECT n.id, n.settings->>'student_identifier' AS system "
-                "FROM run r JOIN connection n ON n.id = r.connection_id "
+                "SELECT n.connection_id AS id, n.name AS system, n.assigned_by "
+                "FROM run r JOIN number_system n ON n.connection_id = r.connection_id AND n.population = 'student' "
                 "WHERE r.id = :run AND r.publication IS NOT NULL"
             ),
             {"run": run},
@@ -63,7 +63,13 @@ async def check(c: AsyncConnection, district: int, run: int, today: date, *, aga
         return False
     owners = await registers.owners(c, district, await registers.order(c))
     owned = [collection for collection, owner in owners.items() if owner == found.id]
-    values = {"connection": found.id, "system": found.system, "today": today, "run": run}
+    values = {
+        "connection": found.id,
+        "system": found.system,
+        "assigned_by": found.assigned_by,
+        "today": today,
+        "run": run,
+    }
     # Of what it reads here the planner knows too little; a nested loop over a district takes hours.
     await c.execute(text("SET LOCAL enable_nestloop = off"))
     entities = await c.execute(text(_of_entities(owned)), values)
@@ -192,7 +198,7 @@ _MORE = {
     "holds": "SELECT * FROM has_role WHERE coalesce(CAST(begin_on AS date) <= :today, true) "
     "AND coalesce(CAST(end_on AS date) >= :today, true)",
     "numbered": "SELECT s.id, i->>'value' AS number FROM student s, json_array_elements(s.identifiers) i "
-    "WHERE i->>'system' = :system",
+    "WHERE i->>'system' = :system AND CAST(:assigned_by AS text) IN ('', i->>'assigned_by')",
     "graded": "SELECT r.id, r.own, r.student, coalesce(r.class, l.class) AS class, r.score, l.minimum, l.maximum "
     "FROM seen_result r JOIN seen_line_item l ON l.id = r.line_item",
     "scored": "SELECT r.id, v->>'value' AS score, a.minimum, a.maximum FROM seen_assessment_result r "

@@ -144,6 +144,9 @@ async def change_settings(
                 "id": connection.id,
             },
         )
+        if not {"student_identifier", "staff_identifier"}.isdisjoint(differing):
+            # Nothing of it changes at the source: who is recognised by other numbers shows when all is resolved again.
+            await c.execute(text("UPDATE district SET resolve_all = true WHERE id = :id"), {"id": connection.district})
         await log_act(c, connection.district, actor, "settings-changed", connection.name, {"settings": differing})
 
 

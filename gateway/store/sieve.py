@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.identity import System
 from gateway.store import marks
 from gateway.store.gathering import STUDENT_OF
 from gateway.store.marks import Marks, Parts
@@ -40,13 +41,15 @@ async def sift(c: AsyncConnection, own: Marks, district: int, run: int, collecti
     connection = (
         await c.execute(
             text(
-                "SELECT n.name, n.settings->>'student_identifier' AS number FROM run r "
-                "JOIN connection n ON n.id = r.connection_id WHERE r.id = :run"
+                "SELECT n.name, s.name AS system, s.assigned_by FROM run r "
+                "JOIN connection n ON n.id = r.connection_id "
+                "JOIN number_system s ON s.connection_id = n.id AND s.population = 'student' WHERE r.id = :run"
             ),
             {"run": run},
         )
     ).one()
-    said = [_said(collection, row, connection.number) for row in rows]
+    system = System(connection.system, connection.assigned_by)
+    said = [_said(collection, row, system) for row in rows]
     hits = await _hits(c, own, connection.name, {part for one in said for part in one.every()})
     await _keep_contacts(c, own, run, connection.name, hits, said)
     for one in said:
@@ -77,7 +80,7 @@ class _Said:
             yield contact
 
 
-def _said(collection: str, row: Row, number: str | None) -> _Said:
+def _said(collection: str, row: Row, number: System) -> _Said:
     said = _Said()
     if row.key is not None:
         said.record = marks.record(collection, row.key)
@@ -103,10 +106,10 @@ def _said(collection: str, row: Row, number: str | None) -> _Said:
     return said
 
 
-def _numbers(values: dict[str, Any], system: str | None) -> list[Parts]:
+def _numbers(values: dict[str, Any], system: System) -> list[Parts]:
     if values.get("population", "student") != "student":
         return []
-    return [marks.number(one["value"]) for one in values.get("identifiers", ()) if one["system"] == system]
+    return [marks.number(one["value"]) for one in values.get("identifiers", ()) if system.has(one)]
 
 
 async def _hits(c: AsyncConnection, own: Marks, connection: str, parts: Iterable[Parts]) -> dict[Parts, str]:

@@ -121,6 +121,7 @@ NOBODY = {
     "hosting": "names of agencies",
     "publication": "times",
     "first_link": "hashes of links",
+    "identifier_choice": "names of identifier systems, and counts",
     "identity_rule": "settings of a district",
     "quality_report": "times",
     "purge": "the proof: keyed hashes and counts",

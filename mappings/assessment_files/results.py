@@ -10,7 +10,7 @@ from connectors.assessment_files import models as wire
 from gateway.errors import RecordError
 from gateway.mapping import Claim, Crosswalks
 from gateway.schema import roster
-from gateway.schema.assessment import Assessment, AssessmentResult, PerformanceLevel, Score
+from gateway.schema.assessment import Assessment, AssessmentResult, PerformanceLevel, Score, read_as
 
 
 def student(record: wire.Student, codes: Crosswalks) -> Iterator[Claim]:
@@ -100,23 +100,8 @@ def _school_year(stated: str | None) -> int | UnsetType:
     return int(found[1]) if found else UNSET
 
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
-_INTEGER = re.compile(r"[+-]?[0-9]+")
-
-
 def _scores(scores: Sequence[wire.Score]) -> list[Score] | UnsetType:
-    return [Score(one.method, one.value, _datatype(one)) for one in scores] or UNSET
-
-
-def _datatype(score: wire.Score) -> str:
-    """As the layout says, where the value is like that: vendors write a word in the place of a number."""
-    if score.datatype in ("text", "range", "level"):
-        return score.datatype
-    if not _NUMBER.fullmatch(score.value):
-        return "text"
-    if score.datatype == "integer" and not _INTEGER.fullmatch(score.value):
-        return "decimal"
-    return score.datatype
+    return [Score(one.method, one.value, read_as(one.datatype, one.value)) for one in scores] or UNSET
 
 
 def _levels(levels: Sequence[wire.Level]) -> list[PerformanceLevel] | UnsetType:

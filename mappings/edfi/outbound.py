@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from connectors.edfi.models import unique_id
 from gateway.connector import Document, Loss
 from gateway.errors import ConfigError
 from gateway.mapping import Crosswalks, Parties
@@ -99,6 +100,8 @@ def outbound(
     plan: Plan, parties: Parties, profile: EdfiProfile, codes: Crosswalks
 ) -> tuple[list[Document], list[Loss]]:
     """Documents in the order they must be sent, and everything of the plan that does not leave, and why."""
+    numbers = {who: unique_id(key) for who, key in parties.staff.items()}
+    parties = replace(parties, student=unique_id(parties.student), staff=numbers)
     sent = [support for support in plan.supports if not _stays(support)]
     documents = [_program(parties, profile)] if profile.create_program else []
     participation = _participation(plan, sent, parties, profile, codes)

@@ -29,8 +29,7 @@ def student(one: wire.Student, codes: Crosswalks) -> Iterator[Statement]:
 
 def staff(one: wire.Staff, codes: Crosswalks) -> Iterator[Statement]:
     numbers = [
-        Identifier(code(number.staffIdentificationSystemDescriptor), number.identificationCode)
-        for number in one.identificationCodes or ()
+        _identifier(number.staffIdentificationSystemDescriptor, number) for number in one.identificationCodes or ()
     ]
     yield Claim(
         "person",
@@ -87,7 +86,7 @@ def student_organization(
 ) -> Iterator[Statement]:
     """What an agency or a school knows of a student, all of it up to data standard 5."""
     numbers = [
-        Identifier(code(number.studentIdentificationSystemDescriptor), number.identificationCode)
+        _identifier(number.studentIdentificationSystemDescriptor, number)
         for number in record.studentIdentificationCodes or ()
     ]
     yield _of_student(
@@ -108,8 +107,8 @@ def student_directory(record: wire.StudentDirectory, codes: Crosswalks) -> Itera
 
 def student_number(record: wire.StudentIdentificationCode6, codes: Crosswalks) -> Iterator[Statement]:
     if number := text(record.identificationCode):
-        system = code(record.studentIdentificationSystemDescriptor)
-        yield _of_student(record, Person(identifiers=[Identifier(system, number)]))
+        system, by = record.studentIdentificationSystemDescriptor, record.assigningOrganizationIdentificationCode
+        yield _of_student(record, Person(identifiers=[Identifier(code(system), number, text(by))]))
 
 
 def staff_directory(record: wire.StaffDirectory, codes: Crosswalks) -> Iterator[Statement]:
@@ -118,8 +117,8 @@ def staff_directory(record: wire.StaffDirectory, codes: Crosswalks) -> Iterator[
 
 def staff_number(record: wire.StaffIdentificationCode6, codes: Crosswalks) -> Iterator[Statement]:
     if number := text(record.identificationCode):
-        system = code(record.staffIdentificationSystemDescriptor)
-        yield _of_staff(record, Person(identifiers=[Identifier(system, number)]))
+        system, by = record.staffIdentificationSystemDescriptor, record.assigningOrganizationIdentificationCode
+        yield _of_staff(record, Person(identifiers=[Identifier(code(system), number, text(by))]))
 
 
 def student_school(record: wire.StudentSchoolAssociation, codes: Crosswalks) -> Iterator[Statement]:
@@ -169,6 +168,13 @@ def _names(one: wire.Student | wire.Staff | wire.Adult) -> dict[str, Any]:
         "preferred_given_name": text(one.preferredFirstName),
         "preferred_family_name": text(one.preferredLastSurname),
     }
+
+
+def _identifier(
+    system: parts.Descriptor, number: wire.StudentIdentificationCode | wire.StaffIdentificationCode
+) -> Identifier:
+    """# Ed-Fi: a person may have several numbers of one system, each assigned by another organization."""
+    return Identifier(code(system), number.identificationCode, text(number.assigningOrganizationIdentificationCode))
 
 
 def _contact_number(one: wire.Parent | wire.Contact) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from connectors.edfi import models_results as wire
 from connectors.edfi.models import ObjectiveAssessmentReference, joined
 from gateway.errors import RecordError
 from gateway.mapping import Claim, Crosswalks, Statement
-from gateway.schema.assessment import Assessment, AssessmentResult, PerformanceLevel, Score
+from gateway.schema.assessment import Assessment, AssessmentResult, PerformanceLevel, Score, read_as
 from mappings.edfi.values import code, code_if, given, grades, text, translated
 
 
@@ -107,14 +107,14 @@ def _part_above(part: wire.ObjectiveAssessment, codes: Crosswalks) -> ObjectiveA
 
 
 def _scores(results: Sequence[wire.ScoreResult] | None, codes: Crosswalks) -> list[Score] | UnsetType:
-    scores = [
-        Score(
-            code(each.assessmentReportingMethodDescriptor),
-            each.result,
-            codes.translate("result_datatype", each.resultDatatypeTypeDescriptor) or "text",
-        )
-        for each in results or ()
-    ]
+    """# Ed-Fi: a result is text whatever its datatype, and a server checks nothing."""
+    scores = []
+    for each in results or ():
+        stated = codes.translate("result_datatype", each.resultDatatypeTypeDescriptor) or "text"
+        datatype = read_as(stated, each.result)
+        if datatype != stated:
+            codes.notice("score-not-of-its-type", "scoreResults")
+        scores.append(Score(code(each.assessmentReportingMethodDescriptor), each.result, datatype))
     return scores or UNSET
 
 

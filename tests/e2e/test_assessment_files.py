@@ -207,7 +207,7 @@ def test_a_file_that_hardly_names_anybody_known_waits_for_a_person(office: Offic
     connect(office, path, layout_file=str(layout))
     held = office.ask("pull", "results", code=HELD)
     assert [(hold["code"], hold["affected"], hold["known"]) for hold in held["holds"]] == [("match-rate-low", 15, 20)]
-    assert "5 of 20 people are recognised" in held["holds"][0]["reason"]
+    assert "5 of 20 students are recognised" in held["holds"][0]["reason"]
     assert results(office) == []
 
     office.tell("guards", "set", "results", "--limit", "person.recognised=0.2")

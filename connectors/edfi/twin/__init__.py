@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from starlette.applications import Starlette
 
 from connectors.edfi.twin.claims import Claims
+from connectors.edfi.twin.given import Given
 from connectors.edfi.twin.ods import Ods
 from connectors.edfi.twin.planted import planted as plant
 from connectors.edfi.twin.release import Release
@@ -37,10 +38,14 @@ def twin(
     claims: str = "plans",
     granted: Mapping[str, Iterable[str]] | None = None,
     needs: bool = False,
+    given: Given | None = None,
     control: bool = True,
 ) -> Starlette:
     """An ASGI application with discovery, OAuth and the resources of one data standard.
 
+    `standard` is 3.3, 4.0, 5.0 or 6.0, `version` the release of ODS/API or Ed-Fi API that serves it, from 5.3 to
+    8.0: without it 5.4, 6.2, 7.3 and 8.0; `cursor=False` is short for 7.2. What `route`, `changes`, `suppressed`,
+    `snapshots` and `dashed_tombstones` mean: see Release. No page is longer than `page_limit`.
     `standard` is 3.3, 4.0, 5.0 or 6.0, `version` the release of ODS/API or Ed-Fi API that serves it, from 5.3 to
     8.0: without it 5.4, 6.2, 7.3 and 8.0; `cursor=False` is short for 7.2. What `route`, `changes`, `suppressed`,
     `snapshots` and `dashed_tombstones` mean: see Release. No page is longer than `page_limit`.
@@ -49,7 +54,8 @@ def twin(
     student intervention associations, descriptors in `district_namespace`, and change enrolments; "reader" and "sis",
     and `granted` operations of single resources: see Claims. With `needs` it serves programs, attendance, discipline
     and grades too. `control` opens the side door of `synthetic.faults`, and POST /_sis/repost, by which the SIS sends
-    its enrolments again as if nobody had written to them.
+    its enrolments again as if nobody had written to them. `given` rows stand for those of the district, as a server
+    of results alone has them: see there.
     """
     release = Release(
         standard,
@@ -72,6 +78,7 @@ def twin(
             changes=changes == "told",
         ),
         needs=needs,
+        given=given,
     )
     tokens = Tokens(key, secret, token_seconds, limited=release.limited_tokens, web=release.web_tokens)
     return Server(ods, tokens, release, page_limit=page_limit).application(control=control)

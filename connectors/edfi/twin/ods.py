@@ -8,6 +8,7 @@ from connectors.edfi.twin import descriptors, refusals
 from connectors.edfi.twin.claims import Claims
 from connectors.edfi.twin.collection import Changes, Collection, Entry, Key, Row
 from connectors.edfi.twin.filters import filters
+from connectors.edfi.twin.given import Given, sources
 from connectors.edfi.twin.keys import natural_key
 from connectors.edfi.twin.planted import Planted
 from connectors.edfi.twin.reach import Reach
@@ -31,7 +32,8 @@ class Ods:
 
     Written items stay when the district changes; a record of the SIS that was written over stays so until the SIS has
     something else to say of it. `claims`: what the key may do; `programs`: whether it may create programs. `needs`:
-    whether there is more than roster and results.
+    whether there is more than roster and results. `given`: rows that stand for the district's; no other resource of
+    the roster is served then.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Ods:
         programs: bool,
         claims: Claims | None = None,
         needs: bool = False,
+        given: Given | None = None,
     ) -> None:
         self._release = release
         self.namespace = namespace
@@ -54,6 +57,7 @@ class Ods:
         self.shapes: dict[str, Shape] = roster(release.standard)
         self._overlays = {name: Overlay(self._linked(shape)) for name, shape in self.shapes.items()}
         self._needs = needs
+        self._given = given
         self._collections: dict[str, Collection] = {}
         self._reach = Reach(self._collections, lambda name: list(self._overlays[name].created()))
         self.play(district)
@@ -66,11 +70,12 @@ class Ods:
         self.district = district
         self._organizations = {district.number, *(school.number for school in district.schools)}
         standard = self._release.standard
-        sources = Rows(district, standard=standard, namespace=self.namespace, planted=self._planted).sources()
+        rows = Rows(district, standard=standard, namespace=self.namespace, planted=self._planted)
+        every = rows.sources() if self._given is None else sources(self._given, five=self._release.five)
         if self._needs:
             more = NeedsRows(district, standard=standard, namespace=self.namespace, planted=self._planted)
-            sources |= more.sources()
-        for name, source in sources.items():
+            every |= more.sources()
+        for name, source in every.items():
             if name in self._overlays:
                 source = self._overlays[name].source(source)
             if name not in self._collections:
