@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from connectors.edfi.resources import resources
-from connectors.edfi.sink import WRITTEN
+from connectors.edfi.sink import TEAM, WRITTEN
 from gateway.schema.plan import Plan
 from mappings.edfi import MAPPING
 from mappings.edfi.outbound import EdfiProfile, outbound
@@ -67,7 +67,7 @@ def _written() -> Iterator[str]:
     yield ""
     yield from _head("Fields that are written, with everything switched on")
     bodies = written()
-    for name in dict.fromkeys([*WRITTEN, *bodies]):
+    for name in dict.fromkeys([*WRITTEN, *TEAM, *bodies]):
         yield _line(name, {standard: _fields_written(standard, name, bodies.get(name, ())) for standard in STANDARDS})
 
 
