@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
@@ -148,18 +149,30 @@ class Finding:
 class Document:
     """One object to be written. `key` is its natural key at the target; `body` is sent as JSON.
 
-    `create_only` documents are shared (a program): they are made where missing, never overwritten.
+    `create_only` documents are shared (a program): they are made where missing, never overwritten. `merge` documents
+    are values put into a record of somebody else, which keeps all its other values (see Merging): `body` says which.
+    `after` names the documents that this one refers to: it is not sent before they arrived. None: all before it.
+    `texts` are properties of the body that are left out where the target's own limit is shorter, and then lost: the
+    places of the plan (JSON pointers) that stand in each.
     """
 
     resource: str
     key: dict[str, Any]
     body: dict[str, Any]
     create_only: bool = False
+    after: tuple[str, ...] | None = None
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    merge: bool = False
 
     @property
     def identity(self) -> str:
         """The key as one line of text, the same for the same object for ever."""
         return msgspec.json.encode(self.key, order="sorted").decode()
+
+    @property
+    def name(self) -> str:
+        """What tells it apart from every other document at its target."""
+        return f"{self.resource} {self.identity}"
 
 
 @dataclass(frozen=True)
@@ -173,13 +186,17 @@ class Loss:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the target answered to one document. Only a 2xx status counts as delivered."""
+    """What the target answered to one document. Only a 2xx status counts as delivered.
+
+    `waits` says for what a refusal may end by itself: the target lacks something that the document refers to (a
+    parent), or it does not know yet that the student is here (an enrollment)."""
 
     status: int
     remote_id: str = ""
     revision: str = ""
     message: str = ""
     unchanged: bool = False
+    waits: Literal["", "parent", "enrollment"] = ""
 
     @property
     def delivered(self) -> bool:
@@ -206,6 +223,52 @@ class Allocating(Protocol):
     none was given."""
 
     def know(self, document: Document, remote_id: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Documents as a target takes them, in the order in which it wants them; what is wrong with them, in sentences
+    that say what to do and repeat nothing of a plan; and what had to be left out of them."""
+
+    documents: Sequence[Document]
+    problems: Sequence[str] = ()
+    losses: Sequence[Loss] = ()
+
+
+@runtime_checkable
+class Judging(Protocol):
+    """A sink of a target that tells what it takes: nothing is sent that it would refuse or lose without a word."""
+
+    async def judge(self, documents: Sequence[Document]) -> Judgement:
+        """Look at what is to be sent before any of it is; asks the target, writes nothing."""
+
+
+@runtime_checkable
+class Respecting(Protocol):
+    """A sink of a target that others write to as well."""
+
+    async def foreign(self, document: Document) -> Receipt | None:
+        """Before an object is sent for the first time: a refusal where somebody else's stands at its key, or where
+        that cannot be told. None where the place is free, or holds the very same."""
+
+
+@runtime_checkable
+class Ending(Protocol):
+    """A sink of a target whose objects have a last day."""
+
+    async def end(self, document: Document, on: date) -> Receipt:
+        """Give an object of ours, known by its key, that last day; safe to repeat. One that begins later ends on its
+        first day; one that is gone, has no last day, or ended before, stays as it is."""
+
+
+@runtime_checkable
+class Merging(Protocol):
+    """A sink that puts values into records of others, who may write these records anew at any time.
+
+    `standing` says of a `merge` document that was delivered: its values are `kept`; `dropped`, where the record is
+    there without them; or `due`, where another record is the one to have them by now, or they are to be taken out."""
+
+    async def standing(self, document: Document) -> Literal["kept", "dropped", "due"]: ...
 
 
 @runtime_checkable

@@ -1,29 +1,24 @@
 """A finalized plan on its way to a destination: what would be sent, sent once, and what the other side has."""
 
-import asyncio
-import hashlib
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-import msgspec
-
-from gateway import clock, codes, registry
+from gateway import clock, codes, registry, sending
 from gateway.codes import Codes
 from gateway.connected import opened
-from gateway.connector import Allocating, Document, Loss, Receipt, Retracting, Sink
+from gateway.connector import Allocating, Document, Loss, Retracting
 from gateway.errors import ConfigError, Refused
 from gateway.mapping import Attended, Parties
 from gateway.schema.plan import Plan
-from gateway.store import blackouts, deliveries, reading, registers
+from gateway.store import agreements, blackouts, deliveries, reading, registers, verifications
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
-from gateway.store.deliveries import Delivery
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Actor, Connection
 
-LAST_ANSWER_SECONDS = 5.0
 Also = Callable[[Transaction, int, int], Awaitable[None]]
 
 
@@ -35,6 +30,7 @@ class Preview:
     sha256: str
     documents: Sequence[Document]
     losses: Sequence[Loss]
+    period_start: date
 
 
 async def preview(store: Store, district: int, plan: str, destination: str, number: int | None = None) -> Preview:
@@ -48,25 +44,37 @@ async def preview(store: Store, district: int, plan: str, destination: str, numb
 
 
 async def request(
-    store: Store, district: int, plan: str, destination: str, actor: Actor, also: Also | None = None
+    store: Store,
+    district: int,
+    plan: str,
+    destination: str,
+    actor: Actor,
+    also: Also | None = None,
+    overwrite: str = "",
 ) -> tuple[int, int]:
     """Note a delivery of the plan's newest version; returns (delivery, connection). Composes it first, so that
-    what cannot be sent is refused now and not at night. `also` happens in the same transaction."""
+    what cannot be sent is refused now and not at night. `also` happens in the same transaction. `overwrite` is the
+    reason why it may take the place of records that others wrote; what was found lost there is then sent again."""
     made = await preview(store, district, plan, destination)
     connection = await registers.connection(store, district, destination)
     async with store.transaction(district) as c:
-        number = await deliveries.queue(c, district, plan, made.version, connection.id, actor)
-        await stored.note(c, district, plan, "push", actor, {"destination": destination, "version": made.version})
+        await agreements.refuse(c, connection, clock.today())
+        if overwrite:
+            await verifications.forget_lost(c, connection.id, plan)
+        number = await deliveries.queue(c, district, plan, made.version, connection.id, actor, overwrite)
+        detail = {"destination": destination, "version": made.version}
+        await stored.note(c, district, plan, "push", actor, detail | ({"overwrite": overwrite} if overwrite else {}))
         if also is not None:
             await also(c, number, connection.id)
     return number, connection.id
 
 
 async def deliver(store: Store, district: int, delivery_id: int) -> None:
-    """Send what differs from what was delivered, in order; a refusal stops what depends on it.
+    """Send what differs from what was delivered, in the order that the destination wants; what refers to something that
+    was refused is not sent, the rest is. What the plan had and has no more is ended last.
 
     Safe to repeat: each object has a natural key, the ledger says what was delivered, and only a 2xx counts. Refused
-    in a blackout, and while the destination is paused.
+    in a blackout, while the destination is paused, and without an agreement with the agency that hosts it.
     """
     delivery = await deliveries.begin(store, district, delivery_id)
     if delivery is None:
@@ -80,6 +88,7 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
         )
     async with store.transaction(district) as c:
         await blackouts.refuse(c, connection.id, clock.now())  # it may have waited for its turn until then
+        await agreements.refuse(c, connection, clock.today())
         version = await stored.version(c, delivery.plan, delivery.version)
         profile = await deliveries.profile(c, connection.id)
         opened_codes = await codes.opened(c, connection)
@@ -88,15 +97,40 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
         assert connector.open_sink is not None
         sink = await connector.open_sink(settings, http)
         try:
-            for document in made.documents:
-                receipt = await _to_the_answer(_send(store, delivery, sink, document))
-                if not receipt.delivered:
-                    reason = f"{document.resource} was refused with {receipt.status}: {receipt.message}"
-                    await deliveries.finish(store, delivery, "parked", made.losses, reason)
-                    return
+            ended = await sending.send(store, delivery, sink, made.documents, made.losses, made.period_start)
         finally:
             await sink.close()
-    await deliveries.finish(store, delivery, "delivered", made.losses)
+    state = "parked" if ended.reason else "delivered"
+    await deliveries.finish(store, delivery, state, ended.losses, ended.reason, ended.waits)
+
+
+async def again(store: Store, connection: Connection, also: Also) -> list[int]:
+    """Queue the deliveries to a destination that may end now that it was pulled: those that lacked something there, and
+    those whose student was not enrolled and is by now. Their numbers. `also` happens in the same transaction."""
+    async with store.transaction(connection.district) as c:
+        found = await deliveries.waiting(c, connection.id)
+    queued = []
+    for number, waits, student in found:
+        if waits == "enrollment" and not await _enrolled(store, connection, student):
+            continue
+        async with store.transaction(connection.district) as c:
+            if await deliveries.again(c, number):
+                await also(c, number, connection.id)
+                queued.append(number)
+    return queued
+
+
+async def _enrolled(store: Store, connection: Connection, student: str) -> bool:
+    """Whether the destination's own records have the student at a school today."""
+    today = clock.today().isoformat()
+    async with store.transaction(connection.district) as c:
+        claims = await reading.provenance(c, "person", student)
+    return any(
+        role["role"] == "student" and (role.get("end_on") or "9999") > today
+        for claim in claims
+        if claim["connection_id"] == connection.id
+        for role in claim["stated"].get("roles", ())
+    )
 
 
 async def withdraw(store: Store, district: int, plan: str, destination: str, actor: Actor, because: str) -> int:
@@ -140,18 +174,6 @@ async def withdraw(store: Store, district: int, plan: str, destination: str, act
     return len(theirs)
 
 
-async def _to_the_answer(sending: Coroutine[Any, Any, Receipt]) -> Receipt:
-    """A worker that is told to stop still hears what the destination says to what is on its way."""
-    task = asyncio.create_task(sending)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=LAST_ANSWER_SECONDS)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        raise
-
-
 async def read_back(
     store: Store, district: int, plan: str, destination: str
 ) -> list[tuple[Document, dict[str, Any] | None]]:
@@ -173,23 +195,6 @@ async def read_back(
             await sink.close()
 
 
-async def _send(store: Store, delivery: Delivery, sink: Sink, document: Document) -> Receipt:
-    content = fingerprint(document)
-    known = await deliveries.claim(store, delivery, document, content)
-    if isinstance(sink, Allocating):
-        sink.know(document, known.remote_id)
-    if known.delivered_sha256 == content:
-        return Receipt(200, known.remote_id, unchanged=True)
-    receipt = await sink.push(document)
-    await deliveries.record(store, delivery, document, content, receipt)
-    return receipt
-
-
-def fingerprint(document: Document) -> str:
-    """Of the body as it is sent: the same body is never sent twice."""
-    return hashlib.sha256(msgspec.json.encode(document.body, order="sorted")).hexdigest()
-
-
 async def _compose(
     store: Store, connection: Connection, version: StoredVersion, profile: dict[str, Any] | None, by: Codes
 ) -> Preview:
@@ -205,7 +210,7 @@ async def _compose(
     parties = await _parties(store, connection, version.plan, plan)
     shown = mapping.profile.model_validate(profile or {})
     documents, losses = mapping.outbound(plan, parties, shown, by.crosswalks.fresh())
-    return Preview(version.version, version.sha256, documents, losses)
+    return Preview(version.version, version.sha256, documents, losses, plan.period_start)
 
 
 async def _parties(store: Store, connection: Connection, id: str, plan: Plan) -> Parties:
@@ -213,6 +218,7 @@ async def _parties(store: Store, connection: Connection, id: str, plan: Plan) ->
     student = await _known_as(store, connection, plan.student, connection.settings["student_identifier"])
     async with store.transaction(connection.district) as c:
         key = (await reading.keys_at(c, connection.id, "person", [plan.student])).get(plan.student)
+        school = (await reading.keys_at(c, connection.id, "organization", [plan.school])).get(plan.school, "")
     if student is None or key is None:
         raise Refused(
             "student-not-there",
@@ -220,14 +226,14 @@ async def _parties(store: Store, connection: Connection, id: str, plan: Plan) ->
             f"Pull {connection.name} first; `planbridge rejects` shows who could not be matched.",
         )
     staff = {}
-    for who in {plan.coordinator, *(support.owner for support in plan.supports)}:
-        if isinstance(who, str):
-            number = await _known_as(store, connection, who, connection.settings["staff_identifier"])
-            if number is not None:
-                staff[who] = number
-    return Parties(
-        id, student, staff, connection.settings, key, tuple(await _attended(store, connection, plan.student))
-    )
+    named = [plan.coordinator, *(one.owner for one in plan.supports), *(one.who for one in plan.team)]
+    for who in dict.fromkeys(one for one in named if isinstance(one, str)):
+        number = await _known_as(store, connection, who, connection.settings["staff_identifier"])
+        if number is not None:
+            staff[who] = number
+    attended = tuple(await _attended(store, connection, plan.student))
+    read = frozenset(connection.wires)
+    return Parties(id, student, staff, connection.settings, key, attended, read, school, clock.today())
 
 
 async def _attended(store: Store, connection: Connection, student: str) -> Iterable[Attended]:

@@ -12,7 +12,7 @@ import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import DEFAULT_QUEUE, Status
 
-from gateway import clock, delivery, logs, notify, sync
+from gateway import clock, delivery, logs, notify, sync, verification
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
 from gateway.settings import Settings
@@ -29,6 +29,7 @@ from gateway.store import (
     runs,
     schedules,
     successions,
+    verifications,
     workers,
     years,
 )
@@ -197,19 +198,36 @@ async def switch(store: Store, connection: Connection, actor: Actor) -> int | No
         return await _request_pull(c, replace(connection, shadow=False), actor)
 
 
-async def request_push(store: Store, district: int, plan: str, destination: str, actor: Actor) -> int:
-    """Queue a delivery of a plan's newest version; one at a time goes to each destination."""
+async def request_push(
+    store: Store, district: int, plan: str, destination: str, actor: Actor, overwrite: str = ""
+) -> int:
+    """Queue a delivery of a plan's newest version; one at a time goes to each destination. `overwrite`: a reason, see
+    delivery.request."""
     found = await registers.connection(store, district, destination)
     refuse_paused(found)
     async with store.transaction(district) as c:
         await districts.refuse_suspended(c, district)
         await blackouts.refuse(c, found.id, clock.now())
+    number, _ = await delivery.request(store, district, plan, destination, actor, _deliver_next(district), overwrite)
+    return number
 
+
+def _deliver_next(district: int) -> delivery.Also:
     async def with_job(c: Transaction, number: int, connection: int) -> None:
         await _defer(c, "deliver", f"destination/{connection}", district=district, delivery=number)
 
-    number, _ = await delivery.request(store, district, plan, destination, actor, also=with_job)
-    return number
+    return with_job
+
+
+async def request_look(store: Store, district: int, destination: str, *, whole: bool = False) -> int:
+    """Queue a look at what a destination has of what was delivered; returns the connection. Refused while it rests."""
+    found = await registers.connection(store, district, destination)
+    refuse_paused(found)
+    async with store.transaction(district) as c:
+        await districts.refuse_suspended(c, district)
+        await verifications.ask(c, district, found.id, whole=whole)
+        await _defer(c, "look", f"destination/{found.id}", district=district, connection=found.id)
+    return found.id
 
 
 async def _defer(c: Transaction, task: str, lock: str, **arguments: int) -> None:
@@ -230,6 +248,14 @@ async def tick(store: Store) -> None:
                 continue
             except Exception as error:  # one connection's trouble is not the others'
                 log.error("the change of a connection met a fault of ours: %s", logs.where(error))
+    for district, connection in await verifications.due(store):
+        with logs.about(district=district, connection=connection):
+            try:
+                async with store.transaction(district) as c:
+                    if await verifications.claim(c, connection):
+                        await _defer(c, "look", f"destination/{connection}", district=district, connection=connection)
+            except Exception as error:  # one connection's trouble is not the others'
+                log.error("the look at a destination met a fault of ours: %s", logs.where(error))
     for district, connection in await schedules.due(store):
         with logs.about(district=district, connection=connection):
             try:
@@ -263,6 +289,8 @@ async def run_job(store: Store, district: int, run: int) -> None:
         outcome = await sync.run(store, district, run)
         log.info("run %s ended: %s", run, outcome.state if outcome else "by somebody else")
         await check_quality(store, district, run)
+        if outcome and outcome.state == "published":
+            await _afterwards(_push_again, store, district, run)
     except AuthError as error:
         await runs.pause_connection(store, district, run, str(error))
     except PlanbridgeError as error:
@@ -276,13 +304,30 @@ async def run_job(store: Store, district: int, run: int) -> None:
 
 async def check_quality(store: Store, district: int, run: int) -> None:
     """Look over what a run has published, unless that was done. Whatever becomes of it: the run is published."""
+    await _afterwards(_check_quality, store, district, run)
+
+
+async def _check_quality(store: Store, district: int, run: int) -> None:
+    async with store.transaction(district) as c:
+        await quality.check(c, district, run, clock.today())
+
+
+async def _push_again(store: Store, district: int, run: int) -> None:
+    """Deliveries to the run's connection that waited for something there have their second pass, one with each run."""
+    async with store.transaction(district) as c:
+        [found] = await runs.summary(c, run=run)
+    connection = await registers.connection(store, district, found["connection"])
+    for number in await delivery.again(store, connection, _deliver_next(district)):
+        log.info("delivery %s has a second pass", number)
+
+
+async def _afterwards(act: Callable[[Store, int, int], Awaitable[None]], store: Store, district: int, run: int) -> None:
     try:
-        async with store.transaction(district) as c:
-            await quality.check(c, district, run, clock.today())
+        await act(store, district, run)
     except Exception as error:
         if isinstance(error, DatabaseError) and is_lost(error):
             raise
-        log.error("the checks of run %s met a fault of ours: %s", run, logs.where(error))
+        log.error("%s after run %s met a fault of ours: %s", act.__name__, run, logs.where(error))
 
 
 async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
@@ -299,6 +344,11 @@ async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
     except Exception as error:
         log.error("delivery %s met a fault of ours: %s", delivery_id, logs.where(error))
         await deliveries.park(store, district, delivery_id, f"{OUR_FAULT} ({logs.where(error)})")
+
+
+async def look_job(store: Store, district: int, connection: int) -> None:
+    """Look at what a destination has of what was delivered."""
+    await verification.look(store, district, connection, _deliver_next(district))
 
 
 async def watch(store: Store, settings: Settings) -> None:
@@ -325,6 +375,12 @@ def queue(store: Store, settings: Settings) -> procrastinate.App:
     async def deliver_task(context: procrastinate.JobContext, district: int, delivery: int) -> None:
         with logs.about(**_ids(context.job), district=district, delivery=delivery):
             await _or_vanish(deliver_job, store, district, delivery)
+            await tell(district)
+
+    @app.task(name="look", pass_context=True, retry=HandBack())
+    async def look_task(context: procrastinate.JobContext, district: int, connection: int) -> None:
+        with logs.about(**_ids(context.job), district=district):
+            await _or_vanish(look_job, store, district, connection)
             await tell(district)
 
     @app.task(name="notify", queue=NOTICES, pass_context=True, retry=HandBack())
@@ -373,8 +429,10 @@ async def _or_vanish(
             log.error("the %s; this worker ends now", why)
             os._exit(FENCED_OUT)
         log.error("%s %s met a fault of ours: %s", job.__name__, number, logs.where(error))
-        end = runs.fail_for_our_fault if job is run_job else deliveries.park
-        await end(store, district, number, logs.where(error))
+        if job is run_job:
+            await runs.fail_for_our_fault(store, district, number, logs.where(error))
+        elif job is deliver_job:
+            await deliveries.park(store, district, number, logs.where(error))
 
 
 async def work(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,7 +156,9 @@ class Attended:
 class Parties:
     """Whom a plan is about, by the ids the destination knows them by: `student`, and staff by entity id. `plan` is
     the plan's own id; `settings` are the destination's, without secrets. `student_key` is the key of the destination's
-    own record of the student; `classes` are those of them that it knows."""
+    own record of the student, `school` that of the plan's school; `classes` are those of them that it knows.
+    `collections` are those that its last pull read: they tell which edition of a standard it speaks. `today` is the
+    district's day, where it is known."""
 
     plan: str
     student: str
@@ -163,6 +166,9 @@ class Parties:
     settings: Table[str, Any]
     student_key: str = ""
     classes: tuple[Attended, ...] = ()
+    collections: frozenset[str] = frozenset()
+    school: str = ""
+    today: date | None = None
 
 
 Outbound = Callable[[Plan, Parties, Any, Crosswalks], tuple[list[Document], list[Loss]]]

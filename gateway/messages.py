@@ -5,6 +5,7 @@ connections, collections and schools: no other value of a record, no secret, no 
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -325,6 +326,40 @@ def of_delivery(delivery: Mapping[str, Any], standing: Standing) -> Message:
     )
 
 
+# What became of objects at a destination, of one and of several.
+_BECAME = {
+    "dropped": ("has lost what we put into it", "have lost what we put into them"),
+    "gone": ("is not there any more", "are not there any more"),
+    "changed": ("says something else", "say something else"),
+}
+
+
+def of_overwritten(name: str, lost: Sequence[Mapping[str, Any]], looked_at: datetime, standing: Standing) -> Message:
+    """Objects, as verifications.lost gives them, that are not at a destination as they were delivered."""
+    groups = Counter((one["resource"], one["lost"]) for one in lost)
+    told = [f"Of {resource}, {n:,} {_BECAME[became][n > 1]}." for (resource, became), n in sorted(groups.items())]
+    marks, others = "dropped" in {one["lost"] for one in lost}, {"gone", "changed"} & {one["lost"] for one in lost}
+    to_do = f"Which plans these are: planbridge verify {name} --list."
+    if marks:
+        to_do += (
+            " Most likely the SIS writes its records anew each night without what we put in. Ask whoever runs it to "
+            "leave that in place, or to send the marks itself. Until then they are sent again once a day; who does not "
+            f"want that switches marks off: planbridge push PLAN --to {name} --set mark_enrollment=false."
+        )
+    if others:
+        to_do += (
+            f" Ask whoever runs {name} who removes or changes what Planbridge wrote. It is not sent again by itself. "
+            f'To write a plan over what is there now: planbridge push PLAN --to {name} --overwrite --because "...".'
+        )
+    return Message(
+        f"What was delivered to {name} did not stay there. Somebody else has written over it. {_first_few(told)}",
+        f"{_count(len({one['plan'] for one in lost}), 'plan')}, {_count(len(lost), 'object')}.",
+        f"In {name}: what was written there after us. Here every finalized plan is unchanged.",
+        to_do,
+        f"Before {_at(looked_at + timedelta(days=1), standing)}: then it is looked at again.",
+    )
+
+
 def of_full_disk(since: datetime, standing: Standing) -> Message:
     """The database can write nothing more."""
     return Message(
@@ -382,6 +417,7 @@ ASKS = {
     "removals wait": "decide about what {name} would remove: planbridge holds show",
     "failing": "see why {name} fails: planbridge runs",
     "late": "see why {name} is late: planbridge runs",
+    "overwritten": "see what {name} did not keep: planbridge verify {name} --list",
 }
 
 

@@ -19,11 +19,12 @@ from gateway.errors import PlanbridgeError, Unavailable
 from gateway.messages import Line, Message, Standing
 from gateway.settings import Settings
 from gateway.status import ConnectionState
-from gateway.store import channels, deliveries, notices, outbox, runs, states, workers
+from gateway.store import channels, deliveries, notices, outbox, runs, states, verifications, workers
 from gateway.store.channels import Channel
 from gateway.store.database import DatabaseError, Store, Transaction, is_full, is_lost, try_room
 from gateway.store.notices import Ended
 from gateway.store.outbox import Beat, Sending
+from gateway.store.verifications import Untold
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ async def _tell(store: Store, district: int) -> None:
             await _tell_of_run(c, district, ended)
         for delivery, connection, state, at in await notices.untold_deliveries(c):
             await _tell_of_delivery(c, district, delivery, connection, state, at)
+        for look in await verifications.untold(c):
+            await _tell_of_look(c, district, look)
         await _tell_of_days(store, c, district)
 
 
@@ -116,6 +119,18 @@ async def _tell_of_delivery(
         await outbox.add(c, district, "failure", f"delivery/{delivery}", message, connection=connection)
 
 
+async def _tell_of_look(c: Transaction, district: int, look: Untold) -> None:
+    """The first look that finds something lost at a destination, then one a day, until one finds all as it was."""
+    lost = await verifications.lost(c, look.connection)
+    if not lost:
+        await notices.end_alarms(c, look.connection, "overwritten")
+    elif await notices.raise_alarm(c, district, look.connection, "overwritten", look.looked_at):
+        standing = Standing(zone=await notices.zone_of(c, look.connection))
+        message = messages.of_overwritten(look.name, lost, look.looked_at, standing)
+        key = f"overwritten/{look.connection}/{look.looked_at:%Y%m%d%H%M%S}"
+        await outbox.add(c, district, "failure", key, message, connection=look.connection)
+
+
 async def _standing(c: Transaction, state: ConnectionState) -> Standing:
     zone = await notices.zone_of(c, state.connection)
     return Standing(
@@ -152,6 +167,7 @@ def _words(state: ConnectionState) -> list[str]:
         "removals wait": state.removals_held,
         "failing": state.failing_since,
         "late": state.is_late(),
+        "overwritten": state.overwritten,
     }
     return [word for word, is_so in so.items() if is_so]
 

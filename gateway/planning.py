@@ -96,17 +96,15 @@ def _numbered_on(content: dict[str, Any], before: dict[str, int]) -> dict[str, A
 
 
 def _keep_what_was_delivered(before: Plan, after: Plan) -> None:
-    """What other systems know a plan by does not change once a version is finalized."""
-    missing = []
-    if after.period_start != before.period_start:
-        missing.append("/period_start")
+    """What other systems know a plan by does not vanish once a version is finalized. Another first day may be given:
+    what was delivered under the old one is ended there, and begun anew."""
     kept = {support.id for support in after.supports}
-    missing += [f"/supports/{n}" for n, support in enumerate(before.supports) if support.id not in kept]
+    missing = [f"/supports/{n}" for n, support in enumerate(before.supports) if support.id not in kept]
     if missing:
         raise Refused(
             "plan-already-known",
-            "A finalized plan keeps its first day and its supports: other systems may hold them already.",
-            "End a support by its status and last day; begin a new plan for another first day.",
+            "A finalized plan keeps its supports: other systems may hold them already.",
+            "End a support by its status and last day.",
             missing=missing,
         )
 

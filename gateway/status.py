@@ -41,6 +41,8 @@ class ConnectionState:
     next_due_at: datetime | None
     last_due_at: datetime | None
     last_skipped: str | None
+    overwritten: int = 0
+    """How many objects that were delivered are not there any more as they were, when last looked at."""
 
     @property
     def age(self) -> timedelta | None:
@@ -63,8 +65,13 @@ class ConnectionState:
 
     @property
     def waits_for(self) -> tuple[str, ...]:
-        """What a person has to decide or mend, as codes: `paused`, `held`, `removals-held`."""
-        waits = {"paused": self.paused_because, "held": self.held_run, "removals-held": self.removals_held}
+        """What a person has to decide or mend, as codes: `paused`, `held`, `removals-held`, `overwritten`."""
+        waits = {
+            "paused": self.paused_because,
+            "held": self.held_run,
+            "removals-held": self.removals_held,
+            "overwritten": self.overwritten,
+        }
         return tuple(code for code, so in waits.items() if so)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -40,6 +40,22 @@ def sentence(reply: Reply) -> str:
 
 ABSENCES = {403: "not granted to this key", 404: "not offered by this server"}
 """What it means for a collection that the server answers so."""
+
+
+def waits(reply: Reply) -> Literal["", "parent", "enrollment"]:
+    """For what a refused write may wait: that the server gets what the record refers to, or that it learns that the
+    student is enrolled. Empty where only a person can help."""
+    answer = _decoded(reply.body)
+    kind = str(answer.get("type", ""))
+    said = " ".join(_texts(answer))
+    if kind.startswith("urn:ed-fi:api:data-conflict:unresolved-reference"):
+        return "parent"
+    # Ed-Fi: before 7.2 a person who is not there is a 400, everything else a 409; neither has a type.
+    if not kind and reply.status in (400, 409) and _UNRESOLVED.search(said):
+        return "parent"
+    if reply.status == 403 and kind.rstrip(":") in ("", _RELATIONSHIP) and _UNRELATED.search(said):
+        return "enrollment"
+    return ""
 
 
 def refuses_limit(reply: Reply) -> bool:
@@ -95,6 +111,9 @@ _ENTITIES = re.compile(
     r"|(?P<old>\b[A-Z][a-z]+) reference could not be resolved"
     r"|(?P<code>\b[A-Z]\w+Descriptor) value '"
 )
+_UNRESOLVED = re.compile(r"'\w+' (?:item|resource) does not exist|\b\w+ reference could not be resolved")
+_RELATIONSHIP = "urn:ed-fi:api:security:authorization"
+_UNRELATED = re.compile(r"no relationships? (?:has|have) been established.*student", re.IGNORECASE | re.DOTALL)
 _KNOWN_ENTITIES = re.compile(
     r"student|staff|contact|parent|program|intervention\w*|school\w*|educationOrganization"
     r"|localEducationAgency|cohort|section|session|course\w*|\w+Descriptor|\w+Association",

@@ -101,6 +101,17 @@ class EdfiSettings(ConnectionSettings):
             description="Plans are written in its name; without it nothing can be pushed.",
         ),
     ]
+    enrollment_profile: Annotated[
+        str,
+        Field(
+            default="",
+            title="API profile for enrollments",
+            description="Where the key is bound to an API profile: its name. Only enrollments are read and marked with"
+            " it, and only if marking is switched on for this destination.",
+            pattern=r"^[\w.-]*$",
+            json_schema_extra=Advanced,
+        ),
+    ]
     student_identifier: Annotated[
         str,
         Field(

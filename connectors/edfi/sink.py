@@ -1,18 +1,25 @@
-"""How a record is written to an Ed-Fi API and read back by its natural key."""
+"""How a record is written to an Ed-Fi API, ended, and read back by its natural key."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Literal
 
 import msgspec
 
 from connectors.edfi import refusals
+from connectors.edfi.marker import ENROLLMENTS, Marker
 from connectors.edfi.server import EdfiSettings, Server, discover
-from gateway.connector import Document, Receipt
+from connectors.edfi.terms import Terms
+from gateway.connector import Document, Judgement, Receipt
 from gateway.errors import ConfigError
 from gateway.http import Http, Reply
 
 _EDUCATION_ORGANIZATION = ("educationOrganizationReference", "educationOrganizationId")
 _STUDENT = ("studentReference", "studentUniqueId")
+_COHORT = {
+    "cohortIdentifier": ("cohortReference", "cohortIdentifier"),
+    "educationOrganizationId": ("cohortReference", "educationOrganizationId"),
+}
 
 WRITTEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "programs": {
@@ -42,6 +49,23 @@ WRITTEN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 A query name the server does not know is ignored by it, and everything comes back; so only these are sent."""
 
 
+TEAM: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "cohorts": {
+        "cohortIdentifier": ("cohortIdentifier",),
+        "educationOrganizationId": _EDUCATION_ORGANIZATION,
+    },
+    "studentCohortAssociations": {"beginDate": ("beginDate",), **_COHORT, "studentUniqueId": _STUDENT},
+    "staffCohortAssociations": {
+        "beginDate": ("beginDate",),
+        **_COHORT,
+        "staffUniqueId": ("staffReference", "staffUniqueId"),
+    },
+}
+"""The same of what only a destination that gets the team is sent."""
+
+_KEYS = {**WRITTEN, **TEAM}
+
+
 async def open_sink(settings: EdfiSettings, http: Http) -> "EdfiSink":
     """The server behind `settings`, for writing in the name of one education organization."""
     if settings.education_organization_id is None:
@@ -50,48 +74,134 @@ async def open_sink(settings: EdfiSettings, http: Http) -> "EdfiSink":
             "This connection does not say in whose name plans are written.",
             "Enter the education organization id of the district.",
         )
-    return EdfiSink(await discover(settings), http)
+    server = await discover(settings)
+    marker = Marker(server, http, settings.enrollment_profile)
+    return EdfiSink(server, http, Terms(server, settings, http), marker)
 
 
 class EdfiSink:
-    """An Ed-Fi API, opened for writing. It creates and updates; it never deletes."""
+    """An Ed-Fi API, opened for writing. It creates, updates and ends what is ours; it never deletes."""
 
-    def __init__(self, server: Server, http: Http) -> None:
+    def __init__(self, server: Server, http: Http, terms: Terms, marker: Marker) -> None:
         self._server = server
         self._http = http
+        self._terms = terms
+        self._marker = marker
+
+    def know(self, document: Document, remote_id: str) -> None:
+        if document.resource == ENROLLMENTS:
+            self._marker.know(document, remote_id)
+
+    async def judge(self, documents: Sequence[Document]) -> Judgement:
+        """By the server's own OpenAPI documents, descriptors and dependencies: see Terms."""
+        return await self._terms.judge(documents)
+
+    async def foreign(self, document: Document) -> Receipt | None:
+        """# Ed-Fi: a POST replaces wholly whatever has this key, whoever wrote it."""
+        if document.merge:
+            return None  # it is somebody else's by nature, and stays so
+        found = await self._ask(document)
+        if found.status != 200:
+            return _refused(found, "Whether somebody else's record stands there cannot be told: ")
+        item = _matching(document, found)
+        if item is None or _without_bookkeeping(item) == document.body:
+            return None
+        return Receipt(
+            409,
+            message=f"Somebody else's record stands there ({', '.join(_KEYS[document.resource])} are the same), and it "
+            "is left alone. Ask the host whose it is. Only a person can put ours in its place, with a reason: "
+            "planbridge push PLAN --to DESTINATION --overwrite --because REASON.",
+        )
 
     async def push(self, document: Document) -> Receipt:
         """Send one record. # Ed-Fi: POST inserts or replaces by natural key, so repeating it does no harm."""
+        if document.merge:
+            return await self._marker.push(document)
         if document.create_only:
             found = await self._ask(document)
             if found.status != 200:
-                return Receipt(found.status, message=refusals.sentence(found))
+                return _refused(found)
             if item := _matching(document, found):
                 return Receipt(200, item.get("id", ""), item.get("_etag", ""), unchanged=True)
-        url = self._server.collection(document.resource)
-        reply = await self._http.send("POST", url, json=msgspec.json.encode(document.body), repeatable=True)
-        if reply.status not in (200, 201):
-            return Receipt(reply.status, message=refusals.sentence(reply))
-        remote_id = reply.headers.get("location", "").rstrip("/").rpartition("/")[2]
-        return Receipt(reply.status, remote_id, reply.headers.get("etag", ""))
+        return await self._post(document.resource, document.body)
+
+    async def end(self, document: Document, on: date) -> Receipt:
+        """By reading the record and sending it back with its last day, and that of what it lists; all else stays."""
+        if document.resource == ENROLLMENTS:
+            return await self._marker.push(document)
+        if document.resource not in _ENDING:
+            return Receipt(200, unchanged=True)
+        found = await self._ask(document)
+        if found.status != 200:
+            return _refused(found)
+        item = _matching(document, found)
+        if item is None:
+            return Receipt(200, unchanged=True)
+        body, same = _without_bookkeeping(item), (item.get("id", ""), item.get("_etag", ""))
+        if not _ended(body, "beginDate", "endDate", on):
+            return Receipt(200, *same, unchanged=True)
+        for part in body.get("services", ()):
+            _ended(part, "serviceBeginDate", "serviceEndDate", on)
+        for part in (*body.get("programParticipationStatuses", ()), body.get("participationStatus") or {}):
+            _ended(part, "statusBeginDate", "statusEndDate", on)
+        return await self._post(document.resource, body)
 
     async def read_back(self, document: Document) -> dict[str, Any] | None:
         """The record as the server has it, without what the server adds. AuthError if the key may not read it."""
+        if document.merge:
+            return await self._marker.read_back(document)
         item = _matching(document, refusals.granted(await self._ask(document)))
         return None if item is None else _without_bookkeeping(item)
+
+    async def standing(self, document: Document) -> Literal["kept", "dropped", "due"]:
+        return await self._marker.standing(document)
 
     async def close(self) -> None:
         """Nothing is held open: the transport belongs to the caller."""
 
+    async def _post(self, resource: str, body: Mapping[str, Any]) -> Receipt:
+        url = self._server.collection(resource)
+        reply = await self._http.send("POST", url, json=msgspec.json.encode(body), repeatable=True)
+        if reply.status not in (200, 201):
+            return _refused(reply)
+        remote_id = reply.headers.get("location", "").rstrip("/").rpartition("/")[2]
+        return Receipt(reply.status, remote_id, reply.headers.get("etag", ""))
+
     async def _ask(self, document: Document) -> Reply:
-        filters = {name: _at(document.body, path) for name, path in WRITTEN[document.resource].items()}
-        return await self._http.get(self._server.collection(document.resource), filters)
+        return await self._http.get(self._server.collection(document.resource), _key(document))
+
+
+def _refused(reply: Reply, before: str = "") -> Receipt:
+    return Receipt(reply.status, message=before + refusals.sentence(reply), waits=refusals.waits(reply))
+
+
+_ENDING = frozenset(
+    {"studentProgramAssociations", "interventions", "studentCohortAssociations", "staffCohortAssociations"}
+)
+"""What has a last day; a studentInterventionAssociation ends with its intervention, a cohort with who is in it."""
+
+
+def _ended(record: dict[str, Any], begin: str, end: str, on: date) -> bool:
+    """Give a record its last day, unless it has an earlier one; true if it was given."""
+    if not record:
+        return False
+    last = max(on.isoformat(), record.get(begin) or "")
+    if (record.get(end) or "9999") <= last:
+        return False
+    record[end] = last
+    return True
+
+
+def _key(document: Document) -> dict[str, Any]:
+    """The key as the server is asked for it. A document that is to be ended has a key and no body."""
+    places = _KEYS[document.resource].items()
+    return {name: document.key[name] if name in document.key else _at(document.body, path) for name, path in places}
 
 
 def _matching(document: Document, reply: Reply) -> dict[str, Any] | None:
     """The one item with the key of the document, whatever else came with it."""
-    paths = WRITTEN[document.resource].values()
-    wanted = [_comparable(_at(document.body, path)) for path in paths]
+    paths = _KEYS[document.resource].values()
+    wanted = [_comparable(value) for value in _key(document).values()]
     for item in reply.json():
         if [_comparable(_at(item, path)) for path in paths] == wanted:
             found: dict[str, Any] = item

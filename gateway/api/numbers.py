@@ -34,6 +34,7 @@ OF_CONNECTIONS: dict[str, tuple[str, Callable[[ConnectionState], float | None]]]
     "late": ("1 while it is late.", lambda s: s.is_late()),
     "paused": ("1 while it waits for a person to mend it.", lambda s: s.paused_because is not None),
     "held": ("1 while a run of it waits for a decision.", lambda s: s.held_run is not None),
+    "overwritten": ("Delivered objects that are not there any more as they were.", lambda s: s.overwritten),
     "removals_held": ("1 while removals of its last good sync wait for a decision.", lambda s: s.removals_held),
     "under_way": ("1 while it is pulled, or waits for a worker.", lambda s: s.under_way is not None),
     "failures": ("Failed pulls since its last good sync.", lambda s: s.failures),

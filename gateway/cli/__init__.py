@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from gateway import clock, logs, messages
 from gateway.cli import (
+    agreements,
     backup,
     configuration,
     connections,
@@ -33,6 +34,7 @@ from gateway.cli import (
     service,
     unmatched,
     upload,
+    verification,
     year,
 )
 from gateway.cli.output import STDERR, error_document
@@ -51,7 +53,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, year, configuration, runs, guards, history, quality, rejects, crosswalks, identity, unmatched,
-    schedules, notices, plans, purge, retention, backup, districts, doctor, upload, exports, demo,
+    schedules, notices, plans, verification, agreements, purge, retention, backup, districts, doctor, upload, exports,
+    demo,
 ):  # fmt: skip
     part.register(app)
 

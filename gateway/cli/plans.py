@@ -170,7 +170,10 @@ def push(
     withdraw: Annotated[
         bool, typer.Option("--withdraw", help="Take back what the destination has of this plan; needs --because.")
     ] = False,
-    because: Annotated[str, typer.Option("--because", help="Why it is taken back; kept with the plan.")] = "",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Put ours in the place of what others wrote there; needs --because.")
+    ] = False,
+    because: Annotated[str, typer.Option("--because", help="Why; kept with the plan.")] = "",
     include: Annotated[
         list[str] | None, typer.Option("--set", help="Delivery profile of the destination, field=value; kept.")
     ] = None,
@@ -196,7 +199,10 @@ def push(
             if withdraw:
                 gone = await delivery.withdraw(g.store, g.district, id, to, actor(named(as_), role), because)
                 return {"destination": to, "taken_back": gone}
-            number = await jobs.request_push(g.store, g.district, id, to, actor(named(as_), role))
+            if overwrite and not because.strip():
+                raise Refused("reason-missing", "Overwriting what others wrote needs a reason.", "Give --because.")
+            who = actor(named(as_), role)
+            number = await jobs.request_push(g.store, g.district, id, to, who, because if overwrite else "")
             return await follow(g, number)
 
     found = run(work())

@@ -186,6 +186,7 @@ def _row(state: ConnectionState, is_late: bool) -> dict[str, Any]:
         (f"paused: {state.paused_because}", state.paused_because),
         (f"run {state.held_run} is held", state.held_run),
         ("removals are held", state.removals_held),
+        (f"{state.overwritten} delivered objects did not stay", state.overwritten),
         (f"failed {_times(state.failures)}: {state.error_code}", state.failing_since),
         (f"run {state.under_way} is under way", state.under_way),
         ("in shadow", state.shadow),

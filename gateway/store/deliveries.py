@@ -1,8 +1,9 @@
 """The ledger: which object went where, with which content, and what the other side said to it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sqlalchemy import text
@@ -17,7 +18,8 @@ from gateway.store.runs import Fenced
 
 @dataclass(frozen=True)
 class Delivery:
-    """One plan version on its way to one destination; `fence` is this attempt's number."""
+    """One plan version on its way to one destination; `fence` is this attempt's number. `overwrite`: why a person lets
+    it take the place of what others wrote there; empty where nobody does."""
 
     id: int
     district: int
@@ -25,23 +27,28 @@ class Delivery:
     version: int
     connection: int
     fence: int
+    overwrite: str = ""
 
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """What is known of one object at the destination. `delivered_sha256` is set by a 2xx answer only."""
+    """What is known of one object at the destination. `delivered_sha256` is set by a 2xx answer only. `ours`: it was
+    taken from us, or may have been: we sent it and never heard."""
 
     delivered_sha256: str | None
     remote_id: str
+    ours: bool = False
 
 
-async def queue(c: AsyncConnection, district: int, plan: str, version: int, connection: int, actor: Actor) -> int:
+async def queue(
+    c: AsyncConnection, district: int, plan: str, version: int, connection: int, actor: Actor, overwrite: str = ""
+) -> int:
     """A new delivery, waiting for the worker."""
     return int(
         await c.scalar(
             text(
-                "INSERT INTO delivery (district_id, plan_id, version, connection_id, state, actor) "
-                "VALUES (:district, CAST(:plan AS uuid), :version, :connection, 'queued', CAST(:actor AS json)) "
+                "INSERT INTO delivery (district_id, plan_id, version, connection_id, state, actor, overwrite) VALUES "
+                "(:district, CAST(:plan AS uuid), :version, :connection, 'queued', CAST(:actor AS json), :overwrite) "
                 "RETURNING id"
             ),
             {
@@ -50,6 +57,7 @@ async def queue(c: AsyncConnection, district: int, plan: str, version: int, conn
                 "version": version,
                 "connection": connection,
                 "actor": actor.as_json(),
+                "overwrite": overwrite or None,
             },
         )
     )
@@ -63,7 +71,8 @@ async def begin(store: Store, district: int, delivery: int) -> Delivery | None:
                 text(
                     "UPDATE delivery SET state = 'sending', fence = fence + 1 "
                     "WHERE id = :id AND state IN ('queued', 'sending') "
-                    "RETURNING id, district_id, CAST(plan_id AS text), version, connection_id, fence"
+                    "RETURNING id, district_id, CAST(plan_id AS text), version, connection_id, fence, "
+                    "coalesce(overwrite, '')"
                 ),
                 {"id": delivery},
             )
@@ -78,6 +87,23 @@ async def _hold_fence(c: AsyncConnection, delivery: Delivery) -> None:
     )
     if mine is None:
         raise Fenced
+
+
+async def known(store: Store, delivery: Delivery) -> dict[str, LedgerRow]:
+    """What is known of every object at the destination that is this plan's, or shared: by the document's name."""
+    async with store.transaction(delivery.district) as c:
+        rows = await c.execute(
+            text(
+                "SELECT l.resource || ' ' || l.identity AS name, l.delivered_sha256, l.remote_id, "
+                # A claim takes the last answer away: what was sent and has none may have arrived.
+                "  l.delivered_sha256 IS NOT NULL OR l.remote_id <> '' "
+                "    OR (l.sent_sha256 IS NOT NULL AND l.status IS NULL) AS ours "
+                "FROM ledger l JOIN delivery d ON d.id = l.delivery_id WHERE l.connection_id = :connection "
+                "AND (l.shared OR d.plan_id = CAST(:plan AS uuid))"
+            ),
+            {"connection": delivery.connection, "plan": delivery.plan},
+        )
+        return {row.name: LedgerRow(row.delivered_sha256, row.remote_id, row.ours) for row in rows}
 
 
 async def claim(store: Store, delivery: Delivery, document: Document, sha256: str) -> LedgerRow:
@@ -99,7 +125,9 @@ async def claim(store: Store, delivery: Delivery, document: Document, sha256: st
                     "    ELSE excluded.delivery_id END, "
                     "  delivered_sha256 = CASE WHEN ledger.sent_sha256 = excluded.sent_sha256 "
                     "    THEN ledger.delivered_sha256 END, "
-                    "  sent_sha256 = excluded.sent_sha256 "
+                    "  status = CASE WHEN ledger.delivered_sha256 = excluded.sent_sha256 "
+                    "    AND ledger.sent_sha256 = excluded.sent_sha256 THEN ledger.status END, "
+                    "  ended_on = NULL, sent_sha256 = excluded.sent_sha256 "
                     "RETURNING delivered_sha256, remote_id"
                 ),
                 {
@@ -154,6 +182,66 @@ async def record(store: Store, delivery: Delivery, document: Document, sha256: s
         )
 
 
+async def refuse(store: Store, delivery: Delivery, document: Document, receipt: Receipt) -> None:
+    """Write down that an object was not sent, and why: it takes nobody's place in the ledger that has one."""
+    async with store.transaction(delivery.district) as c:
+        await _hold_fence(c, delivery)
+        await c.execute(
+            text(
+                "INSERT INTO ledger (district_id, connection_id, resource, identity, delivery_id, shared, status, "
+                "  message) VALUES (:district, :connection, :resource, :identity, :delivery, :shared, :status, "
+                "  :message) "
+                "ON CONFLICT (connection_id, resource, identity) DO UPDATE SET delivery_id = excluded.delivery_id, "
+                "  status = excluded.status, message = excluded.message, at = now() "
+                "WHERE ledger.sent_sha256 IS NULL"
+            ),
+            {
+                "district": delivery.district,
+                "connection": delivery.connection,
+                "resource": document.resource,
+                "identity": document.identity,
+                "delivery": delivery.id,
+                "shared": document.create_only,
+                "status": receipt.status,
+                "message": receipt.message,
+            },
+        )
+
+
+async def left_over(c: AsyncConnection, delivery: Delivery, names: Collection[str]) -> list[Document]:
+    """What was delivered of the delivery's plan alone, is not among these documents and was not ended: the last sent
+    first. They have no body."""
+    rows = await c.execute(
+        text(
+            "SELECT l.resource, l.identity FROM ledger l JOIN delivery d ON d.id = l.delivery_id "
+            "WHERE d.plan_id = CAST(:plan AS uuid) AND l.connection_id = :connection AND NOT l.shared "
+            "AND l.ended_on IS NULL AND (l.delivered_sha256 IS NOT NULL OR l.remote_id <> '') "
+            "ORDER BY l.at DESC, l.resource"
+        ),
+        {"plan": delivery.plan, "connection": delivery.connection},
+    )
+    found = [Document(row.resource, json.loads(row.identity), {}) for row in rows]
+    return [document for document in found if document.name not in names]
+
+
+async def note_ended(store: Store, delivery: Delivery, document: Document, on: date) -> None:
+    """An object that the plan has no more was given its last day."""
+    async with store.transaction(delivery.district) as c:
+        await _hold_fence(c, delivery)
+        await c.execute(
+            text(
+                "UPDATE ledger SET ended_on = :on WHERE connection_id = :connection AND resource = :resource "
+                "AND identity = :identity"
+            ),
+            {
+                "on": on,
+                "connection": delivery.connection,
+                "resource": document.resource,
+                "identity": document.identity,
+            },
+        )
+
+
 async def own_objects(c: AsyncConnection, plan: str, connection: int) -> list[tuple[Document, str]]:
     """What was delivered of a plan alone, with the ids that the destination gave: the last sent first, because it may
     refer to what was sent before it. Refused while the plan is on its way there."""
@@ -194,14 +282,14 @@ async def note_taken_back(c: AsyncConnection, connection: int, document: Documen
 
 
 async def finish(
-    store: Store, delivery: Delivery, state: str, losses: Sequence[Loss], reason: str | None = None
+    store: Store, delivery: Delivery, state: str, losses: Sequence[Loss], reason: str | None = None, waits: str = ""
 ) -> None:
-    """End a delivery: delivered, or parked with its reason."""
+    """End a delivery: delivered, or parked with its reason, and with what it waits for where that comes by itself."""
     async with store.transaction(delivery.district) as c:
         await _hold_fence(c, delivery)
         await c.execute(
             text(
-                "UPDATE delivery SET state = :state, losses = CAST(:losses AS json), reason = :reason, "
+                "UPDATE delivery SET state = :state, losses = CAST(:losses AS json), reason = :reason, waits = :waits, "
                 "finished_at = now() WHERE id = :id"
             ),
             {
@@ -209,8 +297,37 @@ async def finish(
                 "state": state,
                 "losses": json.dumps([vars(loss) for loss in losses]),
                 "reason": reason,
+                "waits": waits or None,
             },
         )
+
+
+async def waiting(c: AsyncConnection, connection: int) -> list[tuple[int, str, str]]:
+    """Parked deliveries to a destination that may end by themselves, as (delivery, for what it waits, student): of each
+    plan the newest, unless a later one is there."""
+    rows = await c.execute(
+        text(
+            "SELECT d.id, d.waits, CAST(p.student_id AS text) AS student FROM delivery d "
+            "JOIN plan p ON p.id = d.plan_id "
+            "WHERE d.connection_id = :connection AND d.state = 'parked' AND d.waits IS NOT NULL AND NOT EXISTS ("
+            "  SELECT FROM delivery l WHERE l.plan_id = d.plan_id AND l.connection_id = d.connection_id "
+            "  AND l.id > d.id) ORDER BY d.id"
+        ),
+        {"connection": connection},
+    )
+    return [(row.id, row.waits, row.student) for row in rows]
+
+
+async def again(c: AsyncConnection, delivery: int) -> bool:
+    """Queue a delivery that waits once more; false where somebody else has done so."""
+    mine = await c.scalar(
+        text(
+            "UPDATE delivery SET state = 'queued', waits = NULL, reason = NULL, finished_at = NULL "
+            "WHERE id = :id AND state = 'parked' AND waits IS NOT NULL RETURNING id"
+        ),
+        {"id": delivery},
+    )
+    return mine is not None
 
 
 async def park(store: Store, district: int, delivery: int, reason: str) -> None:
@@ -244,6 +361,7 @@ async def status(c: AsyncConnection, delivery: int) -> dict[str, Any]:
         await c.execute(
             text(
                 "SELECT d.id, CAST(d.plan_id AS text) AS plan, d.version, n.name AS destination, d.state, d.reason, "
+                "  d.waits, "
                 "  d.losses, d.created_at, d.finished_at, coalesce((SELECT json_agg(json_build_object("
                 "    'resource', l.resource, 'status', l.status, 'attempts', l.attempts, 'message', l.message, "
                 "    'delivered', l.delivered_sha256 IS NOT NULL AND l.delivered_sha256 = l.sent_sha256) "

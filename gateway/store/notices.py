@@ -49,6 +49,7 @@ async def districts_with_work(store: Store, today: date) -> list[int]:
             text(
                 f"SELECT r.district_id FROM run r WHERE {UNTOLD_RUN} "
                 f"UNION SELECT d.district_id FROM delivery d WHERE {UNTOLD_DELIVERY} "
+                "UNION SELECT v.district_id FROM verification v WHERE NOT v.told "
                 f"UNION SELECT n.district_id FROM connection n WHERE {ENDING} "
                 f"UNION SELECT ch.district_id FROM channel ch WHERE {MORNING} "
                 "UNION SELECT district_id FROM sending WHERE state = 'queued' AND next_at <= now() "

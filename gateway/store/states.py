@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from gateway.status import ConnectionState
 from gateway.store.database import Store
+from gateway.store.verifications import LOST
 
 STATES = text(
     """
@@ -29,7 +30,10 @@ STATES = text(
            failed.times AS failures,
            CASE WHEN ended.state = 'failed' THEN ended.error_code END AS error_code,
            coalesce(s.enabled, false) AS scheduled,
-           CASE WHEN s.enabled THEN s.next_due_at END AS next_due_at, s.last_due_at, s.last_skipped
+           CASE WHEN s.enabled THEN s.next_due_at END AS next_due_at, s.last_due_at, s.last_skipped,
+           (SELECT count(*) FROM ledger l WHERE l.connection_id = n.id AND """
+    + LOST
+    + """) AS overwritten
     FROM connection n
     JOIN district d ON d.id = n.district_id
     LEFT JOIN schedule s ON s.connection_id = n.id

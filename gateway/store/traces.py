@@ -109,6 +109,7 @@ PLACES = (
 
 NOBODY = {
     "act": "who did what: ids and counts",
+    "agreement": "references and days of agreements with agencies",
     "allowance": "limits of a connection",
     "blackout": "times of a connection",
     "client": "programs that may call",
@@ -117,6 +118,7 @@ NOBODY = {
     "destination": "settings of a system",
     "field_override": "expressions over field names",
     "hold": "counts and codes",
+    "hosting": "names of agencies",
     "publication": "times",
     "first_link": "hashes of links",
     "identity_rule": "settings of a district",
@@ -125,6 +127,7 @@ NOBODY = {
     "purged_mark": "keyed hashes",
     "run": "counts and codes",
     "run_page": "counts and cursors",
+    "verification": "counts and times",
     "watermark": "instants or change versions of whole collections",
     "schedule": "times of a connection",
     "succession": "a day of two connections",

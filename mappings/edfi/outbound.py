@@ -1,7 +1,8 @@
-"""How a finalized plan reads in Ed-Fi: participation in a program, one intervention per in-school support."""
+"""How a finalized plan reads in Ed-Fi: participation in a program, one intervention per in-school support, a team."""
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,9 +14,13 @@ from gateway.schema.codes import OUT_OF_SCHOOL
 from gateway.schema.plan import Plan, Support
 
 CORE = "uri://ed-fi.org"
+DESIGNATED_BY = "Planbridge"
 KEPT_ELSEWHERE = ("special_education_service_ref", "section_504_accommodation_ref")
+OVER = ("completed", "cancelled", "stopped", "entered_in_error")
+"""A support of which no more will be given."""
+NOT_STAFF = ("student", "guardian")
 STATEMENT_LIMIT = 1024
-"""Ed-Fi studentInterventionAssociation.diagnosticStatement."""
+"""Ed-Fi studentInterventionAssociation.diagnosticStatement in every standard; `texts` is for servers that take less."""
 
 
 Descriptor = Annotated[str, Field(pattern=r"^uri://[^\s#]+#[^#]+$", max_length=306)]
@@ -42,6 +47,12 @@ class EdfiProfile(BaseModel):
         description="Descriptor for taking part, such as #Active in Program in Data Standard 4; 5 ships none, so a "
         "district names its own. Left out, the participation is sent without a status.",
     )
+    reason_exited: Descriptor | None = Field(
+        default=f"{CORE}/ReasonExitedDescriptor#Other",
+        title="Reason exited",
+        description="Descriptor that ends a participation whose plan has its last day and nothing more to give. Left "
+        "out, it ends without a reason.",
+    )
     intervention_class: Descriptor = Field(
         default=f"{CORE}/InterventionClassDescriptor#Practice",
         title="Intervention class",
@@ -60,6 +71,28 @@ class EdfiProfile(BaseModel):
         title="Send diagnoses",
         description="The domains of the needs a support answers, as diagnosis descriptors of the crosswalk.",
     )
+    include_team: bool = Field(
+        default=False,
+        title="Send the team",
+        description="A cohort of this one student, with the coordinator and the members of the team who are staff.",
+    )
+    cohort_type: Descriptor = Field(
+        default=f"{CORE}/CohortTypeDescriptor#Academic Intervention",
+        title="Cohort type",
+        description="Descriptor, whole URI, of the cohort that stands for a team.",
+    )
+
+    mark_enrollment: bool = Field(
+        default=False,
+        title="Mark the enrollment",
+        description="Add the value below to the education plans in the student's enrollment, which belongs to the SIS. "
+        "Many an SIS sends enrollments anew each night, without it.",
+    )
+    education_plan: Descriptor = Field(
+        default=f"{CORE}/EducationPlanDescriptor#Student Success Plan",
+        title="Education plan",
+        description="Descriptor with which the enrollment is marked, whole URI.",
+    )
 
 
 def outbound(
@@ -68,10 +101,21 @@ def outbound(
     """Documents in the order they must be sent, and everything of the plan that does not leave, and why."""
     sent = [support for support in plan.supports if not _stays(support)]
     documents = [_program(parties, profile)] if profile.create_program else []
-    documents.append(_participation(plan, sent, parties, profile, codes))
+    participation = _participation(plan, sent, parties, profile, codes)
+    documents.append(participation)
     for support in sent:
-        documents.append(_intervention(plan, support, parties, profile, codes))
-        documents.append(_assignment(plan, support, parties, profile))
+        intervention = _intervention(plan, support, parties, profile, codes)
+        documents += [intervention, _assignment(plan, support, parties, profile, intervention)]
+    if profile.include_team:
+        documents += _cohort(plan, parties, profile)
+    # Nothing of a plan is told where not even the participation was taken.
+    documents = [
+        replace(one, after=(participation.name,)) if one.resource in ("interventions", "cohorts") else one
+        for one in documents
+    ]
+    if profile.mark_enrollment:  # a mark says that the rest is there
+        mark = _mark(plan, parties, profile)
+        documents.append(replace(mark, after=tuple(one.name for one in documents)))
     return documents, list(_losses(plan, parties, profile, codes))
 
 
@@ -113,7 +157,7 @@ def _program(parties: Parties, profile: EdfiProfile) -> Document:
         "programName": profile.program_name,
         "programTypeDescriptor": profile.program_type,
     }
-    return Document("programs", _program_key(parties, profile), body, create_only=True)
+    return Document("programs", _program_key(parties, profile), body, create_only=True, after=())
 
 
 def _participation(
@@ -127,22 +171,24 @@ def _participation(
         "programReference": _program_key(parties, profile),
         "beginDate": begin,
     }
+    over = _over(plan)
     if plan.period_end:
         body["endDate"] = plan.period_end.isoformat()
+    if over and profile.reason_exited:
+        body["reasonExitedDescriptor"] = profile.reason_exited
     if profile.participation_status:
-        body["programParticipationStatuses"] = [
-            {
-                "participationStatusDescriptor": profile.participation_status,
-                "statusBeginDate": begin,
-                "designatedBy": "Planbridge",
-            }
-        ]
-    services: dict[str, dict[str, Any]] = {}
-    for support in sorted(sent, key=lambda support: _begin(plan, support)):
-        if service := codes.translate("out_service", support.kind):
-            services.setdefault(service, {"serviceDescriptor": service, "serviceBeginDate": _begin(plan, support)})
-    if services:
-        body["services"] = list(services.values())
+        status = {
+            "participationStatusDescriptor": profile.participation_status,
+            "statusBeginDate": begin,
+            **({"statusEndDate": plan.period_end.isoformat()} if over and plan.period_end else {}),
+            "designatedBy": DESIGNATED_BY,
+        }
+        body["programParticipationStatuses"] = [status]
+        if parties.collections and "contacts" not in parties.collections:
+            # Ed-Fi: before Data Standard 5 there is a single status too, and older readers know no other.
+            body["participationStatus"] = status
+    if services := _services(plan, sent, codes):
+        body["services"] = services
     key = {
         "beginDate": begin,
         **_organization(parties),
@@ -151,7 +197,29 @@ def _participation(
         "programTypeDescriptor": profile.program_type,
         "studentUniqueId": parties.student,
     }
-    return Document("studentProgramAssociations", key, body)
+    after = (_program(parties, profile).name,) if profile.create_program else ()
+    return Document("studentProgramAssociations", key, body, after=after)
+
+
+def _over(plan: Plan) -> bool:
+    """Whether the plan has its last day and gives nothing any more."""
+    return plan.period_end is not None and all(support.status in OVER for support in plan.supports)
+
+
+def _services(plan: Plan, sent: list[Support], codes: Crosswalks) -> list[dict[str, Any]]:
+    """One per distinct kind of support that the crosswalk names: from its first day on, and until its last one where
+    each support of that kind has one of its own."""
+    given: dict[str, list[Support]] = {}
+    for support in sorted(sent, key=lambda support: _begin(plan, support)):
+        if service := codes.translate("out_service", support.kind):
+            given.setdefault(service, []).append(support)
+    services = []
+    for service, supports in given.items():
+        made = {"serviceDescriptor": service, "serviceBeginDate": _begin(plan, supports[0])}
+        if _over(plan) or all(support.end_on for support in supports):
+            made["serviceEndDate"] = max(_end(plan, support) for support in supports)
+        services.append(made)
+    return services
 
 
 def _intervention(plan: Plan, support: Support, parties: Parties, profile: EdfiProfile, codes: Crosswalks) -> Document:
@@ -163,19 +231,18 @@ def _intervention(plan: Plan, support: Support, parties: Parties, profile: EdfiP
         "deliveryMethodDescriptor": codes.translate("out_delivery_method", support.delivery_method),
         "interventionClassDescriptor": profile.intervention_class,
     }
-    end = support.end_on or plan.period_end
-    if end:
-        body["endDate"] = end.isoformat()
+    if end := _end(plan, support):
+        body["endDate"] = end
     if support.duration_minutes:
         body |= {"minDosage": support.duration_minutes, "maxDosage": support.duration_minutes}
     if profile.include_staff and isinstance(support.owner, str) and support.owner in parties.staff:
         body["staffs"] = [{"staffReference": {"staffUniqueId": parties.staff[support.owner]}}]
     if profile.include_diagnoses and (found := _diagnoses(plan, support, codes)):
         body["diagnoses"] = [{"diagnosisDescriptor": descriptor} for descriptor in found]
-    return Document("interventions", key, body)
+    return Document("interventions", key, body, after=())
 
 
-def _assignment(plan: Plan, support: Support, parties: Parties, profile: EdfiProfile) -> Document:
+def _assignment(plan: Plan, support: Support, parties: Parties, profile: EdfiProfile, given: Document) -> Document:
     intervention = _organization(parties) | {"interventionIdentificationCode": _code(support, parties)}
     body: dict[str, Any] = {
         "interventionReference": intervention,
@@ -186,11 +253,71 @@ def _assignment(plan: Plan, support: Support, parties: Parties, profile: EdfiPro
     statement = _statement(plan, support)
     if profile.include_need_statements and statement and not _too_long(plan, support):
         body["diagnosticStatement"] = statement
-    return Document("studentInterventionAssociations", intervention | {"studentUniqueId": parties.student}, body)
+    return Document(
+        "studentInterventionAssociations",
+        intervention | {"studentUniqueId": parties.student},
+        body,
+        after=(given.name,),
+        texts={"diagnosticStatement": tuple(f"/needs/{n}/statement" for n in _needs_of(plan, support))},
+    )
+
+
+def _cohort(plan: Plan, parties: Parties, profile: EdfiProfile) -> Iterator[Document]:
+    """The team as Ed-Fi can hold it: a cohort of this student, and the staff in it."""
+    # Ed-Fi: 20 characters up to Data Standard 4, 36 from 5 on. The short one fits everywhere, and so it stays the same
+    # when the server is upgraded.
+    identifier = f"SSP-{hashlib.sha256(parties.plan.encode()).hexdigest()[:16]}"
+    key = _organization(parties) | {"cohortIdentifier": identifier}
+    cohort = Document(
+        "cohorts",
+        key,
+        {
+            "cohortIdentifier": identifier,
+            "educationOrganizationReference": _organization(parties),
+            "cohortTypeDescriptor": profile.cohort_type,
+        },
+        after=(),
+    )
+    yield cohort
+    days = {"beginDate": plan.period_start.isoformat()}
+    end = {"endDate": plan.period_end.isoformat()} if plan.period_end else {}
+    whom = {"studentUniqueId": parties.student}
+    body = {"cohortReference": key, "studentReference": whom, **days, **end}
+    yield Document("studentCohortAssociations", key | whom | days, body, after=(cohort.name,))
+    for number in _team(plan, parties):
+        who = {"staffUniqueId": number}
+        body = {"cohortReference": key, "staffReference": who, **days, **end}
+        yield Document("staffCohortAssociations", key | who | days, body, after=(cohort.name,))
+
+
+def _team(plan: Plan, parties: Parties) -> list[str]:
+    """Those of the team whom the destination knows as staff, each once."""
+    who = [plan.coordinator, *(member.who for member in plan.team if member.role not in NOT_STAFF)]
+    return list(dict.fromkeys(parties.staff[one] for one in who if isinstance(one, str) and one in parties.staff))
+
+
+def _mark(plan: Plan, parties: Parties, profile: EdfiProfile) -> Document:
+    """The value for the student's enrollment; none once the plan has ended, so that what we put there goes."""
+    over = plan.period_end is not None and parties.today is not None and plan.period_end <= parties.today
+    mark = {"educationPlanDescriptor": profile.education_plan}
+    body: dict[str, Any] = {"studentReference": {"studentUniqueId": parties.student}}
+    if parties.school.isdecimal():
+        body["schoolReference"] = {"schoolId": int(parties.school)}
+    body["educationPlans"] = [] if over else [mark]
+    # One for each plan: that another one of the student ends must not be in dispute between the two.
+    key = mark | {"plan": parties.plan, "studentUniqueId": parties.student}
+    return Document("studentSchoolAssociations", key, body, merge=True)
 
 
 def _begin(plan: Plan, support: Support) -> str:
     return (support.begin_on or plan.period_start).isoformat()
+
+
+def _end(plan: Plan, support: Support) -> str:
+    """The support's last day, else the plan's; of a plan that is over no support lasts longer. Empty: not known."""
+    days = [day for day in (support.end_on, plan.period_end) if day]
+    end = min(days) if days and _over(plan) else next(iter(days), None)
+    return max(end.isoformat(), _begin(plan, support)) if end else ""
 
 
 def _code(support: Support, parties: Parties) -> str:
@@ -216,13 +343,12 @@ def _statement(plan: Plan, support: Support) -> str:
 
 NO_PLACE = {
     "title": "Ed-Fi core has no title of a student's plan.",
-    "coordinator": "Ed-Fi core has no case manager of a program participation.",
+    "coordinator": "Ed-Fi core has no case manager of a program participation; a team has no roles.",
     "next_review_on": "Ed-Fi core has no review date.",
     "tier": "Ed-Fi core has no tier.",
     "strengths": "Ed-Fi core has no strengths.",
     "interests": "Ed-Fi core has no interests.",
     "goals": "Ed-Fi core has no goals outside an IEP.",
-    "team": "Ed-Fi core has no plan team with roles.",
     "consultations": "Ed-Fi core has no record of a consultation.",
     "attempts": "Ed-Fi core has no record of attempts to reach a family.",
     "waiver": "Ed-Fi core has no record of a waiver.",
@@ -253,6 +379,13 @@ def _losses(plan: Plan, parties: Parties, profile: EdfiProfile, codes: Crosswalk
             yield from (Loss(f"/{name}/{n}", "cannot", reason) for n in range(len(value)))
         elif value:
             yield Loss(f"/{name}", "cannot", reason)
+    for n, member in enumerate(plan.team):
+        if not profile.include_team:
+            yield Loss(f"/team/{n}", "withheld", "The team is switched off for this destination.")
+        elif not isinstance(member.who, str) or member.who not in parties.staff or member.role in NOT_STAFF:
+            yield Loss(f"/team/{n}", "cannot", "An Ed-Fi cohort holds staff only, and staff the destination knows.")
+        else:
+            yield Loss(f"/team/{n}/role", "cannot", "Ed-Fi core has no role in a cohort.")
     yield from _need_losses(plan, profile, codes)
     for n, support in enumerate(plan.supports):
         if why := _stays(support):

@@ -78,6 +78,7 @@ async def test_a_connection_and_the_queue_in_numbers(
         "late": 1,
         "paused": 0,
         "held": 0,
+        "overwritten": 0,
         "removals_held": 0,
         "under_way": 0,
         "failures": 2,

@@ -21,7 +21,7 @@ WRITE = "WRITE_MESSAGES"
 
 @dataclass(frozen=True)
 class Disaster:
-    """One bad day. `ends`: held, stopped or set aside."""
+    """One bad day. `ends`: held, stopped, set aside or not touched."""
 
     number: int
     name: str
@@ -92,6 +92,11 @@ DISASTERS = {
         "Somebody merged two pairs of twins: one child of each is gone, with all results under the other.",
         "held",
     ),
+    18: Disaster(
+        18, "mark-dropped", "The SIS writes over our mark",
+        "Each night the SIS sends every enrollment anew, without the value that marks students who have a plan.",
+        "not touched",
+    ),
     19: Disaster(
         19, "clock", "A clock that is ten minutes wrong",
         "The clock of the service is ten minutes ahead, so that it takes every token for one that has ended.",
@@ -105,10 +110,11 @@ DISASTERS = {
 
 _INDEX = """# What people are told on a bad day
 
-Each of these days is played by a test (`tests/e2e/test_disasters.py`, and `test_full_disk.py` beside it), and none of
-them does harm to what is published: the sync is held and waits for a person, or it stops, or it goes on without the
-record that is wrong. What a person is then told, by command line, e-mail and webhook, is written here word for word,
-with another run number and date. The numbers are those of a longer list of known disasters.
+Each of these days is played by a test (`tests/e2e/test_disasters.py`, and `test_full_disk.py` and
+`test_verification.py` beside it), and none of them does harm to what is published: the sync is held and waits for a
+person, or it stops, or it goes on without the record that is wrong. What a person is then told, by command line, e-mail
+and webhook, is written here word for word, with another run number and date. The numbers are those of a longer list of
+known disasters.
 
 | | What happens at the source | The sync |
 |---|---|---|
@@ -143,4 +149,11 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
         sys.exit("python -m tests.e2e.messages --write: play all disasters and write their messages anew")
     os.environ[WRITE] = "yes"
-    sys.exit(pytest.main([str(ROOT / "tests" / "e2e" / name) for name in ("test_disasters.py", "test_full_disk.py")]))
+    sys.exit(
+        pytest.main(
+            [
+                str(ROOT / "tests" / "e2e" / name)
+                for name in ("test_disasters.py", "test_full_disk.py", "test_verification.py")
+            ]
+        )
+    )

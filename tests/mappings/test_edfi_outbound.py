@@ -278,7 +278,7 @@ def test_every_code_that_is_sent_by_default_ships_with_the_standard(contracts: P
     }
     chosen = {value for value in DEFAULT.model_dump().values() if str(value).startswith("uri://")}
     used = {value for one in sent(full())[0] for at, value in leaves(one.body) if at.endswith("Descriptor")}
-    assert len(targets) >= 6 and len(chosen) == 2 and used <= targets | chosen
+    assert len(targets) >= 6 and len(chosen) == 5 and used <= targets | chosen
     assert targets | chosen <= core
 
 
@@ -328,6 +328,7 @@ def test_a_loss_says_whether_it_could_have_been_sent() -> None:
         *(f"/needs/{n}/{part}" for n in range(4) for part in ("statement", "domain")),
         *(f"/supports/{n}/{part}" for n in range(2) for part in ("name", "owner")),
         *(f"/supports/{n}" for n in range(2, 6)),
+        "/team/0",
     }
     widest = {loss.pointer: loss.kind for loss in sent(full(), WIDEST)[1]}
     assert "/needs/0/statement" not in widest and "/supports/0/owner" not in widest
@@ -415,7 +416,9 @@ def test_an_option_adds_what_it_names_and_nothing_else() -> None:
 def test_the_program_is_made_where_missing_only_if_that_is_wanted() -> None:
     first, *others = sent(full())[0]
     assert (first.resource, first.create_only) == ("programs", True)
-    assert sent(full(), EdfiProfile(create_program=False))[0] == others
+    participation, *rest = sent(full(), EdfiProfile(create_program=False))[0]
+    assert participation.after == () and others[0].after == (first.name,)
+    assert [participation.body, *rest] == [others[0].body, *others[1:]]
     assert not any(one.create_only for one in others)
 
 

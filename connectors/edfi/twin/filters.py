@@ -65,6 +65,9 @@ _FILTERS = {
     "studentInterventionAssociations": (
         "id educationOrganizationId interventionIdentificationCode studentUniqueId diagnosticStatement dosage"
     ),
+    "cohorts": "id educationOrganizationId cohortIdentifier cohortTypeDescriptor",
+    "studentCohortAssociations": "id beginDate cohortIdentifier educationOrganizationId studentUniqueId",
+    "staffCohortAssociations": "id beginDate cohortIdentifier educationOrganizationId staffUniqueId",
 }
 _DESCRIPTOR = "codeValue namespace shortDescription"
 

@@ -38,6 +38,9 @@ _KEYS = {
     "studentProgramAssociations": f"beginDate educationOrganizationId {_PROGRAM} studentUniqueId",
     "interventions": "educationOrganizationId interventionIdentificationCode",
     "studentInterventionAssociations": "educationOrganizationId interventionIdentificationCode studentUniqueId",
+    "cohorts": "cohortIdentifier educationOrganizationId",
+    "studentCohortAssociations": "beginDate cohortIdentifier educationOrganizationId studentUniqueId",
+    "staffCohortAssociations": "beginDate cohortIdentifier educationOrganizationId staffUniqueId",
 }
 _DESCRIPTOR = "codeValue namespace"
 _BEGUN = "beginDate"

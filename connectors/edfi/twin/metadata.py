@@ -33,6 +33,9 @@ _ORDER = (
     ("staffEducationOrganizationAssignmentAssociations", 19),
     ("staffSectionAssociations", 20),
     ("interventions", 20),
+    ("cohorts", 20),
+    ("studentCohortAssociations", 21),
+    ("staffCohortAssociations", 21),
     ("studentInterventionAssociations", 21),
 )
 _LAST = 22

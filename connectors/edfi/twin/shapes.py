@@ -84,6 +84,17 @@ def writable(standard: str) -> dict[str, Shape]:
                 "cohortReference": _cohort(36 if five else 20),
             },
         ),
+        "cohorts": Shape("Cohort", ("cohortIdentifier", _OWNER), _team(36 if five else 20)),
+        "studentCohortAssociations": Shape(
+            "StudentCohortAssociation",
+            ("beginDate", *_COHORT_KEY, "studentReference.studentUniqueId"),
+            _member("studentReference", _STUDENT, 36 if five else 20),
+        ),
+        "staffCohortAssociations": Shape(
+            "StaffCohortAssociation",
+            ("beginDate", *_COHORT_KEY, "staffReference.staffUniqueId"),
+            _member("staffReference", _STAFF, 36 if five else 20) | {"studentRecordAccess": _FLAG},
+        ),
     }
 
 
@@ -97,6 +108,7 @@ DESCRIPTOR: Fields = {
 }
 
 _OWNER = "educationOrganizationReference.educationOrganizationId"
+_COHORT_KEY = ("cohortReference.cohortIdentifier", "cohortReference.educationOrganizationId")
 
 
 def text(limit: int, *, required: bool = False, key: bool = False) -> Field:
@@ -127,6 +139,20 @@ def _many(fields: Fields) -> Field:
 
 def _cohort(limit: int) -> Field:
     return _to("Cohort", [("cohortIdentifier", text(limit, required=True, key=True)), _OWNER_ID])
+
+
+def _team(limit: int) -> Fields:
+    return {
+        "cohortIdentifier": text(limit, required=True, key=True),
+        "educationOrganizationReference": _ORGANIZATION,
+        "cohortTypeDescriptor": coded("CohortType", required=True),
+        "cohortDescription": text(1024),
+    }
+
+
+def _member(name: str, who: Field, limit: int) -> Fields:
+    cohort = Field("reference", required=True, of="Cohort", fields=_cohort(limit).fields)
+    return {"beginDate": must("day"), "cohortReference": cohort, name: who, "endDate": _DAY}
 
 
 def must(kind: Kind) -> Field:

@@ -23,6 +23,7 @@ _RESOURCES = {
     "School": "schools",
     "Program": "programs",
     "Intervention": "interventions",
+    "Cohort": "cohorts",
 }
 # What a server adds to an item; a body may have it and nothing comes of it.
 _OF_THE_SERVER = frozenset({"id", "link", "_etag", "_lastmodifieddate"})

@@ -1,0 +1,125 @@
+"""What a server asks of the records that are written to it: its shapes, its descriptors, its order."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from connectors.edfi.openapi import Offered, offered
+from connectors.edfi.server import EdfiSettings, Server
+from gateway.connector import Document, Judgement, Loss
+from gateway.http import Http
+
+
+class Terms:
+    """The terms of one server, asked for as they are needed and kept for as long as it is open."""
+
+    def __init__(self, server: Server, settings: EdfiSettings, http: Http) -> None:
+        self._server = server
+        self._settings = settings
+        self._http = http
+        self._there: dict[tuple[str, str], bool] = {}
+        self._order: Mapping[str, int] | None = None
+
+    async def judge(self, documents: Sequence[Document]) -> Judgement:
+        """Every record against the server's own document, every descriptor against those it has. What the server would
+        drop without a word, as a misspelt property, is a problem too; a text that is longer than it takes is left out
+        and lost, never cut. Where a server tells less, less is looked at, and it will say itself what it refuses."""
+        shapes = await offered(self._server, self._settings)
+        if shapes and not shapes.writable:  # a document that describes no write at all says nothing about any
+            shapes = None
+        kept: list[Document] = []
+        losses: list[Loss] = []
+        problems: list[str] = []
+        for document in documents:
+            fitting, lost = _fitting(document, shapes) if shapes else (document, ())
+            kept.append(fitting)
+            losses += lost
+            # What is merged into a record is no record: that one was taken by the server before.
+            wrong = shapes.problems(f"ed-fi/{fitting.resource}", fitting.body) if shapes and not fitting.merge else ()
+            problems += [f"{fitting.resource}: {problem}, says the server's own description." for problem in wrong]
+        for resource, value in dict.fromkeys(pair for one in kept for pair in _descriptors(one.body)):
+            if not await self._has(resource, value):
+                problems.append(_to_be_added(resource, value))
+        return Judgement(await self._ordered(kept), tuple(dict.fromkeys(problems)), losses)
+
+    async def _has(self, resource: str, value: str) -> bool:
+        """Whether a descriptor exists. True where the key may not look: then the server says it when it is used."""
+        namespace, _, code = value.partition("#")
+        if (resource, value) not in self._there:
+            reply = await self._http.get(
+                self._server.collection(resource), {"namespace": namespace, "codeValue": code, "limit": _MANY}
+            )
+            # A server that does not know these filters answers with all there are.
+            self._there[resource, value] = reply.status != 200 or any(
+                (item.get("namespace"), item.get("codeValue")) == (namespace, code) for item in reply.json()
+            )
+        return self._there[resource, value]
+
+    async def _ordered(self, documents: Sequence[Document]) -> Sequence[Document]:
+        """In the server's own order of dependencies; as they come where it tells none, or not of all of them."""
+        if self._order is None:
+            self._order = await self._dependencies()
+        order = self._order
+        if any(document.resource not in order for document in documents):
+            return documents
+        return sorted(documents, key=lambda document: order[document.resource])
+
+    async def _dependencies(self) -> Mapping[str, int]:
+        if not self._server.dependencies_url:
+            return {}
+        reply = await self._http.get(self._server.dependencies_url, headers={"Accept": "application/json"})
+        try:
+            listed = msgspec.json.decode(reply.body, type=list[_Dependency]) if reply.status == 200 else []
+        except msgspec.DecodeError:
+            return {}
+        order: dict[str, int] = {}
+        for one in listed:
+            # Ed-Fi: from 6.1 on people come twice, to be created early and updated after what relates them to a school.
+            if "Create" in one.operations:
+                name = one.resource.rpartition("/ed-fi/")[2]
+                order[name] = min(one.order, order.get(name, one.order))
+        return order
+
+
+_MANY = 500
+
+
+class _Dependency(msgspec.Struct):
+    resource: str
+    order: int
+    operations: tuple[str, ...] = ("Create", "Update")
+
+
+def _fitting(document: Document, shapes: Offered) -> tuple[Document, Sequence[Loss]]:
+    """The document without the texts that this server does not take, and what is lost by it."""
+    resource, losses = f"ed-fi/{document.resource}", []
+    for name, pointers in document.texts.items():
+        without = {other: value for other, value in document.body.items() if other != name}
+        if name in document.body and len(shapes.problems(resource, without)) < len(
+            shapes.problems(resource, document.body)
+        ):
+            document = replace(document, body=without)
+            why = f"This server does not take it as {name}: it is longer than the server allows, or not offered."
+            losses += [Loss(pointer, "cannot", why) for pointer in pointers]
+    return document, losses
+
+
+def _descriptors(value: Any) -> Iterator[tuple[str, str]]:
+    """Every descriptor in a body, with the resource that serves it. # Ed-Fi: a property is called as its descriptor."""
+    for name, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if isinstance(part, str) and str(name).endswith("Descriptor"):
+            yield f"{name}s", part
+        else:
+            yield from _descriptors(part)
+
+
+def _to_be_added(resource: str, value: str) -> str:
+    """What to ask of the host, as the request that adds it."""
+    namespace, _, code = value.partition("#")
+    request = {"codeValue": code, "namespace": namespace, "shortDescription": code[:75]}
+    return (
+        f"The server has no {value}. Ask its host to add it (POST ed-fi/{resource} "
+        f"{msgspec.json.encode(request).decode()}), or choose one it has in the delivery profile or the crosswalk."
+    )

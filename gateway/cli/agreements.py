@@ -1,0 +1,111 @@
+"""Commands about who hosts a destination, and under which agreement another agency is sent plans."""
+
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.output import (
+    DEFAULT_DISTRICT,
+    STDOUT,
+    As,
+    District,
+    Json,
+    Role,
+    actor,
+    gateway,
+    run,
+    show,
+)
+from gateway.errors import ConfigError
+from gateway.store import agreements as stored
+from gateway.store import registers
+
+agreements = typer.Typer(help="Agencies that host destinations, and what was agreed.", invoke_without_command=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(agreements, name="agreements")
+
+
+def _day(text: str) -> date:
+    return datetime.strptime(text, "%Y-%m-%d").date()
+
+
+Destination = Annotated[str, typer.Argument(help="The connection that plans are pushed to.")]
+
+
+@agreements.callback()
+def agreements_list(context: typer.Context, district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
+    """List the agreements."""
+    if context.invoked_subcommand is not None:
+        return
+
+    async def look() -> list[dict[str, Any]]:
+        async with gateway(district) as g, g.store.transaction(g.district) as c:
+            return await stored.listed(c)
+
+    show(run(look()), as_json, empty="There is no agreement.")
+
+
+@agreements.command("host")
+def agreements_host(
+    destination: Destination,
+    agency: Annotated[str, typer.Option("--agency", help="The agency that hosts it.")] = "",
+    own: Annotated[bool, typer.Option("--own", help="The district hosts it itself.")] = False,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+) -> None:
+    """Say who hosts a destination. While it is another agency, nothing is pushed without an agreement in force."""
+    if own == bool(agency.strip()):
+        raise ConfigError("host-unclear", "Either the district hosts it or an agency.", "Give --own or --agency NAME.")
+
+    async def work() -> None:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, destination)
+            async with g.store.transaction(g.district) as c:
+                await stored.host(c, found, agency, actor(as_, role))
+
+    run(work())
+    STDOUT.print(f"{destination} is hosted by {agency.strip() or 'the district itself'}.", markup=False)
+
+
+@agreements.command("add")
+def agreements_add(
+    destination: Destination,
+    reference: Annotated[str, typer.Option("--reference", help="Under which number or name it is kept.")],
+    begin: Annotated[date, typer.Option("--from", parser=_day, metavar="DATE", help="First day.")],
+    until: Annotated[date, typer.Option("--until", parser=_day, metavar="DATE", help="Last day.")],
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+) -> None:
+    """Record an agreement with the agency that hosts a destination."""
+
+    async def work() -> int:
+        async with gateway(district) as g:
+            found = await registers.connection(g.store, g.district, destination)
+            async with g.store.transaction(g.district) as c:
+                return await stored.add(c, found, reference, begin, until, actor(as_, role))
+
+    number = run(work())
+    STDOUT.print(f"Agreement {number}: plans may be pushed to {destination} from {begin} until {until}.", markup=False)
+
+
+@agreements.command("end")
+def agreements_end(
+    number: int,
+    because: Annotated[str, typer.Option("--because", help="Why.")] = "",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+) -> None:
+    """End an agreement now: nothing is pushed under it any more."""
+
+    async def work() -> None:
+        async with gateway(district) as g, g.store.transaction(g.district) as c:
+            await stored.end(c, g.district, number, because, actor(as_, role))
+
+    run(work())
+    STDOUT.print(f"Agreement {number} is over.")

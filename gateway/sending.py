@@ -1,0 +1,176 @@
+"""The documents of one delivery over one opened sink: looked at, in order, each once, and what is in whose way."""
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import msgspec
+
+from gateway import clock
+from gateway.connector import Allocating, Document, Ending, Judging, Loss, Receipt, Respecting, Sink
+from gateway.store import deliveries
+from gateway.store.database import Store
+from gateway.store.deliveries import Delivery, LedgerRow
+
+LAST_ANSWER_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a delivery ended: `reason` where it is parked, and for what it `waits` where that may come by itself."""
+
+    losses: Sequence[Loss]
+    reason: str | None = None
+    waits: str = ""
+
+
+async def send(
+    store: Store, delivery: Delivery, sink: Sink, documents: Sequence[Document], losses: Sequence[Loss], start: date
+) -> Ended:
+    """Send what differs from what was delivered; then end what was delivered of the plan and is not among it any more.
+    `start` is the plan's first day: what began on another one ends the day before."""
+    known = await deliveries.known(store, delivery)
+    contents = {document.name: fingerprint(document) for document in documents}
+    told = list(losses)
+    if isinstance(sink, Judging):
+        new = [one for one in documents if _content(known, one) != contents[one.name]]
+        judged = await sink.judge(new) if new else None
+        if judged and judged.problems:
+            return Ended(told, f"Nothing was sent. {' '.join(judged.problems)}")
+        # What has arrived before stands first: whatever refers to it finds it there.
+        documents = [*(one for one in documents if one not in new), *(judged.documents if judged else ())]
+        lost = {loss.pointer for loss in told}
+        told += [loss for loss in (judged.losses if judged else ()) if loss.pointer not in lost]
+    one_by_one = _Sending(store, delivery, sink, known, contents)
+    refused = await one_by_one.all(documents)
+    if refused:
+        return Ended(told, _sentence(refused, len(documents) - len(one_by_one.arrived)), _waits(refused.values()))
+    async with store.transaction(delivery.district) as c:
+        over = await deliveries.left_over(c, delivery, contents.keys())
+    if over and not isinstance(sink, Ending):
+        told.append(Loss("", "cannot", "What an earlier version had and this one has not stays there."))
+    for document in over if isinstance(sink, Ending) else ():
+        on = start - timedelta(days=1) if document.key.get("beginDate", str(start)) != str(start) else clock.today()
+        receipt = await one_by_one.end(document, on)
+        if not receipt.delivered:
+            return Ended(told, _sentence({document.name: (document, receipt)}, 1), receipt.waits)
+    return Ended(told)
+
+
+def fingerprint(document: Document) -> str:
+    """Of the body as it is sent: the same body is never sent twice."""
+    return hashlib.sha256(msgspec.json.encode(document.body, order="sorted")).hexdigest()
+
+
+Refusals = Mapping[str, tuple[Document, Receipt]]
+
+
+class _Sending:
+    """What of one delivery has arrived so far."""
+
+    def __init__(
+        self,
+        store: Store,
+        delivery: Delivery,
+        sink: Sink,
+        known: Mapping[str, LedgerRow],
+        contents: Mapping[str, str],
+    ) -> None:
+        self._store = store
+        self._delivery = delivery
+        self._sink = sink
+        self._known = known
+        self._contents = contents
+        self.arrived: set[str] = set()
+
+    async def all(self, documents: Sequence[Document]) -> Refusals:
+        """Send each once all that it refers to has arrived, in whichever order they come; what refers to something that
+        did not arrive is not sent."""
+        refused: dict[str, tuple[Document, Receipt]] = {}
+        names = [document.name for document in documents]
+        waiting = list(enumerate(documents))
+        while waiting:
+            late = []
+            for place, document in waiting:
+                before = names[:place] if document.after is None else [one for one in document.after if one in names]
+                if not self.arrived.issuperset(before):
+                    late.append((place, document))
+                    continue
+                receipt = await _to_the_answer(self._one(document))
+                if receipt.delivered:
+                    self.arrived.add(document.name)
+                else:
+                    refused[document.name] = (document, receipt)
+            if len(late) == len(waiting):
+                break
+            waiting = late
+        return refused
+
+    async def end(self, document: Document, on: date) -> Receipt:
+        """Give what the plan has no more its last day."""
+        assert isinstance(self._sink, Ending)
+        content = hashlib.sha256(f"ended {on}".encode()).hexdigest()
+        known = await deliveries.claim(self._store, self._delivery, document, content)
+        if isinstance(self._sink, Allocating):
+            self._sink.know(document, known.remote_id)
+        receipt = await _to_the_answer(self._sink.end(document, on))
+        await deliveries.record(self._store, self._delivery, document, content, receipt)
+        if receipt.delivered:
+            await deliveries.note_ended(self._store, self._delivery, document, on)
+        return receipt
+
+    async def _one(self, document: Document) -> Receipt:
+        before = self._known.get(document.name)
+        if isinstance(self._sink, Respecting) and not (document.create_only or self._delivery.overwrite):
+            in_the_way = None if before and before.ours else await self._sink.foreign(document)
+            if in_the_way:
+                await deliveries.refuse(self._store, self._delivery, document, in_the_way)
+                return in_the_way
+        content = self._contents[document.name]
+        known = await deliveries.claim(self._store, self._delivery, document, content)
+        if isinstance(self._sink, Allocating):
+            self._sink.know(document, known.remote_id)
+        if known.delivered_sha256 == content:
+            return Receipt(200, known.remote_id, unchanged=True)
+        receipt = await self._sink.push(document)
+        await deliveries.record(self._store, self._delivery, document, content, receipt)
+        return receipt
+
+
+async def _to_the_answer(sending: Coroutine[Any, Any, Receipt]) -> Receipt:
+    """A worker that is told to stop still hears what the destination says to what is on its way."""
+    task = asyncio.create_task(sending)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=LAST_ANSWER_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
+def _content(known: Mapping[str, LedgerRow], document: Document) -> str | None:
+    found = known.get(document.name)
+    return found.delivered_sha256 if found else None
+
+
+def _sentence(refused: Refusals, missing: int) -> str:
+    """Each refusal once, and how many documents were not sent because of them."""
+    said = dict.fromkeys(
+        f"{document.resource} was refused with {receipt.status}: {receipt.message}"
+        for document, receipt in refused.values()
+    )
+    waiting = missing - len(refused)
+    rest = f" {waiting} more {'was' if waiting == 1 else 'were'} not sent because of it." if waiting > 0 else ""
+    return " ".join(said) + rest
+
+
+def _waits(receipts: Iterable[tuple[Document, Receipt]]) -> str:
+    """What it waits for where every refusal may end by itself; an enrollment before anything else."""
+    waits = {receipt.waits for _, receipt in receipts}
+    if "" in waits:
+        return ""
+    return "enrollment" if "enrollment" in waits else "parent"

@@ -1,0 +1,128 @@
+"""Who hosts a destination, and the agreement under which another agency is sent plans."""
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.errors import ConfigError, Refused
+from gateway.store.registers import Actor, Connection, log_act
+
+# What was said of a connection holds for the one that is to take its place, or took it: the same agency runs it.
+_OF = (
+    "connection_id IN (SELECT CAST(:connection AS int) UNION SELECT old_id FROM succession WHERE new_id = :connection)"
+)
+
+
+async def hosted_by(c: AsyncConnection, connection: int) -> str:
+    """The agency that hosts a connection; empty where the district does so itself."""
+    found: str | None = await c.scalar(
+        text(f"SELECT agency FROM hosting WHERE {_OF} ORDER BY connection_id DESC LIMIT 1"), {"connection": connection}
+    )
+    return found or ""
+
+
+async def host(c: AsyncConnection, connection: Connection, agency: str, actor: Actor) -> None:
+    """Say who hosts a connection; empty: the district itself. Agreements with another agency do not count then."""
+    await c.execute(
+        text(
+            "INSERT INTO hosting (connection_id, district_id, agency) VALUES (:connection, :district, :agency) "
+            "ON CONFLICT (connection_id) DO UPDATE SET agency = excluded.agency"
+        ),
+        {"connection": connection.id, "district": connection.district, "agency": agency.strip()},
+    )
+    await log_act(c, connection.district, actor, "hosted-by", connection.name, {"agency": agency.strip()})
+
+
+async def refuse(c: AsyncConnection, connection: Connection, today: date) -> None:
+    """Refused where another agency hosts a destination and no agreement with it is in force today."""
+    agency = await hosted_by(c, connection.id)
+    if not agency:
+        return
+    rows = await c.execute(
+        text(
+            f"SELECT reference, from_on, until_on FROM agreement WHERE {_OF} AND agency = :agency "
+            "AND ended_at IS NULL ORDER BY until_on DESC"
+        ),
+        {"connection": connection.id, "agency": agency},
+    )
+    known = rows.all()
+    if any(row.from_on <= today <= row.until_on for row in known):
+        return
+    last = (
+        f" The last one, {known[0].reference}, holds from {known[0].from_on} until {known[0].until_on}."
+        if known
+        else ""
+    )
+    raise Refused(
+        "agreement-missing",
+        f"{connection.name} is hosted by {agency}, and no agreement with it is in force today.{last}",
+        f"Record the one that was signed: planbridge agreements add {connection.name} --reference ... --from DATE "
+        "--until DATE.",
+    )
+
+
+async def add(c: AsyncConnection, connection: Connection, reference: str, begin: date, end: date, actor: Actor) -> int:
+    """Record an agreement with the agency that hosts a destination, for these days. ConfigError where none does."""
+    agency = await hosted_by(c, connection.id)
+    if not agency:
+        raise ConfigError(
+            "hosted-here",
+            f"{connection.name} is hosted by the district itself: it needs no agreement.",
+            f"If another agency hosts it, say so first: planbridge agreements host {connection.name} --agency NAME.",
+        )
+    if end < begin or not reference.strip():
+        raise ConfigError(
+            "agreement-incomplete",
+            "An agreement has a reference, and ends no earlier than it begins.",
+            "Give --reference, and --from before --until.",
+        )
+    made = await c.scalar(
+        text(
+            "INSERT INTO agreement (district_id, connection_id, agency, reference, from_on, until_on, actor) "
+            "VALUES (:district, :connection, :agency, :reference, :begin, :end, CAST(:actor AS json)) RETURNING id"
+        ),
+        {
+            "district": connection.district,
+            "connection": connection.id,
+            "agency": agency,
+            "reference": reference.strip(),
+            "begin": begin,
+            "end": end,
+            "actor": actor.as_json(),
+        },
+    )
+    detail = {"agency": agency, "reference": reference.strip(), "from": begin.isoformat(), "until": end.isoformat()}
+    await log_act(c, connection.district, actor, "agreement", connection.name, detail)
+    return int(made)
+
+
+async def end(c: AsyncConnection, district: int, agreement: int, because: str, actor: Actor) -> None:
+    """End an agreement now: nothing is sent under it any more. Refused without a reason."""
+    if not because.strip():
+        raise Refused("reason-missing", "Ending an agreement needs a reason.", "Give --because.")
+    found = await c.scalar(
+        text(
+            "UPDATE agreement SET ended_at = now(), ended_because = :because WHERE id = :id AND ended_at IS NULL "
+            "RETURNING id"
+        ),
+        {"id": agreement, "because": because},
+    )
+    if found is None:
+        raise ConfigError(
+            "agreement-unknown", f"There is no agreement {agreement} in force.", "`planbridge agreements` lists them."
+        )
+    await log_act(c, district, actor, "agreement-ended", str(agreement), {"because": because})
+
+
+async def listed(c: AsyncConnection) -> list[dict[str, Any]]:
+    """Every agreement, the last to end first."""
+    rows = await c.execute(
+        text(
+            "SELECT a.id, n.name AS destination, a.agency, a.reference, a.from_on, a.until_on, a.ended_at, "
+            "  a.ended_because FROM agreement a JOIN connection n ON n.id = a.connection_id "
+            "ORDER BY a.until_on DESC, a.id"
+        )
+    )
+    return [dict(row._mapping) for row in rows]

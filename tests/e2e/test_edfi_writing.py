@@ -1,0 +1,199 @@
+"""What is written to an Ed-Fi server others write to as well: looked at, in order, tried again, never over theirs."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from connectors.edfi.twin import refusals
+from gateway import clock, delivery, jobs
+from gateway.errors import Refused
+from gateway.store import agreements, deliveries, registers
+from gateway.store import plans as stored
+from tests.e2e.test_delivery import (
+    COUNSELOR,
+    DISTRICT,
+    NEED,
+    WRITTEN,
+    Here,
+    here,  # noqa: F401  a fixture
+    minutes,
+    standard,  # noqa: F401  a fixture
+)
+
+OWN = "uri://mapleridge.example.org"
+TODAY = date.today()
+
+
+async def test_a_descriptor_the_host_lacks_is_asked_for_before_a_byte_is_sent(here: Here) -> None:  # noqa: F811
+    await here.finalize()
+    missing = f"{OWN}/ParticipationStatusDescriptor#Under way & agreed"
+    await here.profile(participation_status=missing)
+    here.there.forget()
+    parked = await here.push()
+    assert (parked["state"], here.there.wrote()) == ("parked", [])
+    request = {"codeValue": "Under way & agreed", "namespace": f"{OWN}/ParticipationStatusDescriptor"}
+    assert parked["reason"].startswith("Nothing was sent.") and missing in parked["reason"]
+    assert "POST ed-fi/participationStatusDescriptors" in parked["reason"]
+    assert all(f'"{name}":"{value}"' in parked["reason"] for name, value in request.items())
+    added = here.there.http.post("participationStatusDescriptors", json={**request, "shortDescription": "Under way"})
+    assert added.status_code == 201
+    assert (await here.push())["state"] == "delivered"
+    [participation] = here.there.all("studentProgramAssociations")
+    [status] = participation["programParticipationStatuses"]
+    assert status["participationStatusDescriptor"] == missing
+    assert here.there.held() == await here.intended()
+    # By default no word of the plan is in any request: not in a body, not in a key, not in an address.
+    assert len(here.there.gate.seen) > 10
+    for word in (NEED, "Draws maps", "Read aloud", "Retells", "Reading group", "Map club", "Library"):
+        assert not [request for request in here.there.gate.seen if word in request], word
+
+
+async def test_a_student_who_is_not_enrolled_there_yet_is_sent_once_with_each_run(here: Here) -> None:  # noqa: F811
+    await here.finalize()
+    gate = here.there.gate
+    gate.closed = "studentProgramAssociations"
+    gate.refusal = refusals.denied_organization([DISTRICT.number], "StudentUniqueId")
+    parked = await here.push()
+    assert (parked["state"], parked["waits"]) == ("parked", "enrollment")
+    assert "4 more were not sent because of it" in parked["reason"]
+    assert not here.there.all("interventions")
+    here.there.forget()
+    await jobs.deliver_job(here.store, here.district, parked["id"])
+    assert here.there.asked() == [], "it was tried again although nothing was heard of an enrollment"
+    connection = await registers.connection(here.store, here.district, "ods")
+    assert await delivery._enrolled(here.store, connection, here.student)
+    assert not await delivery._enrolled(here.store, connection, here.teacher)
+    for state in ("parked", "delivered"):
+        if state == "delivered":
+            gate.closed = ""
+        await jobs.run_job(
+            here.store, here.district, await jobs.request_pull(here.store, here.district, connection.id, COUNSELOR)
+        )
+        assert (await here.outcome(parked["id"]))["state"] == "queued"
+        here.there.forget()
+        await jobs.deliver_job(here.store, here.district, parked["id"])
+        assert (await here.outcome(parked["id"]))["state"] == state
+        # The gate keeps the refused ones from the twin's log.
+        sent = [one for one in gate.seen if one.startswith("POST") and "/studentProgramAssociations" in one]
+        assert len(sent) == (2 if state == "parked" else 3)
+    assert here.there.held() == await here.intended()
+
+
+async def test_a_child_waits_for_its_parent_whatever_order_the_server_tells(here: Here) -> None:  # noqa: F811
+    await here.finalize()
+    here.there.gate.order = ["programs", "studentInterventionAssociations", *WRITTEN[1:3]]
+    here.there.forget()
+    assert (await here.push())["state"] == "delivered"
+    assert here.there.wrote() == [
+        ("programs", 201),
+        ("studentProgramAssociations", 201),
+        *[("interventions", 201)] * 2,
+        *[("studentInterventionAssociations", 201)] * 2,
+    ]
+    assert here.there.held() == await here.intended()
+
+
+async def test_what_somebody_else_wrote_is_left_alone_until_a_person_says_why(here: Here) -> None:  # noqa: F811
+    await here.finalize()
+    [program], [ours] = [(await here.intended())[name] for name in WRITTEN[:2]]
+    theirs = {**ours, "services": [{"serviceDescriptor": "uri://ed-fi.org/ServiceDescriptor#Speech therapy"}]}
+    assert here.there.http.post("programs", json=program).status_code == 201
+    assert here.there.http.post("studentProgramAssociations", json=theirs).status_code == 201
+    for _ in range(2):
+        parked = await here.push()
+        assert (parked["state"], parked["waits"]) == ("parked", None)
+        assert "Somebody else's record stands there" in parked["reason"]
+        assert here.there.all("studentProgramAssociations") == [theirs]
+    number, _ = await delivery.request(
+        here.store, here.district, here.plan, "ods", COUNSELOR, overwrite="It was entered by hand, by mistake."
+    )
+    await jobs.deliver_job(here.store, here.district, number)
+    assert (await here.outcome(number))["state"] == "delivered"
+    assert here.there.held() == await here.intended()
+    async with here.store.transaction(here.district) as c:
+        last = (await stored.events(c, here.plan))[-1]
+    assert last["detail"]["overwrite"] == "It was entered by hand, by mistake."
+    # The very same as ours is nobody's loss, and a ledger that was lost is no reason to stop.
+    async with here.store.owner.begin() as c:
+        await c.execute(text("DELETE FROM ledger"))
+    assert (await here.push())["state"] == "delivered"
+
+
+async def test_another_first_day_begins_anew_and_the_end_closes_all(here: Here) -> None:  # noqa: F811
+    await here.profile(include_team=True)
+    await here.finalize()
+    await here.push()
+    assert [
+        len(here.there.all(name)) for name in ("cohorts", "studentCohortAssociations", "staffCohortAssociations")
+    ] == [1, 1, 1]
+    [before] = here.there.all("studentProgramAssociations")
+    start = TODAY + timedelta(days=3)
+    await here.edit(lambda content: content.update(period_start=start.isoformat()))
+    await here.finalize()
+    assert (await here.push())["state"] == "delivered"
+    old, new = here.there.all("studentProgramAssociations")
+    assert (old["beginDate"], new["beginDate"]) == (before["beginDate"], start.isoformat())
+    assert old["endDate"] == (start - timedelta(days=1)).isoformat() and "endDate" not in new
+    assert all("serviceEndDate" in one for one in old["services"])
+    assert [one.get("endDate") for one in here.there.all("staffCohortAssociations")].count(old["endDate"]) == 1
+
+    def over(content: dict[str, Any]) -> None:
+        content["period_end"] = start.isoformat()
+        for support in content["supports"]:
+            support["status"] = "completed"
+
+    await here.edit(over)
+    await here.finalize()
+    here.there.forget()
+    assert (await here.push())["state"] == "delivered"
+    _, new = here.there.all("studentProgramAssociations")
+    assert new["endDate"] == start.isoformat()
+    assert new["reasonExitedDescriptor"] == "uri://ed-fi.org/ReasonExitedDescriptor#Other"
+    assert {one["endDate"] for one in here.there.all("interventions")} == {start.isoformat()}
+    assert {one["serviceEndDate"] for one in new["services"]} == {start.isoformat()}
+    wrote = [resource for resource, _ in here.there.wrote()]
+    assert sorted(wrote) == sorted(
+        [
+            "studentProgramAssociations",
+            "interventions",
+            "interventions",
+            "studentCohortAssociations",
+            "staffCohortAssociations",
+        ]
+    )
+    here.there.forget()
+    assert (await here.push())["state"] == "delivered" and here.there.asked() == []
+
+
+async def test_a_destination_of_another_agency_is_off_until_an_agreement_is_in_force(here: Here) -> None:  # noqa: F811
+    await here.finalize()
+    connection = await registers.connection(here.store, here.district, "ods")
+    async with here.store.transaction(here.district) as c:
+        await agreements.host(c, connection, "Larkspur Regional Center", COUNSELOR)
+    with pytest.raises(Refused, match="hosted by Larkspur Regional Center") as refused:
+        await here.begin_delivery()
+    assert refused.value.code == "agreement-missing" and "planbridge agreements add ods" in refused.value.fix
+    days = TODAY - timedelta(days=9), clock.today()
+    async with here.store.transaction(here.district) as c:
+        await agreements.add(c, connection, "LRC-12", days[0], days[0], COUNSELOR)
+    with pytest.raises(Refused, match="LRC-12, holds from"):
+        await here.begin_delivery()
+    async with here.store.transaction(here.district) as c:
+        number = await agreements.add(c, connection, "LRC-13", *days, COUNSELOR)
+    queued = await here.begin_delivery()
+    async with here.store.transaction(here.district) as c:
+        await agreements.end(c, here.district, number, "It was revoked.", COUNSELOR)
+    here.there.forget()
+    await jobs.deliver_job(here.store, here.district, queued)
+    late = await here.outcome(queued)
+    assert late["state"] == "parked" and "[agreement-missing]" in late["reason"]
+    assert here.there.asked() == []
+    async with here.store.transaction(here.district) as c:
+        await agreements.host(c, connection, "", COUNSELOR)
+    assert (await here.push())["state"] == "delivered"
+    async with here.store.transaction(here.district) as c:
+        assert [one["reference"] for one in await agreements.listed(c)] == ["LRC-13", "LRC-12"]
+        assert await deliveries.waiting(c, connection.id) == []
+    await here.edit(minutes(0, 45))

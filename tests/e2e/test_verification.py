@@ -1,0 +1,340 @@
+"""What became of what was delivered: looked at afterwards, told when it did not stay, never fought over."""
+
+import asyncio
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from datetime import date, timedelta
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from sqlalchemy import text
+
+from connectors.edfi.marker import ENROLLMENTS
+from gateway import clock, jobs, notify
+from gateway.cli import main
+from gateway.messages import Message
+from gateway.settings import Settings
+from gateway.store import registers, states, verifications
+from gateway.verification import holds
+from tests.e2e.messages import DISASTERS
+from tests.e2e.test_delivery import COUNSELOR, Here, minutes, without_bookkeeping
+from tests.e2e.test_delivery import here as here  # a fixture
+from tests.e2e.test_delivery import standard as standard
+
+MARK = "uri://ed-fi.org/EducationPlanDescriptor#Student Success Plan"
+
+
+class Night:
+    """What happens at a district whose plan was delivered with a mark, and by night."""
+
+    def __init__(self, here: Here, settings: Settings) -> None:
+        self.here = here
+        self._settings = settings
+
+    async def begin(self, **profile: Any) -> None:
+        await self.here.profile(mark_enrollment=True, **profile)
+        await self.here.finalize()
+        assert (await self.here.push())["state"] == "delivered"
+
+    def enrollment(self) -> dict[str, Any]:
+        """The enrollment of the plan's student as it is there, whole."""
+        [student] = {
+            row["studentReference"]["studentUniqueId"] for row in self.here.there.all("studentProgramAssociations")
+        }
+        [found] = self.here.there.http.get(ENROLLMENTS, params={"studentUniqueId": student}).json()
+        return dict(found)
+
+    def marks(self) -> list[str]:
+        return [item["educationPlanDescriptor"] for item in self.enrollment()["educationPlans"]]
+
+    def sis_posts(self, **other: Any) -> None:
+        """The SIS writes the enrollment anew, as it knows it: POST replaces it wholly."""
+        row = without_bookkeeping(self.enrollment())
+        reply = self.here.there.http.post(ENROLLMENTS, json={**row, "educationPlans": [], **other})
+        assert reply.status_code == 200
+
+    async def look(self) -> dict[str, Any]:
+        """A look, as the worker makes it, and what it found."""
+        connection = await self.connection()
+        async with self.here.store.transaction(self.here.district) as c:
+            await verifications.ask(c, self.here.district, connection, whole=False)
+        await jobs.look_job(self.here.store, self.here.district, connection)
+        async with self.here.store.transaction(self.here.district) as c:
+            found = await verifications.last(c, connection)
+            lost = await verifications.lost(c, connection)
+        assert found is not None
+        return found | {"lost": {(one["resource"], one["lost"]) for one in lost}}
+
+    async def connection(self) -> int:
+        return (await registers.connection(self.here.store, self.here.district, "ods")).id
+
+    async def sql(self, statement: str) -> Any:
+        async with self.here.store.transaction(self.here.district) as c:
+            return await c.scalar(text(statement))
+
+    async def deliver_what_is_queued(self) -> int:
+        """How many deliveries the look has queued; each is carried out."""
+        async with self.here.store.transaction(self.here.district) as c:
+            numbers = list((await c.execute(text("SELECT id FROM delivery WHERE state = 'queued'"))).scalars())
+        for number in numbers:
+            await jobs.deliver_job(self.here.store, self.here.district, number)
+        return len(numbers)
+
+    async def told(self) -> list[Mapping[str, str]]:
+        """The messages there are by now, of what did not stay."""
+        await notify.tell_and_send(self.here.store, self._settings, self.here.district)
+        async with self.here.store.transaction(self.here.district) as c:
+            rows = await c.execute(text("SELECT message FROM notice WHERE key LIKE 'overwritten/%' ORDER BY id"))
+            return [Message(**message).parts() for message in rows.scalars()]
+
+    async def pass_days(self, days: int) -> None:
+        """So much earlier happened all that happened."""
+        span = f"interval '{days} days'"
+        for statement in (
+            f"UPDATE ledger SET at = at - {span}, looked_at = looked_at - {span}, lost_at = lost_at - {span}, "
+            f"renewed_at = renewed_at - {span}",
+            f"UPDATE delivery SET finished_at = finished_at - {span}",
+            f"UPDATE verification SET looked_at = looked_at - {span}, due_at = due_at - {span}",
+            f"UPDATE alarm SET since = since - {span}",
+        ):
+            async with self.here.store.transaction(self.here.district) as c:
+                await c.execute(text(statement))
+
+    async def state(self) -> states.ConnectionState:
+        [found] = await states.read(self.here.store, self.here.district)
+        return found
+
+
+@pytest.fixture
+def night(here: Here, settings: Settings) -> Night:
+    return Night(here, settings)
+
+
+async def test_18_the_sis_writes_over_our_mark(night: Night) -> None:
+    """It is told, the plan is unharmed, and the mark comes back once a day: no tug-of-war."""
+    await night.begin()
+    other = {"_ext": {"planted": {"bell": 7}}, "ofAnotherRelease": [1]}
+    assert night.marks() == [MARK]
+    assert (await night.look())["lost"] == set() and await night.told() == []
+    plan, held = await night.here.intended(), night.here.there.held()
+
+    night.sis_posts(**other)
+    await night.pass_days(1)
+    before = night.enrollment()
+    found = await night.look()
+    assert found["lost"] == {(ENROLLMENTS, "dropped")} and found["renewed"] == 1
+    async with night.here.store.transaction(night.here.district) as c:
+        await c.execute(text("UPDATE verification SET looked_at = '2026-10-06 06:00+00'"))
+    [message] = await night.told()
+    DISASTERS[18].told(message)
+    state = await night.state()
+    assert (state.overwritten, state.waits_for) == (1, ("overwritten",))
+    assert await night.here.intended() == plan and night.here.there.held() == held
+
+    night.here.there.forget()
+    assert await night.deliver_what_is_queued() == 1
+    sent = [(method, resource.partition("/")[0]) for method, resource, _ in night.here.there.asked() if method != "GET"]
+    assert sent == [("PUT", ENROLLMENTS)], "the mark alone is sent"
+    assert night.marks() == [MARK] and (await night.state()).overwritten == 0
+    bookkeeping = ("id", "_etag", "_lastModifiedDate", "educationPlans")
+    after = night.enrollment()
+    assert {name: after[name] for name in after if name not in bookkeeping} == {
+        name: before[name] for name in before if name not in bookkeeping
+    }, "with _ext and what is unknown here"
+
+    night.sis_posts(**other)
+    assert ((await night.look())["renewed"], await night.deliver_what_is_queued()) == (0, 0), "once a day is enough"
+    assert night.marks() == [] and (await night.state()).overwritten == 1
+    await night.pass_days(1)
+    assert ((await night.look())["renewed"], await night.deliver_what_is_queued()) == (1, 1)
+    assert night.marks() == [MARK]
+    assert (await night.look())["lost"] == set()
+    await night.told()
+    assert await night.sql("SELECT count(*) FROM alarm") == 0
+
+
+async def test_what_else_did_not_stay_waits_for_a_person(night: Night) -> None:
+    await night.begin()
+    there = night.here.there
+    first, second = there.http.get("interventions").json()
+    [gone] = [row for row in there.http.get("studentInterventionAssociations").json() if code_of(row) == code_of(first)]
+    assert there.http.delete(f"studentInterventionAssociations/{gone['id']}").status_code == 204
+    mine = without_bookkeeping(second)
+    assert there.http.post("interventions", json=mine | {"beginDate": "2026-01-07"}).status_code == 200
+
+    found = await night.look()
+    lost = {("studentInterventionAssociations", "gone"), ("interventions", "changed")}
+    assert (found["lost"], found["renewed"], found["objects"]) == (lost, 0, 7)
+    [message] = await night.told()
+    assert "--overwrite" in message["to_do"] and message["affected"] == "1 plan, 2 objects."
+    there.forget()
+    assert await night.deliver_what_is_queued() == 0
+    assert (await night.here.push())["receipts"] == [] and there.asked() == [], "nor does a push send it"
+
+    night.sis_posts()
+    await night.pass_days(1)
+    assert (await night.look())["renewed"] == 1, "the mark alone"
+    await night.deliver_what_is_queued()
+    assert night.marks() == [MARK]
+    assert {row["beginDate"] for row in there.all("interventions")} > {"2026-01-07"}
+    number = await jobs.request_push(
+        night.here.store, night.here.district, night.here.plan, "ods", COUNSELOR, "Ours is right."
+    )
+    await jobs.deliver_job(night.here.store, night.here.district, number)
+    assert there.held() == await night.here.intended()
+    assert (await night.look())["lost"] == set()
+
+
+def code_of(row: Mapping[str, Any]) -> str:
+    return str((row.get("interventionReference") or row)["interventionIdentificationCode"])
+
+
+async def test_a_mark_goes_when_the_plan_has_ended_and_others_stay(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await night.begin()
+    theirs = {"educationPlanDescriptor": "uri://ed-fi.org/EducationPlanDescriptor#504 Plan"}
+    night.sis_posts(educationPlans=[theirs, {"educationPlanDescriptor": MARK}])
+    last_day = date.today() + timedelta(days=40)
+    await night.here.edit(lambda content: content.update(period_end=last_day.isoformat()))
+    await night.here.finalize()
+    await night.here.push()
+    assert (await night.look())["renewed"] == 0
+    monkeypatch.setattr(clock, "today", lambda: last_day)
+    await night.pass_days(1)
+    found = await night.look()
+    assert (found["renewed"], found["lost"]) == (1, set()), "nobody is told of what is as it should be"
+    await night.deliver_what_is_queued()
+    assert night.enrollment()["educationPlans"] == [theirs]
+    assert (await night.look())["renewed"] == 0
+
+
+async def test_what_would_be_sent_otherwise_today_is_counted_and_not_compared(night: Night) -> None:
+    await night.begin()
+    await night.here.profile(mark_enrollment=True, include_need_statements=True)
+    night.sis_posts()
+    found = await night.look()
+    assert (found["skipped"], found["objects"], found["renewed"]) == (2, 5, 0), "a person chose that, and pushes"
+    assert found["lost"] == {(ENROLLMENTS, "dropped")}
+
+
+SUPPORTS = ("GET", "interventions", 200)
+
+
+async def test_a_mark_that_is_switched_off_is_not_missed_any_more(night: Night) -> None:
+    await night.begin()
+    night.sis_posts()
+    assert (await night.look())["lost"] == {(ENROLLMENTS, "dropped")}
+    await night.here.profile(mark_enrollment=False)
+    await night.deliver_what_is_queued()
+    assert (await night.look())["lost"] == set() and night.marks() == []
+
+
+async def test_a_mark_that_is_switched_off_goes_with_the_next_push(night: Night) -> None:
+    await night.begin()
+    await night.here.profile(mark_enrollment=False)
+    night.here.there.forget()
+    assert (await night.here.push())["state"] == "delivered" and night.marks() == []
+    assert [method for method, *_ in night.here.there.asked()][:2] == ["GET", "PUT"]
+
+
+async def test_each_plan_is_looked_at_once_a_week_and_what_changed_at_once(night: Night) -> None:
+    await night.begin()
+    assert (await night.look())["plans"] == 1
+    assert (await night.look())["plans"] == 0
+    await night.here.edit(minutes(0, 45))
+    await night.here.finalize()
+    await night.here.push()
+    assert (await night.look())["plans"] == 1
+    night.here.there.forget()
+    await night.pass_days(6)
+    await night.look()
+    assert SUPPORTS not in night.here.there.asked()
+    await night.pass_days(1)
+    await night.look()
+    assert SUPPORTS in night.here.there.asked()
+    await night.here.begin_delivery()
+    await night.pass_days(8)
+    assert (await night.look())["plans"] == 0, "it is on its way"
+
+
+async def test_a_look_is_due_a_day_after_the_first_delivery_and_then_each_day(night: Night) -> None:
+    await night.begin()
+    mine = night.here.district, await night.connection()
+    assert mine not in await verifications.due(night.here.store)
+    await night.pass_days(1)
+    assert mine in await verifications.due(night.here.store)
+    async with night.here.store.transaction(night.here.district) as c:
+        assert await verifications.claim(c, mine[1]) and not await verifications.claim(c, mine[1])
+    assert mine not in await verifications.due(night.here.store)
+    await night.pass_days(1)
+    await registers.pause(night.here.store, *mine, "It moves.", COUNSELOR)
+    async with night.here.store.transaction(night.here.district) as c:
+        assert not await verifications.claim(c, mine[1]), "nor at what rests"
+
+
+async def test_what_is_not_answered_is_no_loss_and_is_asked_again(night: Night) -> None:
+    await night.begin()
+    night.here.there.faults({"kind": "html", "path": "/interventions", "times": 99})
+    found = await night.look()
+    assert found["error_code"] and (found["looked_at"], found["lost"]) == (None, set())
+    assert await night.told() == []
+    assert await night.sql("SELECT due_at < now() + interval '2 hours' FROM verification")
+    night.here.there.faults()
+    found = await night.look()
+    assert (found["error_code"], found["objects"]) == (None, 7)
+
+
+async def test_the_command_line_looks_lists_and_ends_with_what_it_found(night: Night, settings: Settings) -> None:
+    await night.begin()
+    name = await night.sql("SELECT name FROM district WHERE id = (SELECT min(district_id) FROM plan)")
+    environment = {"PLANBRIDGE_HOME": str(settings.home), "PLANBRIDGE_DISTRICT": str(name)}
+    if settings.database_url:
+        environment["PLANBRIDGE_DATABASE_URL"] = str(settings.database_url.get_secret_value())
+
+    def verify(*arguments: str) -> tuple[int, str]:
+        said = io.StringIO()
+        with patch.dict(os.environ, environment), patch.object(sys, "argv", ["planbridge", "verify", *arguments]):
+            with redirect_stdout(said):
+                try:
+                    main()
+                except SystemExit as ended:
+                    return int(ended.code or 0), said.getvalue()
+        return 0, said.getvalue()
+
+    code, said = await asyncio.to_thread(verify, "ods", "--json")
+    assert code == 0 and json.loads(said)["objects"] == 7
+    night.sis_posts()
+    code, said = await asyncio.to_thread(verify, "ods", "--all", "--json")
+    assert code == 6 and [one["lost"] for one in json.loads(said)["lost"]] == ["dropped"]
+    night.here.there.forget()
+    code, said = await asyncio.to_thread(verify, "ods", "--list")
+    assert "dropped" in said or code == 0
+    assert all(method == "PUT" or method == "GET" for method, *_ in night.here.there.asked())
+
+
+@pytest.mark.parametrize(
+    ("there", "sent", "held"),
+    [
+        ({"a": 1, "b": 2}, {"a": 1}, True),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        ({"a": 1}, {"a": 1, "b": None}, True),
+        ({"a": [2, 1]}, {"a": [1, 2]}, True),
+        ({"a": [1]}, {"a": [1, 1]}, False),
+        ({"a": [{"x": 1, "y": 2}, {"x": 3}]}, {"a": [{"x": 3}]}, True),
+        ({"a": "URI://Ed-Fi.org/X#Y"}, {"a": "uri://ed-fi.org/X#Y"}, True),
+        ({"a": "2026-11-28T00:00:00.000Z"}, {"a": "2026-11-28"}, True),
+        ({"a": "2026-11-29"}, {"a": "2026-11-28"}, False),
+        ({"a": 30.0}, {"a": 30}, True),
+        ({"a": 1}, {"a": True}, False),
+        ({"a": None}, {"a": "None"}, False),
+        ({"a": "x"}, {"a": ["x"]}, False),
+    ],
+)
+def test_what_holds_what_was_sent(there: Any, sent: Any, held: bool) -> None:
+    assert holds(there, sent) is held
