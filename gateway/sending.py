@@ -42,8 +42,8 @@ async def send(
         new = [one for one in documents if _content(known, one) != contents[one.name]]
         judged = await sink.judge(new) if new else None
         if judged and judged.problems:
-            causes = [Cause(0, problem, (), 0, len(new)) for problem in judged.problems]
-            return Ended(told, f"Nothing was sent. {' '.join(judged.problems)}", causes=causes)
+            why = [Cause(0, problem, (), 0, len(new)) for problem in judged.problems]
+            return Ended(told, f"Nothing was sent. {' '.join(judged.problems)}", causes=why)
         # What has arrived before stands first: whatever refers to it finds it there.
         documents = [*(one for one in documents if one not in new), *(judged.documents if judged else ())]
         lost = {loss.pointer for loss in told}

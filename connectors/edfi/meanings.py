@@ -28,7 +28,7 @@ def meaning(status: int, kind: str, texts: Iterable[str]) -> Meaning:
 
 INVALID = Meaning(
     "The server finds the record invalid",
-    "Correct what is named there and send it again; where nothing is named, ask the server's host with this id.",
+    "Correct what is named there and send it again.",
 )
 _OURS = "That is for Planbridge's developers: report it with this id."
 _UNREADABLE = Meaning("The server could not read what it was sent", _OURS)
@@ -72,6 +72,10 @@ _NOT_THERE = Meaning(
     "The server does not have this resource",
     "Check the address and the school year of this connection, and ask the server's host what it offers.",
 )
+_GONE = Meaning(
+    "The server does not have this record",
+    "Look there whether somebody has removed it; sending it again makes it anew.",
+)
 _METHOD = Meaning("The server does not allow this here", "Ask the server's host whether this resource is read-only.")
 _MEDIA = Meaning("The server does not take the form in which the record was sent", _OURS)
 _TOO_LARGE = Meaning("The record is larger than the server takes", "Ask the server's host for its limit.")
@@ -85,6 +89,7 @@ _BROKEN = Meaning(
     "The server met an error of its own", "Try again later; if it stays so, give this id to the server's host."
 )
 _OTHER = Meaning("The server refuses the record", "Ask the server's host with this id.")
+UNTOLD = "Ask the server's host with this id: the server does not say what is wrong."
 IN_BETWEEN = Meaning(
     "Something in front of the server answered with a web page instead of the server",
     "Ask the server's host, and your network staff, which proxy or firewall stands in between.",
@@ -118,15 +123,22 @@ _TYPES = {
     _URN + "system": _BROKEN,
     _URN + "internal-server-error": _BROKEN,
 }
-_COARSE = frozenset({_URN + "bad-request:data-validation-failed", _URN + "bad-request", _URN + "security:authorization"})
+_COARSE = frozenset(
+    {
+        _URN + "bad-request:data-validation-failed",
+        _URN + "bad-request",
+        _URN + "security:authorization",
+        _URN + "not-found",
+    }
+)
 
 # The fixed words of every generation, the narrower before the wider. None of them can be a value of a record.
 _WORDS = tuple(
     (re.compile(words, re.IGNORECASE), found)
     for words, found in (
-        (r"Identifying values for the \w+ (?:item|resource) cannot be changed|key .*cannot be (?:changed|modified)", _KEY_CHANGE),
+        (r"Identifying values for the \w+ (?:item|resource) cannot be changed", _KEY_CHANGE),
         (r"identifiers cannot be assigned by the client", Meaning("The server gives the id of a record itself", _OURS)),
-        (r"non-empty request body|Unexpected (?:character|end)|Invalid property identifier|JSON value could not be", _UNREADABLE),
+        (r"non-empty request body|Unexpected (?:character|end)|Invalid property identifier", _UNREADABLE),
         (r"profile-(?:based|specific) content type|using (?:API )?profile '", _PROFILE),
         (r"namespace prefix|'Namespace' value of the data", _NAMESPACE),
         (r"No relationships? (?:has|have) been established", _RELATIONSHIP),
@@ -136,6 +148,7 @@ _WORDS = tuple(
         (r"natural key conflict|duplicate key|same as another item", _SAME_KEY),
         (r"modified by another", _CHANGED),
         (r"\bsnapshots?\b", _SNAPSHOT),
+        (r"\bitem could not be found|to (?:update|delete) was not found", _GONE),
     )
 )  # fmt: skip
 _STATUSES = {

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from connectors.edfi.meanings import IN_BETWEEN, INVALID, UNRESOLVED, meaning
+from connectors.edfi.meanings import IN_BETWEEN, INVALID, UNRESOLVED, UNTOLD, meaning
 from gateway.connector import Receipt
 from gateway.errors import AuthError, ConfigError
 from gateway.http import Reply
@@ -35,6 +35,8 @@ def said(reply: Reply) -> Said:
     if reason == INVALID.reason and not kind and any(_ENTITIES.search(text) for text in texts):
         reason, fix = UNRESOLVED
     names = sorted(set(_fields(answer)))
+    if reason == INVALID.reason and not names:
+        fix = UNTOLD
     more = [f"and {len(names) - _MOST} more"] if len(names) > _MOST else []
     where = f" ({'; '.join(names[:_MOST] + more)})" if names else ""
     return Said(f"{reason}{where}.", fix, _trace(answer, reply))
@@ -100,19 +102,22 @@ _LIMIT = re.compile(r"\b(limit|page ?size)\b", re.IGNORECASE)
 _MOST = 6  # fields named in a sentence
 
 # What a server says of one field; the text itself would quote the value.
-_COMPLAINTS = (
-    (re.compile(r"\brequired\b|at least one item", re.IGNORECASE), "is missing"),
-    (re.compile(r"does not exist|could not be resolved|unable to resolve|not exist", re.IGNORECASE), "is not known to the server"),
-    (re.compile(r"characters in length|maximum length|minimum length", re.IGNORECASE), "has the wrong length"),
-    (re.compile(r"leading or trailing spaces", re.IGNORECASE), "begins or ends with a space"),
-    (re.compile(r"must match", re.IGNORECASE), "differs between references"),
-    (re.compile(r"dangerous", re.IGNORECASE), "has characters the server refuses"),
-    (re.compile(r"converting value|could not (?:be )?convert|not a valid|must be of type|is the wrong type", re.IGNORECASE), "is not of the type it should be"),
-    (re.compile(r"Unexpected (?:end|character)|Invalid property identifier", re.IGNORECASE), "cannot be read"),
-    (re.compile(r"must be (?:unique|distinct)|duplicate", re.IGNORECASE), "is there more than once"),
-    (re.compile(r"must be (?:between|greater|less|at most|at least)(?!.*characters)", re.IGNORECASE), "is out of its range"),
-    (re.compile(r"unknown property|not (?:allowed|defined|a member|part of)|overpost", re.IGNORECASE), "is not known there by this name"),
-)  # fmt: skip
+_COMPLAINTS = tuple(
+    (re.compile(words, re.IGNORECASE), plain)
+    for words, plain in (
+        (r"\brequired\b|at least one item", "is missing"),
+        (r"does not exist|could not be resolved|unable to resolve|not exist", "is not known to the server"),
+        (r"characters in length|(?:maximum|minimum) length", "has the wrong length"),
+        (r"leading or trailing spaces", "begins or ends with a space"),
+        (r"must match", "differs between references"),
+        (r"dangerous", "has characters the server refuses"),
+        (r"converting value|could not (?:be )?convert|not a valid|must be of type", "is not of the type it should be"),
+        (r"Unexpected (?:end|character)|Invalid property identifier", "cannot be read"),
+        (r"must be (?:unique|distinct)|duplicate", "is there more than once"),
+        (r"must be (?:between|greater|less|at most|at least)", "is out of its range"),
+        (r"unknown property|not (?:allowed|defined|a member|part of)|overpost", "is not known there by this name"),
+    )
+)
 # Before 7.2 the only hint is a text; these are its fixed parts around names of entities.
 _ENTITIES = re.compile(
     r"The (?:referenced|value supplied for the related) '(?P<new>\w+)' (?:item|resource)"
@@ -120,6 +125,7 @@ _ENTITIES = re.compile(
     r"|(?P<code>\b[A-Z]\w+Descriptor) value '"
     r"|to an existing '(?P<listed>[A-Z]\w+Descriptor)' resource"
 )
+_KEYS = re.compile(r"\b((?:Student|Staff|Contact|Parent)UniqueId|SchoolId|EducationOrganizationId)\b")
 _UNRESOLVED = re.compile(r"'\w+' (?:item|resource) does not exist|\b\w+ reference could not be resolved")
 _RELATIONSHIP = "urn:ed-fi:api:security:authorization"
 _UNRELATED = re.compile(r"no relationships? (?:has|have) been established.*student", re.IGNORECASE | re.DOTALL)
@@ -141,7 +147,7 @@ def _decoded(body: bytes) -> dict[str, Any]:
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
         answer = answer[0]
     if isinstance(answer, dict):
-        return {_MEMBERS.get(name.casefold(), name): value for name, value in answer.items()}
+        return {_MEMBERS.get(str(name).casefold(), str(name)): value for name, value in answer.items()}
     return {"errors": answer} if isinstance(answer, list) else {"message": answer}
 
 
@@ -162,17 +168,17 @@ def _fields(answer: dict[str, Any]) -> Iterator[str]:
                 yield f"{name} {_complaint(texts)}"
     for text in _texts(answer):
         for found in _ENTITIES.finditer(text):
-            name = found["new"] or found["old"] or found["code"] or found["listed"]
+            name = next(filter(None, found.groups()))
             if _KNOWN_ENTITIES.fullmatch(name):
                 yield f"{name[0].lower()}{name[1:]} is not known to the server"
+        for key in _KEYS.findall(text) if "relationship" in text else ():
+            yield f"{key[0].lower()}{key[1:]} is outside of what the key reaches"
 
 
 def _complaint(texts: object) -> str:
     listed = texts if isinstance(texts, list) else [texts]
-    plain = dict.fromkeys(
-        next((plain for pattern, plain in _COMPLAINTS if pattern.search(str(text))), "is not valid") for text in listed
-    )
-    return " and ".join(plain) or "is not valid"
+    said = (next((plain for words, plain in _COMPLAINTS if words.search(str(text))), "is not valid") for text in listed)
+    return " and ".join(dict.fromkeys(said)) or "is not valid"
 
 
 def _texts(answer: dict[str, Any]) -> Iterator[str]:

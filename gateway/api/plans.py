@@ -186,6 +186,4 @@ def _delivery(found: Mapping[str, Any]) -> Delivery:
         one | {"message": one["message"] if one["status"] else "", "correlation_id": one["trace"]}
         for one in found["causes"]
     ]
-    return Delivery.model_validate(
-        {**found, "causes": causes, "delivered": counted[True], "refused": counted[False]}
-    )
+    return Delivery.model_validate({**found, "causes": causes, "delivered": counted[True], "refused": counted[False]})

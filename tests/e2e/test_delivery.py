@@ -456,14 +456,25 @@ async def test_a_refusal_parks_the_delivery_and_a_later_push_ends_it(here: Here)
     here.there.gate.closed = "interventions"
     parked = await here.push()
     assert parked["state"] == "parked"
-    assert parked["reason"].startswith("interventions was refused with 403: The key")
+    assert parked["reason"].startswith("2 records (interventions) were refused with 403: The key's claim set")
+    [cause] = parked["causes"]
+    assert (cause["status"], cause["resources"]) == (403, ["interventions"])
+    assert (cause["refused"], cause["not_sent"]) == (2, 2)
+    assert cause["message"].endswith("Ask the server's host to grant it to this key.")
+    assert parked["reason"].count(cause["trace"]) == 1 and len(cause["trace"]) == 36
+    async with here.store.transaction(here.district) as c:
+        [everywhere] = await deliveries.causes(c)
+    assert everywhere == cause | {"destination": "ods", "plans": 1, "trace": everywhere["trace"]}
     assert says_nothing_of(here, parked["reason"])
     told = {receipt["resource"]: (receipt["delivered"], receipt["status"]) for receipt in parked["receipts"]}
     assert told["interventions"] == (False, 403) and "studentInterventionAssociations" not in told
     assert here.there.all("interventions") == []
     here.there.gate.closed = ""
     here.there.forget()
-    assert (await here.push())["state"] == "delivered"
+    delivered = await here.push()
+    assert (delivered["state"], delivered["causes"]) == ("delivered", [])
+    async with here.store.transaction(here.district) as c:
+        assert await deliveries.causes(c) == []
     assert {resource for resource, _ in here.there.wrote()} == set(WRITTEN[2:])
     assert here.there.held() == await here.intended()
 
