@@ -40,7 +40,8 @@ NEED = "Loses the thread of long texts."
 
 class Gate:
     """What stands before the twin: while told so, it refuses the writes of a resource as the server would, or does
-    them and never says so; and it tells another order of dependencies. `seen` is every request as it came."""
+    them and never says so; and it tells another order of dependencies. `seen` is every request as it came,
+    with its headers."""
 
     def __init__(self, app: ASGIApp, *, modern: bool) -> None:
         self._app = app
@@ -54,7 +55,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = str(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else ""
-        if scope["type"] == "http" and "/ed-fi/" in scope["path"]:
+        if scope["type"] == "http":
             receive = await self._read(scope, receive)
         if self.order and scope["type"] == "http" and scope["path"].endswith("/dependencies"):
             told = [{"resource": f"/ed-fi/{name}", "order": n} for n, name in enumerate(self.order)]
@@ -72,7 +73,8 @@ class Gate:
     async def _read(self, scope: Scope, receive: Receive) -> Receive:
         message = await receive()
         whole = b"" if message["type"] == "http.disconnect" else message.get("body", b"")
-        self.seen.append(f"{scope['method']} {scope['path']}?{unquote_plus(scope['query_string'].decode())} {whole!r}")
+        place = f"{scope['path']}?{unquote_plus(scope['query_string'].decode())}"
+        self.seen.append(f"{scope['method']} {place} {whole!r} {scope['headers']}")
         left = [message]
 
         async def again() -> Message:
