@@ -214,8 +214,10 @@ class Loss:
 class Receipt:
     """What the target answered to one document. Only a 2xx status counts as delivered.
 
-    `waits` says for what a refusal may end by itself: the target lacks something that the document refers to (a
-    parent), or it does not know yet that the student is here (an enrollment)."""
+    `message` says why it was refused and what to do, the same words for the same cause; `trace` is the id under which
+    the target's host finds this one refusal. `waits` says for what a refusal may end by itself: the target lacks
+    something that the document refers to (a parent), or it does not know yet that the student is here (an
+    enrollment)."""
 
     status: int
     remote_id: str = ""
@@ -223,6 +225,7 @@ class Receipt:
     message: str = ""
     unchanged: bool = False
     waits: Literal["", "parent", "enrollment"] = ""
+    trace: str = ""
 
     @property
     def delivered(self) -> bool:

@@ -102,7 +102,7 @@ class EdfiSink:
             return None  # it is somebody else's by nature, and stays so
         found = await self._ask(document)
         if found.status != 200:
-            return _refused(found, "Whether somebody else's record stands there cannot be told: ")
+            return refusals.receipt(found, "Whether somebody else's record stands there cannot be told: ")
         item = _matching(document, found)
         if item is None or _without_bookkeeping(item) == document.body:
             return None
@@ -120,7 +120,7 @@ class EdfiSink:
         if document.create_only:
             found = await self._ask(document)
             if found.status != 200:
-                return _refused(found)
+                return refusals.receipt(found)
             if item := _matching(document, found):
                 return Receipt(200, item.get("id", ""), item.get("_etag", ""), unchanged=True)
         return await self._post(document.resource, document.body)
@@ -133,7 +133,7 @@ class EdfiSink:
             return Receipt(200, unchanged=True)
         found = await self._ask(document)
         if found.status != 200:
-            return _refused(found)
+            return refusals.receipt(found)
         item = _matching(document, found)
         if item is None:
             return Receipt(200, unchanged=True)
@@ -163,16 +163,12 @@ class EdfiSink:
         url = self._server.collection(resource)
         reply = await self._http.send("POST", url, json=msgspec.json.encode(body), repeatable=True)
         if reply.status not in (200, 201):
-            return _refused(reply)
+            return refusals.receipt(reply)
         remote_id = reply.headers.get("location", "").rstrip("/").rpartition("/")[2]
         return Receipt(reply.status, remote_id, reply.headers.get("etag", ""))
 
     async def _ask(self, document: Document) -> Reply:
         return await self._http.get(self._server.collection(document.resource), _key(document))
-
-
-def _refused(reply: Reply, before: str = "") -> Receipt:
-    return Receipt(reply.status, message=before + refusals.sentence(reply), waits=refusals.waits(reply))
 
 
 _ENDING = frozenset(
