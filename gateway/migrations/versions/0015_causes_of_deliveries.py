@@ -2,8 +2,8 @@
 
 from gateway.migrations import adding
 
-revision = "0013"
-down_revision = "0012"
+revision = "0015"
+down_revision = "0014"
 
 # A list of {status, message, resources, refused, not_sent, trace}; none where a delivery was parked before this.
 STATEMENTS = "ALTER TABLE delivery ADD causes json;"
