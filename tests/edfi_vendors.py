@@ -57,7 +57,10 @@ def in_standard(given: dict[str, list[Row]], standard: str) -> dict[str, list[Ro
                     level["performanceLevelMet"] = True
     if standard == "6.0":
         for row in given["assessments"]:
-            row |= row.pop("academicSubjects")[0]
+            [row["academicSubjectDescriptor"], *_] = [
+                *(one["academicSubjectDescriptor"] for one in row.pop("academicSubjects")),
+                f"{CORE}/AcademicSubjectDescriptor#Other",
+            ]
         given["studentIdentificationCodes"] = [
             {"educationOrganizationReference": row["educationOrganizationReference"],
              "studentReference": row["studentReference"]} | number
