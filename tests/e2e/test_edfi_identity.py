@@ -198,6 +198,19 @@ def test_of_two_organizations_that_assign_such_numbers_one_is_chosen(office: Off
         assert results(office) == EVERYBODY
 
 
+def test_every_number_of_who_is_not_recognised_is_exported(office: Office, sis: str) -> None:
+    rows = holding({"District@255901": made_up("D"), "District@777": made_up("9"), "Local": made_up("L")})
+    with serve(edfi_twin(DISTRICT, given=rows)) as ods:
+        office.connect("edfi", ods, student_identifier="auto")
+        office.pull("edfi", code=HELD)
+        run = last(office)
+        office.ask("holds", "approve", str(run["id"]), "--because", "to see who they are")
+        exported = office.tell("unmatched", "edfi", "--csv", "--because", "asked by the registrar")
+        first = next(csv.DictReader(io.StringIO(exported)))
+        assert {"District @ 255901", "District @ 777", "Local", "studentUniqueId"} < set(first)
+        assert (first["District @ 255901"][0], first["District @ 777"][0]) == ("D", "9")
+
+
 def test_numbers_that_are_other_childrens_count_for_nothing(office: Office, sis: str) -> None:
     numbers = list(true_numbers())
     shifted = dict(zip(numbers, [*numbers[1:], numbers[0]], strict=True))
