@@ -144,6 +144,15 @@ class Incremental(Protocol):
 
 
 @runtime_checkable
+class Advancing(Protocol):
+    """An incremental source that reads a system which changes meanwhile, and can say what of it came."""
+
+    def reached(self) -> Mapping[str, str]:
+        """Asked once, after the last page: of collections that this source pulled from their first page to their last,
+        the mark up to which they were, where it is later than the one in `marks`. It is kept instead of that."""
+
+
+@runtime_checkable
 class Collecting(Protocol):
     """A source that has more than roster and results: until it is told which groups are wanted, its `resources` are
     those without a group."""

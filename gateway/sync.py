@@ -12,7 +12,7 @@ from gateway import collecting, replay
 from gateway.codes import Codes
 from gateway.codes import opened as opened_codes
 from gateway.connected import opened
-from gateway.connector import START, Incremental, Page, Rereading, Resource, Source
+from gateway.connector import START, Advancing, Incremental, Page, Rereading, Resource, Source
 from gateway.errors import PlanbridgeError
 from gateway.payload import Edge
 from gateway.resolve import Outcome, resolve
@@ -64,6 +64,9 @@ async def _pull_all(store: Store, attempt: Attempt) -> bool:
             await registers.set_wires(store, connection, {each.name: each.wire.__name__ for each in source.resources})
             await _ask_for_changes(store, attempt, connection, source, codes, settings.whole_every)
             await _stage_all(store, attempt, source, codes, settings.in_flight)
+            if isinstance(source, Advancing) and (reached := source.reached()):
+                async with store.transaction(attempt.district) as c:
+                    await watermarks.advance(c, attempt, reached)
             if not isinstance(source, Rereading):
                 async with store.transaction(attempt.district) as c:
                     await watermarks.carry_rejects(c, attempt)

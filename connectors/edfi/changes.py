@@ -183,6 +183,10 @@ class Changes:
     chains: dict[str, int] = field(default_factory=dict)
     """Of each collection that is being read wholly, how many chains of pages have not ended yet. Of one that another
     attempt began this is not known."""
+    begun: set[str] = field(default_factory=set)
+    """The collections whose whole reading began here, and not with an earlier attempt."""
+    reached: dict[str, int] = field(default_factory=dict)
+    """Of those, up to which change version each was read when it ended: all that came is of that version or older."""
 
     async def first(self, resource: Resource, window: Window) -> Page | Notice:
         """The beginning; all of it where little changed. A notice instead, where only a whole pull can tell."""
@@ -210,8 +214,13 @@ class Changes:
             return None
         window = Window(0, versions.newest)
         answer = Answer(Place("rows", window, upto=versions.newest, turn=0), reply, entries, total)
-        self.chains[resource.name] = len(answer.following)
+        self.begin(resource, len(answer.following))
         return Page(answer.rows, next=tuple(map(str, answer.following)), total=total)
+
+    def begin(self, resource: Resource, chains: int) -> None:
+        """All there is of the collection is read from here on, in so many chains of pages."""
+        self.begun.add(resource.name)
+        self.chains[resource.name] = chains
 
     async def rest(self, resource: Resource, upto: int, turn: int = 0) -> tuple[str, ...]:
         """A chain of pages of all there is has ended: how to go on with what was written meanwhile, if this was the
@@ -220,8 +229,12 @@ class Changes:
         if open_chains > 0:
             self.chains[resource.name] = open_chains
             return ()
-        now = await self.now() if turn < _TURNS else None
-        if now is None or now.newest <= upto:
+        now = await self.now() if turn < _TURNS else Versions(0, upto)
+        if now is None:
+            return ()
+        if now.newest <= upto:
+            if resource.name in self.begun:
+                self.reached[resource.name] = upto
             return ()
         self.chains[resource.name] = 1
         return (str(Place("keyChanges", Window(upto + 1, now.newest), upto=now.newest, turn=turn + 1)),)
@@ -239,10 +252,13 @@ class Changes:
         following = tuple(map(str, answer.following))
         if answer.cut_off and place.whole:
             self.chains[resource.name] = self.chains.get(resource.name, 1) + len(following) - 1
-        following = following or await self._after(resource, place)
+        tail: tuple[str, ...] = ()
         if place.is_last_of_all and len(answer.entries) >= place.length:
             # There may be more than the server counted: its count ends nothing.
-            following += (f"tail:{place.first + place.length}:{place.length}",)
+            tail = (f"tail:{place.first + place.length}:{place.length}",)
+            if resource.name in self.begun:
+                self.chains[resource.name] += 1
+        following = (following or await self._after(resource, place)) + tail
         if place.kind == "rows":
             return Page(answer.rows, next=following, partial=not place.whole)
         if answer.cut_off:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import msgspec
 
-from connectors.edfi import probe, refusals, snapshots
+from connectors.edfi import openapi, probe, refusals, snapshots
 from connectors.edfi.changes import Changes, Kind, Versions, Window, total_of
 from connectors.edfi.resources import resources, without_identity_numbers
 from connectors.edfi.server import EdfiSettings, Server, discover
@@ -17,6 +17,7 @@ from gateway.http import Http, Reply
 from gateway.payload import rows_of
 
 _LARGEST_PAGE = 500  # Ed-Fi: DefaultPageSizeLimit; a host may set another
+_LONGEST_PAGE = 2000  # however long a host would let it be: so many pages as are in flight must fit into memory
 _SMALLEST_PARTITION = 5  # Ed-Fi: a partition has at least that many pages
 
 
@@ -47,7 +48,7 @@ class EdfiSource:
         self._since: Mapping[str, str] = {}
         self._versions: Versions | None = None
         self._asked = asyncio.Lock()
-        self._complete: set[str] = set()
+        self._limit_told = False
         self._snapshot: Header | None = None  # until it is known which, if any
         self._rekeyed = ""
         self._changes = Changes(server.standard, ask=self._list, told=_rows, now=self._versions_now)
@@ -69,6 +70,14 @@ class EdfiSource:
         if self._snapshot and self._settings.snapshot == "auto" and any(stands <= int(mark) for mark in marks.values()):
             self._snapshot, self._versions = LIVE, None  # what it has is known: the server itself may have more
         self.pages_move = not marks  # a window is read so that nothing which stays in it is missed
+
+    def reached(self) -> Mapping[str, str]:
+        """What was read wholly was read while the server changed: up to these versions, which are later than `marks`.
+
+        # Ed-Fi: of several changes of a key in one window only the first and the last are told. What changes from here
+        on must be asked for from here on: a key that was read in between would otherwise never be told of.
+        """
+        return {name: str(version) for name, version in self._changes.reached.items()}
 
     async def pull(self, resource: Resource, cursor: str) -> Page:
         """One page. The first one tells the total and how to go on; it has no rows where partitions follow."""
@@ -141,6 +150,7 @@ class EdfiSource:
         )
 
     async def _first(self, resource: Resource) -> Page:
+        await self._ask_for_limit()
         if self._server.pages_by_token:
             return await self._first_by_token(resource)
         versions = await self._told_versions()
@@ -148,11 +158,14 @@ class EdfiSource:
         if reason := _absence(reply):
             return Page(absent=reason)
         by_windows = self._changes.whole(resource, reply, versions) if versions else None
-        return by_windows or self._first_by_offset(resource, reply)
+        return by_windows or await self._first_by_offset(resource, reply)
 
-    def _first_by_offset(self, resource: Resource, reply: Reply) -> Page:
+    async def _first_by_offset(self, resource: Resource, reply: Reply) -> Page:
         rows, total = _rows(resource, reply), total_of(reply)
-        if not rows or total == len(rows):
+        if total == len(rows):
+            self._changes.begin(resource, 1)
+            return Page(rows, next=await self._rest(resource), total=total)
+        if not rows:
             return Page(rows, total=total)
         # What came is what the server gives at once, whatever we asked for.
         step = len(rows)
@@ -170,7 +183,8 @@ class EdfiSource:
             return Page(rows, next=(f"tail:{first + count}:{count}",))
         if not open_ended and received and missing > 0:
             return Page(rows, next=(f"offset:{first + received}:{missing}",))
-        return Page(rows)
+        ended = open_ended and resource.name in self._changes.begun
+        return Page(rows, next=await self._rest(resource) if ended else ())
 
     async def _first_by_token(self, resource: Resource) -> Page:
         reply = await self._count(resource)
@@ -179,21 +193,22 @@ class EdfiSource:
         total = total_of(reply)
         chains = min((total or 0) // (_SMALLEST_PARTITION * self._limit), self._settings.in_flight)
         if chains > 1 and (tokens := await self._partitions(resource, chains)):
-            self._changes.chains[resource.name] = len(tokens)
+            self._changes.begin(resource, len(tokens))
             return Page(next=tuple(f"token:{token}" for token in tokens), total=total)
         reply = await self._page(resource, {}, "pageSize")
-        rows = _rows(resource, reply)
-        if len(rows) == total:
-            self._complete.add(resource.name)
-        return Page(rows, next=_after(reply), total=total)
+        self._changes.begin(resource, 1)
+        return Page(_rows(resource, reply), next=_after(reply) or await self._rest(resource), total=total)
 
     async def _by_token(self, resource: Resource, token: str) -> Page:
         reply = await self._page(resource, {"pageToken": token}, "pageSize")
         rows, following = _rows(resource, reply), _after(reply)
-        if not following and resource.name not in self._complete and (versions := await self._told_versions()):
-            # A row keeps its place here, but one that was deleted before it came would be missed by its count.
-            following = await self._changes.rest(resource, versions.newest)
-        return Page(rows, next=following)
+        # A row keeps its place here, but one that was deleted before it came would be missed by its count.
+        return Page(rows, next=following or await self._rest(resource))
+
+    async def _rest(self, resource: Resource) -> tuple[str, ...]:
+        """What was written while the collection was read, where the server tells."""
+        versions = await self._told_versions()
+        return await self._changes.rest(resource, versions.newest) if versions else ()
 
     async def _partitions(self, resource: Resource, number: int) -> Sequence[str]:
         """The first tokens of chains that together are the collection; none where this is not offered."""
@@ -203,6 +218,15 @@ class EdfiSource:
 
     async def _count(self, resource: Resource) -> Reply:
         return await self._get(resource, {"offset": 0, "limit": self._server.counting_limit, "totalCount": "true"})
+
+    async def _ask_for_limit(self) -> None:
+        """How long a page may be, where the server's own documents say so."""
+        if self._limit_told:
+            return
+        self._limit_told = True
+        documents = await openapi.offered(self._server, self._settings)
+        told = [documents.limit(one.name) or 0 for one in self.resources] if documents else []
+        self._limit = min(_LONGEST_PAGE, min((limit for limit in told if limit > 0), default=self._limit))
 
     async def _list(self, resource: Resource, params: Mapping[str, str | int], *, of: Kind) -> Reply:
         """A page of the collection, or of what was deleted from it or got another key."""

@@ -70,6 +70,19 @@ async def begin(
     return Bounds(since, dict(marks))
 
 
+async def advance(c: AsyncConnection, attempt: Attempt, reached: Mapping[str, str]) -> None:
+    """All pages of the run are staged, and those of these collections up to later marks than it began with."""
+    mine = await c.scalar(
+        text(
+            "UPDATE run SET marks = CAST(CAST(marks AS jsonb) || CAST(:reached AS jsonb) AS json) "
+            "WHERE id = :run AND fence = :fence RETURNING id"
+        ),
+        {"reached": json.dumps(dict(reached)), "run": attempt.run, "fence": attempt.fence},
+    )
+    if mine is None:
+        raise Fenced
+
+
 async def carry_rejects(c: AsyncConnection, attempt: Attempt) -> None:
     """What is set aside stays on the list although a pull of what changed, or without its collection, does not bring
     it again; what it brings, it judges anew. Of records without a key nobody can tell which they are: there are

@@ -46,15 +46,13 @@ def twin(
     `standard` is 3.3, 4.0, 5.0 or 6.0, `version` the release of ODS/API or Ed-Fi API that serves it, from 5.3 to
     8.0: without it 5.4, 6.2, 7.3 and 8.0; `cursor=False` is short for 7.2. What `route`, `changes`, `suppressed`,
     `snapshots` and `dashed_tombstones` mean: see Release. No page is longer than `page_limit`.
-    `standard` is 3.3, 4.0, 5.0 or 6.0, `version` the release of ODS/API or Ed-Fi API that serves it, from 5.3 to
-    8.0: without it 5.4, 6.2, 7.3 and 8.0; `cursor=False` is short for 7.2. What `route`, `changes`, `suppressed`,
-    `snapshots` and `dashed_tombstones` mean: see Release. No page is longer than `page_limit`.
     `planted` (2 to 17 characters) is put into every field that planning never needs. `claims` is the claim set of the
     key: "plans" may write programs (unless `allow_programs` is False), student program associations, interventions and
     student intervention associations, descriptors in `district_namespace`, and change enrolments; "reader" and "sis",
     and `granted` operations of single resources: see Claims. With `needs` it serves programs, attendance, discipline
     and grades too. `control` opens the side door of `synthetic.faults`, and POST /_sis/repost, by which the SIS sends
-    its enrolments again as if nobody had written to them. `given` rows stand for those of the district, as a server
+    its enrolments again as if nobody had written to them, and POST /_host/snapshot, by which the host makes a snapshot in
+    the place of the one there was. `given` rows stand for those of the district, as a server
     of results alone has them: see there.
     """
     release = Release(

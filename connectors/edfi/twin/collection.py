@@ -4,6 +4,7 @@ import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from itertools import count, pairwise
@@ -110,6 +111,12 @@ class Collection:
         self._listed: list[Entry] | None = None
         self._keys: dict[str, Key] | None = None
         self._selected: tuple[object, list[Entry]] = (None, [])
+
+    def frozen(self) -> "Collection":
+        """All of it as it stands now: what happens to this one does not happen to that one."""
+        other = copy(self)
+        other._entries, other._deleted, other._renamed = dict(self._entries), [*self._deleted], [*self._renamed]
+        return other
 
     def load(self, source: Source) -> None:
         """Take over the source's facts: items that stay keep their number, changed ones get a new version."""

@@ -176,6 +176,22 @@ def no_such_item() -> Refusal:
     return Refusal(404, "not-found", "Not Found", "The specified item could not be found.")
 
 
+def no_snapshot() -> Refusal:
+    """# Ed-Fi: from 7.0 on"""
+    return Refusal(404, "not-found", "Not Found", "Snapshots are not configured, or there is none at the moment.")
+
+
+def snapshot_gone() -> Refusal:
+    """# Ed-Fi: up to 6.2"""
+    return Refusal(410, "gone", "Gone", "There is no snapshot of that identifier.")
+
+
+def snapshot_is_read_only() -> Refusal:
+    return Refusal(
+        405, "snapshots:method-not-allowed", "Method Not Allowed with Snapshots", "Snapshots are read, never written."
+    )
+
+
 def not_allowed(error: str) -> Refusal:
     detail = "The request construction was invalid."
     return Refusal(405, "method-not-allowed", "Method Not Allowed", detail, errors=[error])

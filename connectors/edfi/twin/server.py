@@ -18,6 +18,7 @@ from connectors.edfi.twin.ids import dashed, with_dashes
 from connectors.edfi.twin.metadata import Metadata
 from connectors.edfi.twin.ods import Ods
 from connectors.edfi.twin.release import Release
+from connectors.edfi.twin.snapshot import Snapshot
 from connectors.edfi.twin.specification import Specification
 from connectors.edfi.twin.tokens import Tokens, fields
 from synthetic.faults import Faults
@@ -41,6 +42,7 @@ class Server:
         self._tokens = tokens
         self._release = release
         self._page_limit = page_limit
+        self._snapshot = Snapshot(ods, release)
         specification = Specification(release, ods.collections, ods.shapes, page_limit=page_limit)
         self._metadata = Metadata(release, ods.operations, specification, year=ods.district.school_year)
 
@@ -52,6 +54,7 @@ class Server:
             Route(at.token, self._tokens.grant, methods=["POST"]),
             Route(f"{at.token}_info", self._token_info, methods=["POST"]),
             Route(at.changes + "/availableChangeVersions", self._change_versions),
+            Route(at.changes + "/snapshots", self._snapshots),
             Route(item.rpartition("/")[0], self._of_collection, methods=_METHODS),
             Route(item, self._of_item, methods=_METHODS),
         ]
@@ -62,6 +65,7 @@ class Server:
             routes.append(Mount(_PATH_BASE, routes=list(routes)))
         if control:
             routes.append(Route("/_sis/repost", self._repost, methods=["POST"]))
+            routes.append(Route("/_host/snapshot", self._make_snapshot, methods=["POST"]))
         return Starlette(
             routes=routes,
             middleware=[
@@ -113,7 +117,8 @@ class Server:
 
     def _collection(self, request: Request, actions: Mapping[str, str]) -> Collection:
         """The one that the path names. Raises Refusal where there is none, or nothing for this key."""
-        return self._ods.collection(request.path_params["resource"], actions.get(request.method, "Read"))
+        found = self._ods.collection(request.path_params["resource"], actions.get(request.method, "Read"))
+        return self._snapshot.of(found) if self._snapshot.asked_for(request.headers, request.method) else found
 
     def _tells(self, what: str) -> bool:
         """Whether this server has such a list of changes."""
@@ -200,10 +205,22 @@ class Server:
         self._tokens.check(request)
         if self._release.changes == "off":
             raise refusals.no_such_data()
-        told = {"oldestChangeVersion": 0, "newestChangeVersion": self._ods.changes.newest}
+        changes = self._snapshot if self._snapshot.asked_for(request.headers) else self._ods.changes
+        told = {"oldestChangeVersion": 0, "newestChangeVersion": changes.newest}
         if self._release.capital_versions:
             told = {f"{name[0].upper()}{name[1:]}": version for name, version in told.items()}
         return _json(told)
+
+    async def _snapshots(self, request: Request) -> Response:
+        self._tokens.check(request)
+        if self._release.changes == "off" or self._release.snapshot_header != "snapshot-identifier":
+            raise refusals.no_such_data()
+        return _json(self._snapshot.listed())
+
+    async def _make_snapshot(self, request: Request) -> Response:
+        """The host makes one, as it does each night."""
+        self._snapshot.make()
+        return Response(status_code=204)
 
     async def _repost(self, request: Request) -> Response:
         """The SIS sends all its enrolments again."""
