@@ -16,7 +16,7 @@ from gateway.store.database import Store
 from gateway.store.embedded import Embedded
 from gateway.store.erasure import Erased
 from gateway.store.registers import Actor
-from tests import sampling
+from tests import sampling, template
 from tests.postgres import throwaway
 
 CONTRACTS = Path(__file__).resolve().parents[2] / "shared" / "contracts"
@@ -42,6 +42,7 @@ def settings() -> Iterator[Settings]:
         with throwaway(Path(FOREIGN)) as url:
             yield Settings(**quick, database_url=url)
     else:
+        template.lay(home)
         yield Settings(**quick, shared_buffers="64MB")
         Embedded(home / "postgres").remove()
     shutil.rmtree(home)
