@@ -21,6 +21,7 @@ from tests.postgres import throwaway
 
 CONTRACTS = Path(__file__).resolve().parents[2] / "shared" / "contracts"
 NUMBERS = itertools.count(1)
+LONG = ("tests/e2e/", "tests/upgrades/")
 FOREIGN = os.environ.get("PLANBRIDGE_TEST_POSTGRES")
 
 
@@ -50,7 +51,8 @@ def settings() -> Iterator[Settings]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On a server of the machine's own: what needs a store. The rest has nothing to do with it, or brings its own.
-    With a seed: of the files that play everything, a share."""
+    With a seed: of the files that play everything, a share. First the files that take long, so that no process is left
+    with one of them at the end while the other has nothing to do."""
     if FOREIGN:
         needed = [item for item in items if "settings" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=[item for item in items if item not in needed])
@@ -59,6 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = sampling.left_out(items, drawn_by)
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
         items[:] = [item for item in items if item.nodeid not in left_out]
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture
