@@ -31,7 +31,7 @@ BEYOND = {resource.name: resource.group for resource in CONNECTOR.resources if r
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
-    with QuickHome.made() as made:
+    with QuickHome.made(laid=True) as made:
         made.run("runs")
         made.start("worker")
         yield made
