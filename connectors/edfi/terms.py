@@ -160,8 +160,9 @@ def _descriptors(value: Any) -> Iterator[tuple[str, str]]:
 def _to_be_added(resource: str, value: str) -> str:
     """What to ask of the host, as the request that adds it."""
     namespace, _, code = value.partition("#")
+    at = resource if "/" in resource else f"ed-fi/{resource}"
     request = {"codeValue": code, "namespace": namespace, "shortDescription": code[:75]}
     return (
-        f"The server has no {value}. Ask its host to add it (POST {resource if '/' in resource else f'ed-fi/{resource}'} "
+        f"The server has no {value}. Ask its host to add it (POST {at} "
         f"{msgspec.json.encode(request).decode()}), or choose one it has in the delivery profile or the crosswalk."
     )

@@ -2,85 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from typing import Any, Literal
 
 from gateway.connector import Document, Loss
 from gateway.mapping import Crosswalks, Parties
 from gateway.schema.plan import Goal, Plan, Support, Who
-
-Kind = Literal["plan", "goal", "observation", "support"]
-
-SSP: Mapping[Kind, str] = {
-    "plan": "ssp/studentSuccessPlans",
-    "goal": "ssp/studentSuccessPlanGoals",
-    "observation": "ssp/studentSuccessPlanGoalObservations",
-    "support": "ssp/studentSuccessPlanSupports",
-}
-
-_OWN = ("studentReference.studentUniqueId", "educationOrganizationReference.educationOrganizationId", "planIdentifier")
-_PLAN = tuple(f"studentSuccessPlanReference.{name.rpartition('.')[2]}" for name in _OWN)
-_GOAL = tuple(f"studentSuccessPlanGoalReference.{name.rpartition('.')[2]}" for name in (*_OWN, "goalIdentifier"))
-
-KEYS: Mapping[Kind, tuple[str, ...]] = {
-    "plan": _OWN,
-    "goal": (*_PLAN, "goalIdentifier"),
-    "observation": (*_GOAL, "observationDate"),
-    "support": (*_PLAN, "supportIdentifier"),
-}
-"""Where the natural key stands in a record."""
-
-FIELDS: Mapping[Kind, Mapping[str, int]] = {
-    "plan": {
-        **dict.fromkeys(_OWN, 0),
-        "planIdentifier": 60,
-        "planBeginDate": 0,
-        "planEndDate": 0,
-        "nextReviewDate": 0,
-        "planStatusDescriptor": 0,
-        "supportTierDescriptor": 0,
-        "studentProgramAssociationReference": 0,
-        "planTeamMembers.memberIdentifier": 60,
-        "planTeamMembers.planTeamRoleDescriptor": 0,
-        "planTeamMembers.staffReference.staffUniqueId": 0,
-        "planReviews.reviewIdentifier": 60,
-        "planReviews.reviewDate": 0,
-        "planReviews.reviewMethodDescriptor": 0,
-        "planUri": 255,
-    },
-    "goal": {
-        **dict.fromkeys(_PLAN, 0),
-        "goalIdentifier": 60,
-        "goalAreaDescriptor": 0,
-        "goalStatusDescriptor": 0,
-        "goalStatement": 1024,
-        "baselineDate": 0,
-        "baselineMeasure": 255,
-        "baselineValue": 255,
-        "goalTargets.targetNumber": 0,
-        "goalTargets.dueDate": 0,
-        "goalTargets.targetMeasure": 255,
-        "goalTargets.targetValue": 255,
-        "goalEndDate": 0,
-    },
-    "observation": {**dict.fromkeys(_GOAL, 0), "observationDate": 0, "goalAchievementDescriptor": 0},
-    "support": {
-        **dict.fromkeys(_PLAN, 0),
-        "supportIdentifier": 60,
-        "supportStatusDescriptor": 0,
-        "supportBeginDate": 0,
-        "supportEndDate": 0,
-        "frequencyCount": 0,
-        "frequencyIntervalDescriptor": 0,
-        "interventionReference": 0,
-        **{f"studentSuccessPlanGoals.{name}": 0 for name in _GOAL},
-    },
-}
-"""Everything that is ever written, as docs/edfi-extension names it, and how long a text may be there. Of the references
-to the participation and the intervention only their own names."""
+from mappings.edfi.extension_names import (
+    FIELDS,
+    GOAL,
+    KEYS,
+    OWN,
+    SSP,
+    ExtensionProfile,
+    Kind,
+    Names,
+    called,
+    flat,
+    renamed,
+)
 
 SENSITIVE = ("physical_health", "mental_health", "accessibility", "family_basic_needs")
 """Goals of these domains are sent without a word: they would tell of health, disability or what a family lacks."""
@@ -92,98 +33,6 @@ COMPARATORS = {
     "less_than": "less than",
     "equal_to": "exactly",
 }
-
-
-class Names(BaseModel):
-    """One collection of a district's own extension, and how it calls what we write."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    resource: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,59}/[a-z][A-Za-z0-9]{0,120}$")
-    fields: dict[str, Annotated[str, Field(pattern=r"^([a-z][A-Za-z0-9]{0,120})?$")]]
-
-    @field_validator("resource")
-    @classmethod
-    def _not_the_core(cls, resource: str) -> str:
-        if resource.casefold().startswith("ed-fi/"):
-            raise ValueError("ed-fi is the core, no extension")
-        return resource
-
-
-class ExtensionMap(BaseModel):
-    """A district's own extension. A kind of record that it does not have is left out."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    plan: Names
-    goal: Names | None = None
-    observation: Names | None = None
-    support: Names | None = None
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        for kind, known in FIELDS.items():
-            names: Names | None = getattr(self, kind)
-            for path, target in names.fields.items() if names else ():
-                if not any(f"{one}.".startswith(f"{path}.") for one in known):
-                    raise ValueError(f"{kind} has no {path}; docs/edfi-extension lists what there is")
-                if path.endswith("EndDate") and target and not target.lower().endswith("enddate"):
-                    # By its name it is found again when the record is to be ended.
-                    raise ValueError(f"{path} must become endDate or a name that ends in EndDate")
-            if names and (lacking := [path for path in KEYS[kind] if not _called(names.fields, path)]):
-                raise ValueError(f"{kind} needs a name for {', '.join(lacking)}: they are its key")
-        return self
-
-
-class ExtensionProfile(BaseModel):
-    """What a destination's extension gets to see."""
-
-    extension: Literal["none", "ssp", "map"] = Field(
-        default="none",
-        title="Extension",
-        description="ssp: the server has the extension of docs/edfi-extension. map: it has one of the district's own, "
-        "whose names are given below. What the core has no place for goes there.",
-    )
-    extension_map: ExtensionMap | None = Field(
-        default=None,
-        title="Names of the district's own extension",
-        description="For each of plan, goal, observation and support its resource (namespace/collection) and fields.",
-    )
-    include_goal_statements: bool = Field(
-        default=False,
-        title="Send goals in words",
-        description="Statement, baseline and targets of goals, in the extension. Never of goals about health, "
-        "accessibility or a family's needs.",
-    )
-    include_reviews: bool = Field(
-        default=False,
-        title="Send reviews",
-        description="On which days the plan was talked over with the family and how, in the extension.",
-    )
-    plan_address: str = Field(
-        default="",
-        max_length=200,
-        pattern=r"^(https://[^\s{}]+\{plan\}[^\s{}]*)?$",
-        title="Address of a plan",
-        description="Where people find the whole plan, with {plan} for its id; in the extension.",
-    )
-
-    @field_validator("extension_map", mode="before")
-    @classmethod
-    def _written_out(cls, given: Any) -> Any:
-        """On a command line it comes as JSON."""
-        if isinstance(given, str):
-            try:
-                return json.loads(given) if given.strip() else None
-            except ValueError:
-                raise ValueError("it is not JSON") from None
-        return given
-
-    @model_validator(mode="after")
-    def _mapped(self) -> Self:
-        if self.extension == "map" and self.extension_map is None:
-            raise ValueError("extension=map needs extension_map: set it first")
-        return self
 
 
 @dataclass(frozen=True)
@@ -265,7 +114,7 @@ class _Making:
             self._support(f"/supports/{self._plan.supports.index(support)}", support, intervention)
 
     def _plans(self) -> None:
-        plan, record = self._plan, _Record("plan", dict(zip(_OWN, self._key, strict=True)))
+        plan, record = self._plan, _Record("plan", dict(zip(OWN, self._key, strict=True)))
         record.say("planBeginDate", plan.period_start.isoformat())
         record.say("planEndDate", plan.period_end and plan.period_end.isoformat())
         record.say("nextReviewDate", plan.next_review_on and plan.next_review_on.isoformat(), "/next_review_on")
@@ -327,7 +176,9 @@ class _Making:
         self.found.held.add(pointer)
         status = None if goal.lifecycle in GONE else self._code("out_ssp_goal_status", goal.lifecycle, "")
         if status is None:
-            why = "It is no part of the plan." if goal.lifecycle in GONE else "The crosswalk has no word for its status."
+            why = (
+                "It is no part of the plan." if goal.lifecycle in GONE else "The crosswalk has no word for its status."
+            )
             self._lost(pointer, "withheld" if goal.lifecycle in GONE else "cannot", why)
             return
         record = _Record("goal", dict(zip(KEYS["goal"], [*self._key, goal.id], strict=True)))
@@ -407,14 +258,18 @@ class _Making:
             if id not in self._goals:
                 self._lost(f"{pointer}/goals/{n}", "cannot", "This goal is not in the extension.")
                 continue
-            goal = dict(zip(_GOAL, [*self._key, id], strict=True))
+            goal = dict(zip(GOAL, [*self._key, id], strict=True))
             entry = record.entry("studentSuccessPlanGoals")
             for path, value in goal.items():
                 _put(entry, path, value)
             record.sources.append(("studentSuccessPlanGoals", f"{pointer}/goals/{n}"))
         held = [f"{pointer}/status", f"{pointer}/goals"]
         held += [f"{pointer}/frequency", f"{pointer}/frequency_interval"] if interval else []
-        after = (self._of_plan(), intervention.name, *(self._goals[id].name for id in support.goals if id in self._goals))
+        after = (
+            self._of_plan(),
+            intervention.name,
+            *(self._goals[id].name for id in support.goals if id in self._goals),
+        )
         self._add(record, after=after, held=held)
 
     def _of_plan(self) -> str:
@@ -441,67 +296,24 @@ class _Making:
             for _, pointer in record.sources:
                 self._lost(pointer, "cannot", f"The district's extension has no {record.kind}.")
             return None
-        kept = _names(record.body) if names is None else names.fields
+        kept = {name: name for name in record.body} if names is None else names.fields
         for path, pointer in record.sources:
-            if not _called(kept, path):
+            if not called(kept, path):
                 self._lost(pointer, "cannot", f"The district's extension has no {path}.")
-        texts: dict[str, tuple[str, ...]] = {}
-        for path in FIELDS[record.kind]:
-            if path in ("goalStatement", "baselineMeasure", "baselineValue") and (called := _called(kept, path)):
-                if pointers := tuple(pointer for at, pointer in record.sources if at == path):
-                    texts[called] = pointers
+        texts = {
+            called(kept, path): tuple(pointer for at, pointer in record.sources if at == path)
+            for path in ("goalStatement", "baselineMeasure", "baselineValue")
+            if path in record.body and called(kept, path)
+        }
         document = Document(
             SSP[record.kind] if names is None else names.resource,
-            _flat(_renamed(record.key, kept)),
-            _renamed(record.body, kept),
+            flat(renamed(record.key, kept)),
+            renamed(record.body, kept),
             after=after,
             texts=texts,
         )
         self.found.documents.append(document)
         return document
-
-
-def _names(body: Mapping[str, Any]) -> Mapping[str, str]:
-    """Every name as it is."""
-    return {name: name for name in body}
-
-
-def _renamed(record: Mapping[str, Any], names: Mapping[str, str], within: str = "") -> dict[str, Any]:
-    """A record as a map calls its parts. What it does not name is left out; inside of what it names, parts keep their
-    names unless it gives another, or none."""
-    made = {}
-    for name, part in record.items():
-        path = f"{within}{name}"
-        if target := names.get(path, name if within else ""):
-            if isinstance(part, Mapping):
-                part = _renamed(part, names, f"{path}.")
-            elif isinstance(part, list):
-                part = [_renamed(one, names, f"{path}.") for one in part]
-            made[target] = part
-    return made
-
-
-def _called(names: Mapping[str, str], path: str) -> str:
-    """What stands at `path` is called so in the destination's record; empty where it is left out."""
-    called, before = "", ""
-    for name in path.split("."):
-        called = names.get(f"{before}{name}", name if before else "")
-        if not called:
-            return ""
-        before = f"{before}{name}."
-    return called
-
-
-def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(_leaves(record))
-
-
-def _leaves(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, part in record.items():
-        if isinstance(part, Mapping):
-            yield from _leaves(part)
-        else:
-            yield name, part
 
 
 def _put(record: dict[str, Any], path: str, value: Any) -> None:

@@ -13,7 +13,8 @@ from gateway.errors import ConfigError
 from gateway.mapping import Crosswalks, Parties
 from gateway.schema.codes import OUT_OF_SCHOOL
 from gateway.schema.plan import Plan, Support
-from mappings.edfi.extension import Core, ExtensionProfile, extended
+from mappings.edfi.extension import Core, extended
+from mappings.edfi.extension_names import ExtensionProfile
 
 CORE = "uri://ed-fi.org"
 DESIGNATED_BY = "Planbridge"
