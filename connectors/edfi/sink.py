@@ -176,12 +176,19 @@ class EdfiSink:
 
     async def _places(self, document: Document) -> _Places:
         """Where the key stands: in an extension as the server says itself."""
-        if "/" in document.resource:
-            return (await self._terms.extension(document.resource))[0]
-        return _KEYS[document.resource]
+        if "/" not in document.resource:
+            return _KEYS[document.resource]
+        places, _ = await self._terms.extension(document.resource)
+        if not places:  # a GET without its key would be answered with everybody's
+            raise ConfigError(
+                "edfi-no-extension",
+                f"This server has no {document.resource}, or does not say what identifies it.",
+                "Ask its host for the extension, or set extension=none in the delivery profile.",
+            )
+        return places
 
     async def _days(self, resource: str) -> tuple[str, str] | None:
-        """What its first and its last day are called; None where it has no last one."""
+        """What its first and its last day are called; None where it has no last one, or is gone altogether."""
         if "/" not in resource:
             return ("beginDate", "endDate") if resource in _ENDING else None
         names = (await self._terms.extension(resource))[1]

@@ -49,13 +49,12 @@ class Terms:
         return Judgement(await self._ordered(kept), tuple(dict.fromkeys(problems)), losses)
 
     async def extension(self, resource: str) -> tuple[Mapping[str, tuple[str, ...]], frozenset[str]]:
-        """What identifies a record of an extension and where it stands, and the names such a record may have.
-        ConfigError `edfi-no-extension` where the server does not show that it has it."""
+        """What identifies a record of an extension and where it stands, and the names such a record may have; nothing
+        where the server has it no more. ConfigError `edfi-no-extension` where it shows no documents at all."""
         shapes = await self._shapes()
-        key = shapes.identity(resource) if shapes else {}
-        if shapes is None or not key:
+        if shapes is None:
             raise ConfigError("edfi-no-extension", _no(resource), _NO_EXTENSION)
-        return key, shapes.properties(resource)
+        return shapes.identity(resource), shapes.properties(resource)
 
     async def _shapes(self) -> Offered | None:
         shapes = await offered(self._server, self._settings)
