@@ -165,7 +165,7 @@ class ExtensionProfile(BaseModel):
     @model_validator(mode="after")
     def _mapped(self) -> Self:
         if self.extension == "map" and self.extension_map is None:
-            raise ValueError("extension=map needs extension_map: set it first")
+            raise ValueError("extension=map needs extension_map: set it too")
         return self
 
 

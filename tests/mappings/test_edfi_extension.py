@@ -3,6 +3,7 @@ there in silence."""
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -210,6 +211,16 @@ def test_the_descriptors_to_be_loaded_are_those_that_are_sent() -> None:
         assert set(tables[f"out_ssp_{name}"]) == set(get_args(literal)), name
 
 
+def test_the_page_for_hosts_names_every_field_and_its_map_is_one() -> None:
+    page = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    for kind, fields in FIELDS.items():
+        listed = page.partition(f"- **{kind}**: ")[2].partition("\n- **")[0].partition("\n\n")[0]
+        names = [f"`{name}`{f' ({limit})' if limit else ''}" for name, limit in fields.items()]
+        assert " ".join(listed.split()) == ", ".join(names), kind
+    example = re.search(r"^    \{$.*?^    \}$", page, re.MULTILINE | re.DOTALL)
+    assert example and ExtensionMap.model_validate(json.loads(example[0])).goal
+
+
 # --- nothing lost in silence ---------------------------------------------------------------------------------
 
 
@@ -270,7 +281,7 @@ KEY = {name.partition(".")[0]: name.partition(".")[0] for name in KEYS["plan"]}
 def test_a_map_that_cannot_work_is_refused(plan: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         ExtensionMap.model_validate({"plan": plan})
-    with pytest.raises(ValidationError, match="set it first"):
+    with pytest.raises(ValidationError, match="set it too"):
         EdfiProfile(extension="map")
     with pytest.raises(ValidationError, match="not JSON"):
         EdfiProfile.model_validate({"extension_map": "{"})
