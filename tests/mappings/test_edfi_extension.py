@@ -262,7 +262,8 @@ def test_what_was_an_error_and_what_was_rejected_stays() -> None:
     documents, losses = sent(content, EdfiProfile(extension="ssp"))
     [goal] = [one.body["goalIdentifier"] for one in documents if one.resource == SSP["goal"]]
     assert goal == "goal-2"
-    assert {"/goals/0", "/supports/0/goals/0"} <= {loss.pointer for loss in losses}
+    kinds = {loss.pointer: loss.kind for loss in losses}
+    assert (kinds["/goals/0"], kinds["/supports/0/goals/0"]) == ("withheld", "cannot")
 
 
 KEY = {name.partition(".")[0]: name.partition(".")[0] for name in KEYS["plan"]}
