@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.edfi.server import EdfiSettings
-from connectors.edfi.twin import refusals, twin
+from connectors.edfi.twin import Extension, refusals, twin
 from gateway import clock, delivery, jobs, planning, sync
 from gateway.errors import ConfigError, Refused, Unavailable
 from gateway.store import blackouts, deliveries, reading, registers, runs
@@ -144,8 +144,8 @@ def without_bookkeeping(value: Any) -> Any:
 
 
 @contextmanager
-def an_ods(standard: str) -> Iterator[There]:
-    gate = Gate(twin(DISTRICT, standard=standard), modern=standard == "5.0")
+def an_ods(standard: str, extension: Extension | None = None) -> Iterator[There]:
+    gate = Gate(twin(DISTRICT, standard=standard, extension=extension), modern=standard == "5.0")
     with serve(gate) as url:
         there = There(url, gate)
         with there.http:
@@ -219,9 +219,15 @@ def standard() -> str:
 
 
 @pytest.fixture
-async def here(store: Store, district: int, standard: str) -> AsyncIterator[Here]:
+def extension() -> Extension | None:
+    """What the host has added to the core model."""
+    return None
+
+
+@pytest.fixture
+async def here(store: Store, district: int, standard: str, extension: Extension | None) -> AsyncIterator[Here]:
     """A district that has pulled its Ed-Fi system, with a draft that may be finalized after a consultation."""
-    with an_ods(standard) as there:
+    with an_ods(standard, extension) as there:
         given = {
             "base_url": there.url,
             "key": "demo-key",
