@@ -18,7 +18,7 @@ from tests.e2e.office import HELD, Docs, Entity, Office
 from tests.e2e.processes import steer
 from tests.serving import serve
 
-DISTRICT = build(students=30)
+DISTRICT = build(students=60)
 STANDARDS = ("4.0", "5.0")
 BOTH_STANDARDS = pytest.mark.parametrize("standard", STANDARDS)
 TERMS_OF_SCHOOLS = len(DISTRICT.schools) * len(DISTRICT.terms)
