@@ -16,8 +16,8 @@ from gateway.store.embedded import Embedded
 def lay(home: Path) -> None:
     """Give a gateway that was never started its database: what initdb and the migrations make costs seconds each time.
 
-    The copy does not wait for the disk (fsync is off). What a test can do to a server, kill -9 too, loses nothing that
-    it has handed to the system: only a machine that falls over would.
+    The copy does not wait for the disk (fsync is off, of which `planbridge doctor` complains). What a test can do to a
+    server, kill -9 too, loses nothing that it has handed to the system: only a machine that falls over would.
     """
     made, here = _made(), Embedded(home / "postgres")
     here.home.mkdir(mode=0o700, parents=True)

@@ -13,7 +13,7 @@ from tests.e2e.office import HELD, Office
 from tests.e2e.processes import steer
 from tests.serving import serve
 
-DISTRICT = build(students=120)
+DISTRICT = build(students=60)
 
 
 @pytest.fixture
