@@ -240,7 +240,9 @@ def test_two_students_with_one_number_wait_for_a_person(office: Office, sis: str
     one, other, *rest = numbers
     with serve(edfi_twin(DISTRICT, given=holding({"District": numbers | {other: one}}))) as ods:
         office.connect("edfi", ods, student_identifier="auto")
-        assert office.pull("edfi")["state"] == "published"
+        run = office.pull("edfi")
+        assert run["state"] == "published"
+        assert rates(run["counts"]["identifiers"])["District"] == len(rest)
         assert results(office) == {number: EVERYBODY[number] for number in rest}
         listed = office.ask("unmatched", "edfi")["students"]
         assert [(row["code"], row["results"]) for row in listed] == [("ambiguous", 1), ("ambiguous", 1)]
