@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 ABREAST ?= 2
+# File by file in the order of tests/conftest.py: left to itself, xdist keeps the files with few long tests for the end.
+SPREAD := -n $(ABREAST) --dist loadfile --no-loadscope-reorder
 FIFTEEN ?= /usr/lib/postgresql/15/bin
 BIN := .venv/bin
 READY := .venv/ready
@@ -24,13 +26,13 @@ demo: $(READY)  ## Show the whole way once, with an invented district and server
 test: lint  ## Everything that must hold before a change is accepted (ABREAST=1 for one file after the other)
 	@seed=$${PLANBRIDGE_TEST_SEED:-$$(date +%s)}; \
 	    echo "Where tests play every quirk a share of the cases is drawn (tests/sampling.py): PLANBRIDGE_TEST_SEED=$$seed"; \
-	    PLANBRIDGE_TEST_SEED=$$seed $(BIN)/pytest -m "not proof" -n $(ABREAST) --dist loadfile
+	    PLANBRIDGE_TEST_SEED=$$seed $(BIN)/pytest -m "not proof" $(SPREAD)
 
 fifteen: $(READY)  ## What needs a database, on a PostgreSQL of this machine (FIFTEEN=/its/programs)
 	PLANBRIDGE_TEST_SEED= PLANBRIDGE_TEST_POSTGRES=$(FIFTEEN) $(BIN)/pytest -m "not proof"
 
 proof: $(READY)  ## The measured claims in full size, into docs/proofs (takes long)
-	PLANBRIDGE_TEST_SEED= $(BIN)/pytest -m "not proof" -n $(ABREAST) --dist loadfile
+	PLANBRIDGE_TEST_SEED= $(BIN)/pytest -m "not proof" $(SPREAD)
 	$(BIN)/pytest -m proof tests/proofs
 
 bench: $(READY)  ## Us and our peers by turns, into docs/bench.md (takes hours; JOBS="sections users" for some)

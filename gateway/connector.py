@@ -1,6 +1,6 @@
 """What a connector is: the collections it can pull, the documents it can push, the settings it asks for."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -41,7 +41,7 @@ class Resource:
     row with a value of another type is read where that can mean one thing only (see gateway.lenient), and the run says
     so; also where null or an empty text stands for what is absent.
     `group` is one of gateway.collecting.GROUPS: the collection goes beyond roster and results, and is asked for only
-    where a district has switched its group on. `beyond_roster` marks what comes with roster and results all the same.
+    where a district has switched its group on.
     """
 
     name: str
@@ -51,7 +51,6 @@ class Resource:
     closed: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     inactive: Callable[[Any], bool] | None = None
-    beyond_roster: bool = False
     lenient: bool = False
     group: str = ""
     keep: tuple[str, ...] = ()
@@ -223,8 +222,10 @@ class Loss:
 class Receipt:
     """What the target answered to one document. Only a 2xx status counts as delivered.
 
-    `waits` says for what a refusal may end by itself: the target lacks something that the document refers to (a
-    parent), or it does not know yet that the student is here (an enrollment)."""
+    `message` says why it was refused and what to do, the same words for the same cause; `trace` is the id under which
+    the target's host finds this one refusal. `waits` says for what a refusal may end by itself: the target lacks
+    something that the document refers to (a parent), or it does not know yet that the student is here (an
+    enrollment)."""
 
     status: int
     remote_id: str = ""
@@ -232,6 +233,7 @@ class Receipt:
     message: str = ""
     unchanged: bool = False
     waits: Literal["", "parent", "enrollment"] = ""
+    trace: str = ""
 
     @property
     def delivered(self) -> bool:
@@ -482,5 +484,6 @@ class Connector:
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     writes: Callable[[Mapping[str, Any]], bool] = lambda settings: True
     """Whether a connection with these settings may be written to, where there is a sink at all."""
-    letter: Callable[[Any, Sequence[Finding]], str] | None = None
-    """The mail to the vendor, from settings and what a check saw: what to ask for. It holds no secret."""
+    letter: Callable[[Any, Sequence[Finding], Collection[str]], str] | None = None
+    """The mail to the vendor, from settings, what a check saw, and the groups that are collected: what to ask for. It
+    holds no secret."""

@@ -101,7 +101,7 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
         finally:
             await sink.close()
     state = "parked" if ended.reason else "delivered"
-    await deliveries.finish(store, delivery, state, ended.losses, ended.reason, ended.waits)
+    await deliveries.finish(store, delivery, state, ended.losses, ended.reason, ended.waits, ended.causes)
 
 
 async def again(store: Store, connection: Connection, also: Also) -> list[int]:

@@ -77,9 +77,10 @@ class CollectionCount:
     """What a run would do to one collection. `known` is how many records are published now.
 
     `changed` counts what differs at the source, `remapped` what only our mapping reads differently now. `ended`: of
-    those gone, how many were due to end by now, or were only another name, or have another key now. `repeated`: keys
-    that came on more than one page. `partial`: only what changed was asked for. `mapped`: records that were mapped,
-    `unmapped`: values of them without a line in their crosswalk.
+    those gone, how many were due to end by now, or were only another name, or have another key now; `year_over`: how
+    many belong to a school year that is over. `repeated`: keys that came on more than one page. `partial`: only what
+    changed was asked for. `mapped`: records that were mapped, `unmapped`: values of them without a line in their
+    crosswalk.
     """
 
     collection: str
@@ -94,6 +95,7 @@ class CollectionCount:
     same: int = 0
     gone: int = 0
     ended: int = 0
+    year_over: int = 0
     known: int = 0
     total: int | None = None
     absent: str = ""
@@ -177,7 +179,8 @@ def only_removals(reasons: Sequence[Hold], guards: Guards) -> bool:
 
 def _holds(count: CollectionCount, limits: Limits, whole: bool, pages_move: bool) -> Iterable[Hold]:
     name, known = count.collection, count.known
-    if whole and not count.partial and known and not count.received:
+    # A new school year begins without attendance.
+    if whole and not count.partial and known > count.year_over and not count.received:
         reason = f"The source sent no {name} at all; {known} are published."
         yield Hold("empty-collection", name, reason, known, known)
         return

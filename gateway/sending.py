@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -13,18 +14,20 @@ from gateway import clock
 from gateway.connector import Allocating, Document, Ending, Judging, Loss, Receipt, Respecting, Sink
 from gateway.store import deliveries
 from gateway.store.database import Store
-from gateway.store.deliveries import Delivery, LedgerRow
+from gateway.store.deliveries import Cause, Delivery, LedgerRow
 
 LAST_ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a delivery ended: `reason` where it is parked, and for what it `waits` where that may come by itself."""
+    """How a delivery ended: `reason` where it is parked, its root `causes`, and for what it `waits` where that may come
+    by itself."""
 
     losses: Sequence[Loss]
     reason: str | None = None
     waits: str = ""
+    causes: Sequence[Cause] = ()
 
 
 async def send(
@@ -39,7 +42,8 @@ async def send(
         new = [one for one in documents if _content(known, one) != contents[one.name]]
         judged = await sink.judge(new) if new else None
         if judged and judged.problems:
-            return Ended(told, f"Nothing was sent. {' '.join(judged.problems)}")
+            why = [Cause(0, problem, (), 0, len(new)) for problem in judged.problems]
+            return Ended(told, f"Nothing was sent. {' '.join(judged.problems)}", causes=why)
         # What has arrived before stands first: whatever refers to it finds it there.
         documents = [*(one for one in documents if one not in new), *(judged.documents if judged else ())]
         lost = {loss.pointer for loss in told}
@@ -47,7 +51,9 @@ async def send(
     one_by_one = _Sending(store, delivery, sink, known, contents)
     refused = await one_by_one.all(documents)
     if refused:
-        return Ended(told, _sentence(refused, len(documents) - len(one_by_one.arrived)), _waits(refused.values()))
+        unsent = [one for one in documents if one.name not in one_by_one.arrived and one.name not in refused]
+        causes = _causes(refused, unsent)
+        return Ended(told, _sentence(causes, len(unsent)), _waits(refused.values()), causes)
     async with store.transaction(delivery.district) as c:
         over = await deliveries.left_over(c, delivery, contents.keys())
     if over and not isinstance(sink, Ending):
@@ -56,7 +62,8 @@ async def send(
         on = start - timedelta(days=1) if document.key.get("beginDate", str(start)) != str(start) else clock.today()
         receipt = await one_by_one.end(document, on)
         if not receipt.delivered:
-            return Ended(told, _sentence({document.name: (document, receipt)}, 1), receipt.waits)
+            causes = _causes({document.name: (document, receipt)}, ())
+            return Ended(told, _sentence(causes, 0), receipt.waits, causes)
     return Ended(told)
 
 
@@ -157,14 +164,36 @@ def _content(known: Mapping[str, LedgerRow], document: Document) -> str | None:
     return found.delivered_sha256 if found else None
 
 
-def _sentence(refused: Refusals, missing: int) -> str:
-    """Each refusal once, and how many documents were not sent because of them."""
-    said = dict.fromkeys(
-        f"{document.resource} was refused with {receipt.status}: {receipt.message}"
-        for document, receipt in refused.values()
-    )
-    waiting = missing - len(refused)
-    rest = f" {waiting} more {'was' if waiting == 1 else 'were'} not sent because of it." if waiting > 0 else ""
+def _causes(refused: Refusals, unsent: Sequence[Document]) -> Sequence[Cause]:
+    """Refusals of one cause are one, however many; with what was not sent because of each: what refers to something
+    refused, and what refers to that. The one that explains most stands first."""
+    groups: dict[tuple[int, str], list[str]] = {}
+    for name, (_, receipt) in refused.items():
+        # The third of some services and the fifth are the same mistake.
+        groups.setdefault((receipt.status, re.sub(r"\[\d+\]", "[]", receipt.message)), []).append(name)
+    causes = []
+    for (status, message), names in groups.items():
+        held = set(names)
+        for _ in unsent:  # in whichever order they come
+            more = {one.name for one in unsent if one.after is None or held.intersection(one.after)} - held
+            if not more:
+                break
+            held |= more
+        resources = tuple(dict.fromkeys(refused[name][0].resource for name in names))
+        trace = refused[names[0]][1].trace
+        causes.append(Cause(status, message, resources, len(names), len(held) - len(names), trace))
+    return sorted(causes, key=lambda cause: -cause.refused - cause.not_sent)
+
+
+def _sentence(causes: Sequence[Cause], unsent: int) -> str:
+    """Each cause once, and how many documents were not sent because of them."""
+    said = []
+    for one in causes:
+        what = "; ".join(one.resources)
+        records = f"{one.refused} records ({what}) were" if one.refused > 1 else f"{what} was"
+        trace = f" [correlation-id {one.trace}]" if one.trace else ""
+        said.append(f"{records} refused with {one.status}: {one.message}{trace}")
+    rest = f" {unsent} more {'was' if unsent == 1 else 'were'} not sent because of it." if unsent > 0 else ""
     return " ".join(said) + rest
 
 

@@ -1,7 +1,7 @@
 """Who waits to be told apart: the queue, a case beside its candidates, what is likely, and the rules of a district."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from gateway import identifiers, likeness
 from gateway.candidates import RULES, Resemblance, compare, masked, revealed
 from gateway.errors import ConfigError, Refused
 from gateway.fold import Doc
-from gateway.identity import entity_id, population
+from gateway.identity import System, entity_id, population
 from gateway.masking import tail
 from gateway.people import docs_of_keys
 from gateway.resolve import Sources, sources_of
@@ -186,13 +186,27 @@ async def unmatched(
         by = await identifiers.seen(c, connection.id)
         if reveal:
             await registers.log_act(c, district, actor, "unmatched-reveal", name, {"because": because})
-    students = [_stranger(one, reveal=reveal) for one in found]
+    several = _of_several([number for one in found for number in one.numbers])
+    students = [_stranger(one, several, reveal=reveal) for one in found]
     told = {"connection": name, "named": named, "recognised": named - len(found), "students": students}
     return told | {"identifiers": by}
 
 
-def _stranger(one: Stranger, *, reveal: bool) -> dict[str, Any]:
-    numbers = {number["system"]: number["value"] for number in one.numbers} if reveal else {}
+def _of_several(numbers: Sequence[Mapping[str, str]]) -> set[str]:
+    """The systems of which several organizations give numbers."""
+    givers: dict[str, set[str]] = {}
+    for number in numbers:
+        givers.setdefault(number["system"], set()).add(number.get("assigned_by", ""))
+    return {system for system, by in givers.items() if len(by) > 1}
+
+
+def _stranger(one: Stranger, several: Container[str], *, reveal: bool) -> dict[str, Any]:
+    numbers: dict[str, str] = {}
+    for number in one.numbers if reveal else ():
+        name = number["system"]
+        sort = str(System(name, number.get("assigned_by", "") if name in several else ""))
+        if number["value"] not in (known := numbers.get(sort, "")).split("; "):
+            numbers[sort] = f"{known}; {number['value']}" if known else number["value"]
     key = one.key if reveal else tail(one.key)
     return numbers | {"key": key, "code": one.code, "reason": one.reason, "results": one.results}
 

@@ -16,11 +16,12 @@ from gateway.store.database import Store
 from gateway.store.embedded import Embedded
 from gateway.store.erasure import Erased
 from gateway.store.registers import Actor
-from tests import sampling
+from tests import sampling, template
 from tests.postgres import throwaway
 
 CONTRACTS = Path(__file__).resolve().parents[2] / "shared" / "contracts"
 NUMBERS = itertools.count(1)
+LONG = ("tests/e2e/", "tests/upgrades/")
 FOREIGN = os.environ.get("PLANBRIDGE_TEST_POSTGRES")
 
 
@@ -42,6 +43,7 @@ def settings() -> Iterator[Settings]:
         with throwaway(Path(FOREIGN)) as url:
             yield Settings(**quick, database_url=url)
     else:
+        template.lay(home)
         yield Settings(**quick, shared_buffers="64MB")
         Embedded(home / "postgres").remove()
     shutil.rmtree(home)
@@ -49,7 +51,8 @@ def settings() -> Iterator[Settings]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On a server of the machine's own: what needs a store. The rest has nothing to do with it, or brings its own.
-    With a seed: of the files that play everything, a share."""
+    With a seed: of the files that play everything, a share. First the files that take long, so that no process is left
+    with one of them at the end while the other has nothing to do."""
     if FOREIGN:
         needed = [item for item in items if "settings" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=[item for item in items if item not in needed])
@@ -58,6 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = sampling.left_out(items, drawn_by)
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
         items[:] = [item for item in items if item.nodeid not in left_out]
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture

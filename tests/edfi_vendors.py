@@ -47,6 +47,29 @@ class Server(NamedTuple):
         return {"students": students, "studentEducationOrganizationAssociations": known, **self.rows}
 
 
+def in_standard(given: dict[str, list[Row]], standard: str) -> dict[str, list[Row]]:
+    """The same rows as a data standard has them; they are changed in place."""
+    if standard == "3.3":
+        for row in given["studentAssessments"]:
+            row.pop("period", None)
+            for one in (row, *row.get("studentObjectiveAssessments", ())):
+                for level in one.get("performanceLevels", ()):
+                    level["performanceLevelMet"] = True
+    if standard == "6.0":
+        for row in given["assessments"]:
+            [row["academicSubjectDescriptor"], *_] = [
+                *(one["academicSubjectDescriptor"] for one in row.pop("academicSubjects")),
+                f"{CORE}/AcademicSubjectDescriptor#Other",
+            ]
+        given["studentIdentificationCodes"] = [
+            {"educationOrganizationReference": row["educationOrganizationReference"],
+             "studentReference": row["studentReference"]} | number
+            for row in given["studentEducationOrganizationAssociations"]
+            for number in row.pop("studentIdentificationCodes")
+        ]  # fmt: skip
+    return given
+
+
 class Tally(NamedTuple):
     """What is in rows of student assessments: results, parts of them, scores and levels of both."""
 

@@ -1,6 +1,6 @@
 """The mail to whoever hosts an Ed-Fi API: which keys a district needs, with which claims, and what was seen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from connectors.edfi.resources import every_resource
 from connectors.edfi.server import EdfiSettings
@@ -19,18 +19,19 @@ _QUESTIONS = (
 )
 
 
-def letter(settings: EdfiSettings, findings: Sequence[Finding]) -> str:
-    """The mail, ready to be sent. It holds no secret and nothing about a person."""
+def letter(settings: EdfiSettings, findings: Sequence[Finding], groups: Collection[str]) -> str:
+    """The mail, ready to be sent. It holds no secret and nothing about a person. It asks for roster and results, and of
+    what goes beyond for these groups only: a key that reaches more is one more way to lose it."""
     ours = settings.education_organization_id
     district = f"education organization {ours}" if ours is not None else "our district (its education organization id)"
     parts = [
         "Subject: Ed-Fi API access for our district",
         "Hello,",
-        "we connect your Ed-Fi API to Planbridge, our gateway for student success plans. It reads rosters and results,"
-        " and may write finished plans. Please give us two keys, so that the one that reads every night can write"
-        " nothing:",
+        "we connect your Ed-Fi API to Planbridge, our gateway for student success plans. It reads"
+        f" {', '.join(['rosters', 'results', *groups])}, and may write finished plans. Please give us two keys, so that"
+        " the one that reads every night can write nothing:",
         f"1. A reader, for {district} and all its schools, without an API profile. Its claim set:\n"
-        + _listed(_reader())
+        + _listed(_reader({"", *groups}))
         + "\nRead on all descriptors too, and the namespaces of the assessments that we are to see.",
         f"2. A writer, for {district} and all its schools, without an API profile. Its claim set:\n"
         + _listed(_writer())
@@ -43,13 +44,10 @@ def letter(settings: EdfiSettings, findings: Sequence[Finding]) -> str:
     return "\n\n".join([*parts, "Please send the secrets by another way than the rest. Thank you."])
 
 
-def _reader() -> Iterator[str]:
-    everything = every_resource()
-    for resource in everything:
-        if not resource.beyond_roster:
+def _reader(groups: Collection[str]) -> Iterator[str]:
+    for resource in every_resource():
+        if resource.group in groups:
             yield f"ed-fi/{resource.name}: Read, ReadChanges"
-    if beyond := [resource.name for resource in everything if resource.beyond_roster]:
-        yield f"only if our district has asked for them: Read, ReadChanges on {', '.join(beyond)}"
 
 
 def _writer() -> Iterator[str]:

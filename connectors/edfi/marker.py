@@ -44,7 +44,7 @@ class Marker:
             return await self._merge(document, ours) if ours else Receipt(200, unchanged=True)
         reply = await self._ask(document)
         if reply.status != 200:
-            return Receipt(reply.status, message=refusals.sentence(reply))
+            return refusals.receipt(reply)
         match _open(document, reply):
             case []:
                 return Receipt(404, message="The student has no open enrollment there that could be marked.")
@@ -96,7 +96,7 @@ class Marker:
             if reply.status == 404 and not wanted:
                 return Receipt(200, unchanged=True)  # the enrollment is gone, and the mark with it
             if reply.status != 200:
-                return Receipt(reply.status, message=refusals.sentence(reply))
+                return refusals.receipt(reply)
             record = _decoder.decode(reply.body)
             tag = reply.headers.get("etag") or record.get("_etag", "")
             if _has(record, descriptor) == wanted:
@@ -111,7 +111,7 @@ class Marker:
             if answer.status != 412:
                 break
         assert answer is not None
-        return Receipt(answer.status, message=refusals.sentence(answer))
+        return refusals.receipt(answer)
 
     async def _read(self, id: str) -> Reply:
         return await self._http.get(f"{self._url}/{id}", headers=self._reading)

@@ -49,6 +49,7 @@ class StudentSpecialEducationProgramAssociation(Participation, kw_only=True):
     """What the disability is, and what the IEP says, is never kept."""
 
     ideaEligibility: bool | None = None
+    specialEducationExitDate: date | None = None
 
 
 class StudentSection504ProgramAssociation(Participation, kw_only=True):

@@ -54,6 +54,12 @@ class Offered:
         places = found.places(frozenset(names) | found.filters)
         return {name: places[name] for name in names if name in places}
 
+    def properties(self, resource: str) -> frozenset[str]:
+        """The names that a record may have; empty where the document does not say."""
+        found = self._collections.get(_path(resource))
+        shape = following(found.item, found.schemas) if found and found.item else None
+        return frozenset(shape.properties) if shape else frozenset()
+
     def limit(self, resource: str) -> int | None:
         """The most rows that a page may have; None where the document does not say."""
         found = self._collections.get(_path(resource))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -81,7 +82,7 @@ class _Look:
         found = [*_about(key, self._settings)] if key else []
         found += [await self._documents(), await self._changes()]
         counted = await asyncio.gather(*(self._reachable(resource) for resource in self._resources))
-        return [*found, *self._clock(), *counted]
+        return [*found, *self._clock(), *_of_results_only(counted)]
 
     async def _key(self, token: str) -> "_TokenInfo | None":
         """What the server says of the key. # Ed-Fi: OAuth token introspection; hosts may switch it off."""
@@ -144,7 +145,12 @@ class _Look:
             return Finding(True, "This release does not say whose record was deleted: each pull reads everything.")
         return Finding(True, "Pulls read what changed, deletions included.")
 
-    async def _reachable(self, resource: Resource) -> Finding:
+    async def _reachable(self, resource: Resource) -> "_Seen":
+        finding, absent = await self._counted(resource)
+        return _Seen(resource.name, finding, absent)
+
+    async def _counted(self, resource: Resource) -> tuple[Finding, bool]:
+        """What is seen of a collection, and whether it is not there for us."""
         limit = self._server.counting_limit
         try:
             reply = await self._http.get(
@@ -152,13 +158,13 @@ class _Look:
             )
             self._note_clock(reply)
             if resource.group and reply.status == 404:  # not every version of a standard has all of a group
-                return Finding(True, f"{resource.name}: {refusals.ABSENCES[404]}, and left out.")
+                return Finding(True, f"{resource.name}: {refusals.ABSENCES[404]}, and left out."), True
             if reason := refusals.ABSENCES.get(reply.status):
-                return Finding(False, f"{resource.name}: {reason}.", _FIXES.get(reply.status, ""))
+                return Finding(False, f"{resource.name}: {reason}.", _FIXES.get(reply.status, "")), True
             total = total_of(refusals.granted(reply))
         except PlanbridgeError as error:
-            return Finding(False, f"{resource.name}: {error.message}", error.fix)
-        return Finding(True, f"{resource.name}: {'not counted' if total is None else total}")
+            return Finding(False, f"{resource.name}: {error.message}", error.fix), False
+        return Finding(True, f"{resource.name}: {'not counted' if total is None else total}"), False
 
     def _note_clock(self, reply: Reply) -> None:
         try:
@@ -176,6 +182,35 @@ class _Look:
             way = "ahead of" if self._ahead > timedelta() else "behind"
             minutes = round(abs(self._ahead) / timedelta(minutes=1))
             yield Finding(False, f"Its clock is {minutes} minutes {way} ours.", "Have the clock set that is wrong.")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One collection. `absent`: the server has none, or none for this key."""
+
+    name: str
+    finding: Finding
+    absent: bool
+
+
+_RESULTS = "studentAssessments"
+_ROSTER = {"schools", "studentSchoolAssociations", "sections", "studentSectionAssociations"}
+
+
+def _of_results_only(seen: Sequence[_Seen]) -> list[Finding]:
+    """Of a server with results and no roster, as a vendor's or a state's, what belongs to a roster is no fault."""
+    absent = {one.name for one in seen if one.absent}
+    if _RESULTS in absent or not absent >= _ROSTER:
+        return [one.finding for one in seen]
+    lacking = ", ".join(one.name for one in seen if one.absent)
+    return [
+        Finding(
+            True,
+            f"Only results are read: it has no roster for this key. Not there: {lacking}.",
+            "Another connection brings the roster; if this one is to, have it added to the key's claim set.",
+        ),
+        *(one.finding for one in seen if not one.absent),
+    ]
 
 
 _NOT_TOLD = Finding(True, "Change queries are not offered here: each pull reads everything.")

@@ -2,12 +2,56 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from connectors.edfi.meanings import IN_BETWEEN, INVALID, UNRESOLVED, UNTOLD, meaning
+from gateway.connector import Receipt
 from gateway.errors import AuthError, ConfigError
 from gateway.http import Reply
+
+
+class Said(NamedTuple):
+    """A refusal in plain words: what and where, with its full stop; what to do; and the id under which the server's
+    host finds the rest, theirs where they gave one, else the one we sent."""
+
+    reason: str
+    fix: str
+    trace: str
+
+
+def said(reply: Reply) -> Said:
+    """What a server of any generation means.
+
+    Servers quote keys, names and codes of the record in their texts. So none of their text is passed on: only
+    what kind of refusal it is, names of fields and entities of the standard, and the correlation id.
+    """
+    if reply.is_html:
+        return Said(f"{IN_BETWEEN.reason}.", IN_BETWEEN.fix, _trace({}, reply))
+    answer = _decoded(reply.body)
+    kind, texts = str(answer.get("type", "")), list(_texts(answer))
+    reason, fix = meaning(reply.status, kind, texts)
+    if reason == INVALID.reason and not kind and any(_ENTITIES.search(text) for text in texts):
+        reason, fix = UNRESOLVED
+    names = sorted(set(_fields(answer)))
+    if reason == INVALID.reason and not names:
+        fix = UNTOLD
+    more = [f"and {len(names) - _MOST} more"] if len(names) > _MOST else []
+    where = f" ({'; '.join(names[:_MOST] + more)})" if names else ""
+    return Said(f"{reason}{where}.", fix, _trace(answer, reply))
+
+
+def sentence(reply: Reply) -> str:
+    """The same as one text, with the status and the id."""
+    reason, fix, trace = said(reply)
+    return f"{reason[:-1]} [{reply.status}, correlation-id {trace}]. {fix}"
+
+
+def receipt(reply: Reply, before: str = "") -> Receipt:
+    """The refusal of a write, as a destination's receipt. `before` says what was tried, where that is not plain."""
+    reason, fix, trace = said(reply)
+    return Receipt(reply.status, message=f"{before}{reason} {fix}", waits=waits(reply), trace=trace)
 
 
 def granted(reply: Reply) -> Reply:
@@ -15,27 +59,11 @@ def granted(reply: Reply) -> Reply:
     that time may heal do not come as replies."""
     if reply.status == 200:
         return reply
+    reason, fix, trace = said(reply)
+    told = f"{reply.name}: {reason[:-1]} [{reply.status}, correlation-id {trace}]."
     if reply.status == 403:
-        raise AuthError(
-            "edfi-not-granted",
-            f"{reply.name}: {sentence(reply)}",
-            "Ask the API's administrator what the key's claim set grants.",
-        )
-    raise ConfigError("edfi-refused", f"{reply.name}: {sentence(reply)}", "Show this to the API's administrator.")
-
-
-def sentence(reply: Reply) -> str:
-    """One plain sentence about a refusal of any server generation.
-
-    Servers quote keys, names and codes of the record in their texts. So none of their text is passed on: only
-    the status, what kind of refusal it is, names of fields and entities of the standard, and the
-    correlation id under which the API's administrator finds the rest.
-    """
-    answer = _decoded(reply.body)
-    reason = _reason(reply.status, str(answer.get("type", "")), answer)
-    fields = sorted(set(_fields(answer)))
-    where = f" ({'; '.join(fields)})" if fields else ""
-    return f"{reason}{where} [{reply.status}, correlation-id {_correlation(answer) or reply.correlation_id}]."
+        raise AuthError("edfi-not-granted", told, fix)
+    raise ConfigError("edfi-refused", told, fix)
 
 
 ABSENCES = {403: "not granted to this key", 404: "not offered by this server"}
@@ -47,13 +75,13 @@ def waits(reply: Reply) -> Literal["", "parent", "enrollment"]:
     student is enrolled. Empty where only a person can help."""
     answer = _decoded(reply.body)
     kind = str(answer.get("type", ""))
-    said = " ".join(_texts(answer))
+    texts = " ".join(_texts(answer))
     if kind.startswith("urn:ed-fi:api:data-conflict:unresolved-reference"):
         return "parent"
     # Ed-Fi: before 7.2 a person who is not there is a 400, everything else a 409; neither has a type.
-    if not kind and reply.status in (400, 409) and _UNRESOLVED.search(said):
+    if not kind and reply.status in (400, 409) and _UNRESOLVED.search(texts):
         return "parent"
-    if reply.status == 403 and kind.rstrip(":") in ("", _RELATIONSHIP) and _UNRELATED.search(said):
+    if reply.status == 403 and kind.rstrip(":") in ("", _RELATIONSHIP) and _UNRELATED.search(texts):
         return "enrollment"
     return ""
 
@@ -71,46 +99,33 @@ def largest_limit(reply: Reply) -> int | None:
 
 
 _LIMIT = re.compile(r"\b(limit|page ?size)\b", re.IGNORECASE)
+_MOST = 6  # fields named in a sentence
 
-# Ed-Fi: error response knowledge base 7.3 and 8; the first prefix that fits wins. Types exist from 7.2 on.
-_TYPES = {
-    "urn:ed-fi:api:bad-request:data-validation-failed": "The server finds the record invalid",
-    "urn:ed-fi:api:bad-request:parameter-validation-failed": "The server refuses a query parameter",
-    "urn:ed-fi:api:bad-request": "The server cannot process the request",
-    "urn:ed-fi:api:profile": "The key is bound to an API profile that does not allow this",
-    "urn:ed-fi:api:security:data-policy": "The key is bound to an API profile that does not allow this",
-    "urn:ed-fi:api:security:authorization:access-denied": "The key's claim set does not grant this",
-    "urn:ed-fi:api:security:authorization:namespace": "The key may not write in this namespace",
-    "urn:ed-fi:api:security:authorization": "The key has no relationship to this student or organization",
-    "urn:ed-fi:api:data-conflict:unresolved-reference": "The server does not have something the record refers to",
-    "urn:ed-fi:api:data-conflict:dependent-item-exists": "Other records on the server depend on this one",
-    "urn:ed-fi:api:data-conflict:non-unique-identity": "Another record on the server has the same key",
-    "urn:ed-fi:api:optimistic-lock-failed": "The record was changed by someone else meanwhile",
-    "urn:ed-fi:api:not-found": "The server does not have this resource",
-}
-_STATUSES = {
-    400: "The server finds the record invalid",
-    403: "The key may not do this",
-    404: "The server does not have this resource",
-    405: "The server does not allow this here",
-    409: "The record conflicts with what the server has, or refers to something it lacks",
-    412: "The record was changed by someone else meanwhile",
-}
 # What a server says of one field; the text itself would quote the value.
-_COMPLAINTS = (
-    (re.compile(r"\brequired\b|at least one item", re.IGNORECASE), "is missing"),
-    (re.compile(r"does not exist|could not be resolved|not exist", re.IGNORECASE), "is not known to the server"),
-    (re.compile(r"characters in length|maximum length", re.IGNORECASE), "has the wrong length"),
-    (re.compile(r"leading or trailing spaces", re.IGNORECASE), "begins or ends with a space"),
-    (re.compile(r"must match", re.IGNORECASE), "differs between references"),
-    (re.compile(r"dangerous", re.IGNORECASE), "has characters the server refuses"),
+_COMPLAINTS = tuple(
+    (re.compile(words, re.IGNORECASE), plain)
+    for words, plain in (
+        (r"\brequired\b|at least one item", "is missing"),
+        (r"does not exist|could not be resolved|unable to resolve|not exist", "is not known to the server"),
+        (r"characters in length|(?:maximum|minimum) length", "has the wrong length"),
+        (r"leading or trailing spaces", "begins or ends with a space"),
+        (r"must match", "differs between references"),
+        (r"dangerous", "has characters the server refuses"),
+        (r"converting value|could not (?:be )?convert|not a valid|must be of type", "is not of the type it should be"),
+        (r"Unexpected (?:end|character)|Invalid property identifier", "cannot be read"),
+        (r"must be (?:unique|distinct)|duplicate", "is there more than once"),
+        (r"must be (?:between|greater|less|at most|at least)", "is out of its range"),
+        (r"unknown property|not (?:allowed|defined|a member|part of)|overpost", "is not known there by this name"),
+    )
 )
 # Before 7.2 the only hint is a text; these are its fixed parts around names of entities.
 _ENTITIES = re.compile(
     r"The (?:referenced|value supplied for the related) '(?P<new>\w+)' (?:item|resource)"
     r"|(?P<old>\b[A-Z][a-z]+) reference could not be resolved"
     r"|(?P<code>\b[A-Z]\w+Descriptor) value '"
+    r"|to an existing '(?P<listed>[A-Z]\w+Descriptor)' resource"
 )
+_KEYS = re.compile(r"\b((?:Student|Staff|Contact|Parent)UniqueId|SchoolId|EducationOrganizationId)\b")
 _UNRESOLVED = re.compile(r"'\w+' (?:item|resource) does not exist|\b\w+ reference could not be resolved")
 _RELATIONSHIP = "urn:ed-fi:api:security:authorization"
 _UNRELATED = re.compile(r"no relationships? (?:has|have) been established.*student", re.IGNORECASE | re.DOTALL)
@@ -119,43 +134,51 @@ _KNOWN_ENTITIES = re.compile(
     r"|localEducationAgency|cohort|section|session|course\w*|\w+Descriptor|\w+Association",
     re.IGNORECASE,
 )
+_PLACE = re.compile(r"[A-Za-z_][\w.\[\]]*")
+_WHOLE = frozenset({"", "$", "$.", "request", "body"})
 
 
 def _decoded(body: bytes) -> dict[str, Any]:
+    """The answer as the members that any server tells, in the spelling of the newest; empty where it is none."""
     try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        answer = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
-    return answer if isinstance(answer, dict) else {}
+    if isinstance(answer, list) and answer and isinstance(answer[0], dict):
+        answer = answer[0]
+    if isinstance(answer, dict):
+        return {_MEMBERS.get(str(name).casefold(), str(name)): value for name, value in answer.items()}
+    return {"errors": answer} if isinstance(answer, list) else {"message": answer}
 
 
-def _reason(status: int, kind: str, answer: dict[str, Any]) -> str:
-    for prefix, reason in _TYPES.items():
-        if kind.startswith(prefix):
-            return reason
-    if any(_ENTITIES.search(text) for text in _texts(answer)):
-        return "The server does not have something the record refers to"
-    return _STATUSES.get(status, "The server refuses the record")
+_MEMBERS = {
+    name.casefold(): name
+    for name in ("type", "detail", "message", "errors", "validationErrors", "modelState", "correlationId")
+}
 
 
 def _fields(answer: dict[str, Any]) -> Iterator[str]:
-    # Ed-Fi: validationErrors {"$.path": [...]} from 7.2; before, modelState {"request.path": [...]}.
-    for group in ("validationErrors", "modelState"):
+    # Ed-Fi: validationErrors {"$.path": [...]} from 7.2; before, modelState {"request.path": [...]}. What stands below
+    # Ed-Fi, as ASP.NET itself, says errors {"path": [...]}.
+    for group in ("validationErrors", "modelState", "errors"):
         complaints = answer.get(group)
         for path, texts in complaints.items() if isinstance(complaints, dict) else ():
-            name = re.sub(r"^(\$|request)\.", "", path)
-            if re.fullmatch(r"[A-Za-z_][\w.\[\]]*", name):
+            name = "the record" if path in _WHOLE else re.sub(r"^(\$|request)\.", "", path)
+            if name == "the record" or _PLACE.fullmatch(name):
                 yield f"{name} {_complaint(texts)}"
     for text in _texts(answer):
         for found in _ENTITIES.finditer(text):
-            name = found["new"] or found["old"] or found["code"]
+            name = next(filter(None, found.groups()))
             if _KNOWN_ENTITIES.fullmatch(name):
                 yield f"{name[0].lower()}{name[1:]} is not known to the server"
+        for key in _KEYS.findall(text) if "relationship" in text else ():
+            yield f"{key[0].lower()}{key[1:]} is outside of what the key reaches"
 
 
 def _complaint(texts: object) -> str:
-    joined = " ".join(map(str, texts)) if isinstance(texts, list) else str(texts)
-    return next((plain for pattern, plain in _COMPLAINTS if pattern.search(joined)), "is not valid")
+    listed = texts if isinstance(texts, list) else [texts]
+    said = (next((plain for words, plain in _COMPLAINTS if words.search(str(text))), "is not valid") for text in listed)
+    return " and ".join(dict.fromkeys(said)) or "is not valid"
 
 
 def _texts(answer: dict[str, Any]) -> Iterator[str]:
@@ -166,6 +189,8 @@ def _texts(answer: dict[str, Any]) -> Iterator[str]:
     yield from (text for text in errors if isinstance(text, str)) if isinstance(errors, list) else ()
 
 
-def _correlation(answer: dict[str, Any]) -> str:
-    found = str(answer.get("correlationId", ""))
-    return found if re.fullmatch(r"[0-9A-Fa-f-]{8,64}", found) else ""
+def _trace(answer: dict[str, Any], reply: Reply) -> str:
+    for found in (answer.get("correlationId"), reply.headers.get("correlation-id")):
+        if isinstance(found, str) and re.fullmatch(r"[0-9A-Fa-f-]{8,64}", found):
+            return found
+    return reply.correlation_id

@@ -14,6 +14,7 @@ from gateway.connector import Document, Judgement, Receipt
 from gateway.errors import ConfigError
 from gateway.http import Http, Reply
 
+_Places = Mapping[str, tuple[str, ...]]
 _EDUCATION_ORGANIZATION = ("educationOrganizationReference", "educationOrganizationId")
 _STUDENT = ("studentReference", "studentUniqueId")
 _COHORT = {
@@ -102,13 +103,14 @@ class EdfiSink:
             return None  # it is somebody else's by nature, and stays so
         found = await self._ask(document)
         if found.status != 200:
-            return _refused(found, "Whether somebody else's record stands there cannot be told: ")
-        item = _matching(document, found)
+            return refusals.receipt(found, "Whether somebody else's record stands there cannot be told: ")
+        places = await self._places(document)
+        item = _matching(document, found, places)
         if item is None or _without_bookkeeping(item) == document.body:
             return None
         return Receipt(
             409,
-            message=f"Somebody else's record stands there ({', '.join(_KEYS[document.resource])} are the same), and it "
+            message=f"Somebody else's record stands there ({', '.join(places)} are the same), and it "
             "is left alone. Ask the host whose it is. Only a person can put ours in its place, with a reason: "
             "planbridge push PLAN --to DESTINATION --overwrite --because REASON.",
         )
@@ -120,8 +122,8 @@ class EdfiSink:
         if document.create_only:
             found = await self._ask(document)
             if found.status != 200:
-                return _refused(found)
-            if item := _matching(document, found):
+                return refusals.receipt(found)
+            if item := _matching(document, found, await self._places(document)):
                 return Receipt(200, item.get("id", ""), item.get("_etag", ""), unchanged=True)
         return await self._post(document.resource, document.body)
 
@@ -129,16 +131,17 @@ class EdfiSink:
         """By reading the record and sending it back with its last day, and that of what it lists; all else stays."""
         if document.resource == ENROLLMENTS:
             return await self._marker.push(document)
-        if document.resource not in _ENDING:
+        days = await self._days(document.resource)
+        if days is None:
             return Receipt(200, unchanged=True)
         found = await self._ask(document)
         if found.status != 200:
-            return _refused(found)
-        item = _matching(document, found)
+            return refusals.receipt(found)
+        item = _matching(document, found, await self._places(document))
         if item is None:
             return Receipt(200, unchanged=True)
         body, same = _without_bookkeeping(item), (item.get("id", ""), item.get("_etag", ""))
-        if not _ended(body, "beginDate", "endDate", on):
+        if not _ended(body, *days, on):
             return Receipt(200, *same, unchanged=True)
         for part in body.get("services", ()):
             _ended(part, "serviceBeginDate", "serviceEndDate", on)
@@ -150,7 +153,7 @@ class EdfiSink:
         """The record as the server has it, without what the server adds. AuthError if the key may not read it."""
         if document.merge:
             return await self._marker.read_back(document)
-        item = _matching(document, refusals.granted(await self._ask(document)))
+        item = _matching(document, refusals.granted(await self._ask(document)), await self._places(document))
         return None if item is None else _without_bookkeeping(item)
 
     async def standing(self, document: Document) -> Literal["kept", "dropped", "due"]:
@@ -163,16 +166,34 @@ class EdfiSink:
         url = self._server.collection(resource)
         reply = await self._http.send("POST", url, json=msgspec.json.encode(body), repeatable=True)
         if reply.status not in (200, 201):
-            return _refused(reply)
+            return refusals.receipt(reply)
         remote_id = reply.headers.get("location", "").rstrip("/").rpartition("/")[2]
         return Receipt(reply.status, remote_id, reply.headers.get("etag", ""))
 
     async def _ask(self, document: Document) -> Reply:
-        return await self._http.get(self._server.collection(document.resource), _key(document))
+        key = _key(document, await self._places(document))
+        return await self._http.get(self._server.collection(document.resource), key)
 
+    async def _places(self, document: Document) -> _Places:
+        """Where the key stands: in an extension as the server says itself."""
+        if "/" not in document.resource:
+            return _KEYS[document.resource]
+        places, _ = await self._terms.extension(document.resource)
+        if not places:  # a GET without its key would be answered with everybody's
+            raise ConfigError(
+                "edfi-no-extension",
+                f"This server has no {document.resource}, or does not say what identifies it.",
+                "Ask its host for the extension, or set extension=none in the delivery profile.",
+            )
+        return places
 
-def _refused(reply: Reply, before: str = "") -> Receipt:
-    return Receipt(reply.status, message=before + refusals.sentence(reply), waits=refusals.waits(reply))
+    async def _days(self, resource: str) -> tuple[str, str] | None:
+        """What its first and its last day are called; None where it has no last one, or is gone altogether."""
+        if "/" not in resource:
+            return ("beginDate", "endDate") if resource in _ENDING else None
+        names = (await self._terms.extension(resource))[1]
+        ends = sorted(name for name in names if name.lower().endswith("enddate"))
+        return (f"{ends[0][:-7]}{'beginDate' if ends[0] == 'endDate' else 'BeginDate'}", ends[0]) if ends else None
 
 
 _ENDING = frozenset(
@@ -192,16 +213,17 @@ def _ended(record: dict[str, Any], begin: str, end: str, on: date) -> bool:
     return True
 
 
-def _key(document: Document) -> dict[str, Any]:
+def _key(document: Document, places: _Places) -> dict[str, Any]:
     """The key as the server is asked for it. A document that is to be ended has a key and no body."""
-    places = _KEYS[document.resource].items()
-    return {name: document.key[name] if name in document.key else _at(document.body, path) for name, path in places}
+    return {
+        name: document.key[name] if name in document.key else _at(document.body, path) for name, path in places.items()
+    }
 
 
-def _matching(document: Document, reply: Reply) -> dict[str, Any] | None:
+def _matching(document: Document, reply: Reply, places: _Places) -> dict[str, Any] | None:
     """The one item with the key of the document, whatever else came with it."""
-    paths = _KEYS[document.resource].values()
-    wanted = [_comparable(value) for value in _key(document).values()]
+    paths = places.values()
+    wanted = [_comparable(value) for value in _key(document, places).values()]
     for item in reply.json():
         if [_comparable(_at(item, path)) for path in paths] == wanted:
             found: dict[str, Any] = item

@@ -9,6 +9,7 @@ import msgspec
 from connectors.edfi.openapi import Offered, offered
 from connectors.edfi.server import EdfiSettings, Server
 from gateway.connector import Document, Judgement, Loss
+from gateway.errors import ConfigError
 from gateway.http import Http
 
 
@@ -26,23 +27,39 @@ class Terms:
         """Every record against the server's own document, every descriptor against those it has. What the server would
         drop without a word, as a misspelt property, is a problem too; a text that is longer than it takes is left out
         and lost, never cut. Where a server tells less, less is looked at, and it will say itself what it refuses."""
-        shapes = await offered(self._server, self._settings)
-        if shapes and not shapes.writable:  # a document that describes no write at all says nothing about any
-            shapes = None
+        shapes = await self._shapes()
         kept: list[Document] = []
         losses: list[Loss] = []
-        problems: list[str] = []
+        problems = list(_without_extension(documents, shapes))
+        if problems:
+            return Judgement(documents, problems)
         for document in documents:
             fitting, lost = _fitting(document, shapes) if shapes else (document, ())
             kept.append(fitting)
             losses += lost
             # What is merged into a record is no record: that one was taken by the server before.
-            wrong = shapes.problems(f"ed-fi/{fitting.resource}", fitting.body) if shapes and not fitting.merge else ()
+            wrong = shapes.problems(fitting.resource, fitting.body) if shapes and not fitting.merge else ()
             problems += [f"{fitting.resource}: {problem}, says the server's own description." for problem in wrong]
-        for resource, value in dict.fromkeys(pair for one in kept for pair in _descriptors(one.body)):
+        named = (
+            (_served_as(name, one.resource, shapes), value) for one in kept for name, value in _descriptors(one.body)
+        )
+        for resource, value in dict.fromkeys(named):
             if not await self._has(resource, value):
                 problems.append(_to_be_added(resource, value))
         return Judgement(await self._ordered(kept), tuple(dict.fromkeys(problems)), losses)
+
+    async def extension(self, resource: str) -> tuple[Mapping[str, tuple[str, ...]], frozenset[str]]:
+        """What identifies a record of an extension and where it stands, and the names such a record may have; nothing
+        where the server has it no more. ConfigError `edfi-no-extension` where it shows no documents at all."""
+        shapes = await self._shapes()
+        if shapes is None:
+            raise ConfigError("edfi-no-extension", _no(resource), _NO_EXTENSION)
+        return shapes.identity(resource), shapes.properties(resource)
+
+    async def _shapes(self) -> Offered | None:
+        shapes = await offered(self._server, self._settings)
+        # A document that describes no write at all says nothing about any.
+        return shapes if shapes and shapes.writable else None
 
     async def _has(self, resource: str, value: str) -> bool:
         """Whether a descriptor exists. True where the key may not look: then the server says it when it is used."""
@@ -74,9 +91,31 @@ class Terms:
         for one in listed:
             # Ed-Fi: from 6.1 on people come twice, to be created early and updated after what relates them to a school.
             if "Create" in one.operations:
-                name = one.resource.rpartition("/ed-fi/")[2]
+                name = "/".join(one.resource.split("/")[-2:]).removeprefix("ed-fi/")
                 order[name] = min(one.order, order.get(name, one.order))
         return order
+
+
+def _without_extension(documents: Sequence[Document], shapes: Offered | None) -> Iterator[str]:
+    """What is meant for an extension that the server does not show in its own document."""
+    for resource in dict.fromkeys(one.resource for one in documents if "/" in one.resource):
+        if shapes is None or not shapes.identity(resource):
+            yield f"{_no(resource)} {_NO_EXTENSION}"
+
+
+def _no(resource: str) -> str:
+    return f"This server does not show {resource}, or what identifies it, in its OpenAPI documents."
+
+
+_NO_EXTENSION = (
+    "Ask its host to add the extension, as docs/edfi-extension says, or set extension=none in the delivery profile."
+)
+
+
+def _served_as(descriptors: str, resource: str, shapes: Offered | None) -> str:
+    """The collection of a descriptor: an extension may have descriptors of its own."""
+    own = f"{resource.partition('/')[0]}/{descriptors}"
+    return own if "/" in resource and shapes and shapes.has(own) else descriptors
 
 
 def _is_there(found: Sequence[Mapping[str, Any]], namespace: str, code: str) -> bool:
@@ -96,7 +135,7 @@ class _Dependency(msgspec.Struct):
 
 def _fitting(document: Document, shapes: Offered) -> tuple[Document, Sequence[Loss]]:
     """The document without the texts that this server does not take, and what is lost by it."""
-    resource, losses = f"ed-fi/{document.resource}", []
+    resource, losses = document.resource, []
     for name, pointers in document.texts.items():
         without = {other: value for other, value in document.body.items() if other != name}
         if name in document.body and len(shapes.problems(resource, without)) < len(
@@ -120,8 +159,9 @@ def _descriptors(value: Any) -> Iterator[tuple[str, str]]:
 def _to_be_added(resource: str, value: str) -> str:
     """What to ask of the host, as the request that adds it."""
     namespace, _, code = value.partition("#")
+    at = resource if "/" in resource else f"ed-fi/{resource}"
     request = {"codeValue": code, "namespace": namespace, "shortDescription": code[:75]}
     return (
-        f"The server has no {value}. Ask its host to add it (POST ed-fi/{resource} "
+        f"The server has no {value}. Ask its host to add it (POST {at} "
         f"{msgspec.json.encode(request).decode()}), or choose one it has in the delivery profile or the crosswalk."
     )

@@ -1,6 +1,6 @@
 """The mail to a vendor: what a district must have of it, in exact words, and what was seen of its server."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from connectors.oneroster.catalogue import GROUPS, HOMES, Version
 from connectors.oneroster.presets import PRESETS
@@ -33,7 +33,7 @@ _QUESTIONS = (
 )
 
 
-def letter(settings: OneRosterSettings, findings: Sequence[Finding]) -> str:
+def letter(settings: OneRosterSettings, findings: Sequence[Finding], groups: Collection[str]) -> str:
     """The mail, ready to be sent. It holds no secret and nothing about a person."""
     spoken, preset = dialect(settings), PRESETS[settings.preset]
     parts = [

@@ -333,9 +333,7 @@ class AssessmentResult(Record, frozen=True, kw_only=True):
     missing: Flag = None
 
 
-def _resource(
-    name: str, wire: type[Record], *drop: str, closed: tuple[str, ...] = (), beyond_roster: bool = False
-) -> Resource:
+def _resource(name: str, wire: type[Record], *drop: str, closed: tuple[str, ...] = ()) -> Resource:
     return Resource(
         name,
         wire,
@@ -344,7 +342,6 @@ def _resource(
         closed=closed,
         ignore=("dateLastModified",),  # some servers write the time of their own refresh into it
         inactive=is_deleted,
-        beyond_roster=beyond_roster,
         lenient=True,
     )
 
@@ -372,16 +369,16 @@ RESOURCES = {
     for resource in (
         _resource("orgs", Org),
         _resource("academicSessions", AcademicSession),
-        _resource("resources", ResourceItem, beyond_roster=True),
+        _resource("resources", ResourceItem),
         _resource("courses", Course),
-        _resource("courseResources", CourseResource, beyond_roster=True),
+        _resource("courseResources", CourseResource),
         _resource("classes", Class),
-        _resource("classResources", ClassResource, beyond_roster=True),
+        _resource("classResources", ClassResource),
         _resource(
             "users", User, "password", "userProfiles", "roles[].userProfile", *_SOCIAL_SECURITY, closed=_METADATA
         ),
         _resource("roles", UserRole, "userProfile", closed=_METADATA),
-        _resource("userResources", UserResource, closed=_METADATA, beyond_roster=True),
+        _resource("userResources", UserResource, closed=_METADATA),
         _resource(
             "demographics",
             Demographics,
@@ -392,14 +389,14 @@ RESOURCES = {
             closed=_METADATA,
         ),
         _resource("enrollments", Enrollment, closed=_METADATA),
-        _resource("categories", Category, beyond_roster=True),
-        _resource("scoreScales", ScoreScale, beyond_roster=True),
-        _resource("lineItems", LineItem, beyond_roster=True),
-        _resource("lineItemScoreScales", LineItemScoreScale, beyond_roster=True),
-        _resource("lineItemLearningObjectiveIds", LineItemObjective, beyond_roster=True),
-        _resource("results", Result, closed=_METADATA, beyond_roster=True),
-        _resource("resultScoreScales", ResultScoreScale, closed=_METADATA, beyond_roster=True),
-        _resource("resultLearningObjectiveIds", ResultObjective, closed=_METADATA, beyond_roster=True),
+        _resource("categories", Category),
+        _resource("scoreScales", ScoreScale),
+        _resource("lineItems", LineItem),
+        _resource("lineItemScoreScales", LineItemScoreScale),
+        _resource("lineItemLearningObjectiveIds", LineItemObjective),
+        _resource("results", Result, closed=_METADATA),
+        _resource("resultScoreScales", ResultScoreScale, closed=_METADATA),
+        _resource("resultLearningObjectiveIds", ResultObjective, closed=_METADATA),
         _resource("assessmentLineItems", AssessmentLineItem),
         _resource("assessmentResults", AssessmentResult, closed=_METADATA),
     )

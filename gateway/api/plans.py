@@ -64,12 +64,23 @@ class Destination(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What the destination said to one object. Its own words stay here: they may name a person."""
+    """What the destination said to one object. Why it was refused stands in the causes."""
 
     resource: str
     status: int | None
     attempts: int
     delivered: bool
+
+
+class Cause(BaseModel):
+    """Why records were refused: once for all of which the destination said the same. The words are ours."""
+
+    status: int = Field(description="What the destination answered; 0 where nothing was sent to it.")
+    message: str = Field(description="Why, and what to do. Empty where nothing was sent: it may tell of the plan.")
+    resources: list[str]
+    refused: int = Field(description="Records of which the destination said so.")
+    not_sent: int = Field(description="Records that were not sent because of those.")
+    correlation_id: str = Field(description="Under which the destination's host finds one of the refusals.")
 
 
 class Loss(BaseModel):
@@ -91,6 +102,7 @@ class Delivery(BaseModel):
     finished_at: datetime | None
     delivered: int = Field(description="Objects the destination has.")
     refused: int = Field(description="Objects it does not have.")
+    causes: list[Cause] = Field(description="Why it is parked, the cause that explains most records first.")
     receipts: list[Receipt]
     losses: list[Loss]
 
@@ -170,4 +182,8 @@ async def one_delivery(
 
 def _delivery(found: Mapping[str, Any]) -> Delivery:
     counted = Counter(receipt["delivered"] for receipt in found["receipts"])
-    return Delivery.model_validate({**found, "delivered": counted[True], "refused": counted[False]})
+    causes = [
+        one | {"message": one["message"] if one["status"] else "", "correlation_id": one["trace"]}
+        for one in found["causes"]
+    ]
+    return Delivery.model_validate({**found, "causes": causes, "delivered": counted[True], "refused": counted[False]})

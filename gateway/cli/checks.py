@@ -164,4 +164,4 @@ async def _written(name: str, district: str) -> str:
                 findings = await _seen(kind, settings, http, reasons)
             except PlanbridgeError as error:
                 findings = [Finding(False, error.message, error.fix)]
-            return kind.letter(settings, findings)
+            return kind.letter(settings, findings, reasons)

@@ -37,6 +37,7 @@ Id = Annotated[str, typer.Argument(help="The plan's id.")]
 def register(app: typer.Typer) -> None:
     app.add_typer(plan, name="plan")
     app.command()(push)
+    app.command()(refused)
 
 
 @plan.command("new")
@@ -216,6 +217,23 @@ def push(
         raise typer.Exit(Refused.exit_code)
 
 
+def refused(
+    to: Annotated[str, typer.Option("--to", help="Only those to this destination.")] = "",
+    district: District = DEFAULT_DISTRICT,
+    as_json: Json = False,
+) -> None:
+    """Why deliveries are parked: each cause once, with the plans and records it explains and what to do about it."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with gateway(district) as g:
+            only = (await registers.connection(g.store, g.district, to)).id if to else None
+            async with g.store.transaction(g.district) as c:
+                return await deliveries.causes(c, only)
+
+    show(run(work()), as_json, columns=("destination", "plans", "refused", "not_sent", "message", "trace"),
+         empty="No delivery is parked.")  # fmt: skip
+
+
 async def follow(g: Gateway, number: int) -> dict[str, Any]:
     """Wait for a delivery's end."""
     async with working(g) as pause:
@@ -229,8 +247,9 @@ async def follow(g: Gateway, number: int) -> dict[str, Any]:
 
 def print_delivery(found: dict[str, Any]) -> None:
     STDOUT.print(f"Delivery {found['id']} to [bold]{found['destination']}[/]: [bold]{found['state']}[/]")
-    if found["reason"]:
+    if found["reason"] and not found["causes"]:
         STDOUT.print(found["reason"], markup=False, highlight=False)
+    show(found["causes"], False, title="\nWhy", columns=("message", "status", "refused", "not_sent", "trace"), empty="")
     show(found["receipts"], False, title="Sent", columns=("resource", "status", "delivered", "attempts"),
          empty="Nothing had changed: no request was needed.")  # fmt: skip
     show(found["losses"], False, title="\nDid not leave", columns=("pointer", "kind", "reason"), empty="")

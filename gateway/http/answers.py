@@ -40,7 +40,7 @@ class Reply:
 
     @property
     def is_html(self) -> bool:
-        return "html" in self._media_type or self.body[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+        return "html" in self._media_type or _is_page(self.body)
 
     @property
     def is_broken_json(self) -> bool:
@@ -142,11 +142,14 @@ def headers_of(given: Mapping[str, str] | None, body: bytes | None = None) -> ht
 def judged(call: Call, response: httpx.Response, body: bytes | None) -> Reply | Failure | ConfigError:
     """What an answer is: something for the caller, something that time may heal, or a wrong address."""
     status = response.status_code
-    answered = f"{call.name} answered {status} ({call.trace})."
+    theirs = _their_trace(response.headers, body) if status >= 400 else ""
+    answered = f"{call.name} answered {status} ({f'correlation-id {theirs}' if theirs else call.trace})."
     if status in (429, 500, 502, 503, 504):
+        page = " It was a web page, so something in front of the system may have answered." if _is_page(body) else ""
         return Failure(
             "server-busy" if status in (429, 503) else "server-error",
-            answered,
+            answered + page,
+            _SLOWER if status == 429 else _WHO_RUNS_IT,
             retry_after=_retry_after(response.headers),
             may_have_acted=status != 429,
         )
@@ -168,6 +171,30 @@ def judged(call: Call, response: httpx.Response, body: bytes | None) -> Reply | 
     if call.reads and status == 200 and reply.is_broken_json:
         return Failure("truncated-json", f"{answered} Its JSON was cut off or damaged.")
     return reply
+
+
+_SLOWER = "It is asked too often: try again later, or lower how many requests are in flight."
+_WHO_RUNS_IT = "Try again later; if it stays so, give this id to whoever runs it."
+
+
+def _their_trace(headers: httpx.Headers, body: bytes | None) -> str:
+    """The id under which the system itself noted what went wrong, where it says one."""
+    try:
+        told = msgspec.json.decode(body or b"", type=_Traced).correlationId
+    except (msgspec.DecodeError, RecursionError):
+        told = ""
+    return next((id for id in (told, headers.get("correlation-id", "")) if _TRACE.fullmatch(id)), "")
+
+
+class _Traced(msgspec.Struct):
+    correlationId: str = ""
+
+
+_TRACE = re.compile(r"[0-9A-Fa-f-]{8,64}")
+
+
+def _is_page(body: bytes | None) -> bool:
+    return (body or b"")[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:

@@ -298,7 +298,8 @@ class Http:
             style = "form"
             reply = await self._attempt(token_call(auth, url, style), None)
         if isinstance(reply, Failure):
-            return reply if reply.may_have_acted else replace(reply, fix=reply.fix or _TOO_MANY)
+            busy = reply.code == "server-busy" and not reply.may_have_acted
+            return replace(reply, fix=_TOO_MANY) if busy else reply
         token = msgspec.structs.replace(granted(reply, auth, asked_at), style=style)
         self._style, self._try_form = style, False  # what worked is what this server wants
         return token

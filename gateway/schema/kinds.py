@@ -28,6 +28,7 @@ class Kind:
     `system_of_record`: the collection whose system of record alone publishes entities of this kind, if any.
     `restricted`: it tells what a student needs or lived through: it is in no roster that others are given. `withheld`:
     nor in anything else that leaves the gateway (a plan, an export, an agreement), unless it is asked for by name.
+    `yearly`: it belongs to its school year, and a source may have none of it in the next one.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Kind:
     references: tuple[Reference, ...]
     restricted: bool = False
     withheld: bool = False
+    yearly: bool = False
 
 
 def _kind(
@@ -49,6 +51,7 @@ def _kind(
     match: tuple[str, ...] = (),
     restricted: bool = False,
     withheld: bool = False,
+    yearly: bool = False,
 ) -> Kind:
     merge: dict[str, Merge] = {}
     required = []
@@ -62,7 +65,7 @@ def _kind(
             required.append(wire)
         references += _references(wire, hints[field.name], extra)
     fields = (merge, tuple(required), tuple(references))
-    return Kind(name, values, system_of_record, match, *fields, restricted=restricted, withheld=withheld)
+    return Kind(name, values, system_of_record, match, *fields, restricted=restricted, withheld=withheld, yearly=yearly)
 
 
 def _extra(hint: Any) -> dict[str, Any]:
@@ -112,9 +115,9 @@ KINDS: dict[str, Kind] = {
         _kind("result", assessment.Result),
         _kind("assessment", assessment.Assessment),
         _kind("assessment_result", assessment.AssessmentResult),
-        _kind("attendance_event", needs.AttendanceEvent, restricted=True),
-        _kind("discipline_incident", needs.DisciplineIncident, restricted=True),
-        _kind("course_grade", needs.CourseGrade, restricted=True),
+        _kind("attendance_event", needs.AttendanceEvent, restricted=True, yearly=True),
+        _kind("discipline_incident", needs.DisciplineIncident, restricted=True, yearly=True),
+        _kind("course_grade", needs.CourseGrade, restricted=True, yearly=True),
         _kind("meal_eligibility", needs.MealEligibility, restricted=True, withheld=True),
     )
 }

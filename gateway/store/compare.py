@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.guard import CollectionCount
+from gateway.schema import KINDS
 from gateway.store.runs import Attempt
 
 # The shape of a plan is said where estimates cannot be right: whole sets are compared by hash, small sets are
@@ -23,7 +24,7 @@ BY_KEY = "SELECT set_config('enable_nestloop', 'on', true), set_config('enable_s
 _CHANGED = (
     'CREATE TEMP TABLE changed (collection text COLLATE "C", key text COLLATE "C", op text, remapped boolean, '
     "page bigint, place int, restored_from bigint, ended boolean NOT NULL DEFAULT false, hash text, "
-    "renamed boolean NOT NULL DEFAULT false) ON COMMIT DROP"
+    "renamed boolean NOT NULL DEFAULT false, yearly boolean NOT NULL DEFAULT false) ON COMMIT DROP"
 )
 
 
@@ -142,13 +143,25 @@ _MARK_RENAMED = """
 """
 OVER = (
     # Enrollments, sessions and program statuses say when they end; a class ends with its sessions, an enrollment
-    # also with its class, a person with every role.
-    "(CASE {kind} WHEN 'class' THEN {class_over} "
+    # also with its class, a person with every role, and what is yearly with its school year.
+    "(CASE WHEN {kind} = ANY('{yearly}') THEN {year_over} ELSE CASE {kind} WHEN 'class' THEN {class_over} "
     "WHEN 'enrollment' THEN coalesce({doc}->>'end_on' <= :today, false) OR coalesce((SELECT {of_class} FROM entity k "
     "  WHERE k.kind = 'class' AND k.id = CAST({doc}->>'class' AS uuid)), false) "
     "WHEN 'person' THEN coalesce((SELECT bool_and(coalesce(r->>'end_on' <= :today, false)) "
     "  FROM json_array_elements({doc}->'roles') r), false) "
-    "ELSE coalesce({doc}->>'end_on' <= :today, false) END)"
+    "ELSE coalesce({doc}->>'end_on' <= :today, false) END END)"
+)
+YEARLY = "{" + ",".join(kind.name for kind in KINDS.values() if kind.yearly) + "}"
+"""What ends with its school year, as an array of SQL."""
+# The school years that go on are those of the sessions that are still to end; between two years there are none.
+_GOES_ON = "entity g WHERE g.kind = 'session' AND g.doc->>'end_on' > :today"
+_THIS_YEAR = f"(SELECT min(CAST(g.doc->>'school_year' AS int)) FROM {_GOES_ON})"
+_YEAR_OVER = (
+    "coalesce({doc}->>'on' < (SELECT min(b.doc->>'begin_on') FROM entity b WHERE b.kind = 'session' "
+    f"  AND CAST(b.doc->>'school_year' AS int) >= {_THIS_YEAR}), "
+    f"CAST({{doc}}->>'school_year' AS int) < {_THIS_YEAR}, "
+    f"NOT EXISTS (SELECT FROM {_GOES_ON}) "
+    "  AND EXISTS (SELECT FROM entity b WHERE b.kind = 'session' AND b.doc->>'end_on' <= :today))"
 )
 _CLASS_OVER = (
     "coalesce((SELECT bool_and(coalesce(s.doc->>'end_on' <= :today, false)) "
@@ -160,7 +173,12 @@ _CLASS_OVER = (
 def over(kind: str, doc: str) -> str:
     """SQL that tells whether what `doc` describes was due to end by :today."""
     return OVER.format(
-        kind=kind, doc=doc, class_over=_CLASS_OVER.format(doc=doc), of_class=_CLASS_OVER.format(doc="k.doc")
+        kind=kind,
+        doc=doc,
+        yearly=YEARLY,
+        year_over=_YEAR_OVER.format(doc=doc),
+        class_over=_CLASS_OVER.format(doc=doc),
+        of_class=_CLASS_OVER.format(doc="k.doc"),
     )
 
 
@@ -180,7 +198,8 @@ async def _mark_ended(c: AsyncConnection, attempt: Attempt, today: date) -> None
             "    AND m.record_key = g.key "
             "  LEFT JOIN link l ON l.connection_id = m.connection_id AND l.kind = m.kind AND l.key = m.key "
             "  LEFT JOIN entity e ON e.kind = l.kind AND e.id = l.entity_id) "
-            "UPDATE changed x SET ended = true FROM (SELECT collection, key FROM meant m "
+            f"UPDATE changed x SET ended = true, yearly = o.yearly FROM ("
+            f"  SELECT collection, key, bool_or(kind = ANY('{YEARLY}')) AS yearly FROM meant m "
             "  WHERE CASE WHEN anchored THEN anchor AND doc IS NOT NULL ELSE only_a_name OR kind = 'person' END "
             f"  GROUP BY 1, 2 HAVING bool_and(only_a_name OR {over('m.kind', 'm.doc')})) o "
             "WHERE x.op = 'gone' AND x.collection = o.collection AND x.key = o.key"
@@ -206,6 +225,7 @@ async def _counts(c: AsyncConnection, values: dict[str, Any]) -> list[Collection
             same=r.distinct_keys - r.inactive - r.added - r.changed - r.remapped,
             gone=r.gone,
             ended=r.ended,
+            year_over=r.year_over,
             known=r.known,
             total=r.total,
             absent=r.absent,
@@ -225,7 +245,8 @@ _OPS = (
     "  count(*) FILTER (WHERE op = 'changed' AND NOT remapped) AS changed, "
     "  count(*) FILTER (WHERE op = 'changed' AND remapped) AS remapped, "
     "  count(*) FILTER (WHERE op = 'gone') AS gone, "
-    "  count(*) FILTER (WHERE op = 'gone' AND (ended OR renamed)) AS ended "
+    "  count(*) FILTER (WHERE op = 'gone' AND (ended OR renamed)) AS ended, "
+    "  count(*) FILTER (WHERE op = 'gone' AND ended AND yearly) AS year_over "
     "FROM changed GROUP BY collection"
 )
 _KNOWN = "SELECT collection, count(*) AS known FROM record WHERE connection_id = :connection GROUP BY collection"
@@ -248,7 +269,7 @@ _COUNTS = (
         f"coalesce({name}, 0) AS {name}"
         for name in (
             *("distinct_keys", "inactive", "staged", "mapped", "rejected", "unmapped"),
-            *("added", "changed", "remapped", "gone", "ended", "known"),
+            *("added", "changed", "remapped", "gone", "ended", "year_over", "known"),
         )
     )
     + " FROM (SELECT collection, min(id) AS first, sum(rows) AS received, max(total) AS total, "

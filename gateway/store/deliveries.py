@@ -1,6 +1,7 @@
 """The ledger: which object went where, with which content, and what the other side said to it."""
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -38,6 +39,19 @@ class LedgerRow:
     delivered_sha256: str | None
     remote_id: str
     ours: bool = False
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One root cause: of how many records the destination said it, how many were not sent because of that, and the id
+    under which its host finds one of the refusals. Status 0: found before anything was sent."""
+
+    status: int
+    message: str
+    resources: Sequence[str] = ()
+    refused: int = 0
+    not_sent: int = 0
+    trace: str = ""
 
 
 async def queue(
@@ -170,7 +184,7 @@ async def record(store: Store, delivery: Delivery, document: Document, sha256: s
             ),
             {
                 "status": receipt.status,
-                "message": receipt.message,
+                "message": _told(receipt),
                 "delivered": receipt.delivered,
                 "sha256": sha256,
                 "remote_id": receipt.remote_id,
@@ -203,7 +217,7 @@ async def refuse(store: Store, delivery: Delivery, document: Document, receipt: 
                 "delivery": delivery.id,
                 "shared": document.create_only,
                 "status": receipt.status,
-                "message": receipt.message,
+                "message": _told(receipt),
             },
         )
 
@@ -281,16 +295,22 @@ async def note_taken_back(c: AsyncConnection, connection: int, document: Documen
     )
 
 
+def _told(receipt: Receipt) -> str:
+    return f"{receipt.message} [correlation-id {receipt.trace}]" if receipt.trace else receipt.message
+
+
 async def finish(
-    store: Store, delivery: Delivery, state: str, losses: Sequence[Loss], reason: str | None = None, waits: str = ""
-) -> None:
-    """End a delivery: delivered, or parked with its reason, and with what it waits for where that comes by itself."""
+    store: Store, delivery: Delivery, state: str, losses: Sequence[Loss], reason: str | None = None, waits: str = "",
+    causes: Sequence[Cause] = (),
+) -> None:  # fmt: skip
+    """End a delivery: delivered, or parked with its reason and its root causes, and with what it waits for where that
+    comes by itself."""
     async with store.transaction(delivery.district) as c:
         await _hold_fence(c, delivery)
         await c.execute(
             text(
                 "UPDATE delivery SET state = :state, losses = CAST(:losses AS json), reason = :reason, waits = :waits, "
-                "finished_at = now() WHERE id = :id"
+                "causes = CAST(:causes AS json), finished_at = now() WHERE id = :id"
             ),
             {
                 "id": delivery.id,
@@ -298,6 +318,7 @@ async def finish(
                 "losses": json.dumps([vars(loss) for loss in losses]),
                 "reason": reason,
                 "waits": waits or None,
+                "causes": json.dumps([vars(cause) for cause in causes]),
             },
         )
 
@@ -322,7 +343,7 @@ async def again(c: AsyncConnection, delivery: int) -> bool:
     """Queue a delivery that waits once more; false where somebody else has done so."""
     mine = await c.scalar(
         text(
-            "UPDATE delivery SET state = 'queued', waits = NULL, reason = NULL, finished_at = NULL "
+            "UPDATE delivery SET state = 'queued', waits = NULL, reason = NULL, causes = NULL, finished_at = NULL "
             "WHERE id = :id AND state = 'parked' AND waits IS NOT NULL RETURNING id"
         ),
         {"id": delivery},
@@ -335,11 +356,19 @@ async def park(store: Store, district: int, delivery: int, reason: str) -> None:
     async with store.transaction(district) as c:
         await c.execute(
             text(
-                "UPDATE delivery SET state = 'parked', reason = :reason, finished_at = now() "
-                "WHERE id = :id AND state IN ('queued', 'sending')"
+                "UPDATE delivery SET state = 'parked', reason = :reason, causes = CAST(:causes AS json), "
+                "finished_at = now() WHERE id = :id AND state IN ('queued', 'sending')"
             ),
-            {"id": delivery, "reason": reason},
+            {"id": delivery, "reason": reason, "causes": json.dumps([vars(_cause(reason))])},
         )
+
+
+def _cause(reason: str) -> Cause:
+    """What stopped a delivery as a whole, with its correlation id apart: that differs where the cause is the same."""
+    found = re.search(r" ?[\[(]correlation-id ([0-9A-Fa-f-]+)[\])]|, correlation-id ([0-9A-Fa-f-]+)(?=\])", reason)
+    if found is None:
+        return Cause(0, reason)
+    return Cause(0, reason[: found.start()] + reason[found.end() :], trace=found[1] or found[2])
 
 
 async def pause_destination(store: Store, district: int, delivery: int, because: str) -> None:
@@ -361,7 +390,7 @@ async def status(c: AsyncConnection, delivery: int) -> dict[str, Any]:
         await c.execute(
             text(
                 "SELECT d.id, CAST(d.plan_id AS text) AS plan, d.version, n.name AS destination, d.state, d.reason, "
-                "  d.waits, "
+                "  d.waits, coalesce(d.causes, '[]') AS causes, "
                 "  d.losses, d.created_at, d.finished_at, coalesce((SELECT json_agg(json_build_object("
                 "    'resource', l.resource, 'status', l.status, 'attempts', l.attempts, 'message', l.message, "
                 "    'delivered', l.delivered_sha256 IS NOT NULL AND l.delivered_sha256 = l.sent_sha256) "
@@ -374,6 +403,29 @@ async def status(c: AsyncConnection, delivery: int) -> dict[str, Any]:
     if row is None:
         raise ConfigError("delivery-unknown", f"There is no delivery {delivery}.", "`planbridge push --list`.")
     return dict(row._mapping)
+
+
+async def causes(c: AsyncConnection, connection: int | None = None) -> list[dict[str, Any]]:
+    """Why deliveries are parked now: a cause once for each destination, with how many plans, refused records and unsent
+    ones it explains, the one that explains most first. Of each plan only its newest delivery counts."""
+    rows = await c.execute(
+        text(
+            "SELECT n.name AS destination, x.status, x.message, count(DISTINCT d.plan_id) AS plans, "
+            "  sum(x.refused) AS refused, sum(x.not_sent) AS not_sent, max(x.trace) AS trace, "
+            "  array(SELECT DISTINCT json_array_elements_text(l.value) FROM unnest(array_agg(x.resources)) "
+            "    AS l(value) ORDER BY 1) AS resources "
+            "FROM delivery d JOIN connection n ON n.id = d.connection_id, "
+            "json_to_recordset(coalesce(d.causes, json_build_array(json_build_object('status', 0, 'message', "
+            "  coalesce(d.reason, ''), 'resources', '[]'::json, 'refused', 0, 'not_sent', 0, 'trace', '')))) "
+            "AS x(status int, message text, resources json, refused int, not_sent int, trace text) "
+            "WHERE d.state = 'parked' AND d.connection_id = coalesce(:connection, d.connection_id) AND NOT EXISTS ("
+            "  SELECT FROM delivery l WHERE l.plan_id = d.plan_id AND l.connection_id = d.connection_id "
+            "  AND l.id > d.id) "
+            "GROUP BY 1, 2, 3 ORDER BY sum(x.refused) + sum(x.not_sent) DESC, plans DESC, 1, 3"
+        ),
+        {"connection": connection},
+    )
+    return [dict(row._mapping) for row in rows]
 
 
 async def profile(c: AsyncConnection, connection: int) -> dict[str, Any] | None:

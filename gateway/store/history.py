@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError, Refused
+from gateway.schema import KINDS
 from gateway.store import watermarks
 from gateway.store.changes import ClaimRow
 from gateway.store.database import Store
@@ -228,12 +229,14 @@ class Feed:
 
 
 BEGINNING = (0, 0)
+_WITHHELD = [kind.name for kind in KINDS.values() if kind.withheld]
 
 
 async def changes_since(store: Store, district: int, place: tuple[int, int] = BEGINNING, limit: int = 1000) -> Feed:
     """What was published since a place: kind, entity, op, publication. Nothing is ever skipped: what a transaction
     still under way will publish comes later, also where younger ones were faster. A place that this server has not
-    reached yet is one of the server that was before a restore: everything is told again."""
+    reached yet is one of the server that was before a restore: everything is told again. Of kinds that are withheld
+    nothing is told."""
     async with store.transaction(district) as c:
         rows = (
             await c.execute(
@@ -241,9 +244,10 @@ async def changes_since(store: Store, district: int, place: tuple[int, int] = BE
                     "SELECT CAST(xid AS text) AS xid, seq, kind, CAST(entity_id AS text) AS entity, op, publication "
                     "FROM change WHERE (xid, seq) > (CASE WHEN CAST(:xid AS xid8) < "
                     "  pg_snapshot_xmax(pg_current_snapshot()) THEN CAST(:xid AS xid8) ELSE '0' END, :seq) "
-                    "AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY change.xid, seq LIMIT :limit"
+                    "AND xid < pg_snapshot_xmin(pg_current_snapshot()) AND kind <> ALL(:withheld) "
+                    "ORDER BY change.xid, seq LIMIT :limit"
                 ),
-                {"xid": str(place[0]), "seq": place[1], "limit": limit},
+                {"xid": str(place[0]), "seq": place[1], "limit": limit, "withheld": _WITHHELD},
             )
         ).all()
     found = [{"kind": r.kind, "entity": r.entity, "op": r.op, "publication": r.publication} for r in rows]

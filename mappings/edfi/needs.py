@@ -1,6 +1,7 @@
 """What Ed-Fi states beyond roster and results: programs and what they stand for, attendance, discipline, grades."""
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from functools import partial
 
 from msgspec import UNSET, UnsetType
@@ -12,9 +13,12 @@ from gateway.schema.roster import ProgramStatus
 from mappings.edfi.values import code, given, text, translated
 
 
-def participation(one: wire.Participation, codes: Crosswalks, *, needs: Sequence[str]) -> Iterator[Statement]:
+def participation(
+    one: wire.Participation, codes: Crosswalks, *, needs: Sequence[str], left: date | None = None
+) -> Iterator[Statement]:
     """One claim for each need that taking part stands for. It is in force while it has no last day, or that day has
-    not passed."""
+    not passed. `left`: the day on which the student left it, where a record tells that beside its last day."""
+    ends = [day for day in (one.endDate, left) if day is not None]
     for need in needs:
         yield Claim(
             "program_status",
@@ -26,7 +30,7 @@ def participation(one: wire.Participation, codes: Crosswalks, *, needs: Sequence
                 code=one.programReference.programTypeDescriptor,
                 program=text(one.programReference.programName),
                 begin_on=one.beginDate,
-                end_on=given(one.endDate),
+                end_on=min(ends, default=UNSET),
             ),
         )
 
@@ -38,7 +42,8 @@ def any_program(one: wire.StudentProgramAssociation, codes: Crosswalks) -> Itera
 
 def special_education(one: wire.StudentSpecialEducationProgramAssociation, codes: Crosswalks) -> Iterator[Statement]:
     # Ed-Fi: taking part is the sign; an eligibility that is denied takes it back.
-    yield from participation(one, codes, needs=[] if one.ideaEligibility is False else ["disability"])
+    needs = [] if one.ideaEligibility is False else ["disability"]
+    yield from participation(one, codes, needs=needs, left=one.specialEducationExitDate)
 
 
 def section_504(one: wire.StudentSection504ProgramAssociation, codes: Crosswalks) -> Iterator[Statement]:

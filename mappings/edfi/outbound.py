@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from connectors.edfi.models import unique_id
 from gateway.connector import Document, Loss
@@ -13,6 +13,8 @@ from gateway.errors import ConfigError
 from gateway.mapping import Crosswalks, Parties
 from gateway.schema.codes import OUT_OF_SCHOOL
 from gateway.schema.plan import Plan, Support
+from mappings.edfi.extension import Core, extended
+from mappings.edfi.extension_names import ExtensionProfile
 
 CORE = "uri://ed-fi.org"
 DESIGNATED_BY = "Planbridge"
@@ -28,7 +30,7 @@ Descriptor = Annotated[str, Field(pattern=r"^uri://[^\s#]+#[^#]+$", max_length=3
 """A descriptor as Ed-Fi writes it: namespace, # and code value."""
 
 
-class EdfiProfile(BaseModel):
+class EdfiProfile(ExtensionProfile):
     """What an Ed-Fi destination gets to see. By default only participation, support type, dates and minutes."""
 
     model_config = ConfigDict(extra="forbid")
@@ -106,9 +108,11 @@ def outbound(
     documents = [_program(parties, profile)] if profile.create_program else []
     participation = _participation(plan, sent, parties, profile, codes)
     documents.append(participation)
+    given = []
     for support in sent:
         intervention = _intervention(plan, support, parties, profile, codes)
         documents += [intervention, _assignment(plan, support, parties, profile, intervention)]
+        given.append((support, intervention))
     if profile.include_team:
         documents += _cohort(plan, parties, profile)
     # Nothing of a plan is told where not even the participation was taken.
@@ -116,10 +120,13 @@ def outbound(
         replace(one, after=(participation.name,)) if one.resource in ("interventions", "cohorts") else one
         for one in documents
     ]
+    core = Core(_organization(parties), participation, given, _over(plan))
+    more = extended(plan, parties, profile, codes, core, team=profile.include_team)
+    documents += more.documents
     if profile.mark_enrollment:  # a mark says that the rest is there
         mark = _mark(plan, parties, profile)
         documents.append(replace(mark, after=tuple(one.name for one in documents)))
-    return documents, list(_losses(plan, parties, profile, codes))
+    return documents, more.beside(_losses(plan, parties, profile, codes))
 
 
 def _stays(support: Support) -> str:

@@ -140,6 +140,20 @@ async def test_codes_without_a_word_are_counted_given_one_and_undone(mine: httpx
     assert (wrong.status_code, wrong.json()["code"]) == (400, "crosswalk-target")
 
 
+async def test_the_feed_of_changes_tells_nothing_of_meals(mine: httpx.AsyncClient, store: Store, world: World) -> None:
+    async with store.transaction(world.district) as c:
+        for kind in ("meal_eligibility", "attendance_event"):
+            await c.execute(
+                text(
+                    "INSERT INTO change (district_id, publication, kind, entity_id, op) SELECT :district, max(id), "
+                    "  :kind, CAST(:entity AS uuid), 'added' FROM publication"
+                ),
+                {"district": world.district, "kind": kind, "entity": UNKNOWN},
+            )
+    told = (await mine.get("/v1/changes", params={"limit": 10_000})).json()["changes"]
+    assert [one["kind"] for one in told if one["entity"] == UNKNOWN] == ["attendance_event"]
+
+
 async def test_students_come_in_pages(mine: httpx.AsyncClient, world: World) -> None:
     seen: list[dict[str, Any]] = []
     after = ""

@@ -17,7 +17,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from connectors.edfi import CONNECTOR, models, models_roster, refusals
+from connectors.edfi import CONNECTOR, models, models_roster
 from connectors.edfi.client import EdfiSource
 from connectors.edfi.resources import resources
 from connectors.edfi.server import EdfiSettings, Server, auth, discover
@@ -25,7 +25,7 @@ from connectors.edfi.sink import WRITTEN, EdfiSink
 from connectors.edfi.twin import twin
 from gateway.connector import START, Document, Page, Resource
 from gateway.errors import AuthError, ConfigError, Unavailable
-from gateway.http import Http, MemoryTokens, Reply
+from gateway.http import Http, MemoryTokens
 from gateway.mapping import Alias, Claim
 from gateway.schema import KINDS
 from mappings.edfi import MAPPING
@@ -629,114 +629,6 @@ async def test_nothing_is_written_in_nobodys_name() -> None:
             with pytest.raises(ConfigError) as caught:
                 await CONNECTOR.open_sink(settings(url), http)
     assert caught.value.code == "edfi-no-organization"
-
-
-# --- refusals -----------------------------------------------------------------------------------------------
-
-CORRELATION = "5f0a7c1e-0000-4000-8000-000000000001"
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "sentence"),
-    [
-        (
-            400,
-            {"message": "The request is invalid.", "modelState": {"request.beginDate": ["BeginDate is required."]}},
-            "The server finds the record invalid (beginDate is missing)",
-        ),
-        (
-            400,
-            {"message": "Validation of 'StudentProgramAssociation' failed.\nStudent reference could not be resolved."},
-            "The server does not have something the record refers to (student is not known to the server)",
-        ),
-        (
-            409,
-            {"message": "The value supplied for the related 'intervention' resource does not exist."},
-            "The server does not have something the record refers to (intervention is not known to the server)",
-        ),
-        (
-            400,
-            {
-                "type": "urn:ed-fi:api:bad-request:data-validation-failed",
-                "correlationId": CORRELATION,
-                "validationErrors": {
-                    "$.diagnosticStatement": ["DiagnosticStatement must be at most 1024 characters in length."],
-                    "$.services[0].serviceDescriptor": ["ServiceDescriptor value 'uri://x#Grief' does not exist."],
-                    "$.Okonkwo Imani": ["Nonsense."],
-                },
-            },
-            "The server finds the record invalid (diagnosticStatement has the wrong length; "
-            "services[0].serviceDescriptor is not known to the server)",
-        ),
-        (
-            403,
-            {
-                "type": "urn:ed-fi:api:security:authorization:",
-                "errors": ["No relationships have been established between (990100) and 'StudentUniqueId'."],
-            },
-            "The key has no relationship to this student or organization",
-        ),
-        (
-            409,
-            {
-                "type": "urn:ed-fi:api:data-conflict:unresolved-reference",
-                "detail": "The referenced 'Program' item does not exist.",
-            },
-            "The server does not have something the record refers to (program is not known to the server)",
-        ),
-        (
-            409,
-            {
-                "type": "urn:ed-fi:api:data-conflict:unresolved-reference",
-                "validationErrors": {"$.studentReference": ["The referenced Student item does not exist."]},
-            },
-            "The server does not have something the record refers to (studentReference is not known to the server)",
-        ),
-        (
-            409,
-            {"message": "The referenced 'Imani' item does not exist."},
-            "The server does not have something the record refers to",
-        ),
-        (412, {"type": "urn:ed-fi:api:optimistic-lock-failed"}, "The record was changed by someone else meanwhile"),
-        (405, b"", "The server does not allow this here"),
-        (418, b"\xff\xfe not json", "The server refuses the record"),
-        (400, ["a", "list"], "The server finds the record invalid"),
-    ],
-)
-async def test_refusals_of_every_generation_become_one_plain_sentence(status: int, body: Any, sentence: str) -> None:
-    answer = body if isinstance(body, bytes) else json.dumps(body).encode()
-    edge = Edge(lambda request: Response(answer, status, media_type="application/json"))
-    async with sink(edge) as opened:
-        receipt = await opened.push(PARTICIPATION)
-    assert receipt.status == status and not receipt.delivered
-    assert receipt.message.startswith(sentence + f" [{status}, correlation-id ")
-    told = isinstance(body, dict) and "correlationId" in body
-    sent = edge.asked[0].headers["correlation-id"]
-    assert receipt.message.endswith(f" {CORRELATION if told else sent}].")
-
-
-@contract
-@pytest.mark.parametrize(
-    "document", ["ods-7.3-error-response-knowledge-base.md", "v8-error-response-knowledge-base.md"]
-)
-def test_no_refusal_of_the_catalogue_shows_a_value_of_a_record(document: str) -> None:
-    text = (CONTRACTS / "edfi" / "errors" / document).read_text()
-    replies = re.findall(r"HTTP/1\.1 (\d+) [^\n]*\n(?:[^\n]+\n)*\n(\{.*?\n\})\s*```", text, re.DOTALL)
-    assert len(replies) > 20
-    for status, body in replies:
-        sentence = refusals.sentence(Reply(int(status), {}, body.encode(), "https://x.example.org", "POST", "c"))
-        quoted = [
-            *re.findall(r"#([^'\"]+)'", body),
-            *re.findall(r"\b\d{5,}\b", body),
-            "Spring",
-            "Vendor",
-            "Traditional",
-        ]
-        told = sentence.rpartition(" [")[0]
-        assert not [value for value in quoted if value in told], sentence
-        assert len(told) < 300, sentence
-        if status not in ("401", "415"):  # the one never comes as a reply, the other never to us
-            assert not told.startswith("The server refuses the record"), sentence
 
 
 # --- check --------------------------------------------------------------------------------------------------

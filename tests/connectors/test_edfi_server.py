@@ -577,7 +577,7 @@ def test_support_ends_for_ods_and_begins_with_5_3() -> None:
 
 def test_the_mail_names_every_claim_and_no_secret() -> None:
     findings = [Finding(True, "All is well."), Finding(False, "sections: not granted to this key.", "Ask.")]
-    text = letter(settings(HOME, education_organization_id=990100), findings)
+    text = letter(settings(HOME, education_organization_id=990100), findings, ["programs", "grades"])
     assert "- ed-fi/students: Read, ReadChanges\n" in text
     assert "- ed-fi/studentProgramAssociations: Create, Read, Update\n" in text
     assert "education organization 990100" in text
@@ -585,6 +585,8 @@ def test_the_mail_names_every_claim_and_no_secret() -> None:
     assert "a-secret" not in text and "a-key" not in text
     for name in WRITTEN:
         assert f"ed-fi/{name}: " in text
+    assert "It reads rosters, results, programs, grades, and may write" in text
     for resource in CONNECTOR.resources:
-        assert resource.name in text
+        asked = f"ed-fi/{resource.name}: Read" in text
+        assert asked == (resource.group in ("", "programs", "grades")), resource.name
     assert CONNECTOR.letter is letter

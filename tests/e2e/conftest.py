@@ -14,7 +14,7 @@ NUMBERS = itertools.count(1)
 @pytest.fixture(scope="session")
 def installation() -> Iterator[Home]:
     """One installation for tests that do no harm to its server or its processes."""
-    with QuickHome.made() as made:
+    with QuickHome.made(laid=True) as made:
         yield made
 
 

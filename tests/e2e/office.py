@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from gateway.cli import main
+import typer
+
+from gateway.cli import app, main
 from tests.e2e.processes import Home
 
 HELD = 7
@@ -29,13 +32,20 @@ class QuickHome(Home):
         environment = self.environment | {"PLANBRIDGE_DISTRICT": district} | variables
         said, complained = io.StringIO(), io.StringIO()
         code = 0
-        with patch.dict(os.environ, environment, clear=True), patch.object(sys, "argv", ["planbridge", *arguments]):
+        as_typed = patch.object(sys, "argv", ["planbridge", *arguments])
+        with patch.dict(os.environ, environment, clear=True), as_typed, patch("gateway.cli.app", _commands()):
             with redirect_stdout(said), redirect_stderr(complained):
                 try:
                     main()
                 except SystemExit as ended:
                     code = int(ended.code or 0)
         return subprocess.CompletedProcess(arguments, code, said.getvalue(), complained.getvalue())
+
+
+@cache
+def _commands() -> Callable[[], Any]:
+    """All commands, read once: at each call typer would build the hundreds of them anew, half of what one costs."""
+    return typer.main.get_command(app)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from gateway.store.embedded import Embedded, programs
+from tests import template
 
 
 @dataclass
@@ -35,11 +36,14 @@ class Home:
 
     @classmethod
     @contextmanager
-    def made(cls) -> Iterator[Self]:
-        """A fresh home, and nothing left of it afterwards."""
+    def made(cls, *, laid: bool = False) -> Iterator[Self]:
+        """A fresh home, and nothing left of it afterwards. `laid`: with a database (tests.template); else the first
+        command makes it, as everywhere."""
         home = cls(Path(tempfile.mkdtemp(prefix="planbridge-e2e-")))
         (home.folder / "output").mkdir()
         try:
+            if laid:
+                template.lay(home.home)
             yield home
         finally:
             for process in home.started:

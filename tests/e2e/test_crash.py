@@ -28,7 +28,7 @@ FENCED_OUT = 75
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
-    with Home.made() as made:
+    with Home.made(laid=True) as made:
         yield made
 
 

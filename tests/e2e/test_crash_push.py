@@ -35,7 +35,7 @@ PAUSE = 0.06
 
 def test_a_worker_killed_while_pushing_makes_no_second_object() -> None:
     district = build(schools=1, students=24, seed=SEED)
-    with Home.made() as home, destination(district) as there:
+    with Home.made(laid=True) as home, destination(district) as there:
         killed = killed_while_pushing(home, there, "pushing", Random(SEED), plans=4, kills=5)
     assert killed["pushing"] >= 3
 

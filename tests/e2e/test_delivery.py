@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.edfi.server import EdfiSettings
-from connectors.edfi.twin import refusals, twin
+from connectors.edfi.twin import Extension, refusals, twin
 from gateway import clock, delivery, jobs, planning, sync
 from gateway.errors import ConfigError, Refused, Unavailable
 from gateway.store import blackouts, deliveries, reading, registers, runs
@@ -40,7 +40,8 @@ NEED = "Loses the thread of long texts."
 
 class Gate:
     """What stands before the twin: while told so, it refuses the writes of a resource as the server would, or does
-    them and never says so; and it tells another order of dependencies. `seen` is every request as it came."""
+    them and never says so; and it tells another order of dependencies. `seen` is every request as it came,
+    with its headers."""
 
     def __init__(self, app: ASGIApp, *, modern: bool) -> None:
         self._app = app
@@ -54,7 +55,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = str(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else ""
-        if scope["type"] == "http" and "/ed-fi/" in scope["path"]:
+        if scope["type"] == "http":
             receive = await self._read(scope, receive)
         if self.order and scope["type"] == "http" and scope["path"].endswith("/dependencies"):
             told = [{"resource": f"/ed-fi/{name}", "order": n} for n, name in enumerate(self.order)]
@@ -72,7 +73,8 @@ class Gate:
     async def _read(self, scope: Scope, receive: Receive) -> Receive:
         message = await receive()
         whole = b"" if message["type"] == "http.disconnect" else message.get("body", b"")
-        self.seen.append(f"{scope['method']} {scope['path']}?{unquote_plus(scope['query_string'].decode())} {whole!r}")
+        place = f"{scope['path']}?{unquote_plus(scope['query_string'].decode())}"
+        self.seen.append(f"{scope['method']} {place} {whole!r} {scope['headers']}")
         left = [message]
 
         async def again() -> Message:
@@ -142,8 +144,8 @@ def without_bookkeeping(value: Any) -> Any:
 
 
 @contextmanager
-def an_ods(standard: str) -> Iterator[There]:
-    gate = Gate(twin(DISTRICT, standard=standard), modern=standard == "5.0")
+def an_ods(standard: str, extension: Extension | None = None) -> Iterator[There]:
+    gate = Gate(twin(DISTRICT, standard=standard, extension=extension), modern=standard == "5.0")
     with serve(gate) as url:
         there = There(url, gate)
         with there.http:
@@ -217,9 +219,15 @@ def standard() -> str:
 
 
 @pytest.fixture
-async def here(store: Store, district: int, standard: str) -> AsyncIterator[Here]:
+def extension() -> Extension | None:
+    """What the host has added to the core model."""
+    return None
+
+
+@pytest.fixture
+async def here(store: Store, district: int, standard: str, extension: Extension | None) -> AsyncIterator[Here]:
     """A district that has pulled its Ed-Fi system, with a draft that may be finalized after a consultation."""
-    with an_ods(standard) as there:
+    with an_ods(standard, extension) as there:
         given = {
             "base_url": there.url,
             "key": "demo-key",
@@ -456,14 +464,25 @@ async def test_a_refusal_parks_the_delivery_and_a_later_push_ends_it(here: Here)
     here.there.gate.closed = "interventions"
     parked = await here.push()
     assert parked["state"] == "parked"
-    assert parked["reason"].startswith("interventions was refused with 403: The key")
+    assert parked["reason"].startswith("2 records (interventions) were refused with 403: The key's claim set")
+    [cause] = parked["causes"]
+    assert (cause["status"], cause["resources"]) == (403, ["interventions"])
+    assert (cause["refused"], cause["not_sent"]) == (2, 2)
+    assert cause["message"].endswith("Ask the server's host to grant it to this key.")
+    assert parked["reason"].count(cause["trace"]) == 1 and len(cause["trace"]) == 36
+    async with here.store.transaction(here.district) as c:
+        [everywhere] = await deliveries.causes(c)
+    assert everywhere == cause | {"destination": "ods", "plans": 1, "trace": everywhere["trace"]}
     assert says_nothing_of(here, parked["reason"])
     told = {receipt["resource"]: (receipt["delivered"], receipt["status"]) for receipt in parked["receipts"]}
     assert told["interventions"] == (False, 403) and "studentInterventionAssociations" not in told
     assert here.there.all("interventions") == []
     here.there.gate.closed = ""
     here.there.forget()
-    assert (await here.push())["state"] == "delivered"
+    delivered = await here.push()
+    assert (delivered["state"], delivered["causes"]) == ("delivered", [])
+    async with here.store.transaction(here.district) as c:
+        assert await deliveries.causes(c) == []
     assert {resource for resource, _ in here.there.wrote()} == set(WRITTEN[2:])
     assert here.there.held() == await here.intended()
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="looks at rights
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
     """Connected, pulled, backed up, somebody is told, and a worker lives: all is right."""
-    with Home.made() as made, serve(twin(DISTRICT)) as url:
+    with Home.made(laid=True) as made, serve(twin(DISTRICT)) as url:
         made.connect_oneroster(url)
         worker = made.start("worker")
         assert made.json("pull", "oneroster")["state"] == "published"

@@ -23,7 +23,7 @@ BECAUSE = "case 2026-114"
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
     """A district with one pull behind it, and a client that may see who is there."""
-    with QuickHome.made() as made:
+    with QuickHome.made(laid=True) as made:
         package = Package(made.folder / "roster")
         package.write()
         made.run("connect", "oneroster", "--name", "sis", "--set", f"path={package.folder}", "--yes")

@@ -146,7 +146,8 @@ def test_under_the_wrong_number_a_run_waits_and_says_which_would_do(office: Offi
         assert run["counts"]["identifiers"]["student"]["system"] == "District"
         assert rates(run["counts"]["identifiers"]) == {"District": 30, "Local": 0, "studentUniqueId": 0}
         assert results(office) == EVERYBODY
-        said = [finding["text"] for finding in office.ask("check", "edfi", code=2)]
+        said = [finding["text"] for finding in office.ask("check", "edfi")]
+        assert any("Only results are read" in text and "sections" in text for text in said), said
         assert any("recognised by District" in text and "District: 30 of 30" in text for text in said), said
         assert office.ask("unmatched", "edfi")["students"] == []
 
@@ -195,6 +196,19 @@ def test_of_two_organizations_that_assign_such_numbers_one_is_chosen(office: Off
         assert by["student"]["system"] == "District @ 255901"
         assert rates(by) == {"District @ 255901": 30, "District @ 777": 0, "studentUniqueId": 0}
         assert results(office) == EVERYBODY
+
+
+def test_every_number_of_who_is_not_recognised_is_exported(office: Office, sis: str) -> None:
+    rows = holding({"District@255901": made_up("D"), "District@777": made_up("9"), "Local": made_up("L")})
+    with serve(edfi_twin(DISTRICT, given=rows)) as ods:
+        office.connect("edfi", ods, student_identifier="auto")
+        office.pull("edfi", code=HELD)
+        run = last(office)
+        office.ask("holds", "approve", str(run["id"]), "--because", "to see who they are")
+        exported = office.tell("unmatched", "edfi", "--csv", "--because", "asked by the registrar")
+        first = next(csv.DictReader(io.StringIO(exported)))
+        assert {"District @ 255901", "District @ 777", "Local", "studentUniqueId"} < set(first)
+        assert (first["District @ 255901"][0], first["District @ 777"][0]) == ("D", "9")
 
 
 def test_numbers_that_are_other_childrens_count_for_nothing(office: Office, sis: str) -> None:

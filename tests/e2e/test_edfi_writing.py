@@ -17,6 +17,7 @@ from tests.e2e.test_delivery import (
     NEED,
     WRITTEN,
     Here,
+    extension,  # noqa: F401  a fixture
     here,  # noqa: F401  a fixture
     minutes,
     standard,  # noqa: F401  a fixture

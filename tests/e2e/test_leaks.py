@@ -29,7 +29,7 @@ NOBODY = 65534
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
-    with Home.made() as made:
+    with Home.made(laid=True) as made:
         made.run("runs")
         made.start("worker")
         yield made

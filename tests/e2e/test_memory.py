@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads VmHWM fro
 
 
 def test_a_tenfold_district_costs_hardly_more_memory() -> None:
-    with Home.made() as home:
+    with Home.made(laid=True) as home:
         small, large = measured(home, students=270), measured(home, students=2_700)
     assert small.associations > 1_900 and large.associations > 19_000
     assert large.peak < 160 * MEGABYTE

@@ -5,6 +5,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from connectors.edfi import CONNECTOR
 from connectors.edfi.twin import twin
 from synthetic import build
 from synthetic.needs import needs_of
-from tests.e2e.office import Office, QuickHome
-from tests.e2e.processes import Home
+from tests.e2e.office import HELD, Office, QuickHome
+from tests.e2e.processes import Home, steer
+from tests.e2e.year import on
 from tests.serving import serve
 
 DISTRICT = build(schools=3, students=60, seed=41)
@@ -29,7 +31,7 @@ BEYOND = {resource.name: resource.group for resource in CONNECTOR.resources if r
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
-    with QuickHome.made() as made:
+    with QuickHome.made(laid=True) as made:
         made.run("runs")
         made.start("worker")
         yield made
@@ -295,3 +297,94 @@ def test_a_program_that_says_too_much_of_a_child_is_not_kept(home: Home) -> None
             if doc.get("program") == "Gifted and Talented"
         ]
         assert (gifted["status"], gifted["begin_on"]) == ("gifted", day)
+
+
+# --- a new school year
+
+YEARS = {2027: ("2026-08-17", "2027-06-11"), 2028: ("2027-08-16", "2028-06-09")}
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def year(number: int, absences: int = 0) -> Rows:
+    """What a server of one school year has: as many absences and discipline actions of one day."""
+    begin, end = YEARS[number]
+    school, session = {"schoolId": 7}, {"schoolId": 7, "schoolYear": number, "sessionName": "Year"}
+    pupils = [{"studentUniqueId": str(n)} for n in range(1, 16)]
+    category = "uri://ed-fi.org/AttendanceEventCategoryDescriptor#Tardy"
+    return {
+        "schools": [{**school, "nameOfInstitution": "Hill", "gradeLevels": [], "educationOrganizationCategories": []}],
+        "students": [
+            {**pupil, "firstName": "A", "lastSurname": f"P{n}", "birthDate": "2015-01-02"}
+            for n, pupil in enumerate(pupils)
+        ],
+        "studentSchoolAssociations": [
+            {
+                "schoolReference": school,
+                "studentReference": pupil,
+                "entryDate": "2025-08-18",
+                "entryGradeLevelDescriptor": "uri://ed-fi.org/GradeLevelDescriptor#Fifth grade",
+            }
+            for pupil in pupils
+        ],
+        "sessions": [
+            {
+                **session,
+                "schoolReference": school,
+                "schoolYearTypeReference": {"schoolYear": number},
+                "beginDate": begin,
+                "endDate": end,
+                "termDescriptor": "uri://ed-fi.org/TermDescriptor#Year Round",
+                "totalInstructionalDays": 180,
+            }
+        ],
+        "studentSchoolAttendanceEvents": [
+            {
+                "attendanceEventCategoryDescriptor": category,
+                "eventDate": "2026-10-01",
+                "schoolReference": school,
+                "sessionReference": session,
+                "studentReference": pupil,
+            }
+            for pupil in pupils[:absences]
+        ],
+        "disciplineActions": [
+            {
+                "disciplineActionIdentifier": f"D{n}",
+                "disciplineDate": "2026-10-01",
+                "disciplines": [],
+                "responsibilitySchoolReference": school,
+                "studentReference": pupil,
+            }
+            for n, pupil in enumerate(pupils[:absences])
+        ],
+    }
+
+
+def test_the_attendance_of_a_year_that_is_over_goes_without_an_alarm_and_that_of_this_year_does_not(
+    office: Office,
+) -> None:
+    rows = year(2027, absences=15)
+    both = {"studentSchoolAttendanceEvents", "disciplineActions"}
+    with serve(twin(DISTRICT, given=rows)) as url:
+        office.connect("edfi", url)
+        for group in ("attendance", "discipline"):
+            office.ask("connections", "collect", "edfi", group, "--purpose", "Who is often away")
+
+        def pulled(day: date, code: int = 0) -> Any:
+            steer(url, "POST", "change", {"reset": True})
+            with on(day):
+                return office.ask("pull", "edfi", "--whole", code=code)
+
+        assert pulled(date(2026, 11, 27))["state"] == "published"
+        assert (kinds(office)["attendance_event"], kinds(office)["discipline_incident"]) == (15, 15)
+        for left, code in ((1, "many-removed"), (0, "empty-collection")):
+            rows.update(year(2027, absences=left))
+            held = pulled(date(2027, 3, 1), code=HELD)
+            assert {(hold["code"], hold["collection"]) for hold in held["holds"]} >= {(code, name) for name in both}
+            assert kinds(office)["attendance_event"] == 15
+
+        rows.update(year(2028))
+        run = pulled(date(2027, 8, 20))
+        assert run["state"] == "published", run["holds"]
+        assert {name: collections(run)[name]["gone"] for name in both} == dict.fromkeys(both, 15)
+        assert not {"attendance_event", "discipline_incident"} & set(kinds(office))

@@ -47,7 +47,7 @@ class Desk:
 def home() -> Iterator[QuickHome]:
     """Of its own, because its database is stopped. Its connection reads a folder; whoever says something in it about
     a person says a planted word."""
-    with QuickHome.made() as made:
+    with QuickHome.made(laid=True) as made:
         write_package(made.folder / "roster", 30)
         made.json("connect", "oneroster", "--name", "sis", "--set", f"path={made.folder / 'roster'}", "--yes")
         yield made

@@ -18,7 +18,7 @@ FAR = "203.0.113.9"
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
-    with Home.made() as made:
+    with Home.made(laid=True) as made:
         yield made
 
 

@@ -23,6 +23,7 @@ from gateway.store import registers, states, verifications
 from gateway.verification import holds
 from tests.e2e.messages import DISASTERS
 from tests.e2e.test_delivery import COUNSELOR, Here, minutes, without_bookkeeping
+from tests.e2e.test_delivery import extension as extension  # a fixture
 from tests.e2e.test_delivery import here as here  # a fixture
 from tests.e2e.test_delivery import standard as standard
 

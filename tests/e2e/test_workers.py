@@ -28,7 +28,7 @@ PATIENT = {"PLANBRIDGE_TAKEOVER_SECONDS": "300"}
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Home]:
-    with QuickHome.made() as made:
+    with QuickHome.made(laid=True) as made:
         made.run("status")
         yield made
 

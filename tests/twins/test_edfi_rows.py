@@ -1,4 +1,4 @@
-"""What the Ed-Fi twin serves of roster and results: each row is one that the played data standard describes."""
+"""What the Ed-Fi twin serves, also beyond roster and results: each row is one that the played standard describes."""
 
 import json
 from collections.abc import Iterator
@@ -20,6 +20,8 @@ from tests.serving import serve
 pytestmark = pytest.mark.skipif(not CONTRACTS.is_dir(), reason=f"no contracts at {CONTRACTS}")
 
 DISTRICT = build(schools=1, students=12)
+NEEDY = build(schools=3, students=60, seed=41)
+"""Has somebody in every program."""
 NAMESPACE = "uri://mapleridge.example.org"
 PLANTED = "Quillwort-7Q"
 SHIPPED = {"3.3": "3.3", "4.0": "3.3", "5.0": "5.2", "6.0": "5.2"}
@@ -35,9 +37,20 @@ def standard(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+FROM_5_2 = "studentSection504ProgramAssociations"
+ANY_PROGRAM = "studentProgramAssociations"
+"""The invented district has none: a record of its own says more."""
+
+
 def names(standard: str) -> list[str]:
-    """Of roster and results; what goes beyond is served on request only."""
-    return [each.name for each in resources(int(standard[0])) if not getattr(each, "group", "")]
+    """Whatever is read of a standard; 5.0 has no 504 yet."""
+    every = (each.name for each in resources(int(standard[0])))
+    return [name for name in every if name != ANY_PROGRAM and (standard, name) != ("5.0", FROM_5_2)]
+
+
+def beyond(standard: str) -> set[str]:
+    """Those that are beyond roster and results."""
+    return {each.name for each in resources(int(standard[0])) if each.group} & set(names(standard))
 
 
 @pytest.mark.parametrize("planted", [None, PLANTED])
@@ -61,14 +74,27 @@ def never_needed(standard: str) -> set[str]:
     """The collections that have a place for what planning never needs."""
     six = {"studentDemographics", "studentDirectories", "studentIdentificationCodes", "staffDirectories"}
     family = "contacts" if standard >= "5" else "parents"
-    return {
-        "students",
-        "staffs",
-        family,
-        "studentEducationOrganizationAssociations",
-        "studentSchoolAssociations",
-        "studentAssessments",
-    } | (six if standard >= "6" else set())
+    return (
+        {
+            "students",
+            "staffs",
+            family,
+            "studentEducationOrganizationAssociations",
+            "studentSchoolAssociations",
+            "studentAssessments",
+        }
+        | (six if standard >= "6" else set())
+        | (beyond(standard) - SAYS_LITTLE)
+    )
+
+
+SAYS_LITTLE = {
+    "studentCTEProgramAssociations",
+    "studentLanguageInstructionProgramAssociations",
+    "studentSchoolFoodServiceProgramAssociations",
+    "studentTitleIPartAProgramAssociations",
+}
+"""Those in which nothing is planted."""
 
 
 def test_keys_are_those_of_the_standard(standard: str) -> None:
@@ -80,16 +106,19 @@ def test_keys_are_those_of_the_standard(standard: str) -> None:
 
 
 def served(standard: str, planted: str | None) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Every collection of roster and results, with its first rows; none is empty."""
-    with serve(twin(DISTRICT, standard=standard, planted=planted)) as url, httpx.Client(timeout=60) as client:
-        urls = client.get(url).json()["urls"]
-        form = {"grant_type": "client_credentials"}
-        token = client.post(urls["oauth"], data=form, auth=("demo-key", "demo-secret")).json()["access_token"]
-        for resource in names(standard):
-            place = f"{urls['dataManagementApi'].rstrip('/')}/ed-fi/{resource}"
-            rows = client.get(place, params={"limit": 500}, headers={"Authorization": f"Bearer {token}"}).json()
-            assert rows and isinstance(rows, list), resource
-            yield resource, rows
+    """Every collection with its first rows; none is empty."""
+    needs = beyond(standard)
+    for district, asked in ((DISTRICT, [n for n in names(standard) if n not in needs]), (NEEDY, sorted(needs))):
+        app = twin(district, standard=standard, planted=planted, needs=True)
+        with serve(app) as url, httpx.Client(timeout=60) as client:
+            urls = client.get(url).json()["urls"]
+            form = {"grant_type": "client_credentials"}
+            token = client.post(urls["oauth"], data=form, auth=("demo-key", "demo-secret")).json()["access_token"]
+            for resource in asked:
+                place = f"{urls['dataManagementApi'].rstrip('/')}/ed-fi/{resource}"
+                rows = client.get(place, params={"limit": 500}, headers={"Authorization": f"Bearer {token}"}).json()
+                assert rows and isinstance(rows, list), resource
+                yield resource, rows
 
 
 @cache

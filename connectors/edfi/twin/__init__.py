@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 
 from starlette.applications import Starlette
 
-from connectors.edfi.twin.claims import Claims
+from connectors.edfi.twin.claims import EVERY, Claims
+from connectors.edfi.twin.extension import Extension, ssp
 from connectors.edfi.twin.given import Given
 from connectors.edfi.twin.ods import Ods
 from connectors.edfi.twin.planted import planted as plant
@@ -14,7 +15,7 @@ from connectors.edfi.twin.server import Server
 from connectors.edfi.twin.tokens import Tokens
 from synthetic import District, build
 
-__all__ = ["app", "twin"]
+__all__ = ["Extension", "app", "ssp", "twin"]
 
 
 def twin(
@@ -39,6 +40,7 @@ def twin(
     granted: Mapping[str, Iterable[str]] | None = None,
     needs: bool = False,
     given: Given | None = None,
+    extension: Extension | None = None,
     control: bool = True,
 ) -> Starlette:
     """An ASGI application with discovery, OAuth and the resources of one data standard.
@@ -50,10 +52,11 @@ def twin(
     key: "plans" may write programs (unless `allow_programs` is False), student program associations, interventions and
     student intervention associations, descriptors in `district_namespace`, and change enrolments; "reader" and "sis",
     and `granted` operations of single resources: see Claims. With `needs` it serves programs, attendance, discipline
-    and grades too. `control` opens the side door of `synthetic.faults`, and POST /_sis/repost, by which the SIS sends
-    its enrolments again as if nobody had written to them, and POST /_host/snapshot, by which the host makes a snapshot in
-    the place of the one there was. `given` rows stand for those of the district, as a server
-    of results alone has them: see there.
+    and grades too. `given` rows stand for those of the district, as a server of results alone has them: see there.
+    `extension` is what the host has added to the core model, as `ssp(standard)` is; "plans" writes it too.
+    `control` opens the side door of `synthetic.faults`, and POST /_sis/repost, by which the SIS sends its enrolments
+    again as if nobody had written to them, and POST /_host/snapshot, by which the host makes a snapshot in the place of
+    the one there was.
     """
     release = Release(
         standard,
@@ -72,14 +75,20 @@ def twin(
         programs=allow_programs,
         claims=Claims(
             claims,
-            ({} if allow_programs else {"programs": ("Read",)}) | dict(granted or {}),
+            ({} if allow_programs else {"programs": ("Read",)}) | _extended(extension, claims) | dict(granted or {}),
             changes=changes == "told",
         ),
         needs=needs,
         given=given,
+        extension=extension,
     )
     tokens = Tokens(key, secret, token_seconds, limited=release.limited_tokens, web=release.web_tokens)
     return Server(ods, tokens, release, page_limit=page_limit).application(control=control)
+
+
+def _extended(extension: Extension | None, claims: str) -> dict[str, Iterable[str]]:
+    """What the claim set grants of the extension."""
+    return dict.fromkeys(extension.shapes, EVERY) if extension and claims == "plans" else {}
 
 
 def app() -> Starlette:
@@ -90,9 +99,11 @@ def app() -> Starlette:
         students=int(take("TWIN_STUDENTS", "600")),
         seed=int(take("TWIN_SEED", "2026")),
     )
+    standard = take("TWIN_STANDARD", "5.0")
     return twin(
         district,
-        standard=take("TWIN_STANDARD", "5.0"),
+        standard=standard,
+        extension=ssp(standard) if take("TWIN_EXTENSION", "") == "ssp" else None,
         version=take("TWIN_VERSION", ""),
         key=take("TWIN_KEY", "demo-key"),
         secret=take("TWIN_SECRET", "demo-secret"),

@@ -87,7 +87,8 @@ class Changes:
 class Collection:
     """All items of one resource. Rows are rendered when they are asked for, never before.
 
-    `filters` are the names a query may use; a server ignores all others. `natural` are the names of the natural key.
+    `filters` are the names a query may use; a server ignores all others. `natural` are the names of the natural key;
+    `path` is where it is below all data.
     """
 
     def __init__(
@@ -97,9 +98,11 @@ class Collection:
         row: Callable[[Any], Row],
         filters: Iterable[str],
         natural: Sequence[str] = (),
+        namespace: str = "ed-fi",
     ) -> None:
         self.name = name
-        self._natural = natural
+        self.path = f"{namespace}/{name}"
+        self.natural = natural
         self._deleted: list[Deleted] = []
         self._renamed: list[Renamed] = []
         self._changes = changes
@@ -117,6 +120,10 @@ class Collection:
         other = copy(self)
         other._entries, other._deleted, other._renamed = dict(self._entries), [*self._deleted], [*self._renamed]
         return other
+
+    @property
+    def filters(self) -> Iterable[str]:
+        return self._filters.values()
 
     def load(self, source: Source) -> None:
         """Take over the source's facts: items that stay keep their number, changed ones get a new version."""
@@ -192,7 +199,7 @@ class Collection:
     def _values(self, entry: Entry) -> Row:
         """The natural key as a tombstone tells it: flat, whatever references its parts stand in."""
         found = dict(_scalars(self._row(entry.fact)))
-        return {name: found[name] for name in self._natural}
+        return {name: found[name] for name in self.natural}
 
     def get(self, key: Key) -> Entry | None:
         return self._entries.get(key)

@@ -1,6 +1,6 @@
 """What the server tells about itself without a token: discovery, dependencies, OpenAPI."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -43,11 +43,11 @@ _PEOPLE = (("students", 3, 15), ("contacts", 3, 16), ("parents", 3, 16), ("staff
 
 
 class Metadata:
-    """The anonymous documents of one release. `names` are the resources it serves, `year` its school year."""
+    """The anonymous documents of one release. `paths` are the resources it serves by name, `year` its school year."""
 
-    def __init__(self, release: Release, names: Iterable[str], specification: Specification, *, year: int) -> None:
+    def __init__(self, release: Release, paths: Mapping[str, str], specification: Specification, *, year: int) -> None:
         self._release = release
-        self._names = list(names)
+        self._names = paths
         self._specification = specification
         self._year = year
         self.addresses = Addresses(release, year)
@@ -103,10 +103,14 @@ class Metadata:
             else:
                 listed.append((name, create, both))
         known = {one[0] for one in listed}
-        listed += [(name, _LAST, both) for name in self._names if name not in known]
+        # An extension comes after all of the core, in the order in which it was opened.
+        others = [name for name in self._names if name not in known]
+        core = [name for name in others if self._names[name].startswith("ed-fi/")]
+        listed += [(name, _LAST, both) for name in core]
+        listed += [(name, _LAST + 1 + n, both) for n, name in enumerate(one for one in others if one not in core)]
         return JSONResponse(
             [
-                {"resource": f"/ed-fi/{name}", "order": order, "operations": operations}
+                {"resource": f"/{self._names[name]}", "order": order, "operations": operations}
                 for name, order, operations in sorted(listed, key=lambda one: (one[1], one[0]))
                 if name in self._names
             ]

@@ -7,6 +7,7 @@ from typing import Any
 from connectors.edfi.twin import descriptors, refusals
 from connectors.edfi.twin.claims import Claims
 from connectors.edfi.twin.collection import Changes, Collection, Entry, Key, Row
+from connectors.edfi.twin.extension import Extension
 from connectors.edfi.twin.filters import filters
 from connectors.edfi.twin.given import Given, sources
 from connectors.edfi.twin.keys import natural_key
@@ -33,7 +34,7 @@ class Ods:
     Written items stay when the district changes; a record of the SIS that was written over stays so until the SIS has
     something else to say of it. `claims`: what the key may do; `programs`: whether it may create programs. `needs`:
     whether there is more than roster and results. `given`: rows that stand for the district's; no other resource of
-    the roster is served then.
+    the roster is served then. `extension`: what the host has added to the core model.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Ods:
         claims: Claims | None = None,
         needs: bool = False,
         given: Given | None = None,
+        extension: Extension | None = None,
     ) -> None:
         self._release = release
         self.namespace = namespace
@@ -58,11 +60,13 @@ class Ods:
         self._overlays = {name: Overlay(self._linked(shape)) for name, shape in self.shapes.items()}
         self._needs = needs
         self._given = given
+        self._extension = extension
         self._collections: dict[str, Collection] = {}
         self._reach = Reach(self._collections, lambda name: list(self._overlays[name].created()))
         self.play(district)
         self._open_descriptors()
-        for name, shape in writable(release.standard).items():
+        extended = extension.shapes if extension else {}
+        for name, shape in {**writable(release.standard), **extended}.items():
             self._open(name, shape)
 
     def play(self, district: District) -> None:
@@ -96,11 +100,11 @@ class Ods:
     def collections(self) -> Mapping[str, Collection]:
         return self._collections
 
-    def collection(self, name: str, action: str = "Read") -> Collection:
+    def collection(self, name: str, action: str = "Read", namespace: str = "ed-fi") -> Collection:
         """Raises Refusal: 404 where there is none, 403 where the key may not do that with it."""
         # Ed-Fi: paths are case-insensitive.
         for known, collection in self._collections.items():
-            if known.lower() == name.lower():
+            if collection.path.lower() == f"{namespace}/{name}".lower():
                 # A POST creates or updates; which of them is known when the body is.
                 if not {action, "Update" if action == "Create" else action} & set(self._allowed(known)):
                     raise refusals.denied_action(self.claims.name, action, known)
@@ -183,13 +187,20 @@ class Ods:
         return lambda body: linked(shape.fields, body, self.district.number)
 
     def _collection(self, name: str, row: Callable[[Any], Row]) -> Collection:
-        natural = natural_key(name, five=self._release.five)
-        return Collection(name, self.changes, row, filters(name), natural)
+        more = self._extension
+        if more and name in more.shapes:
+            natural = more.natural_key(name)
+            return Collection(name, self.changes, row, ["id", *natural], natural, more.namespace)
+        natural = list(natural_key(name, five=self._release.five))
+        own = {"namespace": more.namespace} if more and name in more.descriptors() else {}
+        return Collection(name, self.changes, row, filters(name), natural, **own)
 
     def _open_descriptors(self) -> None:
-        for name, rel in descriptors.served().items():
+        more = self._extension
+        for name, rel in {**descriptors.served(), **(more.descriptors() if more else {})}.items():
             self._open(name, Shape(rel, ("namespace", "codeValue"), DESCRIPTOR))
-        for rel, namespace, code in descriptors.values(self.namespace, five=self._release.five):
+        values = descriptors.values(self.namespace, five=self._release.five)
+        for rel, namespace, code in (*values, *(more.values() if more else ())):
             value = {"codeValue": code, "namespace": namespace, "shortDescription": code, "description": code}
             self._collections[_plural(rel)].put((namespace, code), value)
 

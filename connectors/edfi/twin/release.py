@@ -28,8 +28,8 @@ class Release:
     "edfi_tenant" and "edfi_tenant/year"; None for what is usual: the year up to 6.2, nothing after.
     `changes`: "told"; "not granted", where the key may not read what was deleted or renamed; "off" at this host.
     `suppressed`: nothing is told of the deletion of an item that was created anew.
-    `snapshots`: whether the host has one, made when the server starts. `dashed_tombstones`: whether the ids of what is gone are written the
-    other way, with dashes where rows have none (Ed-Fi: ODS-5101).
+    `snapshots`: whether the host has one, made when the server starts. `dashed_tombstones`: whether the ids of what is
+    gone are written the other way, with dashes where rows have none (Ed-Fi: ODS-5101).
     """
 
     standard: str  # one of STANDARDS

@@ -44,11 +44,12 @@ class Server:
         self._page_limit = page_limit
         self._snapshot = Snapshot(ods, release)
         specification = Specification(release, ods.collections, ods.shapes, page_limit=page_limit)
-        self._metadata = Metadata(release, ods.operations, specification, year=ods.district.school_year)
+        paths = {name: ods.collections[name].path for name in ods.operations}
+        self._metadata = Metadata(release, paths, specification, year=ods.district.school_year)
 
     def application(self, *, control: bool) -> Starlette:
         at = self._metadata.addresses
-        item = f"{at.data}/ed-fi/{{resource}}/{{identifier}}"
+        item = f"{at.data}/{{namespace}}/{{resource}}/{{identifier}}"
         routes: list[BaseRoute] = [
             *self._metadata.routes(),
             Route(at.token, self._tokens.grant, methods=["POST"]),
@@ -117,7 +118,8 @@ class Server:
 
     def _collection(self, request: Request, actions: Mapping[str, str]) -> Collection:
         """The one that the path names. Raises Refusal where there is none, or nothing for this key."""
-        found = self._ods.collection(request.path_params["resource"], actions.get(request.method, "Read"))
+        named = request.path_params
+        found = self._ods.collection(named["resource"], actions.get(request.method, "Read"), named["namespace"])
         return self._snapshot.of(found) if self._snapshot.asked_for(request.headers, request.method) else found
 
     def _tells(self, what: str) -> bool:
@@ -196,7 +198,7 @@ class Server:
         return row if self._release.key_values else {name: row[name] for name in ("id", "changeVersion")}
 
     def _written(self, request: Request, collection: Collection, entry: Entry, status: int) -> Response:
-        address = f"{self._metadata.data_url(request)}/ed-fi/{collection.name}"
+        address = f"{self._metadata.data_url(request)}/{collection.path}"
         identifier = identify(collection.name, entry.key)
         location = f"{address}/{with_dashes(identifier) if self._release.dashed else identifier}"
         return Response(status_code=status, headers={"Location": location, "ETag": f'"{entry.etag}"'})
@@ -242,7 +244,7 @@ class Server:
                 "assigned_profiles": [],
                 "claim_set": {"name": self._ods.claims.name},
                 "resources": [
-                    {"resource": f"/ed-fi/{name}", "operations": list(operations)}
+                    {"resource": f"/{self._ods.collections[name].path}", "operations": list(operations)}
                     for name, operations in self._ods.operations.items()
                 ],
                 "services": [],

@@ -45,7 +45,7 @@ def writable(standard: str) -> dict[str, Shape]:
     five, longest = standard >= "5", 120 if standard >= "6" else 60
     intervention = _INTERVENTION | {
         "interventionIdentificationCode": text(longest, required=True, key=True),
-        "interventionPrescriptions": _many({"interventionPrescriptionReference": _prescription(longest)}),
+        "interventionPrescriptions": many({"interventionPrescriptionReference": _prescription(longest)}),
     }
     if standard < "4":
         del intervention["namespace"]
@@ -119,13 +119,13 @@ def coded(name: str, *, required: bool = False) -> Field:
     return Field("descriptor", required=required, limit=306, of=f"{name}Descriptor")
 
 
-def _to(rel: str, key: Iterable[tuple[str, Field]], *, required: bool = False) -> Field:
+def to(rel: str, key: Iterable[tuple[str, Field]], *, required: bool = False) -> Field:
     return Field("reference", required=required, of=rel, fields=dict(key))
 
 
 def pointer(rel: str, key: Iterable[tuple[str, Field]]) -> Field:
     """A required reference."""
-    return _to(rel, key, required=True)
+    return to(rel, key, required=True)
 
 
 def _prescription(longest: int) -> Field:
@@ -133,12 +133,12 @@ def _prescription(longest: int) -> Field:
     return pointer("InterventionPrescription", key)
 
 
-def _many(fields: Fields) -> Field:
+def many(fields: Fields) -> Field:
     return Field("many", fields=fields)
 
 
 def _cohort(limit: int) -> Field:
-    return _to("Cohort", [("cohortIdentifier", text(limit, required=True, key=True)), _OWNER_ID])
+    return to("Cohort", [("cohortIdentifier", text(limit, required=True, key=True)), _OWNER_ID])
 
 
 def _team(limit: int) -> Fields:
@@ -161,25 +161,25 @@ def must(kind: Kind) -> Field:
 
 _DAY, _WHOLE, _FLAG = Field("day"), Field("whole"), Field("flag")
 _OWNER_ID = ("educationOrganizationId", must("whole"))
-_ORGANIZATION = _to("EducationOrganization", [_OWNER_ID], required=True)
-_STUDENT = _to("Student", [("studentUniqueId", text(32, required=True, key=True))], required=True)
-_STAFF = _to("Staff", [("staffUniqueId", text(32, required=True, key=True))], required=True)
+_ORGANIZATION = to("EducationOrganization", [_OWNER_ID], required=True)
+_STUDENT = to("Student", [("studentUniqueId", text(32, required=True, key=True))], required=True)
+_STAFF = to("Staff", [("staffUniqueId", text(32, required=True, key=True))], required=True)
 _PROGRAM_KEY = (
     _OWNER_ID,
     ("programName", text(60, required=True, key=True)),
     ("programTypeDescriptor", coded("ProgramType", required=True)),
 )
-_CONTENT = _to("EducationContent", [("contentIdentifier", text(225, required=True, key=True))], required=True)
+_CONTENT = to("EducationContent", [("contentIdentifier", text(225, required=True, key=True))], required=True)
 
 _PROGRAM: Fields = {
     "educationOrganizationReference": _ORGANIZATION,
     "programName": text(60, required=True, key=True),
     "programTypeDescriptor": coded("ProgramType", required=True),
     "programId": text(20),
-    "characteristics": _many({"programCharacteristicDescriptor": coded("ProgramCharacteristic", required=True)}),
-    "sponsors": _many({"programSponsorDescriptor": coded("ProgramSponsor", required=True)}),
+    "characteristics": many({"programCharacteristicDescriptor": coded("ProgramCharacteristic", required=True)}),
+    "sponsors": many({"programSponsorDescriptor": coded("ProgramSponsor", required=True)}),
 }
-_PROGRAM_BEFORE_5: Fields = {"services": _many({"serviceDescriptor": coded("Service", required=True)})}
+_PROGRAM_BEFORE_5: Fields = {"services": many({"serviceDescriptor": coded("Service", required=True)})}
 
 _STATUS: Fields = {
     "participationStatusDescriptor": coded("ParticipationStatus", required=True),
@@ -190,13 +190,13 @@ _STATUS: Fields = {
 _PARTICIPATION: Fields = {
     "beginDate": must("day"),
     "educationOrganizationReference": _ORGANIZATION,
-    "programReference": _to("Program", _PROGRAM_KEY, required=True),
+    "programReference": to("Program", _PROGRAM_KEY, required=True),
     "studentReference": _STUDENT,
     "endDate": _DAY,
     "reasonExitedDescriptor": coded("ReasonExited"),
     "servedOutsideOfRegularSession": _FLAG,
-    "programParticipationStatuses": _many(_STATUS),
-    "services": _many(
+    "programParticipationStatuses": many(_STATUS),
+    "services": many(
         {
             "serviceDescriptor": coded("Service", required=True),
             "primaryIndicator": _FLAG,
@@ -216,22 +216,22 @@ _INTERVENTION: Fields = {
     "minDosage": _WHOLE,
     "maxDosage": _WHOLE,
     "namespace": text(255),
-    "appropriateGradeLevels": _many({"gradeLevelDescriptor": coded("GradeLevel", required=True)}),
-    "appropriateSexes": _many({"sexDescriptor": coded("Sex", required=True)}),
-    "diagnoses": _many({"diagnosisDescriptor": coded("Diagnosis", required=True)}),
-    "populationServeds": _many({"populationServedDescriptor": coded("PopulationServed", required=True)}),
-    "meetingTimes": _many({"startTime": must("time"), "endTime": must("time")}),
-    "staffs": _many({"staffReference": _STAFF}),
-    "educationContents": _many({"educationContentReference": _CONTENT}),
-    "uris": _many({"uri": text(255, required=True)}),
-    "learningResourceMetadataURIs": _many({"learningResourceMetadataURI": text(255, required=True)}),
+    "appropriateGradeLevels": many({"gradeLevelDescriptor": coded("GradeLevel", required=True)}),
+    "appropriateSexes": many({"sexDescriptor": coded("Sex", required=True)}),
+    "diagnoses": many({"diagnosisDescriptor": coded("Diagnosis", required=True)}),
+    "populationServeds": many({"populationServedDescriptor": coded("PopulationServed", required=True)}),
+    "meetingTimes": many({"startTime": must("time"), "endTime": must("time")}),
+    "staffs": many({"staffReference": _STAFF}),
+    "educationContents": many({"educationContentReference": _CONTENT}),
+    "uris": many({"uri": text(255, required=True)}),
+    "learningResourceMetadataURIs": many({"learningResourceMetadataURI": text(255, required=True)}),
 }
 
 _STUDENT_INTERVENTION: Fields = {
     "studentReference": _STUDENT,
     "diagnosticStatement": text(1024),
     "dosage": _WHOLE,
-    "interventionEffectivenesses": _many(
+    "interventionEffectivenesses": many(
         {
             "diagnosisDescriptor": coded("Diagnosis", required=True),
             "gradeLevelDescriptor": coded("GradeLevel", required=True),

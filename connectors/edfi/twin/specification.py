@@ -6,8 +6,6 @@ from itertools import islice
 from typing import Any
 
 from connectors.edfi.twin.collection import Collection, Row
-from connectors.edfi.twin.filters import filters
-from connectors.edfi.twin.keys import natural_key
 from connectors.edfi.twin.release import Release
 from connectors.edfi.twin.shapes import DESCRIPTOR, Field, Fields, Shape
 
@@ -86,27 +84,28 @@ class Specification:
             listed["post"] = self._answering("201", None, [], given)
             item["put"] = self._answering("204", None, [self._parameter("id"), self._parameter("IfMatch")], given)
             item["delete"] = self._answering("204", None, [self._parameter("id"), self._parameter("IfMatch")])
-        paths = {f"/ed-fi/{name}": listed, f"/ed-fi/{name}/{{id}}": item}
+        at = f"/{self._collections[name].path}"
+        paths = {at: listed, f"{at}/{{id}}": item}
         gone = [self._parameter(one) for one in (*_PAGED, *_CHANGED)]
         anything = {"type": "array", "items": {"type": "object"}}
         if release.changes != "off":
-            paths[f"/ed-fi/{name}/deletes"] = {"get": self._answering("200", anything, gone)}
+            paths[f"{at}/deletes"] = {"get": self._answering("200", anything, gone)}
             if release.key_changes:
-                paths[f"/ed-fi/{name}/keyChanges"] = {"get": self._answering("200", anything, gone)}
+                paths[f"{at}/keyChanges"] = {"get": self._answering("200", anything, gone)}
         if release.cursor:
             tokens = {"type": "object", "properties": {"pageTokens": {"type": "array", "items": _TEXT}}}
             number = self._query("number", {"type": "integer", "format": "int32", "minimum": 1, "maximum": 200})
-            paths[f"/ed-fi/{name}/partitions"] = {"get": self._answering("200", tokens, [number])}
+            paths[f"{at}/partitions"] = {"get": self._answering("200", tokens, [number])}
         return paths
 
     def _reading(self, name: str, schema: Document) -> Document:
         known = self._schemas[f"edFi_{_singular(name)}"]["properties"]
-        key = set(natural_key(name, five=self._release.five))
+        key = set(self._collections[name].natural)
         parameters = [self._parameter(one) for one in (*_PAGED, *_CHANGED)]
         if self._release.cursor:
             parameters += [self._parameter(one) for one in _CURSOR]
         # Ed-Fi: a query spells the keys of references flat.
-        for one in dict.fromkeys((*filters(name), *natural_key(name, five=self._release.five))):
+        for one in dict.fromkeys((*self._collections[name].filters, *self._collections[name].natural)):
             type_ = {part: value for part, value in known.get(one, _TEXT).items() if not part.startswith("x-")}
             parameters.append(self._query(one, type_) | (_IDENTITY if one in key else {}))
         return self._answering("200", schema, parameters)
@@ -159,7 +158,7 @@ class Specification:
         """The name of the schema of one item, which is added to the document."""
         singular = _singular(name)
         shape = self._shapes.get(name)
-        key = set(natural_key(name, five=self._release.five))
+        key = set(self._collections[name].natural)
         if shape is not None and shape.fields is DESCRIPTOR:
             singular = shape.rel[0].lower() + shape.rel[1:]
         properties: Document = dict(_OF_THE_SERVER)
