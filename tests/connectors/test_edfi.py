@@ -899,7 +899,7 @@ def test_a_section_is_known_by_one_key_wherever_it_is_named() -> None:
 
 def test_what_is_shown_before_connecting_names_each_collection_once() -> None:
     names = [resource.name for resource in CONNECTOR.resources]
-    assert len(names) == len(set(names)) == 38
+    assert len(names) == len(set(names)) == 39
     assert {"parents", "contacts"} <= set(names)
 
 
