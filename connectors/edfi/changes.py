@@ -222,6 +222,15 @@ class Changes:
         self.begun.add(resource.name)
         self.chains[resource.name] = chains
 
+    def keys_beside(self, resource: Resource, changed: Page, page: Page) -> tuple[str, ...]:
+        """How to go on where all there is is read, of which `page` is the first, although it was asked what `changed`:
+        with which keys became which too, where these are more than came at once."""
+        places = [Place.parse(cursor) for cursor in changed.next]
+        keys = [replace(place, turn=1) for place in places if place.kind in TOMBSTONES]
+        if keys and page.next and resource.name in self.begun:
+            self.chains[resource.name] += len(keys)
+        return (*page.next, *map(str, keys))
+
     async def rest(self, resource: Resource, upto: int, turn: int = 0) -> tuple[str, ...]:
         """A chain of pages of all there is has ended: how to go on with what was written meanwhile, if this was the
         last one."""

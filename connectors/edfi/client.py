@@ -116,7 +116,10 @@ class EdfiSource:
         found = await self._changes.first(resource, Window(mark + 1, versions.newest))
         if isinstance(found, Page) and self._rekeyed:
             page = await self._whole(resource, Notice("people-rekeyed", self._rekeyed, resource.name))
-            return page if page.absent else replace(page, gone=found.gone, renamed=found.renamed)
+            if page.absent:
+                return page
+            following = self._changes.keys_beside(resource, found, page)
+            return replace(page, gone=found.gone, renamed=found.renamed, next=following)
         if isinstance(found, Page) and found.renamed and resource.name in _PEOPLE:
             self._rekeyed = resource.name
         return await self._whole(resource, found) if isinstance(found, Notice) else found

@@ -195,6 +195,15 @@ async def test_what_changed_makes_of_the_old_what_a_whole_pull_gives(server: str
         assert reader.state != before, change
 
 
+@pytest.mark.parametrize("options", [{"page_limit": 7}, {"page_limit": 7, "cursor": False}], ids=str)
+async def test_pages_are_as_long_as_the_servers_documents_let_them_be(server: str) -> None:
+    reader = Reader(server)
+    await reader.pull()
+    log = [entry for entry in steer(server, "GET", "log") if "/ed-fi/" in entry["path"]]
+    assert {entry["status"] for entry in log} == {200}  # no page was asked for that it refuses
+    assert reader.rows > 7 and reader.state == await whole(reader)
+
+
 # --- servers that cannot tell ---------------------------------------------------------------------------------
 
 
@@ -396,6 +405,20 @@ async def test_what_is_about_people_whose_keys_changed_is_read_wholly(server: st
     after = set(names[names.index("students") + 1 :])
     assert {name for name, partial in reader.partial.items() if not partial} == after
     assert {(notice.code, notice.field) for notice in reader.notices} == {("people-rekeyed", "students")}
+    assert reader.state == await whole(reader)
+
+
+@pytest.mark.parametrize("options", [PAGINGS["cursor"], PAGINGS["windows"]], ids=str)
+async def test_all_keys_that_changed_are_told_where_everything_is_read_too(server: str) -> None:
+    """They are more than come at once, and none of them is a loss."""
+    reader = await pulled_once(server)
+    before = set(reader.state["studentSectionAssociations"])
+    steer(server, "POST", "change", {"recoded": 0.5})
+    steer(server, "POST", "change", {"with_other_numbers": 0.1})
+    await reader.pull()
+    assert not reader.partial["studentSectionAssociations"]
+    lost = before - set(reader.state["studentSectionAssociations"])
+    assert len(lost) > 4 and lost <= set(reader.renamed)
     assert reader.state == await whole(reader)
 
 

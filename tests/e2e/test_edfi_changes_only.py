@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.edfi.twin import twin
 from gateway import guard
@@ -144,3 +146,42 @@ def test_what_has_another_key_stays_the_same_in_the_district(office: Office, sis
         not moved.get("added") and not moved.get("removed") for moved in run["counts"]["published"].values()
     )
     same_as_whole(office)
+
+
+class Meanwhile:
+    """In front of a twin: before every so many requests for records, one of the changes happens."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._side_door = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://twin")
+        self._requests = 0
+        self.script: list[tuple[int, dict[str, Any]]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "/ed-fi/" in scope["path"] and self.script:
+            self._requests += 1
+            if self._requests >= self.script[0][0]:
+                self._requests = 0
+                (await self._side_door.post("/_twin/change", json=self.script.pop(0)[1])).raise_for_status()
+        await self._app(scope, receive, send)
+
+
+def test_what_is_published_is_what_the_server_has_although_it_changes_while_it_is_read(office: Office) -> None:
+    """Inserts, updates, deletes and key changes, some of them of the same key, between pages of both kinds of pulls."""
+    twin_of = Meanwhile(twin(build(schools=1, students=20), page_limit=20, cursor=False))
+    with serve(twin_of) as url:
+        office.connect("edfi", url)
+        for every in (17, 5):  # a pull of all there is, and pulls of what changed
+            twin_of.script = [
+                (every, change)
+                for change in (
+                    *({"recoded": 0.2}, {"moved": 0.1}, {"with_new_students": 2}, {"with_other_numbers": 0.1}),
+                    *({"recoded": 0.2}, {"without_students": 0.05}, {"with_other_names": 0.1}, {"begun_later": 0.1}),
+                )
+            ]
+            while twin_of.script:
+                assert office.pull("edfi")["state"] == "published"
+        steer(url, "POST", "change", {"recoded": 0.2})
+        run = office.pull("edfi")
+        assert run["state"] == "published" and True in partial(run)
+        same_as_whole(office)

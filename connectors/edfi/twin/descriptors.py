@@ -6,7 +6,11 @@ CORE = "uri://ed-fi.org"
 
 # Ed-Fi: core code values, first those of every standard, then what Data Standards before 5 and from 5 on add.
 _CORE = {
-    "CohortType": "Academic Intervention; Attendance Intervention; Counselor List; Discipline Intervention; Other",
+    "CohortType": (
+        "Academic Intervention; Attendance Intervention; Classroom Pullout; Counselor List; Discipline "
+        "Intervention; Extracurricular Activity; Field Trip; In-school Suspension; Other; Principal Watch "
+        "List; Study Hall"
+    ),
     "DeliveryMethod": "Individual; Small Group; Whole Class; Whole School",
     "Diagnosis": "Dropout Risk; Low Attendance",
     "EducationPlan": (
