@@ -239,7 +239,9 @@ def _about(key: _TokenInfo, settings: EdfiSettings) -> Iterator[Finding]:
     elif key.namespace_prefixes is not None:
         yield Finding(True, "The key has no namespace: assessments and codes of one's own may stay out of its reach.")
     # One that is there to mark enrollments is meant to cut off all else.
-    if bound := [one for one in key.assigned_profiles or () if one.casefold() != settings.enrollment_profile.casefold()]:
+    if bound := [
+        one for one in key.assigned_profiles or () if one.casefold() != settings.enrollment_profile.casefold()
+    ]:
         yield Finding(
             False,
             f"The key is bound to API profiles: {', '.join(bound)}.",
@@ -253,9 +255,7 @@ def _about(key: _TokenInfo, settings: EdfiSettings) -> Iterator[Finding]:
                 yield from _lacking(key, name, operations, f"{what} ({choice}) is not possible", choice)
 
 
-def _lacking(
-    key: _TokenInfo, name: str, operations: Sequence[str], so: str, choice: str = ""
-) -> Iterator[Finding]:
+def _lacking(key: _TokenInfo, name: str, operations: Sequence[str], so: str, choice: str = "") -> Iterator[Finding]:
     if lacking := [operation for operation in operations if not key.may(operation, name)]:
         yield Finding(
             False,

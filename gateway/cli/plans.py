@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from gateway import delivery, jobs, planning, registry
+from gateway import delivery, jobs, messages, planning, registry
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -168,7 +168,12 @@ def push(
     to: Annotated[str, typer.Option("--to", help="Destination: a connection that can be written to.")],
     preview: Annotated[bool, typer.Option("--preview", help="Show exactly what would be sent; send nothing.")] = False,
     withdraw: Annotated[
-        bool, typer.Option("--withdraw", help="Take back what the destination has of this plan; needs --because.")
+        bool,
+        typer.Option(
+            "--withdraw",
+            help="Take back what the destination has of this plan, or end it today where nothing is deleted; needs "
+            "--because.",
+        ),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Put ours in the place of what others wrote there; needs --because.")
@@ -209,7 +214,10 @@ def push(
     if as_json or preview:
         print(json.dumps(found, indent=None if as_json else 2, default=str))
     elif withdraw:
-        STDOUT.print(f"{found['taken_back']} objects were taken back from {to}.", highlight=False)
+        STDOUT.print(
+            f"{found['taken_back']} objects were taken back from {to}, or ended today if it deletes nothing.",
+            highlight=False,
+        )
     else:
         print_delivery(found)
     if found.get("state") == "parked":
@@ -231,6 +239,8 @@ def print_delivery(found: dict[str, Any]) -> None:
     STDOUT.print(f"Delivery {found['id']} to [bold]{found['destination']}[/]: [bold]{found['state']}[/]")
     if found["reason"]:
         STDOUT.print(found["reason"], markup=False, highlight=False)
+    if found["state"] == "parked" and found["waits"]:
+        STDOUT.print(messages.tried_again(found["destination"], found["waits"]), markup=False, highlight=False)
     show(found["receipts"], False, title="Sent", columns=("resource", "status", "delivered", "attempts"),
          empty="Nothing had changed: no request was needed.")  # fmt: skip
     show(found["losses"], False, title="\nDid not leave", columns=("pointer", "kind", "reason"), empty="")

@@ -2,13 +2,17 @@
 
 import asyncio
 import hashlib
+import io
 import json
+import os
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import unquote_plus
 
 import httpx
@@ -21,7 +25,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from connectors.edfi.server import EdfiSettings
 from connectors.edfi.twin import refusals, twin
 from gateway import clock, delivery, jobs, planning, sync
+from gateway.cli import main
 from gateway.errors import ConfigError, Refused, Unavailable
+from gateway.settings import Settings
 from gateway.store import blackouts, deliveries, reading, registers, runs
 from gateway.store import plans as stored
 from gateway.store.database import Store
@@ -203,6 +209,26 @@ class Here:
         found = await registers.connection(self.store, self.district, "ods")
         async with self.store.transaction(self.district) as c:
             await deliveries.set_profile(c, self.district, found.id, choices)
+
+    async def command(self, settings: Settings, *arguments: str) -> tuple[int, str]:
+        """What somebody types about this district: how it ends, and all that it says."""
+        async with self.store.owner.begin() as c:
+            name = await c.scalar(text("SELECT name FROM district WHERE id = :id"), {"id": self.district})
+        environment = {"PLANBRIDGE_HOME": str(settings.home), "PLANBRIDGE_DISTRICT": str(name), "COLUMNS": "200"}
+        if settings.database_url:
+            environment["PLANBRIDGE_DATABASE_URL"] = str(settings.database_url.get_secret_value())
+
+        def typed() -> tuple[int, str]:
+            said = io.StringIO()
+            with patch.dict(os.environ, environment), patch.object(sys, "argv", ["planbridge", *arguments]):
+                with redirect_stdout(said), redirect_stderr(said):
+                    try:
+                        main()
+                    except SystemExit as ended:
+                        return int(ended.code or 0), said.getvalue()
+            return 0, said.getvalue()
+
+        return await asyncio.to_thread(typed)
 
     async def intended(self) -> dict[str, list[dict[str, Any]]]:
         """What the preview says the newest version would send."""
