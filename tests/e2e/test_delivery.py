@@ -98,17 +98,21 @@ class There:
 
     url: str
     gate: Gate
+    base: str = ""
     http: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
+        self.base = self.base or self.url
         # There is nothing to encrypt on loopback, and reading the system's certificates takes long.
-        urls = httpx.get(self.url, verify=False).json()["urls"]
+        urls = httpx.get(f"{self.base}/", verify=False).json()["urls"]
         grant = {"grant_type": "client_credentials"}
         token = httpx.post(urls["oauth"], data=grant, auth=("demo-key", "demo-secret"), verify=False).json()
         self.http = httpx.Client(
             base_url=urls["dataManagementApi"].rstrip("/") + "/ed-fi",
             headers={"Authorization": f"Bearer {token['access_token']}"},
             verify=False,
+            # On a busy machine the server hangs up on a connection that rests, just when it is used again.
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
 
     def all(self, resource: str) -> list[dict[str, Any]]:
@@ -149,9 +153,11 @@ def without_bookkeeping(value: Any) -> Any:
 
 @contextmanager
 def an_ods(standard: str) -> Iterator[There]:
-    gate = Gate(twin(DISTRICT, standard=standard), modern=standard == "5.0")
+    """A server of a data standard, in its usual release or in that behind the @."""
+    standard, _, version = standard.partition("@")
+    gate = Gate(twin(DISTRICT, standard=standard, version=version), modern=standard == "5.0")
     with serve(gate) as url:
-        there = There(url, gate)
+        there = There(url, gate, f"{url}/api" if version == "8.0" else url)
         with there.http:
             yield there
 
@@ -247,7 +253,7 @@ async def here(store: Store, district: int, standard: str) -> AsyncIterator[Here
     """A district that has pulled its Ed-Fi system, with a draft that may be finalized after a consultation."""
     with an_ods(standard) as there:
         given = {
-            "base_url": there.url,
+            "base_url": there.base,
             "key": "demo-key",
             "secret": "demo-secret",
             "private_addresses": ["127.0.0.1: a twin"],

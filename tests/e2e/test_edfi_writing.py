@@ -178,6 +178,45 @@ async def test_another_first_day_begins_anew_and_the_end_closes_all(here: Here) 
     assert (await here.push())["state"] == "delivered" and here.there.asked() == []
 
 
+@pytest.mark.parametrize("standard", ["3.3@5.4", "5.0@7.2", "5.0@8.0", "6.0@8.0"])
+async def test_a_whole_plan_is_written_looked_at_and_ended_on_every_generation(here: Here, standard: str) -> None:  # noqa: F811
+    await here.profile(include_team=True, mark_enrollment=True, include_staff=True, include_need_statements=True)
+    await here.finalize()
+    found = await here.push()
+    assert found["state"] == "delivered", found["reason"]
+    assert here.there.held() == await here.intended()
+    team = [len(here.there.all(name)) for name in ("cohorts", "studentCohortAssociations", "staffCohortAssociations")]
+    assert team == [1, 1, 1]
+
+    def marked() -> list[str]:
+        found = here.there.all("studentSchoolAssociations")
+        return [one["educationPlanDescriptor"] for row in found for one in row.get("educationPlans") or ()]
+
+    assert marked() == ["uri://ed-fi.org/EducationPlanDescriptor#Student Success Plan"]
+    async with here.store.owner.begin() as c:
+        ids = (
+            await c.execute(text("SELECT remote_id FROM ledger WHERE district_id = :id"), {"id": here.district})
+        ).all()
+    assert {len(id) for (id,) in ids} == {36 if standard.endswith("8.0") else 32}
+    here.there.forget()
+    assert (await here.push())["state"] == "delivered" and here.there.asked() == []
+    connection = await registers.connection(here.store, here.district, "ods")
+    async with here.store.transaction(here.district) as c:
+        await verifications.ask(c, here.district, connection.id, whole=True)
+    await jobs.look_job(here.store, here.district, connection.id)
+    async with here.store.transaction(here.district) as c:
+        looked = await verifications.last(c, connection.id)
+        assert await verifications.lost(c, connection.id) == []
+    assert looked is not None and (looked["objects"], looked["skipped"], looked["error_code"]) == (10, 0, None)
+    await here.edit(minutes(0, 45))
+    await here.finalize()
+    here.there.forget()
+    assert (await here.push())["state"] == "delivered"
+    assert here.there.wrote() == [("interventions", 200), ("studentInterventionAssociations", 200)]
+    assert await delivery.withdraw(here.store, here.district, here.plan, "ods", COUNSELOR, "It is over.") == 9
+    assert marked() == [] and all("endDate" in row for row in here.there.all("studentProgramAssociations"))
+
+
 async def test_a_plan_that_is_taken_back_is_ended_there_today_and_can_begin_again(here: Here) -> None:  # noqa: F811
     """Nothing is ever deleted from Ed-Fi; the mark in the enrollment goes."""
     await here.profile(include_team=True, mark_enrollment=True)
