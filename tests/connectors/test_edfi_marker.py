@@ -210,6 +210,15 @@ async def test_a_mark_of_ours_stays_ours_and_is_taken_out_alone(sink: EdfiSink, 
 async def test_what_we_put_into_a_record_that_is_gone_is_gone_with_it(sink: EdfiSink, ods: Ods) -> None:
     receipt = await pushed(sink, mark(there=False), "ff" * 16)
     assert (receipt.status, receipt.remote_id, ods.put) == (200, "", [])
+    sink.know(mark(there=False), "ff" * 16)
+    assert await sink.standing(mark(there=False)) == "kept"
+    assert await sink.read_back(mark(there=False)) is None
+
+
+async def test_what_was_never_put_anywhere_is_nowhere_looked_for(sink: EdfiSink, ods: Ods) -> None:
+    sink.know(mark(there=False), "")
+    assert await sink.read_back(mark(there=False)) == mark(there=False).body
+    assert await sink.standing(mark(there=False)) == "kept" and ods.methods == []
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -237,6 +246,13 @@ async def test_a_write_that_is_never_answered_is_tried_again_later(sink: EdfiSin
     with pytest.raises(Unavailable):
         await pushed(sink, mark())
     assert ods.methods.count("PUT") == 3 and ods.plans() == [OTHER]
+
+
+async def test_a_write_that_certainly_did_not_happen_is_not_looked_up(sink: EdfiSink, ods: Ods) -> None:
+    ods.answers["PUT"] = 429
+    with pytest.raises(Unavailable):
+        await pushed(sink, mark())
+    assert ods.methods == ["GET", "GET", "PUT"]
 
 
 async def test_who_is_not_enrolled_or_related_yet_may_be_by_itself(sink: EdfiSink, ods: Ods) -> None:
@@ -335,8 +351,9 @@ async def test_a_key_that_is_bound_to_a_profile_uses_its_media_types(
 
 
 async def test_how_a_mark_stands_afterwards(sink: EdfiSink, ods: Ods) -> None:
-    sink.know(mark(), ID)
-    assert await sink.standing(mark()) == "dropped"
+    for known in ("", ID):
+        sink.know(mark(), known)
+        assert await sink.standing(mark()) == "dropped"
     ods.rows.append(at(990102, "new"))
     ods.rows[0]["exitWithdrawDate"] = "2026-11-20"
     assert await sink.standing(mark()) == "due", "another school has the student by now"
