@@ -235,7 +235,7 @@ async def _parties(store: Store, connection: Connection, id: str, plan: Plan) ->
         )
     attended = tuple(await _attended(store, connection, plan.student))
     read = frozenset(connection.wires)
-    return Parties(id, student, keys, connection.settings, student, attended, read, school, clock.today())
+    return Parties(id, student, keys, connection.settings, attended, read, school, clock.today())
 
 
 async def _attended(store: Store, connection: Connection, student: str) -> Iterable[Attended]:

@@ -23,8 +23,8 @@ Record = dict[str, Any]
 class Marker:
     """Puts `educationPlans` values into enrollments. Everything else in them goes back as it came.
 
-    A mark that was there before is not ours: its receipt has no id, and it is never taken away. In doubt (we died before
-    the answer to a write of ours came) it counts as theirs and stays.
+    A mark that was there before is not ours: its receipt has no id, and it is never taken away. In doubt (we died
+    before the answer to a write of ours came) it counts as theirs and stays.
     """
 
     def __init__(self, server: Server, http: Http, profile: str = "") -> None:
@@ -111,7 +111,7 @@ class Marker:
             except Unavailable as error:
                 if error.code != "outcome-unknown":
                     raise
-                # A repetition would be told 412 by our own write. The mark was not there before: if it is now, it is ours.
+                # A repetition would be told 412 by our own write. The mark was not there: if it is now, it is ours.
                 ours, ended = True, error
                 continue
             if answer.status in (200, 204):

@@ -64,7 +64,7 @@ TEAM: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 """The same of what only a destination that gets the team is sent."""
 
 BY_CHOICE: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
-    "include_team": ("sending the team", {name: ("Create", "Read", "Update") for name in TEAM}),
+    "include_team": ("sending the team", dict.fromkeys(TEAM, ("Create", "Read", "Update"))),
     "mark_enrollment": ("marking enrollments", {ENROLLMENTS: ("Read", "Update")}),
 }
 """What the delivery profile switches on: in words, and what the key must be able to do for it."""

@@ -275,8 +275,8 @@ async def note_taken_back(
     """An object is not there any more, or ended on its `last_day`: the next delivery sends it again."""
     await c.execute(
         text(
-            "UPDATE ledger SET sent_sha256 = NULL, delivered_sha256 = NULL, remote_id = '', revision = '', lost = NULL, "
-            "  ended_on = :last_day, status = :status, message = 'taken back', at = now() "
+            "UPDATE ledger SET sent_sha256 = NULL, delivered_sha256 = NULL, remote_id = '', revision = '', "
+            "  lost = NULL, ended_on = :last_day, status = :status, message = 'taken back', at = now() "
             "WHERE connection_id = :connection AND resource = :resource AND identity = :identity"
         ),
         {

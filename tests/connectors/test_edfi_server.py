@@ -542,20 +542,22 @@ async def test_check_of_a_writer_names_what_it_lacks(url: str, host: Host) -> No
 
 
 async def test_check_of_a_writer_names_what_the_delivery_profile_may_switch_on(url: str, host: Host) -> None:
-    host.token_info["resources"] = [*WRITER, {"resource": "/ed-fi/cohorts", "operations": ["Create", "Read", "Update"]},
-                                    {"resource": "/ed-fi/studentSchoolAssociations", "operations": ["Read"]}]  # fmt: skip
+    more = {"cohorts": ["Create", "Read", "Update"], "studentSchoolAssociations": ["Read"]}
+    more_claims = [{"resource": f"/ed-fi/{name}", "operations": operations} for name, operations in more.items()]
+    host.token_info["resources"] = [*WRITER, *more_claims]
     found = [one for one in await check(url, education_organization_id=990100) if one.choice]
     assert {(one.text.partition(":")[0], one.choice) for one in found} == {
         ("studentCohortAssociations", "include_team"),
         ("staffCohortAssociations", "include_team"),
         ("studentSchoolAssociations", "mark_enrollment"),
     }
-    assert [one.text for one in found if one.choice == "mark_enrollment"] == [
-        "studentSchoolAssociations: the key may not update them, so marking enrollments (mark_enrollment) is not possible."
-    ]
+    [mark] = [one.text for one in found if one.choice == "mark_enrollment"]
+    assert mark.endswith("the key may not update them, so marking enrollments (mark_enrollment) is not possible.")
     assert set(BY_CHOICE) <= set(EdfiProfile.model_fields)
-    off = [one for one in await try_out(CONNECTOR, settings(url, education_organization_id=990100)) if one.choice]
-    assert len(off) == 3 and all(one.ok for one in off), "what nobody has switched on is no fault"
+    writer, both = settings(url, education_organization_id=990100), {"include_team": True, "mark_enrollment": False}
+    for profile, faults in ((None, set()), (both, {"include_team"})):
+        told = [one for one in await try_out(CONNECTOR, writer, {}, profile) if one.choice]
+        assert len(told) == 3 and {one.choice for one in told if not one.ok} == faults, "what is off is no fault"
 
 
 async def test_check_takes_the_profile_that_marks_enrollments_for_no_fault(url: str, host: Host) -> None:
