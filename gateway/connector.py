@@ -171,12 +171,13 @@ class Rereading(Protocol):
 @dataclass(frozen=True)
 class Finding:
     """One thing `planbridge check` saw. `propose` are settings that follow from it: they are kept where nobody has set
-    them."""
+    them. `choice` is a field of the delivery profile: where that is off, what was seen is no fault."""
 
     ok: bool
     text: str
     fix: str = ""
     propose: Mapping[str, Any] = field(default_factory=dict)
+    choice: str = ""
 
 
 @dataclass(frozen=True)

@@ -155,8 +155,8 @@ class Attended:
 @dataclass(frozen=True)
 class Parties:
     """Whom a plan is about, by the ids the destination knows them by: `student`, and staff by entity id. `plan` is
-    the plan's own id; `settings` are the destination's, without secrets. `student_key` is the key of the destination's
-    own record of the student, `school` that of the plan's school; `classes` are those of them that it knows.
+    the plan's own id; `settings` are the destination's, without secrets. All ids are keys of the destination's own
+    records: `school` is that of the plan's school, and `classes` are those of the student that it knows.
     `collections` are those that its last pull read: they tell which edition of a standard it speaks. `today` is the
     district's day, where it is known."""
 
@@ -164,7 +164,6 @@ class Parties:
     student: str
     staff: Table[str, str]
     settings: Table[str, Any]
-    student_key: str = ""
     classes: tuple[Attended, ...] = ()
     collections: frozenset[str] = frozenset()
     school: str = ""

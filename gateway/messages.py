@@ -314,6 +314,7 @@ def of_delivery(delivery: Mapping[str, Any], standing: Standing) -> Message:
     receipts, number, to = delivery["receipts"], delivery["id"], delivery["destination"]
     arrived = sum(1 for receipt in receipts if receipt["delivered"])
     refused = "".join(f" It refused {r['resource']} ({r['status']})." for r in receipts if not r["delivered"])
+    again = f" {tried_again(to, delivery['waits'])}" if delivery.get("waits") else ""
     return Message(
         f"A plan could not be delivered to {to}. Delivery {number} is parked.{refused}",
         f"1 plan: {arrived} of {len(receipts)} documents that were tried have arrived."
@@ -322,8 +323,17 @@ def of_delivery(delivery: Mapping[str, Any], standing: Standing) -> Message:
         f"In {to}: {'what has arrived, and beside it ' if arrived else ''}what was there before. Here the finalized "
         "plan is unchanged.",
         f"Ask whoever runs {to} what is missing there. Then send the plan again: planbridge push PLAN --to {to}. "
-        "What has arrived is not sent twice.",
+        f"What has arrived is not sent twice.{again}",
         f"Before {_at(delivery['finished_at'] + standing.limit, standing)}: by then the plan is a day late.",
+    )
+
+
+def tried_again(destination: str, waits: str) -> str:
+    """When a parked delivery is sent again by itself: nothing else looks at what it waits for."""
+    when = "that finds the student enrolled there" if waits == "enrollment" else "that is published"
+    return (
+        f"By itself it is tried again after each pull of {destination} {when}. "
+        f"Without a schedule nobody pulls it: planbridge pull {destination}."
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from connectors.edfi.resources import every_resource
 from connectors.edfi.server import EdfiSettings
-from connectors.edfi.sink import WRITTEN
+from connectors.edfi.sink import BY_CHOICE, WRITTEN
 from gateway.connector import Finding
 
 _QUESTIONS = (
@@ -53,7 +53,12 @@ def _reader(groups: Collection[str]) -> Iterator[str]:
 def _writer() -> Iterator[str]:
     for name in WRITTEN:
         yield f"ed-fi/{name}: Create, Read, Update"
-    yield "ed-fi/students, ed-fi/schools, ed-fi/localEducationAgencies: Read"
+    # It names people as it has read them, and learns from the enrollments when one that was refused may be sent again.
+    read = ("students", "staffs", "studentSchoolAssociations", "schools", "localEducationAgencies")
+    yield f"{', '.join(f'ed-fi/{name}' for name in read)}: Read"
+    for what, resources in BY_CHOICE.values():
+        for name, operations in resources.items():
+            yield f"only if our district asks for {what}: ed-fi/{name}: {', '.join(operations)}"
 
 
 def _listed(lines: Sequence[str] | Iterator[str]) -> str:

@@ -10,6 +10,7 @@ from connectors.edfi import refusals
 from connectors.edfi.server import Server
 from gateway import clock
 from gateway.connector import Document, Receipt
+from gateway.errors import Unavailable
 from gateway.http import Http, Reply
 
 ENROLLMENTS = "studentSchoolAssociations"
@@ -22,8 +23,8 @@ Record = dict[str, Any]
 class Marker:
     """Puts `educationPlans` values into enrollments. Everything else in them goes back as it came.
 
-    A mark that was there before is not ours: its receipt has no id, and it is never taken away. In doubt (the answer
-    to a write of ours was lost) it counts as theirs and stays.
+    A mark that was there before is not ours: its receipt has no id, and it is never taken away. In doubt (we died
+    before the answer to a write of ours came) it counts as theirs and stays.
     """
 
     def __init__(self, server: Server, http: Http, profile: str = "") -> None:
@@ -47,7 +48,7 @@ class Marker:
             return refusals.receipt(reply)
         match _open(document, reply):
             case []:
-                return Receipt(404, message="The student has no open enrollment there that could be marked.")
+                return Receipt(404, message=_NOT_ENROLLED, waits="enrollment")
             case [one]:
                 return await self._merge(document, one["id"])
         return Receipt(409, message="The student has open enrollments at several schools, none of them the plan's.")
@@ -90,7 +91,7 @@ class Marker:
         """Read, merge, write with If-Match; again where somebody was faster. # Ed-Fi: PUT replaces the whole record"""
         wanted, descriptor = _wanted(document), _descriptor(document)
         ours = _same(id, self._known.get(document.identity, ""))
-        answer = None
+        ended: Receipt | Unavailable | None = None
         for _ in range(ATTEMPTS):
             reply = await self._read(id)
             if reply.status == 404 and not wanted:
@@ -105,13 +106,23 @@ class Marker:
                 return Receipt(412, message="The server gives no ETag, so nothing can be merged into its records.")
             body = _encoder.encode(_with(record, descriptor) if wanted else _without(record, descriptor))
             headers = self._writing | {"if-match": tag}
-            answer = await self._http.send("PUT", f"{self._url}/{id}", json=body, headers=headers, repeatable=True)
+            try:
+                answer = await self._http.send("PUT", f"{self._url}/{id}", json=body, headers=headers, repeatable=False)
+            except Unavailable as error:
+                if error.code != "outcome-unknown":
+                    raise
+                # A repetition would be told 412 by our own write. The mark was not there: if it is now, it is ours.
+                ours, ended = True, error
+                continue
             if answer.status in (200, 204):
                 return Receipt(answer.status, id if wanted else "", answer.headers.get("etag", ""))
+            ended = refusals.receipt(answer)
             if answer.status != 412:
                 break
-        assert answer is not None
-        return refusals.receipt(answer)
+        if isinstance(ended, Unavailable):
+            raise ended
+        assert ended is not None
+        return ended
 
     async def _read(self, id: str) -> Reply:
         return await self._http.get(f"{self._url}/{id}", headers=self._reading)
@@ -131,6 +142,9 @@ class Marker:
 
     def _media_type(self, usage: str) -> str:
         return f"application/vnd.ed-fi.studentschoolassociation.{self._profile.lower()}.{usage}+json"
+
+
+_NOT_ENROLLED = "The student has no open enrollment there that could be marked."
 
 
 def _wanted(document: Document) -> bool:

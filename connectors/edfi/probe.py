@@ -12,7 +12,7 @@ from connectors.edfi import openapi, refusals
 from connectors.edfi.changes import TOMBSTONES, total_of
 from connectors.edfi.openapi import Offered
 from connectors.edfi.server import EdfiSettings, Server
-from connectors.edfi.sink import WRITTEN
+from connectors.edfi.sink import BY_CHOICE, WRITTEN
 from gateway.connector import Finding, Resource
 from gateway.errors import PlanbridgeError
 from gateway.http import Http, Reply
@@ -273,20 +273,31 @@ def _about(key: _TokenInfo, settings: EdfiSettings) -> Iterator[Finding]:
         yield Finding(True, f"The key may use what belongs to {', '.join(key.namespace_prefixes)}.")
     elif key.namespace_prefixes is not None:
         yield Finding(True, "The key has no namespace: assessments and codes of one's own may stay out of its reach.")
-    if key.assigned_profiles:
+    # One that is there to mark enrollments is meant to cut off all else.
+    if bound := [
+        one for one in key.assigned_profiles or () if one.casefold() != settings.enrollment_profile.casefold()
+    ]:
         yield Finding(
             False,
-            f"The key is bound to API profiles: {', '.join(key.assigned_profiles)}.",
+            f"The key is bound to API profiles: {', '.join(bound)}.",
             "Ask the API's administrator for a key without profiles; those cut fields off.",
         )
     if settings.education_organization_id is not None and key.resources is not None:
         for name in WRITTEN:
-            if not key.may("Create", name):
-                yield Finding(
-                    False,
-                    f"{name}: the key may not create them, so plans cannot be written.",
-                    "Ask the API's administrator to add them to the key's claim set.",
-                )
+            yield from _lacking(key, name, ("Create",), "plans cannot be written")
+        for choice, (what, resources) in BY_CHOICE.items():
+            for name, operations in resources.items():
+                yield from _lacking(key, name, operations, f"{what} ({choice}) is not possible", choice)
+
+
+def _lacking(key: _TokenInfo, name: str, operations: Sequence[str], so: str, choice: str = "") -> Iterator[Finding]:
+    if lacking := [operation for operation in operations if not key.may(operation, name)]:
+        yield Finding(
+            False,
+            f"{name}: the key may not {' or '.join(lacking).lower()} them, so {so}.",
+            "Ask the API's administrator to add them to the key's claim set.",
+            choice=choice,
+        )
 
 
 def _about_the_district(key: _TokenInfo, settings: EdfiSettings) -> Iterator[Finding]:

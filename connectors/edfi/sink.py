@@ -64,6 +64,12 @@ TEAM: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """The same of what only a destination that gets the team is sent."""
 
+BY_CHOICE: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
+    "include_team": ("sending the team", dict.fromkeys(TEAM, ("Create", "Read", "Update"))),
+    "mark_enrollment": ("marking enrollments", {ENROLLMENTS: ("Read", "Update")}),
+}
+"""What the delivery profile switches on: in words, and what the key must be able to do for it."""
+
 _KEYS = {**WRITTEN, **TEAM}
 
 
@@ -143,9 +149,9 @@ class EdfiSink:
         body, same = _without_bookkeeping(item), (item.get("id", ""), item.get("_etag", ""))
         if not _ended(body, *days, on):
             return Receipt(200, *same, unchanged=True)
-        for part in body.get("services", ()):
+        for part in body.get("services") or ():
             _ended(part, "serviceBeginDate", "serviceEndDate", on)
-        for part in (*body.get("programParticipationStatuses", ()), body.get("participationStatus") or {}):
+        for part in (*(body.get("programParticipationStatuses") or ()), body.get("participationStatus") or {}):
             _ended(part, "statusBeginDate", "statusEndDate", on)
         return await self._post(document.resource, body)
 

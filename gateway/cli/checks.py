@@ -1,6 +1,7 @@
 """Trying a connected system: what a check says, what is learnt from it and kept, and the mail to its vendor."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from gateway.connector import ConnectionSettings, Connector, Finding, validated
 from gateway.errors import ConfigError, PlanbridgeError
 from gateway.http import Http, MemoryTokens, Pace
 from gateway.identifiers import sentences
-from gateway.store import collected, registers
+from gateway.store import collected, deliveries, registers
 from gateway.store.database import Store
 
 
@@ -33,9 +34,9 @@ def check(
     async def look() -> tuple[list[Finding], Mapping[str, Any]]:
         async with gateway(district) as g:
             found = await registers.connection(g.store, g.district, name)
-            reasons = await collects(g.store, found)
+            reasons, profile = await collects(g.store, found), await chosen(g.store, found)
             async with opened(g.store, found) as (kind, settings, http):
-                findings = await _seen(kind, settings, http, reasons)
+                findings = await _seen(kind, settings, http, reasons, profile)
             async with g.store.transaction(g.district) as c:
                 by = await identifiers.seen(c, found.id)
             findings += [Finding(True, " ".join(sentences(*one))) for one in by.items()]
@@ -75,8 +76,14 @@ async def collects(store: Store, connection: registers.Connection) -> dict[str, 
         return await collected.reasons(c, connection.id)
 
 
-async def try_out(kind: Connector, settings: Any, reasons: Mapping[str, Reason] | None = None) -> list[Finding]:
-    """Talk to the system as these settings say, and report. `reasons`: what is collected beyond roster and results."""
+async def try_out(
+    kind: Connector,
+    settings: Any,
+    reasons: Mapping[str, Reason] | None = None,
+    profile: Mapping[str, Any] | None = None,
+) -> list[Finding]:
+    """Talk to the system as these settings say, and report. `reasons`: what is collected beyond roster and results;
+    `profile`: what a destination gets."""
     async with Http(
         kind.auth(settings),
         tokens=MemoryTokens(),
@@ -85,19 +92,32 @@ async def try_out(kind: Connector, settings: Any, reasons: Mapping[str, Reason] 
         pace=Pace(settings.requests_per_second),
         timeout=settings.patience,
     ) as http:
-        return await _seen(kind, settings, http, reasons or {})
+        return await _seen(kind, settings, http, reasons or {}, profile or {})
 
 
 async def _seen(
-    kind: Connector, settings: ConnectionSettings, http: Http, reasons: Mapping[str, Reason]
+    kind: Connector,
+    settings: ConnectionSettings,
+    http: Http,
+    reasons: Mapping[str, Reason],
+    profile: Mapping[str, Any],
 ) -> list[Finding]:
+    """What a check sees. Something that the delivery profile leaves out is no fault where it is not possible."""
     assert kind.open_source is not None
     source = await kind.open_source(settings, http)
     try:
         collecting.open_for(source, reasons)
-        return [*await source.check(), *_collected(kind, reasons), *_opened(settings)]
+        found = [*await source.check(), *_collected(kind, reasons), *_opened(settings)]
     finally:
         await source.close()
+    off = {one.choice for one in found} - {name for name, value in profile.items() if value} - {""}
+    return [replace(one, ok=True, fix="") if one.choice in off else one for one in found]
+
+
+async def chosen(store: Store, connection: registers.Connection) -> Mapping[str, Any]:
+    """The delivery profile of a connection; empty where it is no destination."""
+    async with store.transaction(connection.district) as c:
+        return await deliveries.profile(c, connection.id) or {}
 
 
 def _collected(kind: Connector, reasons: Mapping[str, Reason]) -> list[Finding]:
@@ -157,11 +177,11 @@ async def _written(name: str, district: str) -> str:
                 f"There is no letter for {kind.title}.",
                 "Its README names what to ask the vendor for.",
             )
-        reasons = await collects(g.store, found)
+        reasons, profile = await collects(g.store, found), await chosen(g.store, found)
         async with opened(g.store, found) as (kind, settings, http):
             assert kind.letter is not None
             try:
-                findings = await _seen(kind, settings, http, reasons)
+                findings = await _seen(kind, settings, http, reasons, profile)
             except PlanbridgeError as error:
                 findings = [Finding(False, error.message, error.fix)]
             return kind.letter(settings, findings, reasons)

@@ -232,7 +232,9 @@ def change(
             kind = registry.connector(found.connector)
             plain, hidden = settings_of(kind, given, ask=False)
             settings = validated(kind.settings, found.settings | found.secrets | plain | hidden)
-            findings = await checks.try_out(kind, settings, await checks.collects(g.store, found))
+            findings = await checks.try_out(
+                kind, settings, await checks.collects(g.store, found), await checks.chosen(g.store, found)
+            )
             wrong = [finding for finding in findings if not finding.ok]
             if wrong and not yes:
                 raise ConfigError(

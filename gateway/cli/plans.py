@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from gateway import delivery, jobs, planning, registry
+from gateway import delivery, jobs, messages, planning, registry
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -169,7 +169,12 @@ def push(
     to: Annotated[str, typer.Option("--to", help="Destination: a connection that can be written to.")],
     preview: Annotated[bool, typer.Option("--preview", help="Show exactly what would be sent; send nothing.")] = False,
     withdraw: Annotated[
-        bool, typer.Option("--withdraw", help="Take back what the destination has of this plan; needs --because.")
+        bool,
+        typer.Option(
+            "--withdraw",
+            help="Take back what the destination has of this plan, or end it today where nothing is deleted; needs "
+            "--because.",
+        ),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Put ours in the place of what others wrote there; needs --because.")
@@ -210,7 +215,10 @@ def push(
     if as_json or preview:
         print(json.dumps(found, indent=None if as_json else 2, default=str))
     elif withdraw:
-        STDOUT.print(f"{found['taken_back']} objects were taken back from {to}.", highlight=False)
+        STDOUT.print(
+            f"{found['taken_back']} objects were taken back from {to}, or ended today if it deletes nothing.",
+            highlight=False,
+        )
     else:
         print_delivery(found)
     if found.get("state") == "parked":
@@ -250,6 +258,8 @@ def print_delivery(found: dict[str, Any]) -> None:
     if found["reason"] and not found["causes"]:
         STDOUT.print(found["reason"], markup=False, highlight=False)
     show(found["causes"], False, title="\nWhy", columns=("message", "status", "refused", "not_sent", "trace"), empty="")
+    if found["state"] == "parked" and found["waits"]:
+        STDOUT.print(messages.tried_again(found["destination"], found["waits"]), markup=False, highlight=False)
     show(found["receipts"], False, title="Sent", columns=("resource", "status", "delivered", "attempts"),
          empty="Nothing had changed: no request was needed.")  # fmt: skip
     show(found["losses"], False, title="\nDid not leave", columns=("pointer", "kind", "reason"), empty="")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway import clock, jobs, registry
-from gateway.cli.checks import collects, print_findings, try_out
+from gateway.cli.checks import chosen, collects, print_findings, try_out
 from gateway.cli.connections import EndDate, connections, settings_of
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
@@ -256,7 +256,7 @@ def new_year(
             plain, hidden = settings_of(kind, given or [], ask=False)
             _ask_secrets(found, hidden, ask=STDERR.is_terminal and not as_json)
             settings = validated(kind.settings, found.settings | plain | hidden)
-            findings = await try_out(kind, settings, await collects(g.store, found))
+            findings = await try_out(kind, settings, await collects(g.store, found), await chosen(g.store, found))
             wrong = [finding for finding in findings if not finding.ok]
             if wrong and not yes:
                 raise ConfigError(

@@ -103,15 +103,20 @@ async def _hold_fence(c: AsyncConnection, delivery: Delivery) -> None:
         raise Fenced
 
 
+# A claim takes the last answer away: what was sent and has none may have arrived. What was ended is there still.
+_OURS = (
+    "(l.delivered_sha256 IS NOT NULL OR l.remote_id <> '' OR l.ended_on IS NOT NULL "
+    "OR (l.sent_sha256 IS NOT NULL AND l.status IS NULL))"
+)
+
+
 async def known(store: Store, delivery: Delivery) -> dict[str, LedgerRow]:
     """What is known of every object at the destination that is this plan's, or shared: by the document's name."""
     async with store.transaction(delivery.district) as c:
         rows = await c.execute(
             text(
                 "SELECT l.resource || ' ' || l.identity AS name, l.delivered_sha256, l.remote_id, "
-                # A claim takes the last answer away: what was sent and has none may have arrived.
-                "  l.delivered_sha256 IS NOT NULL OR l.remote_id <> '' "
-                "    OR (l.sent_sha256 IS NOT NULL AND l.status IS NULL) AS ours "
+                f"  {_OURS} AS ours "
                 "FROM ledger l JOIN delivery d ON d.id = l.delivery_id WHERE l.connection_id = :connection "
                 "AND (l.shared OR d.plan_id = CAST(:plan AS uuid))"
             ),
@@ -271,23 +276,26 @@ async def own_objects(c: AsyncConnection, plan: str, connection: int) -> list[tu
         text(
             "SELECT l.resource, l.identity, l.remote_id FROM ledger l JOIN delivery d ON d.id = l.delivery_id "
             "WHERE d.plan_id = CAST(:plan AS uuid) AND l.connection_id = :connection AND NOT l.shared "
-            "AND l.sent_sha256 IS NOT NULL ORDER BY l.at DESC, l.resource"
+            f"AND l.sent_sha256 IS NOT NULL AND l.ended_on IS NULL AND {_OURS} ORDER BY l.at DESC, l.resource"
         ),
         {"plan": plan, "connection": connection},
     )
     return [(Document(row.resource, json.loads(row.identity), {}), row.remote_id) for row in rows]
 
 
-async def note_taken_back(c: AsyncConnection, connection: int, document: Document, receipt: Receipt) -> None:
-    """An object is not there any more: the next delivery sends it again."""
+async def note_taken_back(
+    c: AsyncConnection, connection: int, document: Document, receipt: Receipt, last_day: date | None
+) -> None:
+    """An object is not there any more, or ended on its `last_day`: the next delivery sends it again."""
     await c.execute(
         text(
             "UPDATE ledger SET sent_sha256 = NULL, delivered_sha256 = NULL, remote_id = '', revision = '', "
-            "  status = :status, message = 'taken back', at = now() "
+            "  lost = NULL, ended_on = :last_day, status = :status, message = 'taken back', at = now() "
             "WHERE connection_id = :connection AND resource = :resource AND identity = :identity"
         ),
         {
             "status": receipt.status,
+            "last_day": last_day,
             "connection": connection,
             "resource": document.resource,
             "identity": document.identity,
@@ -340,10 +348,11 @@ async def waiting(c: AsyncConnection, connection: int) -> list[tuple[int, str, s
 
 
 async def again(c: AsyncConnection, delivery: int) -> bool:
-    """Queue a delivery that waits once more; false where somebody else has done so."""
+    """Queue a delivery that waits once more; false where somebody else has done so. It goes on to wait where this pass
+    is not carried out (an outage, a blackout)."""
     mine = await c.scalar(
         text(
-            "UPDATE delivery SET state = 'queued', waits = NULL, reason = NULL, causes = NULL, finished_at = NULL "
+            "UPDATE delivery SET state = 'queued', reason = NULL, causes = NULL, finished_at = NULL "
             "WHERE id = :id AND state = 'parked' AND waits IS NOT NULL RETURNING id"
         ),
         {"id": delivery},

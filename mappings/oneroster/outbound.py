@@ -103,7 +103,7 @@ def _result(plan: Plan, one: Attended, parties: Parties, profile: GradebookProfi
     id = f"planbridge-{_digest(parties.plan, one.key)}"
     body = _key(id) | {
         "lineItem": _ref(_line_item_id(plan, one), "lineItem"),
-        "student": _ref(parties.student_key, "user"),
+        "student": _ref(parties.student, "user"),
         "class": _ref(one.key, "class"),
         "scoreStatus": "exempt",
         "scoreDate": plan.period_start.isoformat(),

@@ -19,14 +19,16 @@ from connectors.edfi.client import EdfiSource
 from connectors.edfi.letter import letter
 from connectors.edfi.routes import Route
 from connectors.edfi.server import EdfiSettings, Server, auth, described, discover
-from connectors.edfi.sink import WRITTEN
+from connectors.edfi.sink import BY_CHOICE, WRITTEN
 from connectors.edfi.twin import twin
+from gateway.cli.checks import try_out
 from gateway.connector import Finding
 from gateway.errors import ConfigError, Unavailable
 from gateway.http import Http, MemoryTokens, Reply
 from gateway.settings import Settings
 from gateway.store.database import Store
 from gateway.store.tokens import DistrictTokens
+from mappings.edfi.outbound import EdfiProfile
 from synthetic import build
 from tests.openapi import CONTRACTS
 from tests.peers import Peer, dns, made_certificate, whole
@@ -474,7 +476,7 @@ async def check(url: str, **more: Any) -> list[Finding]:
 
 def wrong(findings: list[Finding]) -> list[str]:
     assert all(finding.fix for finding in findings if not finding.ok)
-    return [finding.text for finding in findings if not finding.ok]
+    return [finding.text for finding in findings if not finding.ok and not finding.choice]
 
 
 DISTRICT = build(schools=1, students=4, seed=3)
@@ -539,6 +541,31 @@ async def test_check_of_a_writer_names_what_it_lacks(url: str, host: Host) -> No
     ]
 
 
+async def test_check_of_a_writer_names_what_the_delivery_profile_may_switch_on(url: str, host: Host) -> None:
+    more = {"cohorts": ["Create", "Read", "Update"], "studentSchoolAssociations": ["Read"]}
+    more_claims = [{"resource": f"/ed-fi/{name}", "operations": operations} for name, operations in more.items()]
+    host.token_info["resources"] = [*WRITER, *more_claims]
+    found = [one for one in await check(url, education_organization_id=990100) if one.choice]
+    assert {(one.text.partition(":")[0], one.choice) for one in found} == {
+        ("studentCohortAssociations", "include_team"),
+        ("staffCohortAssociations", "include_team"),
+        ("studentSchoolAssociations", "mark_enrollment"),
+    }
+    [mark] = [one.text for one in found if one.choice == "mark_enrollment"]
+    assert mark.endswith("the key may not update them, so marking enrollments (mark_enrollment) is not possible.")
+    assert set(BY_CHOICE) <= set(EdfiProfile.model_fields)
+    writer, both = settings(url, education_organization_id=990100), {"include_team": True, "mark_enrollment": False}
+    for profile, faults in ((None, set()), (both, {"include_team"})):
+        told = [one for one in await try_out(CONNECTOR, writer, {}, profile) if one.choice]
+        assert len(told) == 3 and {one.choice for one in told if not one.ok} == faults, "what is off is no fault"
+
+
+async def test_check_takes_the_profile_that_marks_enrollments_for_no_fault(url: str, host: Host) -> None:
+    host.token_info["assigned_profiles"] = ["Plan-Marks"]
+    assert wrong(await check(url)) == ["The key is bound to API profiles: Plan-Marks."]
+    assert wrong(await check(url, enrollment_profile="plan-marks")) == []
+
+
 async def test_check_says_when_records_cannot_be_looked_at_before_they_are_sent(url: str, host: Host) -> None:
     host.openapi = None
     assert wrong(await check(url)) == []
@@ -589,4 +616,7 @@ def test_the_mail_names_every_claim_and_no_secret() -> None:
     for resource in CONNECTOR.resources:
         asked = f"ed-fi/{resource.name}: Read" in text
         assert asked == (resource.group in ("", "programs", "grades")), resource.name
+    assert "ed-fi/students, ed-fi/staffs, ed-fi/studentSchoolAssociations, ed-fi/schools" in text
+    assert "- only if our district asks for sending the team: ed-fi/cohorts: Create, Read, Update\n" in text
+    assert "asks for marking enrollments: ed-fi/studentSchoolAssociations: Read, Update\n" in text
     assert CONNECTOR.letter is letter

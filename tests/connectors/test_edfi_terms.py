@@ -58,7 +58,7 @@ async def opened(version: str, standard: str) -> AsyncIterator[EdfiSink]:
             yield sink
 
 
-@pytest.mark.parametrize(("version", "standard"), [("5.4", "3.3"), ("6.2", "4.0"), ("7.3", "5.0")])
+@pytest.mark.parametrize(("version", "standard"), [("5.4", "3.3"), ("6.2", "4.0"), ("7.3", "5.0"), ("8.0", "6.0")])
 async def test_a_text_over_the_servers_limit_is_lost_and_never_cut(version: str, standard: str) -> None:
     async with opened(version, standard) as sink:
         judged = await sink.judge([ASSIGNMENT, INTERVENTION])
@@ -71,20 +71,27 @@ async def test_a_text_over_the_servers_limit_is_lost_and_never_cut(version: str,
         assert (await sink.judge([short])).documents[0].body == short.body
 
 
-async def test_what_the_server_would_drop_without_a_word_is_refused_before() -> None:
-    body = {**INTERVENTION.body, "MinDosage": 30, "interventionIdentificationCode": "x" * 61}
-    async with opened("7.3", "5.0") as sink:
+@pytest.mark.parametrize(("version", "standard"), [("7.3", "5.0"), ("8.0", "6.0")])
+async def test_13_what_the_server_would_drop_without_a_word_is_refused_before(version: str, standard: str) -> None:
+    body = {**INTERVENTION.body, "MinDosage": 30, "interventionIdentificationCode": "x" * 400}
+    async with opened(version, standard) as sink:
         wrong = await sink.judge([replace(INTERVENTION, body=body)])
+        if version == "8.0":  # what would become of it otherwise
+            misspelt = replace(INTERVENTION, body={**INTERVENTION.body, "MinDosage": 30})
+            assert (await sink.push(misspelt)).status == 201
+            there = await sink.read_back(INTERVENTION)
+            assert there is not None and not any(name.casefold() == "mindosage" for name in there)
     assert any("MinDosage" in problem for problem in wrong.problems)
     assert any("interventionIdentificationCode" in problem for problem in wrong.problems)
     assert "xxx" not in str(wrong.problems) and not wrong.losses
 
 
-async def test_the_two_forms_of_an_id_are_both_understood() -> None:
-    async with opened("7.3", "5.0") as sink:
+@pytest.mark.parametrize(("version", "standard", "length"), [("7.3", "5.0", 32), ("8.0", "6.0", 36)])
+async def test_5_the_two_forms_of_an_id_are_both_understood(version: str, standard: str, length: int) -> None:
+    async with opened(version, standard) as sink:
         made, again = await sink.push(INTERVENTION), await sink.push(INTERVENTION)
     assert (made.status, again.status) == (201, 200)
-    assert made.remote_id == again.remote_id and len(made.remote_id) == 32
+    assert made.remote_id == again.remote_id and len(made.remote_id) == length
 
 
 def reply(status: int, body: dict[str, Any]) -> Reply:

@@ -2,13 +2,17 @@
 
 import asyncio
 import hashlib
+import io
 import json
+import os
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import unquote_plus
 
 import httpx
@@ -21,7 +25,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from connectors.edfi.server import EdfiSettings
 from connectors.edfi.twin import Extension, refusals, twin
 from gateway import clock, delivery, jobs, planning, sync
+from gateway.cli import main
 from gateway.errors import ConfigError, Refused, Unavailable
+from gateway.settings import Settings
 from gateway.store import blackouts, deliveries, reading, registers, runs
 from gateway.store import plans as stored
 from gateway.store.database import Store
@@ -94,17 +100,21 @@ class There:
 
     url: str
     gate: Gate
+    base: str = ""
     http: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
+        self.base = self.base or self.url
         # There is nothing to encrypt on loopback, and reading the system's certificates takes long.
-        urls = httpx.get(self.url, verify=False).json()["urls"]
+        urls = httpx.get(f"{self.base}/", verify=False).json()["urls"]
         grant = {"grant_type": "client_credentials"}
         token = httpx.post(urls["oauth"], data=grant, auth=("demo-key", "demo-secret"), verify=False).json()
         self.http = httpx.Client(
             base_url=urls["dataManagementApi"].rstrip("/") + "/ed-fi",
             headers={"Authorization": f"Bearer {token['access_token']}"},
             verify=False,
+            # On a busy machine the server hangs up on a connection that rests, just when it is used again.
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
 
     def all(self, resource: str) -> list[dict[str, Any]]:
@@ -145,9 +155,11 @@ def without_bookkeeping(value: Any) -> Any:
 
 @contextmanager
 def an_ods(standard: str, extension: Extension | None = None) -> Iterator[There]:
-    gate = Gate(twin(DISTRICT, standard=standard, extension=extension), modern=standard == "5.0")
+    """A server of a data standard, in its usual release or in that behind the @."""
+    standard, _, version = standard.partition("@")
+    gate = Gate(twin(DISTRICT, standard=standard, version=version, extension=extension), modern=standard == "5.0")
     with serve(gate) as url:
-        there = There(url, gate)
+        there = There(url, gate, f"{url}/api" if version == "8.0" else url)
         with there.http:
             yield there
 
@@ -206,6 +218,26 @@ class Here:
         async with self.store.transaction(self.district) as c:
             await deliveries.set_profile(c, self.district, found.id, choices)
 
+    async def command(self, settings: Settings, *arguments: str) -> tuple[int, str]:
+        """What somebody types about this district: how it ends, and all that it says."""
+        async with self.store.owner.begin() as c:
+            name = await c.scalar(text("SELECT name FROM district WHERE id = :id"), {"id": self.district})
+        environment = {"PLANBRIDGE_HOME": str(settings.home), "PLANBRIDGE_DISTRICT": str(name), "COLUMNS": "200"}
+        if settings.database_url:
+            environment["PLANBRIDGE_DATABASE_URL"] = str(settings.database_url.get_secret_value())
+
+        def typed() -> tuple[int, str]:
+            said = io.StringIO()
+            with patch.dict(os.environ, environment), patch.object(sys, "argv", ["planbridge", *arguments]):
+                with redirect_stdout(said), redirect_stderr(said):
+                    try:
+                        main()
+                    except SystemExit as ended:
+                        return int(ended.code or 0), said.getvalue()
+            return 0, said.getvalue()
+
+        return await asyncio.to_thread(typed)
+
     async def intended(self) -> dict[str, list[dict[str, Any]]]:
         """What the preview says the newest version would send."""
         made = await delivery.preview(self.store, self.district, self.plan, "ods")
@@ -229,7 +261,7 @@ async def here(store: Store, district: int, standard: str, extension: Extension 
     """A district that has pulled its Ed-Fi system, with a draft that may be finalized after a consultation."""
     with an_ods(standard, extension) as there:
         given = {
-            "base_url": there.url,
+            "base_url": there.base,
             "key": "demo-key",
             "secret": "demo-secret",
             "private_addresses": ["127.0.0.1: a twin"],

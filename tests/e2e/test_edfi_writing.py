@@ -1,6 +1,8 @@
 """What is written to an Ed-Fi server others write to as well: looked at, in order, tried again, never over theirs."""
 
+import json
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ from sqlalchemy import text
 from connectors.edfi.twin import refusals
 from gateway import clock, delivery, jobs
 from gateway.errors import Refused
-from gateway.store import agreements, deliveries, registers
+from gateway.settings import Settings
+from gateway.store import agreements, deliveries, registers, verifications
 from gateway.store import plans as stored
 from tests.e2e.test_delivery import (
     COUNSELOR,
@@ -66,7 +69,7 @@ async def test_a_student_who_is_not_enrolled_there_yet_is_sent_once_with_each_ru
     connection = await registers.connection(here.store, here.district, "ods")
     assert await delivery._enrolled(here.store, connection, here.student)
     assert not await delivery._enrolled(here.store, connection, here.teacher)
-    for state in ("parked", "delivered"):
+    for state in ("outage", "parked", "delivered"):
         if state == "delivered":
             gate.closed = ""
         await jobs.run_job(
@@ -74,8 +77,15 @@ async def test_a_student_who_is_not_enrolled_there_yet_is_sent_once_with_each_ru
         )
         assert (await here.outcome(parked["id"]))["state"] == "queued"
         here.there.forget()
+        if state == "outage":
+            here.there.faults({"kind": "status", "path": "/ed-fi/", "status": 503, "retry_after": 3600, "times": 99})
         await jobs.deliver_job(here.store, here.district, parked["id"])
-        assert (await here.outcome(parked["id"]))["state"] == state
+        here.there.faults()
+        told = await here.outcome(parked["id"])
+        if state == "outage":  # it goes on to wait for the student, not for a person
+            assert (told["state"], told["waits"]) == ("parked", "enrollment") and "503" in told["reason"]
+            continue
+        assert told["state"] == state
         # The gate keeps the refused ones from the twin's log.
         sent = [one for one in gate.seen if one.startswith("POST") and "/studentProgramAssociations" in one]
         assert len(sent) == (2 if state == "parked" else 3)
@@ -169,6 +179,73 @@ async def test_another_first_day_begins_anew_and_the_end_closes_all(here: Here) 
     assert (await here.push())["state"] == "delivered" and here.there.asked() == []
 
 
+@pytest.mark.parametrize("standard", ["3.3@5.4", "5.0@7.2", "5.0@8.0", "6.0@8.0"])
+async def test_a_whole_plan_is_written_looked_at_and_ended_on_every_generation(here: Here, standard: str) -> None:  # noqa: F811
+    await here.profile(include_team=True, mark_enrollment=True, include_staff=True, include_need_statements=True)
+    await here.finalize()
+    found = await here.push()
+    assert found["state"] == "delivered", found["reason"]
+    assert here.there.held() == await here.intended()
+    team = [len(here.there.all(name)) for name in ("cohorts", "studentCohortAssociations", "staffCohortAssociations")]
+    assert team == [1, 1, 1]
+
+    def marked() -> list[str]:
+        found = here.there.all("studentSchoolAssociations")
+        return [one["educationPlanDescriptor"] for row in found for one in row.get("educationPlans") or ()]
+
+    assert marked() == ["uri://ed-fi.org/EducationPlanDescriptor#Student Success Plan"]
+    async with here.store.owner.begin() as c:
+        ids = (
+            await c.execute(text("SELECT remote_id FROM ledger WHERE district_id = :id"), {"id": here.district})
+        ).all()
+    assert {len(id) for (id,) in ids} == {36 if standard.endswith("8.0") else 32}
+    here.there.forget()
+    assert (await here.push())["state"] == "delivered" and here.there.asked() == []
+    connection = await registers.connection(here.store, here.district, "ods")
+    async with here.store.transaction(here.district) as c:
+        await verifications.ask(c, here.district, connection.id, whole=True)
+    await jobs.look_job(here.store, here.district, connection.id)
+    async with here.store.transaction(here.district) as c:
+        looked = await verifications.last(c, connection.id)
+        assert await verifications.lost(c, connection.id) == []
+    assert looked is not None and (looked["objects"], looked["skipped"], looked["error_code"]) == (10, 0, None)
+    await here.edit(minutes(0, 45))
+    await here.finalize()
+    here.there.forget()
+    assert (await here.push())["state"] == "delivered"
+    assert here.there.wrote() == [("interventions", 200), ("studentInterventionAssociations", 200)]
+    assert await delivery.withdraw(here.store, here.district, here.plan, "ods", COUNSELOR, "It is over.") == 9
+    assert marked() == [] and all("endDate" in row for row in here.there.all("studentProgramAssociations"))
+
+
+async def test_a_plan_that_is_taken_back_is_ended_there_today_and_can_begin_again(here: Here) -> None:  # noqa: F811
+    """Nothing is ever deleted from Ed-Fi; the mark in the enrollment goes."""
+    await here.profile(include_team=True, mark_enrollment=True)
+    await here.finalize()
+    assert (await here.push())["state"] == "delivered"
+
+    def marked() -> int:
+        return sum(len(row.get("educationPlans") or ()) for row in here.there.all("studentSchoolAssociations"))
+
+    assert marked() == 1
+    held = here.there.held()
+    taken = await delivery.withdraw(here.store, here.district, here.plan, "ods", COUNSELOR, "The family asked.")
+    assert (taken, marked()) == (9, 0)
+    [participation] = here.there.all("studentProgramAssociations")
+    assert participation["endDate"] == TODAY.isoformat() == participation["services"][0]["serviceEndDate"]
+    assert {row["endDate"] for row in here.there.all("interventions")} == {TODAY.isoformat()}
+    assert {row["endDate"] for row in here.there.all("staffCohortAssociations")} == {TODAY.isoformat()}
+    here.there.forget()
+    assert await delivery.withdraw(here.store, here.district, here.plan, "ods", COUNSELOR, "Again.") == 0
+    connection = await registers.connection(here.store, here.district, "ods")
+    async with here.store.transaction(here.district) as c:
+        await verifications.ask(c, here.district, connection.id, whole=True)
+    await jobs.look_job(here.store, here.district, connection.id)
+    assert {method for method, *_ in here.there.asked()} <= {"GET"} and not marked(), "a look puts nothing back"
+    assert (await here.push())["state"] == "delivered", "it is ours still"
+    assert (here.there.held(), marked()) == (held, 1)
+
+
 async def test_a_destination_of_another_agency_is_off_until_an_agreement_is_in_force(here: Here) -> None:  # noqa: F811
     await here.finalize()
     connection = await registers.connection(here.store, here.district, "ods")
@@ -199,3 +276,51 @@ async def test_a_destination_of_another_agency_is_off_until_an_agreement_is_in_f
         assert [one["reference"] for one in await agreements.listed(c)] == ["LRC-13", "LRC-12"]
         assert await deliveries.waiting(c, connection.id) == []
     await here.edit(minutes(0, 45))
+
+
+async def test_the_command_line_knows_who_hosts_a_destination_and_what_was_agreed(
+    here: Here,  # noqa: F811
+    settings: Settings,
+) -> None:
+    await here.finalize()
+    agreements_, push = (
+        partial(here.command, settings, "agreements"),
+        partial(here.command, settings, "push", here.plan),
+    )
+    assert await agreements_() == (0, "There is no agreement.\n")
+    code, said = await agreements_("host", "ods")
+    assert code == 2 and "Code host-unclear," in said
+    code, said = await agreements_("host", "ods", "--agency", "Larkspur [Center]")
+    assert (code, said) == (0, "ods is hosted by Larkspur [Center].\n")
+    code, said = await push("--to", "ods", "--as", "Ottoline Farrow")
+    assert code == 6 and "Code agreement-missing," in said and not here.there.all("programs")
+    code, said = await agreements_(
+        "add", "ods", "--reference", "LRC-13", "--from", "2026-02-30", "--until", "2999-01-01"
+    )
+    assert code == 2 and "day is out of range" in said
+    code, said = await agreements_(
+        "add", "ods", "--reference", "LRC-13", "--from", "2999-01-02", "--until", "2999-01-01"
+    )
+    assert code == 2 and "Code agreement-incomplete," in said
+    code, said = await agreements_("add", "ods", "--reference", "LRC-13", "--from", str(TODAY), "--until", "2999-01-01")
+    assert code == 0 and f"plans may be pushed to ods from {TODAY} until 2999-01-01" in " ".join(said.split())
+    [told] = json.loads((await agreements_("--json"))[1])
+    assert (told["destination"], told["agency"], told["reference"]) == ("ods", "Larkspur [Center]", "LRC-13")
+    code, said = await push("--to", "ods", "--as", "Ottoline Farrow")
+    assert code == 0 and "delivered" in said
+    assert (await agreements_("end", str(told["id"])))[0] == 6
+    code, said = await agreements_("end", str(told["id"]), "--because", "It was revoked.")
+    assert (code, said) == (0, f"Agreement {told['id']} is over.\n")
+    assert "It was revoked." in (await agreements_("--json"))[1]
+    assert (await push("--to", "ods", "--as", "Ottoline Farrow"))[0] == 6
+    assert (await agreements_("host", "ods", "--own"))[1] == "ods is hosted by the district itself.\n"
+    assert (await push("--to", "ods", "--as", "Ottoline Farrow"))[0] == 0
+
+
+async def test_who_waits_is_told_when_it_goes_on(here: Here, settings: Settings) -> None:  # noqa: F811
+    await here.finalize()
+    here.there.gate.closed = "studentProgramAssociations"
+    here.there.gate.refusal = refusals.denied_organization([DISTRICT.number], "StudentUniqueId")
+    code, said = await here.command(settings, "push", here.plan, "--to", "ods", "--as", "Ottoline Farrow")
+    assert code == 6 and "after each pull of ods that finds the student enrolled there" in " ".join(said.split())
+    assert "planbridge pull ods" in said

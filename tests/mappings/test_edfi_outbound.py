@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -576,3 +577,39 @@ def test_a_cancelled_support_with_a_last_day_is_ended_at_the_destination() -> No
     content = changed(full(), "/supports/5/end_on", "2026-10-01")
     *_, last = bodies(sent(content)[0], "interventions")
     assert last["endDate"] == "2026-10-01"
+
+
+# --- who they are, and the mark ------------------------------------------------------------------------------
+
+
+def test_people_are_named_by_the_number_in_the_destinations_own_key() -> None:
+    keyed = replace(PARTIES, student=r"student/00\|12", staff={TEACHER: r"staff/T\\44"})
+    documents, _ = outbound(Plan.model_validate(full()), keyed, EdfiProfile(include_team=True), MAPPING.codes())
+    [participation] = bodies(documents, "studentProgramAssociations")
+    assert participation["studentReference"] == {"studentUniqueId": "00|12"}
+    [of_staff] = bodies(documents, "staffCohortAssociations")
+    assert of_staff["staffReference"] == {"staffUniqueId": "T\\44"}
+
+
+def marked(today: str, **parties: Any) -> tuple[Document, list[Document]]:
+    """The mark of the plan on a day, and what is sent with it."""
+    seen = replace(PARTIES, today=date.fromisoformat(today), **parties)
+    documents, _ = outbound(Plan.model_validate(full()), seen, EdfiProfile(mark_enrollment=True), MAPPING.codes())
+    [mark] = [one for one in documents if one.resource == "studentSchoolAssociations"]
+    return mark, [one for one in documents if one is not mark]
+
+
+def test_the_mark_is_merged_last_and_only_while_the_plan_lasts() -> None:
+    value = {"educationPlanDescriptor": f"{CORE}/EducationPlanDescriptor#Student Success Plan"}
+    mark, others = marked("2027-05-27", school="990101")
+    assert mark.merge and mark.after == tuple(one.name for one in others), "it says that the rest is there"
+    assert mark.body == {
+        "studentReference": {"studentUniqueId": PARTIES.student},
+        "schoolReference": {"schoolId": 990101},
+        "educationPlans": [value],
+    }
+    over, _ = marked("2027-05-28", school="990101")
+    assert over.body == mark.body | {"educationPlans": []} and over.identity == mark.identity
+    assert "schoolReference" not in marked("2027-05-27", school="a school")[0].body
+    assert marked("2027-05-27", plan=entity(78))[0].identity != mark.identity, "each plan of a student has its own"
+    assert not [one for one in sent(full(), WIDEST)[0] if one.resource == "studentSchoolAssociations"]
