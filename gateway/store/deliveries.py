@@ -106,7 +106,7 @@ async def _hold_fence(c: AsyncConnection, delivery: Delivery) -> None:
 # A claim takes the last answer away: what was sent and has none may have arrived. What was ended is there still.
 _OURS = (
     "(l.delivered_sha256 IS NOT NULL OR l.remote_id <> '' OR l.ended_on IS NOT NULL "
-    "OR (l.sent_sha256 IS NOT NULL AND l.status IS NULL))"
+    "OR (l.sent_sha256 IS NOT NULL AND coalesce(l.status BETWEEN 200 AND 299, true)))"
 )
 
 
