@@ -366,3 +366,35 @@ def test_only_the_ed_fi_api_names_every_reference_that_leads_nowhere(
     else:
         assert said["detail"] == "The referenced 'Student' item does not exist."
         assert "validationErrors" not in said
+
+
+@pytest.mark.parametrize(
+    ("standard", "version", "gone"), [("4.0", "6.2", 410), ("4.0", "7.0", 404), ("5.0", "7.3", 404)]
+)
+def test_a_snapshot_stays_as_it_was_made(standard: str, version: str, gone: int) -> None:
+    """By its name up to 6.2, from 7.0 on by a header that has none; read only."""
+    with played(standard, version, snapshots=True) as client:
+        before = client.all("students")
+        versions = f"{client.urls['changeQueries'].rstrip('/')}/availableChangeVersions"
+        listed = client.get(f"{client.urls['changeQueries'].rstrip('/')}/snapshots")
+        assert listed.status_code == (200 if gone == 410 else 404)
+        named = {"Snapshot-Identifier": listed.json()[0]["snapshotIdentifier"]} if gone == 410 else {}
+        header = named or {"Use-Snapshot": "true"}
+        client.change(without_students=0.5)
+        assert len(client.all("students")) < len(before)
+        frozen = client.get("students", headers=header).json()
+        assert [row["id"] for row in frozen] == [row["id"] for row in before]
+        assert client.get("students/deletes", headers=header).json() == [] != client.get("students/deletes").json()
+        assert client.get(versions, headers=header).json() != client.get(versions).json()
+        assert client.post("programs", json={}, headers=header).status_code == 405
+        assert client.post(f"{client.twin}/_host/snapshot").status_code == 204
+        again = client.get("students", headers=header)
+        assert again.status_code == (410 if named else 200)
+        assert named or len(again.json()) < len(before)
+    with played(standard, version) as client:
+        assert client.get("students", headers=header).status_code == gone
+
+
+def test_the_ed_fi_api_has_no_snapshots() -> None:
+    with played("5.0", "8.0", "/api", snapshots=True) as client:
+        assert client.get("students", headers={"Use-Snapshot": "true"}).status_code == 200
