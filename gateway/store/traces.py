@@ -113,6 +113,7 @@ NOBODY = {
     "allowance": "limits of a connection",
     "blackout": "times of a connection",
     "client": "programs that may call",
+    "collected": "what a district reads, and what for",
     "connection": "settings of a system",
     "crosswalk_change": "codes",
     "destination": "settings of a system",

@@ -37,6 +37,9 @@ connections:
   ods:
     connector: edfi
     settings: {base_url: https://ods.example.org, key: planner, secret: env:ODS_SECRET}
+    collect:
+      meals: {purpose: Fee waivers, basis: Meal agreement of 2026}
+      programs: {purpose: Which supports there are}
     delivery_profile: {program_name: Thrive, include_staff: true}
 systems_of_record: {student: sis, contact: ods}
 precedence:
@@ -197,7 +200,7 @@ def mistakes() -> Iterator[tuple[str, str, str, list[str]]]:
         '        05: "06"',
         '        05: {wort: "06"}',
         invalid,
-        ["crosswalks.oneroster.grade.lines.05.wort", "line 34"],
+        ["crosswalks.oneroster.grade.lines.05.wort", "line 37"],
     )
     yield "connector: edfi", "connector: edfu", "connector-unknown", ["connections.ods.connector", "edfu"]
     yield "page_size: 500", "page_size: many", "settings-invalid", ["connections.sis.settings", "page_size"]
