@@ -208,9 +208,10 @@ class Changes:
         return Page(changed.rows, gone=moves.gone, renamed=moves.renamed, next=following, partial=True)
 
     def whole(self, resource: Resource, reply: Reply, versions: Versions) -> Page | None:
-        """All there is, of which `reply` is the first page, read without a window. None where that is not told."""
+        """All there is, of which `reply` is the first page, read without a window. None where that is not told, or
+        nothing came of what is there."""
         entries, total = self.told(resource, reply), total_of(reply)
-        if total is None or not len(entries) < total:
+        if total is None or not 0 < len(entries) < total:
             return None
         window = Window(0, versions.newest)
         answer = Answer(Place("rows", window, upto=versions.newest, turn=0), reply, entries, total)

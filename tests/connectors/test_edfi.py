@@ -361,6 +361,14 @@ async def test_rows_added_while_paging_come_too() -> None:
     assert (len(last.rows), len(after.rows), after.next) == (500, 203, ())
 
 
+async def test_an_empty_first_page_of_many_is_neither_the_end_nor_our_fault() -> None:
+    """The count stays, so that the run is incomplete and nothing counts as gone."""
+    edge = Edge(lambda request: JSONResponse([], headers={"Total-Count": "30"}), newest=7)
+    async with source(edge) as opened:
+        page = await opened.pull(named(opened, "students"), START)
+    assert (page.rows, page.next, page.total) == ([], (), 30)
+
+
 async def test_a_server_that_ignores_the_limit_cannot_make_us_run_for_ever() -> None:
     async with source(Edge(lambda request: JSONResponse(students(10), headers={"Total-Count": "10"}))) as opened:
         got, pages = await pulled(opened, "students")
