@@ -16,6 +16,7 @@ from gateway.connector import Document, Receipt
 from gateway.sending import _causes
 from gateway.settings import Settings
 from tests.e2e.test_delivery import Here
+from tests.e2e.test_delivery import extension as extension
 from tests.e2e.test_delivery import here as here  # a fixture
 from tests.e2e.test_delivery import standard as standard
 

@@ -12,6 +12,7 @@ from gateway import delivery, planning
 from gateway.settings import Settings
 from gateway.store import plans as stored
 from tests.e2e.test_delivery import COUNSELOR, STANDARDS, Here
+from tests.e2e.test_delivery import extension as extension
 from tests.e2e.test_delivery import here as here  # a fixture
 from tests.e2e.test_delivery import standard as standard
 from tests.e2e.test_verification import Night
