@@ -38,12 +38,13 @@ ACCEPTANCE = {
     ],
     "5 POST answers 200 or 201, with an id of either form": [
         f"{HERE}::test_a_record_is_sent_as_it_is",
-        f"{HERE}_terms::test_the_two_forms_of_an_id_are_both_understood",
+        f"{HERE}_terms::test_5_the_two_forms_of_an_id_are_both_understood",
     ],
     "6 errors of all forms": [
-        f"{HERE}::test_refusals_of_every_generation_become_one_plain_sentence",
+        f"{HERE}_refusals::test_refusals_of_every_form_become_one_plain_sentence",
+        f"{HERE}_refusals::test_what_time_may_heal_is_no_refusal_and_says_what_to_do_too",
         f"{HERE}::test_other_answers_are_errors_that_say_what_to_do",
-        f"{HERE}::test_no_refusal_of_the_catalogue_shows_a_value_of_a_record",
+        f"{HERE}_refusals::test_every_answer_of_the_catalogues_has_its_reason_and_its_action_and_no_value",
     ],
     "7 409 waits for its parent; a new student is sent a second time": [
         f"{E2E}_writing::test_a_child_waits_for_its_parent_whatever_order_the_server_tells",
@@ -70,7 +71,7 @@ ACCEPTANCE = {
         f"{HERE}_marker::test_12_every_other_property_goes_back_as_it_came",
     ],
     "13 an unknown property, or one in another spelling": [
-        f"{HERE}_terms::test_what_the_server_would_drop_without_a_word_is_refused_before",
+        f"{HERE}_terms::test_13_what_the_server_would_drop_without_a_word_is_refused_before",
         f"{TWIN}_access::test_only_the_ed_fi_api_minds_the_case_of_names",
     ],
     "14 an address in discovery that leaves https": [
