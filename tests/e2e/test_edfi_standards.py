@@ -71,7 +71,7 @@ def test_it_is_the_whole_district(published: dict[str, Published]) -> None:
         doc = own["person"][key]
         assert (doc["email"], doc["sex"], doc["languages"]) == (student.email, student.sex, [student.language])
         assert len(doc["races"]) == len(student.races) and doc["hispanic"] == student.hispanic
-        assert {"system": "District", "value": student.number} in doc["identifiers"]
+        assert ("District", student.number) in {(one["system"], one["value"]) for one in doc["identifiers"]}
     for one in DISTRICT.staff:
         doc = own["person"][f"staff/{one.number}"]
         assert (doc["email"], {"system": "District", "value": one.number} in doc["identifiers"]) == (one.email, True)
