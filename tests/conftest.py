@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from gateway.settings import Settings
@@ -18,6 +19,10 @@ from gateway.store.erasure import Erased
 from gateway.store.registers import Actor
 from tests import sampling, template
 from tests.postgres import throwaway
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 CONTRACTS = Path(__file__).resolve().parents[2] / "shared" / "contracts"
 NUMBERS = itertools.count(1)
