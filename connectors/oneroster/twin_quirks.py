@@ -32,7 +32,7 @@ class Quirks:
       "by-day" compares the days of dateLastModified alone, "finds-nothing" finds nothing, whatever is asked for;
       a filter on a field in `filter_blind` is refused with 400;
     - `counts`: X-Total-Count is of what a filter "found", or of "everything";
-    - `sort`: honoured, ignored (by sourcedId then), or refused with 400.
+    - `sort`: honoured, ignored (rows then have an order of the server's own), or refused with 400.
 
     Spelling:
 

@@ -203,6 +203,8 @@ class Shelves:
             found.sort(key=lambda sourced_id: sorted(map(str, leaves(row(sourced_id), path))))
         if selection.descending and self._quirks.sort == "honoured":
             found.reverse()
+        if self._quirks.sort == "ignored":  # in an order of its own, always the same
+            found.sort(key=lambda sourced_id: sourced_id[::-1])
         return found
 
     def _filter(self, text: str, known: frozenset[str]) -> Callable[[Row], bool]:

@@ -378,19 +378,24 @@ def _twin(name: str) -> Iterator[str]:
 
 @contextmanager
 def _gateway_up() -> Iterator[None]:
-    """`planbridge up`, as a district would run it."""
+    """`planbridge up`, as a district would run it. What it logs is shown where something fails."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    process = subprocess.Popen(  # noqa: S603 ourselves
-        [sys.executable, "-m", "gateway.cli", "up", "--port", str(port)], stdout=subprocess.DEVNULL
-    )
-    try:
-        _await_port(port, process)
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
+    with tempfile.TemporaryFile() as lines:
+        process = subprocess.Popen(  # noqa: S603 ourselves
+            [sys.executable, "-m", "gateway.cli", "up", "--port", str(port)], stdout=subprocess.DEVNULL, stderr=lines
+        )
+        try:
+            _await_port(port, process)
+            yield
+        except BaseException:
+            lines.seek(0)
+            sys.stderr.write(lines.read().decode(errors="replace"))
+            raise
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def _await_port(port: int, process: "subprocess.Popen[bytes]") -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from gateway import jobs, messages
+from gateway import jobs, messages, worker
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     HELD,
@@ -116,7 +116,7 @@ async def working(g: Gateway) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Somebody works on the queue: a worker that lives, else this process while it waits. Gives a short pause."""
     own = None
     if not await workers.alive(g.store, g.settings.takeover_seconds):
-        own = asyncio.create_task(jobs.work(g.store, g.settings, scheduled=False))
+        own = asyncio.create_task(worker.work(g.store, g.settings, scheduled=False))
 
     async def pause() -> None:
         if own is not None and own.done():

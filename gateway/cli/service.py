@@ -20,12 +20,13 @@ from typing import Annotated
 import psutil
 import typer
 
-from gateway import jobs, logs
+from gateway import logs
 from gateway.cli.output import STDOUT
 from gateway.errors import ConfigError
 from gateway.settings import Settings
 from gateway.store.database import Store
 from gateway.store.embedded import Embedded
+from gateway.worker import watch, work
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ async def _serve(settings: Settings) -> None:
     for end in ends:
         end.add_done_callback(lambda _: setattr(server, "should_exit", True))
     # Should every worker be dead, somebody has to say so.
-    side = [*ends, asyncio.create_task(jobs.watch(store, settings))]
+    side = [*ends, asyncio.create_task(watch(store, settings))]
     try:
         await server.serve()
         if other_schema.done():
@@ -178,14 +179,14 @@ async def _work(settings: Settings, until_empty: bool) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
-    work = asyncio.create_task(jobs.work(store, settings, until_empty=until_empty))
+    working = asyncio.create_task(work(store, settings, until_empty=until_empty))
     told = [asyncio.create_task(stop.wait()), asyncio.create_task(_when_orphaned())]
-    await asyncio.wait([work, *told], return_when=asyncio.FIRST_COMPLETED)
-    for task in (work, *told):
+    await asyncio.wait([working, *told], return_when=asyncio.FIRST_COMPLETED)
+    for task in (working, *told):
         task.cancel()
     try:
         with contextlib.suppress(asyncio.CancelledError):
-            await work
+            await working
     finally:
         await store.close()
 

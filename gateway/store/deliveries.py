@@ -151,9 +151,7 @@ async def claim(store: Store, delivery: Delivery, document: Document, sha256: st
                 ),
                 {
                     "district": delivery.district,
-                    "connection": delivery.connection,
-                    "resource": document.resource,
-                    "identity": document.identity,
+                    **_place(delivery, document),
                     "delivery": delivery.id,
                     "sha256": sha256,
                     "shared": document.create_only,
@@ -194,9 +192,7 @@ async def record(store: Store, delivery: Delivery, document: Document, sha256: s
                 "sha256": sha256,
                 "remote_id": receipt.remote_id,
                 "revision": receipt.revision,
-                "connection": delivery.connection,
-                "resource": document.resource,
-                "identity": document.identity,
+                **_place(delivery, document),
             },
         )
 
@@ -216,15 +212,18 @@ async def refuse(store: Store, delivery: Delivery, document: Document, receipt: 
             ),
             {
                 "district": delivery.district,
-                "connection": delivery.connection,
-                "resource": document.resource,
-                "identity": document.identity,
+                **_place(delivery, document),
                 "delivery": delivery.id,
                 "shared": document.create_only,
                 "status": receipt.status,
                 "message": _told(receipt),
             },
         )
+
+
+def _place(delivery: Delivery, document: Document) -> dict[str, Any]:
+    """Where an object stands in the ledger."""
+    return {"connection": delivery.connection, "resource": document.resource, "identity": document.identity}
 
 
 async def left_over(c: AsyncConnection, delivery: Delivery, names: Collection[str]) -> list[Document]:
@@ -254,9 +253,7 @@ async def note_ended(store: Store, delivery: Delivery, document: Document, on: d
             ),
             {
                 "on": on,
-                "connection": delivery.connection,
-                "resource": document.resource,
-                "identity": document.identity,
+                **_place(delivery, document),
             },
         )
 

@@ -87,23 +87,17 @@ def meals(one: wire.StudentSchoolFoodServiceProgramAssociation, codes: Crosswalk
 
 
 def school_attendance(one: wire.StudentSchoolAttendanceEvent, codes: Crosswalks) -> Iterator[Statement]:
-    yield Claim(
-        "attendance_event",
-        one.key,
-        AttendanceEvent(
-            student=one.studentReference.key,
-            on=one.eventDate,
-            category=translated("attendance_category", one.attendanceEventCategoryDescriptor, codes),
-            code=one.attendanceEventCategoryDescriptor,
-            school=str(one.schoolReference.schoolId),
-            session=one.sessionReference.key,
-            days=given(one.eventDuration),
-        ),
-    )
+    yield _attendance(one, codes, school=str(one.schoolReference.schoolId), session=one.sessionReference.key)
 
 
 def section_attendance(one: wire.StudentSectionAttendanceEvent, codes: Crosswalks) -> Iterator[Statement]:
-    yield Claim(
+    yield _attendance(one, codes, school=str(one.sectionReference.schoolId), class_=one.sectionReference.key)
+
+
+def _attendance(
+    one: wire.StudentSchoolAttendanceEvent | wire.StudentSectionAttendanceEvent, codes: Crosswalks, **where: str
+) -> Claim:
+    return Claim(
         "attendance_event",
         one.key,
         AttendanceEvent(
@@ -111,9 +105,8 @@ def section_attendance(one: wire.StudentSectionAttendanceEvent, codes: Crosswalk
             on=one.eventDate,
             category=translated("attendance_category", one.attendanceEventCategoryDescriptor, codes),
             code=one.attendanceEventCategoryDescriptor,
-            school=str(one.sectionReference.schoolId),
-            class_=one.sectionReference.key,
             days=given(one.eventDuration),
+            **where,
         ),
     )
 

@@ -37,7 +37,10 @@ def _identifier(system: str) -> Write:
 def _user_ids(entity: Entity) -> list[Row]:
     own = {"identifier", "userMasterIdentifier"}
     found = []
-    for one in entity.values.get("identifiers", ()):
+    stated = entity.values.get("identifiers", ())
+    if any("assigned_by" in one for one in stated):
+        entity.lose("identifiers", "OneRoster has no place for who gave a number.")
+    for one in stated:
         if one["system"] in own:
             own.discard(one["system"])
         else:

@@ -60,8 +60,8 @@ async def test_a_connection_and_the_queue_in_numbers(
             good = f"now() - interval '{ago} h'" if state == "published" else "NULL"
             await c.execute(
                 text(
-                    "INSERT INTO run (district_id, connection_id, state, actor, good_at, finished_at) VALUES "
-                    f"({district}, {sis}, '{state}', '{{}}', {good}, now() - interval '{ago} h')"
+                    "INSERT INTO run (district_id, connection_id, state, actor, good_at, finished_at, error) VALUES "
+                    f"({district}, {sis}, '{state}', '{{}}', {good}, now() - interval '{ago} h', 'What it was.')"
                 )
             )
         good_at = await c.scalar(text("SELECT extract(epoch FROM good_at) FROM run WHERE good_at IS NOT NULL"))

@@ -9,7 +9,6 @@ from tests.house.tree import Module, modules
 FORBIDDEN = {"tenant", "util", "utils", "helper", "helpers", "manager", "handler", "processor", "base"}
 LINES = 500
 ONE_ROOM = {
-    "gateway.jobs": "nobody else may know the job engine",
     "gateway.store.embedded": "one life cycle on three systems",
 }
 """Modules that may be longer, and why."""
