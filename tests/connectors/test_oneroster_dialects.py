@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any
 
 import pytest
+from starlette.responses import HTMLResponse
+from starlette.types import Receive, Scope, Send
 
 from connectors.oneroster import CONNECTOR
 from connectors.oneroster.catalogue import HOMES
@@ -238,6 +240,18 @@ async def test_a_quirk_costs_no_record_and_is_told(name: str, switches: dict[str
 def without(field: str, said: Stated) -> Stated:
     """The same, but for one field."""
     return {at: re.sub(rb',?"%s":(?:"[^"]*"|true|false)' % field.encode(), b"", one) for at, one in said.items()}
+
+
+async def test_a_web_page_where_1_2_would_be_leads_to_1_1() -> None:
+    """Some sites answer addresses that they do not have with 200 and their front page."""
+    app = twin(district(), versions=("1.1",))
+
+    async def site(scope: Scope, receive: Receive, send: Send) -> None:
+        found = HTMLResponse("<!doctype html><title>Welcome</title>") if "v1p2" in scope["path"] else app
+        await found(scope, receive, send)
+
+    async with opened(site, version="auto", scopes="") as source:
+        assert set(keys(await every_page(source))) == truth()["users"]
 
 
 async def test_pages_of_one_row_are_read() -> None:
