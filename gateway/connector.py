@@ -309,6 +309,17 @@ class Merging(Protocol):
     async def standing(self, document: Document) -> Literal["kept", "dropped", "due"]: ...
 
 
+Announce = Callable[[Document, str], Awaitable[None]]
+
+
+@runtime_checkable
+class Announcing(Protocol):
+    """A sink that says which record it is about to put a value into, before it does: what `announce` was awaited with
+    comes back by `know`, also where this process died before the answer came. An empty id takes it back."""
+
+    def announcing(self, announce: Announce) -> None: ...
+
+
 @runtime_checkable
 class Retracting(Protocol):
     """A sink of a target from which an object can be taken back."""

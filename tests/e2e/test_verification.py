@@ -16,7 +16,7 @@ from gateway.settings import Settings
 from gateway.store import registers, states, verifications
 from gateway.verification import holds
 from tests.e2e.messages import DISASTERS
-from tests.e2e.test_delivery import COUNSELOR, Here, minutes, without_bookkeeping
+from tests.e2e.test_delivery import COUNSELOR, Here, cut_off, minutes, without_bookkeeping
 from tests.e2e.test_delivery import extension as extension  # a fixture
 from tests.e2e.test_delivery import here as here  # a fixture
 from tests.e2e.test_delivery import standard as standard
@@ -207,6 +207,18 @@ async def test_a_mark_goes_when_the_plan_has_ended_and_others_stay(
     await night.deliver_what_is_queued()
     assert night.enrollment()["educationPlans"] == [theirs]
     assert (await night.look())["renewed"] == 0
+
+
+async def test_a_mark_is_ours_although_its_sender_died_before_the_answer(night: Night) -> None:
+    await night.here.profile(mark_enrollment=True)
+    await night.here.finalize()
+    number = await cut_off(night.here, ENROLLMENTS)
+    told = {receipt["resource"]: receipt["delivered"] for receipt in (await night.here.outcome(number))["receipts"]}
+    assert told[ENROLLMENTS] is False and night.marks() == [MARK]
+    await jobs.deliver_job(night.here.store, night.here.district, number)
+    assert (await night.here.outcome(number))["state"] == "delivered" and night.marks() == [MARK]
+    await night.here.profile(mark_enrollment=False)
+    assert (await night.here.push())["state"] == "delivered" and night.marks() == [], "so it can be taken out again"
 
 
 async def test_what_would_be_sent_otherwise_today_is_counted_and_not_compared(night: Night) -> None:
