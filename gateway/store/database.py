@@ -203,7 +203,7 @@ def migrate(url: URL) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    # Imported when it is needed: with all migrations it takes 10 MB, which every worker would hold for as long as it lives.
+    # Imported when it is needed: with all migrations it takes 10 MB, which a worker would hold for as long as it lives.
     from alembic import command
     from alembic.config import Config
 

@@ -420,7 +420,9 @@ async def status(c: AsyncConnection, delivery: int) -> dict[str, Any]:
         )
     ).one_or_none()
     if row is None:
-        raise ConfigError("delivery-unknown", f"There is no delivery {delivery}.", "`planbridge refused` lists those that are parked.")
+        raise ConfigError(
+            "delivery-unknown", f"There is no delivery {delivery}.", "`planbridge refused` lists those that are parked."
+        )
     return dict(row._mapping)
 
 

@@ -255,7 +255,9 @@ async def test_a_write_that_certainly_did_not_happen_is_not_looked_up(sink: Edfi
     assert ods.methods == ["GET", "GET", "PUT"]
 
 
-async def test_where_it_is_put_is_announced_before_and_taken_back_where_it_was_refused(sink: EdfiSink, ods: Ods) -> None:
+async def test_where_it_is_put_is_announced_before_and_taken_back_where_it_was_refused(
+    sink: EdfiSink, ods: Ods
+) -> None:
     said: list[tuple[str, int]] = []
 
     async def announce(document: Document, remote_id: str) -> None:
