@@ -81,6 +81,8 @@ class Night:
         """How many deliveries the look has queued; each is carried out."""
         async with self.here.store.transaction(self.here.district) as c:
             numbers = list((await c.execute(text("SELECT id FROM delivery WHERE state = 'queued'"))).scalars())
+            jobs_of = text("SELECT CAST(args->>'delivery' AS int) FROM procrastinate_jobs WHERE task_name = 'deliver'")
+            assert {*numbers} <= {*(await c.execute(jobs_of)).scalars()}, "a worker takes each of them up"
         for number in numbers:
             await jobs.deliver_job(self.here.store, self.here.district, number)
         return len(numbers)
@@ -236,6 +238,19 @@ async def test_what_would_be_sent_otherwise_today_is_counted_and_not_compared(ni
     found = await night.look()
     assert (found["skipped"], found["objects"], found["renewed"]) == (2, 5, 0), "a person chose that, and pushes"
     assert found["lost"] == {(ENROLLMENTS, "dropped")}
+
+
+async def test_a_mark_follows_its_student_and_nobody_is_told_that_it_was_lost(night: Night) -> None:
+    await night.begin()
+    old = without_bookkeeping(night.enrollment())
+    left, came = date.today() - timedelta(days=2), date.today() - timedelta(days=1)
+    for row in (
+        old | {"exitWithdrawDate": left.isoformat()},
+        old | {"entryDate": came.isoformat(), "educationPlans": []},
+    ):
+        assert night.here.there.http.post(ENROLLMENTS, json=row).status_code in (200, 201)
+    found = await night.look()
+    assert (found["lost"], found["renewed"]) == (set(), 1)
 
 
 async def test_nothing_is_renewed_where_the_delivery_would_send_more(night: Night) -> None:
