@@ -23,6 +23,7 @@ from gateway.http import Auth, Http, Network, PrivateAddress
 from gateway.identity import AUTO
 
 Shape = TypeVar("Shape", bound=BaseModel)
+Announce = Callable[["Document", str], Awaitable[None]]
 
 START = ""
 """The cursor of a collection's first page."""
@@ -307,9 +308,6 @@ class Merging(Protocol):
     there without them; or `due`, where another record is the one to have them by now, or they are to be taken out."""
 
     async def standing(self, document: Document) -> Literal["kept", "dropped", "due"]: ...
-
-
-Announce = Callable[[Document, str], Awaitable[None]]
 
 
 @runtime_checkable
