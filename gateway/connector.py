@@ -23,6 +23,7 @@ from gateway.http import Auth, Http, Network, PrivateAddress
 from gateway.identity import AUTO
 
 Shape = TypeVar("Shape", bound=BaseModel)
+Announce = Callable[["Document", str], Awaitable[None]]
 
 START = ""
 """The cursor of a collection's first page."""
@@ -307,6 +308,14 @@ class Merging(Protocol):
     there without them; or `due`, where another record is the one to have them by now, or they are to be taken out."""
 
     async def standing(self, document: Document) -> Literal["kept", "dropped", "due"]: ...
+
+
+@runtime_checkable
+class Announcing(Protocol):
+    """A sink that says which record it is about to put a value into, before it does: what `announce` was awaited with
+    comes back by `know`, also where this process died before the answer came. An empty id takes it back."""
+
+    def announcing(self, announce: Announce) -> None: ...
 
 
 @runtime_checkable

@@ -6,12 +6,13 @@ import re
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from gateway import clock
-from gateway.connector import Allocating, Document, Ending, Judging, Loss, Receipt, Respecting, Sink
+from gateway.connector import Allocating, Announcing, Document, Ending, Judging, Loss, Receipt, Respecting, Sink
 from gateway.store import deliveries
 from gateway.store.database import Store
 from gateway.store.deliveries import Cause, Delivery, LedgerRow
@@ -92,6 +93,8 @@ class _Sending:
         self._known = known
         self._contents = contents
         self.arrived: set[str] = set()
+        if isinstance(sink, Announcing):
+            sink.announcing(partial(deliveries.announce, store, delivery))
 
     async def all(self, documents: Sequence[Document]) -> Refusals:
         """Send each once all that it refers to has arrived, in whichever order they come; what refers to something that

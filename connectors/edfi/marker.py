@@ -9,7 +9,7 @@ import msgspec
 from connectors.edfi import refusals
 from connectors.edfi.server import Server
 from gateway import clock
-from gateway.connector import Document, Receipt
+from gateway.connector import Announce, Document, Receipt
 from gateway.errors import Unavailable
 from gateway.http import Http, Reply
 
@@ -23,8 +23,8 @@ Record = dict[str, Any]
 class Marker:
     """Puts `educationPlans` values into enrollments. Everything else in them goes back as it came.
 
-    A mark that was there before is not ours: its receipt has no id, and it is never taken away. In doubt (we died
-    before the answer to a write of ours came) it counts as theirs and stays.
+    A mark that was there before is not ours: its receipt has no id, and it is never taken away. The id of the record
+    that is about to be written is announced before, so that a mark whose answer we did not live to hear is still ours.
     """
 
     def __init__(self, server: Server, http: Http, profile: str = "") -> None:
@@ -32,6 +32,10 @@ class Marker:
         self._http = http
         self._profile = profile
         self._known: dict[str, str] = {}
+        self._announce: Announce = _nobody
+
+    def announcing(self, announce: Announce) -> None:
+        self._announce = announce
 
     def know(self, document: Document, remote_id: str) -> None:
         """The id of the enrollment that we put this mark into; empty where we put it into none."""
@@ -90,7 +94,9 @@ class Marker:
     async def _merge(self, document: Document, id: str) -> Receipt:
         """Read, merge, write with If-Match; again where somebody was faster. # Ed-Fi: PUT replaces the whole record"""
         wanted, descriptor = _wanted(document), _descriptor(document)
-        ours = _same(id, self._known.get(document.identity, ""))
+        before = self._known.get(document.identity, "")
+        ours = _same(id, before)
+        announced = False
         ended: Receipt | Unavailable | None = None
         for _ in range(ATTEMPTS):
             reply = await self._read(id)
@@ -104,12 +110,17 @@ class Marker:
                 return Receipt(200, id if wanted and ours else "", tag, unchanged=True)
             if not tag:
                 return Receipt(412, message="The server gives no ETag, so nothing can be merged into its records.")
+            if wanted and not ours and not announced:
+                await self._announce(document, id)
+                announced = True
             body = _encoder.encode(_with(record, descriptor) if wanted else _without(record, descriptor))
             headers = self._writing | {"if-match": tag}
             try:
                 answer = await self._http.send("PUT", f"{self._url}/{id}", json=body, headers=headers, repeatable=False)
             except Unavailable as error:
                 if error.code != "outcome-unknown":
+                    if announced and not ours:
+                        await self._announce(document, before)
                     raise
                 # A repetition would be told 412 by our own write. The mark was not there: if it is now, it is ours.
                 ours, ended = True, error
@@ -121,6 +132,8 @@ class Marker:
                 break
         if isinstance(ended, Unavailable):
             raise ended
+        if announced and not ours:  # it was refused for certain: what stands there later is somebody else's
+            await self._announce(document, before)
         assert ended is not None
         return ended
 
@@ -142,6 +155,10 @@ class Marker:
 
     def _media_type(self, usage: str) -> str:
         return f"application/vnd.ed-fi.studentschoolassociation.{self._profile.lower()}.{usage}+json"
+
+
+async def _nobody(document: Document, remote_id: str) -> None:
+    """Where nothing is written down, nothing is announced."""
 
 
 _NOT_ENROLLED = "The student has no open enrollment there that could be marked."

@@ -4,10 +4,12 @@ import asyncio
 import hashlib
 import logging
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -103,6 +105,10 @@ async def offered(server: Server, settings: EdfiSettings) -> Offered | None:
 async def load(server: Server, settings: EdfiSettings) -> Offered:
     """What this server offers, asked now and without credentials, as anyone may. ConfigError `edfi-openapi` where its
     documents are missing or cannot be read, `left-origin` where they lie with somebody else."""
+    return read(await _documents(server, settings))
+
+
+async def _documents(server: Server, settings: EdfiSettings) -> Sequence[bytes]:
     async with Http(None, tokens=MemoryTokens(), network=settings.network, timeout=settings.patience) as anonymous:
         address = server.openapi_url
         found = listed(await _fetched(anonymous, address))
@@ -112,7 +118,7 @@ async def load(server: Server, settings: EdfiSettings) -> Offered:
         if isinstance(found, str) or not found:
             raise _unreadable("the list of OpenAPI documents names none of resources")
         documents = dict.fromkeys(same_origin(address, one) for one in found)
-        return read(await asyncio.gather(*(_fetched(anonymous, one) for one in documents)))
+        return await asyncio.gather(*(_fetched(anonymous, one) for one in documents))
 
 
 def listed(body: bytes) -> Sequence[str] | str:
@@ -310,25 +316,48 @@ def _unreadable(what: str) -> ConfigError:
 
 
 _DAY = 24 * 3600.0
-_MOST = 64  # servers; a document takes a few MB
-_KEPT: dict[bytes, tuple[float, Offered]] = {}
+_MOST = 64  # servers
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What one server said, compressed: a tenth of a megabyte or two. Read, its schemas take fifty times that."""
+
+    at: float
+    documents: Sequence[bytes]
+
+    @classmethod
+    def of(cls, documents: Sequence[bytes]) -> "_Kept":
+        return cls(time.monotonic(), [zlib.compress(text) for text in documents])
+
+    def read(self) -> Offered:
+        return read([zlib.decompress(text) for text in self.documents])
+
+
+_KEPT: dict[bytes, _Kept] = {}
+# Read for as long as somebody works with it: a pull asks once how long a page may be, a delivery of every record.
+_IN_USE: WeakValueDictionary[bytes, Offered] = WeakValueDictionary()
 
 
 async def _kept(server: Server, settings: EdfiSettings) -> Offered:
     # The credentials are part of the name: what one district was told is never believed of the server of another.
     parts = (server.openapi_url, server.title, settings.key, settings.secret.get_secret_value())
     name = hashlib.sha256("\n".join(parts).encode()).digest()
-    known = _KEPT.get(name)
-    if known and time.monotonic() - known[0] < _DAY:
-        return known[1]
-    found = await load(server, settings)
-    _KEPT.pop(name, None)
-    while len(_KEPT) >= _MOST:
-        del _KEPT[next(iter(_KEPT))]
-    _KEPT[name] = (time.monotonic(), found)
-    return found
+    kept = _KEPT.get(name)
+    if kept and time.monotonic() - kept.at < _DAY:
+        offered = _IN_USE.get(name) or kept.read()
+    else:
+        documents = await _documents(server, settings)
+        offered = read(documents)
+        _KEPT.pop(name, None)
+        while len(_KEPT) >= _MOST:
+            del _KEPT[next(iter(_KEPT))]
+        _KEPT[name] = _Kept.of(documents)
+    _IN_USE[name] = offered
+    return offered
 
 
 def forget() -> None:
     """Ask every server again: for tests, which play many servers in one process."""
     _KEPT.clear()
+    _IN_USE.clear()

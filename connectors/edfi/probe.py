@@ -120,7 +120,9 @@ class _Look:
     def _in_numbers(self, offered: Offered) -> str:
         limits = {limit for resource in self._resources if (limit := offered.limit(resource.name))}
         pages = f"; a page has at most {max(limits)} records" if limits else ""
-        return f"Its OpenAPI documents name {len(offered.resources)} collections{pages}."
+        own = sorted({name.partition("/")[0] for name in offered.resources} - {"ed-fi"})
+        extensions = f", and extensions are served: {', '.join(own)}" if own else ""
+        return f"Its OpenAPI documents name {len(offered.resources)} collections{pages}{extensions}."
 
     async def _changes(self) -> Finding:
         """Whether a pull reads what changed. It is no fault where it cannot; it takes longer."""

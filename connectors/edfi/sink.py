@@ -10,7 +10,7 @@ from connectors.edfi import refusals
 from connectors.edfi.marker import ENROLLMENTS, Marker
 from connectors.edfi.server import EdfiSettings, Server, discover
 from connectors.edfi.terms import Terms
-from gateway.connector import Document, Judgement, Receipt
+from gateway.connector import Announce, Document, Judgement, Receipt
 from gateway.errors import ConfigError
 from gateway.http import Http, Reply
 
@@ -98,6 +98,9 @@ class EdfiSink:
     def know(self, document: Document, remote_id: str) -> None:
         if document.resource == ENROLLMENTS:
             self._marker.know(document, remote_id)
+
+    def announcing(self, announce: Announce) -> None:
+        self._marker.announcing(announce)
 
     async def judge(self, documents: Sequence[Document]) -> Judgement:
         """By the server's own OpenAPI documents, descriptors and dependencies: see Terms."""

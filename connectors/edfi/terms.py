@@ -22,6 +22,7 @@ class Terms:
         self._http = http
         self._there: dict[tuple[str, str], bool] = {}
         self._order: Mapping[str, int] | None = None
+        self._offered: Offered | None = None
 
     async def judge(self, documents: Sequence[Document]) -> Judgement:
         """Every record against the server's own document, every descriptor against those it has. What the server would
@@ -57,7 +58,7 @@ class Terms:
         return shapes.identity(resource), shapes.properties(resource)
 
     async def _shapes(self) -> Offered | None:
-        shapes = await offered(self._server, self._settings)
+        shapes = self._offered = self._offered or await offered(self._server, self._settings)
         # A document that describes no write at all says nothing about any.
         return shapes if shapes and shapes.writable else None
 

@@ -52,7 +52,7 @@ def unmatched(
     elif as_csv:
         table = csv.DictWriter(sys.stdout, _columns(found["students"]), extrasaction="ignore", restval="")
         table.writeheader()
-        table.writerows(found["students"])
+        table.writerows({name: _disarmed(value) for name, value in row.items()} for row in found["students"])
     else:
         show(found["students"], False, columns=_columns(found["students"]), empty="Everybody is recognised.")
         if found["named"]:
@@ -62,6 +62,11 @@ def unmatched(
         for population, by in found["identifiers"].items():
             for line in sentences(population, by):
                 STDOUT.print(line, highlight=False, markup=False)
+
+
+def _disarmed(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, behind an apostrophe. The numbers come from other systems."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:

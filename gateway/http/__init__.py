@@ -1,5 +1,11 @@
 """The only place that speaks HTTP: who may be asked, as whom, how often, and what the answer means."""
 
+# ruff: noqa: E402 the first lines are for what is imported after them
+import sys
+
+# httpx brings a command line of its own, with every language that pygments can colour: 5 MB in each of our processes.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: as if it were not installed
+
 from gateway.http.answers import Reply
 from gateway.http.auth import Auth, ClientCredentials, OAuth1, StaticBearer, Style
 from gateway.http.client import Http, Pace

@@ -173,6 +173,19 @@ async def remote_id(c: AsyncConnection, connection: int, document: Document) -> 
     return found or ""
 
 
+async def announce(store: Store, delivery: Delivery, document: Document, remote_id: str) -> None:
+    """Write down into which record a value is about to be put; it counts as delivered only when that was answered."""
+    async with store.transaction(delivery.district) as c:
+        await _hold_fence(c, delivery)
+        await c.execute(
+            text(
+                "UPDATE ledger SET remote_id = :remote_id "
+                "WHERE connection_id = :connection AND resource = :resource AND identity = :identity"
+            ),
+            {"remote_id": remote_id, **_place(delivery, document)},
+        )
+
+
 async def record(store: Store, delivery: Delivery, document: Document, sha256: str, receipt: Receipt) -> None:
     """Write down what the destination answered. Only a 2xx makes the content delivered."""
     async with store.transaction(delivery.district) as c:
@@ -407,7 +420,9 @@ async def status(c: AsyncConnection, delivery: int) -> dict[str, Any]:
         )
     ).one_or_none()
     if row is None:
-        raise ConfigError("delivery-unknown", f"There is no delivery {delivery}.", "`planbridge push --list`.")
+        raise ConfigError(
+            "delivery-unknown", f"There is no delivery {delivery}.", "`planbridge refused` lists those that are parked."
+        )
     return dict(row._mapping)
 
 

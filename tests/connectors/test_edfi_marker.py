@@ -255,6 +255,35 @@ async def test_a_write_that_certainly_did_not_happen_is_not_looked_up(sink: Edfi
     assert ods.methods == ["GET", "GET", "PUT"]
 
 
+async def test_where_it_is_put_is_announced_before_and_taken_back_where_it_was_refused(
+    sink: EdfiSink, ods: Ods
+) -> None:
+    said: list[tuple[str, int]] = []
+
+    async def announce(document: Document, remote_id: str) -> None:
+        said.append((remote_id, len(ods.put)))
+
+    sink.announcing(announce)
+    ods.answers["PUT"] = 403
+    assert not (await pushed(sink, mark())).delivered
+    ods.answers["PUT"] = 429
+    with pytest.raises(Unavailable):
+        await pushed(sink, mark())
+    assert said == [(ID, 0), ("", 0)] * 2
+    said.clear()
+    ods.answers["PUT"] = 502
+    with pytest.raises(Unavailable):
+        await pushed(sink, mark())
+    assert said == [(ID, 0)], "it may have arrived"
+    said.clear()
+    ods.answers.clear()
+    await pushed(sink, mark())
+    assert said == [(ID, 0)] and len(ods.put) == 1
+    await pushed(sink, mark(), ID)
+    await pushed(sink, mark(there=False), ID)
+    assert len(said) == 1
+
+
 async def test_who_is_not_enrolled_or_related_yet_may_be_by_itself(sink: EdfiSink, ods: Ods) -> None:
     rows, ods.rows = ods.rows, []
     assert (await pushed(sink, mark())).waits == "enrollment"

@@ -1,5 +1,6 @@
 """What an Ed-Fi server's OpenAPI documents offer, read out of every published one, and records held against them."""
 
+import gc
 import json
 from collections.abc import Iterator
 from functools import cache
@@ -335,6 +336,24 @@ async def test_all_documents_of_resources_are_read_once_a_day(fresh: tuple[Serve
     assert first.problems("schoolYearTypes", {}) == ["ed-fi/schoolYearTypes cannot be written on this server"]
     assert await asked(server) is first
     assert metadata.asked == ["/metadata", "/r.json", "/d.json"]
+
+
+async def test_what_many_servers_said_is_kept_small(fresh: tuple[Server, Metadata]) -> None:
+    """A worker that serves a state has the documents of dozens of servers: read they are several megabytes each."""
+    server, metadata = fresh
+    before = offers()
+    for n in range(5):
+        assert await asked(server, key=f"of district {n}") is not None
+    assert offers() == before, "none stays read that nobody works with"
+    times = len(metadata.asked)
+    again = await asked(server, key="of district 0")
+    assert again is not None and again.limit("students") == 250 and again.writable == {"ed-fi/students"}
+    assert len(metadata.asked) == times, "and nobody is asked again"
+
+
+def offers() -> int:
+    gc.collect()
+    return sum(isinstance(one, Offered) for one in gc.get_objects())
 
 
 async def test_another_version_or_another_key_asks_again(fresh: tuple[Server, Metadata]) -> None:

@@ -587,6 +587,12 @@ async def test_a_limit_of_pages_is_told(url: str, host: Host) -> None:
     assert "Its OpenAPI documents name 5 collections; a page has at most 200 records." in said
 
 
+async def test_extensions_that_are_served_are_named(url: str, host: Host) -> None:
+    host.openapi["paths"] |= {"/tpdm/candidates": {}, "/ssp/successPlans": {}, "/ssp/planGoals": {}}
+    said = [finding.text for finding in await check(url)]
+    assert "Its OpenAPI documents name 7 collections, and extensions are served: ssp, tpdm." in said
+
+
 def test_support_ends_for_ods_and_begins_with_5_3() -> None:
     def told(*version: int, year: int = 2026) -> tuple[bool, str]:
         server = Server("", "", version, 5, "")

@@ -2,21 +2,26 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import text
 
 from connectors.edfi.marker import ENROLLMENTS
 from gateway import clock, jobs, notify
+from gateway.connector import Document, Sink
+from gateway.errors import Refused
 from gateway.messages import Message
+from gateway.sending import fingerprint
 from gateway.settings import Settings
-from gateway.store import registers, states, verifications
-from gateway.verification import holds
+from gateway.store import agreements, plans, registers, states, verifications
+from gateway.store.verifications import Known
+from gateway.verification import _found, holds
 from tests.e2e.messages import DISASTERS
-from tests.e2e.test_delivery import COUNSELOR, Here, minutes, without_bookkeeping
+from tests.e2e.test_delivery import COUNSELOR, Here, cut_off, minutes, without_bookkeeping
 from tests.e2e.test_delivery import extension as extension  # a fixture
 from tests.e2e.test_delivery import here as here  # a fixture
 from tests.e2e.test_delivery import standard as standard
@@ -76,6 +81,8 @@ class Night:
         """How many deliveries the look has queued; each is carried out."""
         async with self.here.store.transaction(self.here.district) as c:
             numbers = list((await c.execute(text("SELECT id FROM delivery WHERE state = 'queued'"))).scalars())
+            jobs_of = text("SELECT CAST(args->>'delivery' AS int) FROM procrastinate_jobs WHERE task_name = 'deliver'")
+            assert {*numbers} <= {*(await c.execute(jobs_of)).scalars()}, "a worker takes each of them up"
         for number in numbers:
             await jobs.deliver_job(self.here.store, self.here.district, number)
         return len(numbers)
@@ -131,6 +138,9 @@ async def test_18_the_sis_writes_over_our_mark(night: Night) -> None:
     assert (state.overwritten, state.waits_for) == (1, ("overwritten",))
     assert await night.here.intended() == plan and night.here.there.held() == held
 
+    async with night.here.store.transaction(night.here.district) as c:
+        [*_, act] = await plans.events(c, night.here.plan)
+    assert (act["act"], act["actor"]["name"]) == ("push", "verification"), "it is on record who sends it again"
     night.here.there.forget()
     assert await night.deliver_what_is_queued() == 1
     sent = [(method, resource.partition("/")[0]) for method, resource, _ in night.here.there.asked() if method != "GET"]
@@ -209,6 +219,18 @@ async def test_a_mark_goes_when_the_plan_has_ended_and_others_stay(
     assert (await night.look())["renewed"] == 0
 
 
+async def test_a_mark_is_ours_although_its_sender_died_before_the_answer(night: Night) -> None:
+    await night.here.profile(mark_enrollment=True)
+    await night.here.finalize()
+    number = await cut_off(night.here, ENROLLMENTS)
+    told = {receipt["resource"]: receipt["delivered"] for receipt in (await night.here.outcome(number))["receipts"]}
+    assert told[ENROLLMENTS] is False and night.marks() == [MARK]
+    await jobs.deliver_job(night.here.store, night.here.district, number)
+    assert (await night.here.outcome(number))["state"] == "delivered" and night.marks() == [MARK]
+    await night.here.profile(mark_enrollment=False)
+    assert (await night.here.push())["state"] == "delivered" and night.marks() == [], "so it can be taken out again"
+
+
 async def test_what_would_be_sent_otherwise_today_is_counted_and_not_compared(night: Night) -> None:
     await night.begin()
     await night.here.profile(mark_enrollment=True, include_need_statements=True)
@@ -216,6 +238,92 @@ async def test_what_would_be_sent_otherwise_today_is_counted_and_not_compared(ni
     found = await night.look()
     assert (found["skipped"], found["objects"], found["renewed"]) == (2, 5, 0), "a person chose that, and pushes"
     assert found["lost"] == {(ENROLLMENTS, "dropped")}
+
+
+async def test_a_mark_follows_its_student_and_nobody_is_told_that_it_was_lost(night: Night) -> None:
+    await night.begin()
+    night.sis_posts()
+    async with night.here.store.transaction(night.here.district) as c:  # it was put into an enrollment that has ended
+        await c.execute(text(f"UPDATE ledger SET remote_id = '{'f' * 32}' WHERE resource = '{ENROLLMENTS}'"))
+    found = await night.look()
+    assert (found["lost"], found["renewed"]) == (set(), 1)
+
+
+async def test_nothing_is_renewed_where_the_delivery_would_send_more(night: Night) -> None:
+    await night.begin()
+    night.sis_posts()
+    await night.here.profile(mark_enrollment=True, include_team=True)
+    assert (await night.look())["renewed"] == 0, "a person chose the team since, and pushes"
+    await night.here.profile(mark_enrollment=True)
+    async with night.here.store.transaction(night.here.district) as c:
+        await verifications.ask(c, night.here.district, await night.connection(), whole=True)
+        await c.execute(text("UPDATE ledger SET lost = 'gone', lost_at = now(), delivered_sha256 = NULL "
+                             "WHERE resource = 'studentInterventionAssociations'"))  # fmt: skip
+    found = await night.look()
+    assert found["renewed"] == 0, "what a person wants put back is not there yet"
+    assert (ENROLLMENTS, "dropped") in found["lost"]
+
+
+async def test_a_look_that_may_not_be_made_or_fails_says_why(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    await night.begin()
+    mine = night.here.district, await night.connection()
+    night.here.there.forget()
+    await registers.pause(night.here.store, *mine, "It moves.", COUNSELOR)
+    assert (await night.look())["error_code"] == "connection-paused"
+    await registers.resume(night.here.store, *mine, COUNSELOR)
+    connection = await registers.connection(night.here.store, night.here.district, "ods")
+    async with night.here.store.transaction(night.here.district) as c:
+        await agreements.host(c, connection, "Larkspur Regional Center", COUNSELOR)
+    assert (await night.look())["error_code"] == "agreement-missing" and night.here.there.asked() == []
+    async with night.here.store.transaction(night.here.district) as c:
+        await agreements.host(c, connection, "", COUNSELOR)
+    with monkeypatch.context() as broken:
+        broken.setattr("gateway.delivery.preview", lambda *_: 1 / 0)
+        assert (await night.look())["error_code"] == "our-fault"
+    found = await night.look()
+    assert (found["error_code"], found["plans"], found["skipped"]) == (None, 1, 0)
+
+
+async def test_a_plan_that_cannot_be_made_up_any_more_is_skipped(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    await night.begin()
+
+    async def unknown(*_: Any) -> None:
+        raise Refused("student-not-there", "Not known there.", "Pull it.")
+
+    monkeypatch.setattr("gateway.delivery.preview", unknown)
+    found = await night.look()
+    assert (found["plans"], found["objects"], found["skipped"], found["renewed"]) == (1, 0, 1, 0)
+
+
+@dataclass
+class There:
+    """A destination that has one record."""
+
+    record: dict[str, Any] | None
+
+    async def read_back(self, document: Document) -> dict[str, Any] | None:
+        return self.record
+
+
+@pytest.mark.parametrize(
+    ("record", "more", "found"),
+    [
+        (None, {}, "gone"),
+        ({"code": "a", "note": "n"}, {}, "kept"),
+        ({"code": "a"}, {}, "changed"),
+        ({"code": "a"}, {"texts": {"note": ("/needs/0/statement",)}}, "kept"),  # longer than it takes: left out
+        ({"code": "a", "note": "theirs"}, {"texts": {"note": ("/needs/0/statement",)}}, "changed"),
+        ({"code": "theirs"}, {"create_only": True}, "kept"),  # shared: whoever made it may change it
+        (None, {"create_only": True}, "gone"),
+        ({"code": "a", "note": "n"}, {"merge": True}, "other"),  # a sink that cannot tell of what is merged
+    ],
+)
+async def test_how_one_object_is_found(record: dict[str, Any] | None, more: dict[str, Any], found: str) -> None:
+    document = Document("interventions", {"code": "a"}, {"code": "a", "note": "n"}, **more)
+    sent = Known(fingerprint(document), True, "", None, True)
+    assert await _found(cast(Sink, There(record)), document, sent) == found
+    other = replace(sent, sent_sha256="of another body")
+    assert await _found(cast(Sink, There(record)), document, other) == ("due" if document.merge else "other")
 
 
 SUPPORTS = ("GET", "interventions", 200)
