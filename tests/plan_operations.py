@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -14,7 +15,7 @@ from gateway import clock, planning
 from gateway.errors import ConfigError, Refused
 from gateway.plan_events import told
 from gateway.plans import Given, Step
-from gateway.schema.plan import Plan, canonical, sha256
+from gateway.schema.plan import Plan, canonical, sha256, shown_items
 from gateway.store import plans as stored
 from gateway.store.database import Store
 from gateway.store.registers import Actor
@@ -55,7 +56,7 @@ class Operated:
     plan: str = ""
     moments: list[Moment] = field(default_factory=list)
     versions: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
-    refused: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
 
     async def begin(self) -> None:
         self.plan = await planning.create(self.store, self.district, self.sound, AUTHOR, gathering=True)
@@ -69,7 +70,7 @@ class Operated:
             await self._one_of_them()
         except (Refused, ConfigError) as refused:
             assert isinstance(refused, ConfigError) or refused.missing or refused.code.startswith("plan-")
-            self.refused += 1
+            self.refused[refused.code] += 1
             if refused.code in ("plan-over",):
                 await self.begin()
             return
@@ -114,8 +115,10 @@ class Operated:
                 async with self.store.transaction(self.district) as c:
                     shown = [e["detail"] for e in await stored.events(c, self.plan) if e["act"] == "shown"]
                 if shown:
-                    changes = [{"item": item} for item in ("goal-1", "/next_review_on", "strength-1", "/period_start")]
-                    content["consultations"][0] |= {"shown_sha256": shown[-1]["shown_sha256"], "changes": changes}
+                    items = shown[-1]["items"].keys() | shown_items(Plan.model_validate(content)).keys()
+                    told_of = items if self.rng.random() < 0.8 else {"goal-1"}
+                    content["consultations"][0] |= {"shown_sha256": shown[-1]["shown_sha256"]}
+                    content["consultations"][0] |= {"changes": [{"item": item} for item in sorted(told_of)]}
             case 4:
                 content = content | {name: value for name, value in self.sound.items() if name != "consultations"}
                 content |= {"next_review_on": (today + timedelta(days=30)).isoformat()}
@@ -157,7 +160,7 @@ class Operated:
                 assert version.guard_report and all(guard["ok"] for guard in version.guard_report)
                 lawful(json.loads(version.content))
                 finalized += 1
-        return {"moments replayed": len(self.moments), "versions": finalized, "refused": self.refused}
+        return {"moments replayed": len(self.moments), "versions": finalized, "refused": self.refused.total()}
 
 
 def lawful(plan: dict[str, Any]) -> None:

@@ -225,7 +225,7 @@ async def test_any_earlier_moment_is_told_by_the_acts(
     for n in range(150):
         await operated.operate(monkeypatch, n // 10)
     counts = await operated.compare()
-    assert counts["versions"] >= 2 and counts["refused"] > 20
+    assert counts["versions"] >= 2 and counts["refused"] > 20, operated.refused
 
 
 async def test_a_moment_before_the_acts_kept_what_they_changed_is_refused(
