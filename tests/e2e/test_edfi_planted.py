@@ -61,7 +61,13 @@ def rich(here: Here, say: Words) -> dict[str, Any]:
         ],
         "supports": [
             {"name": say("support-1"), "kind": "counseling", "owner": here.teacher, "goals": goals},
-            {"name": say("support-2"), "kind": "mentoring", "owner": somebody(say, "partner"), "goals": goals},
+            {
+                "name": say("support-2"),
+                "kind": "mentoring",
+                "owner": somebody(say, "partner"),
+                "goals": goals,
+                "consent": say("consent"),
+            },
             {"name": say("support-3"), "kind": "tutoring", "owner": here.teacher, "goals": goals},
         ],
         "team": [
@@ -99,7 +105,7 @@ async def test_no_word_of_a_plan_is_in_any_request_unasked(here: Here, settings:
     say, night, seen = Words(), Night(here, settings), here.there.gate.seen
     await here.edit(lambda content: content.update(rich(here, say)))
     await finalize(here, say)
-    assert len(say.all) == 29 and not hits(seen)
+    assert len(say.all) == 30 and not hits(seen)
     seen.clear()
     await here.profile(mark_enrollment=True)
     here.there.gate.closed = "studentInterventionAssociations"
