@@ -28,6 +28,7 @@ from gateway.cli import (
     plans,
     purge,
     quality,
+    record,
     rejects,
     retention,
     runs,
@@ -54,8 +55,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, verification, agreements, purge, retention, backup, districts,
-    doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, record, verification, agreements, purge, retention, backup,
+    districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 
