@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from gateway.schema.plan import Goal, Support
 from gateway.schema.record import Delivery, Point
+from gateway.schema.work import Goal, Support
 
 OVER = ("completed", "cancelled", "rejected", "entered_in_error")
 """Goals in such a lifecycle get no new measurements."""

@@ -1,17 +1,21 @@
 """A small school whose children have plans, for tests of what is written into their records."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from gateway import clock, planning
+from gateway import clock, jobs, planning, registry
+from gateway.schema.plan import sha256, shown
 from gateway.store import plans as stored
-from gateway.store import reading
+from gateway.store import reading, registers, runs
 from gateway.store.database import Store
 from gateway.store.registers import Actor
+from gateway.store.runs import Mode
 from tests.identity.rosters import FILLERS, Person, System, connected
 
+LAYOUT = Path(__file__).parents[1] / "connectors" / "assessment_files" / "samples" / "owl-layout.csv"
 CHILDREN = FILLERS[:6]
 TEACHER = Person("k-t", "Ferdinand", "Umberteach", number="500", role="teacher")
 SUPPORT = {
@@ -63,7 +67,8 @@ class Small:
         async with self.store.transaction(self.district) as c:
             found = await stored.load(c, id)
         mother = {"who": {"name": "Odalys Umberfield", "side": "family"}, "role": "parent"}
-        held = {"held_on": clock.today().isoformat(), "participants": [mother], "outcome": "agreed"}
+        held: dict[str, Any] = {"held_on": clock.today().isoformat(), "participants": [mother], "outcome": "agreed"}
+        held["shown_sha256"] = sha256(shown(planning.parse(found.content)))
         content = found.content | {"consultations": [held]}
         await planning.edit(self.store, self.district, id, content, self.actor)
         await planning.take(self.store, self.district, id, "finalize", self.actor)
@@ -87,6 +92,45 @@ async def small(store: Store, district: int, actor: Actor, folder: Path) -> Smal
     people = await reading.entities(store, district, "person")
     known = {one["identifiers"][0]["value"]: one["id"] for one in people}
     return Small(store, district, actor, sis, [known[c.number] for c in CHILDREN], known[TEACHER.number])
+
+
+RESULTS = "Pupil Number,Subject,Year,Grade,Fall Date,Fall Points,Winter Date,Winter Points,Winter Level"
+
+
+@dataclass
+class Owl:
+    """A vendor's system that delivers result files of the Owl."""
+
+    here: Small
+    folder: Path
+    connection: int
+
+    async def says(self, *rows: str, mode: Mode = "publish") -> dict[str, Any]:
+        """A file with these rows is delivered and pulled."""
+        lines = "\n".join([RESULTS, *rows, ""])
+        await asyncio.to_thread((self.folder / "owl.csv").write_text, lines, encoding="utf-8")
+        run = await jobs.request_pull(self.here.store, self.here.district, self.connection, self.here.actor, mode=mode)
+        return await self.done(run)
+
+    async def done(self, run: int) -> dict[str, Any]:
+        await jobs.run_job(self.here.store, self.here.district, run)
+        async with self.here.store.transaction(self.here.district) as c:
+            [found] = await runs.summary(c, run=run)
+        assert found["state"] in ("published", "compared"), found
+        return found
+
+    async def undo(self, run: int) -> None:
+        asked = await jobs.request_undo(self.here.store, self.here.district, run, self.here.actor, "A wrong file.")
+        await self.done(asked)
+        await registers.resume(self.here.store, self.here.district, self.connection, self.here.actor)
+
+
+async def owl(here: Small, folder: Path) -> Owl:
+    await asyncio.to_thread(folder.mkdir)
+    shape = registry.connector("assessment_files").settings
+    given = shape.model_validate({"path": str(folder), "layout_file": str(LAYOUT)}).model_dump(mode="json")
+    id = await registers.add_connection(here.store, here.district, "owl", "assessment_files", given, {}, here.actor)
+    return Owl(here, folder, id)
 
 
 def ago(days: int) -> str:

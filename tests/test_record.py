@@ -17,7 +17,6 @@ from gateway.store import purges
 from gateway.store import record as stored
 from gateway.store.database import DatabaseError, Store
 from gateway.store.registers import Actor
-from tests import records
 from tests.records import CHILDREN, Small, ago, small
 
 
@@ -223,6 +222,3 @@ async def replayed(here: Small, rng: random.Random, operations: int) -> dict[str
         counts["moments read again"] += 1
     assert (await record.verify(here.store, here.district)).faults == []
     return counts
-
-
-__all__ = ["records", "replayed"]

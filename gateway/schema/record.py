@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from gateway.schema import codes
-from gateway.schema.plan import EntityId, Part, Text, Value, Who
+from gateway.schema.part import EntityId, Part, Text, Who
+from gateway.schema.work import Value
 
 EntryKind = Literal[
     "observation",

@@ -158,7 +158,7 @@ _THEIRS = (
 
 def _entry(row: Any) -> Entry:
     values = tuple(row)
-    return Entry(*values[:10], values[10:13], *values[13:])
+    return Entry(*(*values[:10], values[10:13], *values[13:]))
 
 
 async def entries(c: AsyncConnection, student: str, until: datetime | None = None) -> list[Entry]:
