@@ -101,7 +101,7 @@ RESULTS = "Pupil Number,Subject,Year,Grade,Fall Date,Fall Points,Winter Date,Win
 class Owl:
     """A vendor's system that delivers result files of the Owl."""
 
-    here: Small
+    here: Any
     folder: Path
     connection: int
 
@@ -125,7 +125,8 @@ class Owl:
         await registers.resume(self.here.store, self.here.district, self.connection, self.here.actor)
 
 
-async def owl(here: Small, folder: Path) -> Owl:
+async def owl(here: Any, folder: Path) -> Owl:
+    """... of any district that has a store, a district and an actor."""
     await asyncio.to_thread(folder.mkdir)
     shape = registry.connector("assessment_files").settings
     given = shape.model_validate({"path": str(folder), "layout_file": str(LAYOUT)}).model_dump(mode="json")

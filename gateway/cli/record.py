@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from gateway import clock, record
+from gateway import clock, opening, record
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -22,10 +22,12 @@ from gateway.cli.output import (
     run,
     show,
 )
-from gateway.cli.plans import named, read, student_id
+from gateway.cli.plans import named, plan, read, student_id
 from gateway.errors import ConfigError, Refused
 from gateway.record import Session
 from gateway.schema.record import DeliveryOutcome, Entry
+from gateway.store import plans as stored_plans
+from gateway.store import prefills
 
 records = typer.Typer(help="Running records: what is known of a student, entry by entry.", no_args_is_help=True)
 Student = Annotated[str, typer.Argument(help="Student number (with leading zeros) or entity id.")]
@@ -36,6 +38,8 @@ File = Annotated[Path | None, typer.Option("--file", help="The entry as JSON ins
 
 def register(app: typer.Typer) -> None:
     app.add_typer(records, name="record")
+    plan.command("open")(open_plans)
+    plan.command("known")(known)
 
 
 @records.command("add")
@@ -238,6 +242,47 @@ def verify(
 def _print_faults(faults: Sequence[tuple[str, int, str]]) -> None:
     for student, seq, what in faults:
         STDOUT.print(f"Record of {student}: entry {seq} {what}.", highlight=False)
+
+
+def open_plans(
+    school: Annotated[str, typer.Option("--school", help="Name, number or entity id of a school.")] = "",
+    grade: Annotated[str, typer.Option("--grade", help="Grade, CEDS code as 09 or KG.")] = "",
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be opened.")] = False,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Role = "educator",
+    as_json: Json = False,
+) -> None:
+    """Open a plan for each student of a school or grade who has none; prefilled, and for people to go on with."""
+
+    async def work() -> opening.Opened:
+        async with gateway(district) as g:
+            by = _by(as_, role)
+            return await opening.open_plans(g.store, g.district, by, school=school, grade=grade, dry=dry)
+
+    done = run(work())
+    if as_json:
+        plans = [{"student": student, "plan": id or None} for student, id in done.plans]
+        show({"opened": len(plans), "skipped": done.skipped, "plans": plans, "dry_run": dry}, True)
+        return
+    STDOUT.print(f"{len(done.plans)} plans {'would be' if dry else 'were'} opened.", highlight=False)
+    for why, many in sorted(done.skipped.items()):
+        STDOUT.print(f"{many} students were left out: {why}.", highlight=False)
+
+
+def known(
+    id: Annotated[str, typer.Argument(help="The plan's id.")],
+    district: District = DEFAULT_DISTRICT,
+    as_json: Json = False,
+) -> None:
+    """What a plan was begun with: filled in, suggested or told beside it, and which source said so."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with gateway(district) as g, g.store.transaction(g.district) as c:
+            await stored_plans.load(c, id)
+            return [vars(row) for row in await prefills.of_plan(c, id)]
+
+    show(run(work()), as_json, columns=("use", "pointer", "value", "origins"), empty="Nothing was known of it.")
 
 
 def _by(name: str, role: str) -> Any:
