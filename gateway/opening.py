@@ -94,7 +94,7 @@ async def _open(
             id = str(uuid.uuid4())
             content, _ = prefill.begun({}, found, None)
             plan = canonical(Plan.model_validate(content)).decode()
-            await stored.create(c, district, id, student["id"], plan, actor)
+            await stored.create(c, district, id, student["id"], plan, actor, "gathering")
             await prefills.keep(c, district, id, found, clock.now())
             done.plans.append((student["id"], id))
         if without:

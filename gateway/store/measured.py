@@ -92,7 +92,8 @@ async def tied_goals(c: AsyncConnection, students: Sequence[str]) -> dict[str, l
             "SELECT CAST(p.id AS text) AS plan, CAST(p.student_id AS text) AS student, v.content FROM plan p "
             "JOIN plan_version v ON v.plan_id = p.id AND v.version = ("
             "  SELECT max(version) FROM plan_version n WHERE n.plan_id = p.id) "
-            "WHERE p.student_id = ANY(CAST(:ids AS uuid[])) AND p.state <> ALL(:ended) ORDER BY p.id"
+            "WHERE p.student_id = ANY(CAST(:ids AS uuid[])) "
+            "AND coalesce(p.standing, p.state) <> ALL(:ended) ORDER BY p.id"
         ),
         {"ids": ids, "ended": list(ENDED)},
     )
