@@ -92,10 +92,10 @@ async def _open(
             without, await prefill.known(store, c, district, without, today, school=school), strict=True
         ):
             id = str(uuid.uuid4())
-            content, _ = prefill.begun({}, found, None)
+            content, known = prefill.begun({}, found, None)
             plan = canonical(Plan.model_validate(content)).decode()
             await stored.create(c, district, id, student["id"], plan, actor, "gathering")
-            await prefills.keep(c, district, id, found, clock.now())
+            await prefills.keep(c, district, id, known, clock.now())
             done.plans.append((student["id"], id))
         if without:
             await log_act(c, district, actor, "plans-opened", "", {"plans": len(without)})

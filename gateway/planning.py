@@ -49,8 +49,10 @@ async def begin(
         raise Refused("student-not-enrolled", "This student is enrolled nowhere today.", missing=["/school"])
     async with store.transaction(district) as c:
         [found] = await prefill.known(store, c, district, [person], today)
-    content, implied = prefill.begun(written or {}, found, actor.person)
-    return await create(store, district, content, actor, [*found, *implied], gathering=gathering)
+    content, known = prefill.begun(written or {}, found, actor.person)
+    if content["student"] != person["id"]:
+        raise Refused("plan-other-student", "The plan that was written is another student's.", missing=["/student"])
+    return await create(store, district, content, actor, known, gathering=gathering)
 
 
 async def create(

@@ -186,7 +186,8 @@ def schools(person: Doc, today: date) -> list[str]:
 
 def begun(written: Mapping[str, Any], found: Sequence[Kept], coordinator: str | None) -> tuple[Doc, list[Kept]]:
     """The document a plan is begun with: what is known, what a person wrote, and what follows from both where only one
-    thing can be meant (one need, one goal, one cited result, one who begins it). What was written is never changed."""
+    thing can be meant (one need, one goal, one cited result, one who begins it). What was written is never changed.
+    With it, what of the document nobody wrote, and what was suggested or told."""
     plan: Doc = {row.pointer[1:]: row.value for row in found if row.use == "filled"} | dict(written)
     implied: list[Kept] = []
 
@@ -218,7 +219,8 @@ def begun(written: Mapping[str, Any], found: Sequence[Kept], coordinator: str | 
         if len(goals) == 1:
             fill(support, f"/supports/{n}", "goals", [goals[0].get("id", "goal-1")], "the plan has one goal")
         fill(support, f"/supports/{n}", "owner", plan.get("coordinator"), "nobody else is named")
-    return plan, implied
+    stands = [row for row in found if row.use != "filled" or plan[row.pointer[1:]] == row.value]
+    return plan, [*stands, *implied]
 
 
 def _copies(place: Doc, section: str) -> list[Doc]:

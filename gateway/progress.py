@@ -113,7 +113,7 @@ def dosage(support: Support, begins: date, given: Iterable[Delivery], today: dat
     absent = sum(one.outcome == "student_absent" for one in sessions)
     fallen_out = sum(one.outcome in ("provider_absent", "cancelled") for one in sessions)
     of = f" of about {planned} minutes prescribed so far" if planned is not None else " minutes; none are prescribed"
-    sentence = f"{minutes}{of}, in {held} sessions; absent {absent} times, not held {fallen_out} times."
+    sentence = f"{minutes}{of}, sessions: {held}, absent: {absent}, not held: {fallen_out}."
     return Dosage(support.id or "", support.name, planned, minutes, held, absent, fallen_out, sentence)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway import clock, opening, planning, prefill
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Refused
 from gateway.schema.plan import sha256
 from gateway.store import plans as stored
 from gateway.store import prefills, purges, reading
@@ -174,3 +174,16 @@ def test_nothing_is_implied_where_two_things_could_be_meant_and_what_was_written
     before = json.dumps(typed)
     plan, implied = prefill.begun(typed, [], None)
     assert (plan, implied, json.dumps(typed)) == (typed, [], before)
+
+
+def test_what_somebody_wrote_takes_the_place_of_what_was_known() -> None:
+    known = [Kept("filled", "/school", "a", [{"rule": "x"}]), Kept("context", "/context/grades", ["09"], [])]
+    plan, stands = prefill.begun({"school": "b"}, known, None)
+    assert (plan, stands) == ({"school": "b"}, known[1:])
+
+
+async def test_a_plan_that_was_written_for_another_student_is_refused(school: School, actor: Actor) -> None:
+    others = {"student": "00000000-0000-4000-8000-000000000001"}
+    with pytest.raises(Refused) as refusal:
+        await planning.begin(school.store, school.district, await student(school), actor, others)
+    assert refusal.value.code == "plan-other-student"

@@ -191,6 +191,4 @@ def test_what_was_given_is_told_beside_what_was_prescribed() -> None:
         for minutes, outcome in ((60, "delivered"), (20, "partially"), (0, "student_absent"), (0, "cancelled"))
     ]
     found = progress.dosage(support, date(2026, 9, 1), given, date(2027, 1, 1))
-    assert found.sentence == (
-        "80 of about 120 minutes prescribed so far, in 2 sessions; absent 1 times, not held 1 times."
-    )
+    assert found.sentence == ("80 of about 120 minutes prescribed so far, sessions: 2, absent: 1, not held: 1.")

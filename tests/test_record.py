@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import record
+from gateway import decisions, record
 from gateway.errors import ConfigError, PlanbridgeError, Refused
 from gateway.record import Session
 from gateway.schema.record import Entry, standing
@@ -179,6 +179,25 @@ async def test_a_purged_student_leaves_no_entry_and_a_mention_elsewhere_is_named
     await purges.purge_student(here.store, here.district, here.children[0], here.actor, "The family asked.")
     async with here.store.transaction(here.district) as c:
         assert await c.scalar(text("SELECT count(*) FROM record_entry")) == 1
+    assert (await record.verify(here.store, here.district)).faults == []
+
+
+async def test_two_records_that_are_one_childs_are_read_as_one_until_they_are_parted(here: Small) -> None:
+    stays, gone = here.children[:2]
+    await wrote(here, 0, "At the first school.")
+    first = await wrote(here, 1, "At the second school.")
+    done = await decisions.merge(here.store, here.district, gone, stays, here.actor, "Enrolled twice.")
+    for known_as in (stays, gone):
+        read = await record.read(here.store, here.district, known_as)
+        assert texts(read.standing) == ["At the first school.", "At the second school."]
+    body = {"text": "At the second school, in May."}
+    await record.correct(here.store, here.district, stays, first.id, body, here.actor, "When?")
+    await wrote(here, 1, "After it was found out.")
+    assert len((await record.read(here.store, here.district, stays)).standing) == 3
+    assert (await record.verify(here.store, here.district, gone)).entries == 4
+    await decisions.undo(here.store, here.district, done.decision, here.actor, "Two cousins.")
+    parted = [texts((await record.read(here.store, here.district, one)).standing) for one in (stays, gone)]
+    assert parted == [["At the first school.", "After it was found out."], ["At the second school, in May."]]
     assert (await record.verify(here.store, here.district)).faults == []
 
 
