@@ -76,6 +76,8 @@ def _revised(entry: Entry, result: Result, place: Place, now: datetime) -> list[
     if entry.kind != "progress_point" or said is None or said.point is None:
         return []
     before, doc = said.point, result.doc
+    if doc is None and result.ended:
+        return []
     value = progress.score(doc, before.score or "") if doc else None
     if doc is None or value is None or doc["student"] != place[2]:
         why = "The result is another student's."

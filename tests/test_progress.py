@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from gateway import planning, progress, record
-from gateway.schema.record import Delivery, Entry, Point
+from gateway import clock, planning, progress, record
+from gateway import points as results_to_points
+from gateway.schema.record import Body, Delivery, Entry, Point, written
 from gateway.schema.work import Goal, Support
 from gateway.store.database import Store
+from gateway.store.measured import Result
 from gateway.store.registers import Actor
 from tests.records import CHILDREN, Owl, Small, owl, small, tied_goal
 
@@ -111,6 +113,18 @@ async def test_a_run_that_only_compares_measures_nothing(here: Small, vendor: Ow
     run = await vendor.says(row(0, winter="48"), mode="dry")
     assert run["state"] == "compared"
     assert await points(here, 0) == []
+
+
+@pytest.mark.parametrize(("ended", "withdrawn"), [(True, 0), (False, 1)])
+def test_what_a_new_system_does_not_carry_over_was_not_wrong(ended: bool, withdrawn: int) -> None:
+    now = clock.now()
+    point = Body(point=Point(plan=PLAN, goal="goal-1", measured_on=now.date(), measure="x", value=1, result=PLAN))
+    about = (PLAN, "goal-1", PLAN)
+    entry = Entry(
+        PLAN, PLAN, 1, "progress_point", None, False, now, now, {}, None, about, written(point), "", "", "", ""
+    )
+    gone = Result(PLAN, None, ended=ended)
+    assert len(results_to_points._revised(entry, gone, about, now)) == withdrawn
 
 
 # --- the line, and the dosage ------------------------------------------------------------------------------

@@ -18,11 +18,13 @@ ENDED = ("closed", "superseded", "revoked", "entered_in_error", "archived", "pur
 @dataclass(frozen=True)
 class Result:
     """An assessment result as it is published now; `doc` is None where it is no more. `survivors`: whoever was merged
-    into another person -> whom."""
+    into another person -> whom. `ended`: it is no more because another system took its source's place, or a year ended;
+    nobody says that it was wrong."""
 
     id: str
     doc: dict[str, Any] | None
     survivors: Mapping[str, str] = field(default_factory=dict)
+    ended: bool = False
 
     def known_as(self, student: str) -> str:
         return self.survivors.get(student, student)
@@ -44,7 +46,9 @@ async def moved(c: AsyncConnection, publication: int) -> AsyncIterator[list[Resu
         rows = (
             await c.execute(
                 text(
-                    "SELECT CAST(h.entity_id AS text) AS id, h.seq, e.doc FROM change h LEFT JOIN entity e "
+                    "SELECT CAST(h.entity_id AS text) AS id, h.seq, e.doc, EXISTS (SELECT FROM ending g "
+                    "  WHERE g.publication = h.publication AND g.kind = h.kind AND g.entity_id = h.entity_id) AS ended "
+                    "FROM change h LEFT JOIN entity e "
                     "ON e.kind = 'assessment_result' AND e.id = h.entity_id WHERE h.publication = :publication "
                     "AND h.kind = 'assessment_result' AND h.seq > :place ORDER BY h.seq LIMIT :chunk"
                 ),
@@ -54,9 +58,8 @@ async def moved(c: AsyncConnection, publication: int) -> AsyncIterator[list[Resu
         if not rows:
             return
         place = rows[-1].seq
-        yield [
-            Result(row.id, row.doc, survivors) for row in {row.id: row for row in rows if row.id not in seen}.values()
-        ]
+        fresh = {row.id: row for row in rows if row.id not in seen}
+        yield [Result(row.id, row.doc, survivors, row.ended) for row in fresh.values()]
         seen.update(row.id for row in rows)
 
 
