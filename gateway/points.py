@@ -76,9 +76,9 @@ def _revised(entry: Entry, result: Result, place: Place, now: datetime) -> list[
     if entry.kind != "progress_point" or said is None or said.point is None:
         return []
     before, doc = said.point, result.doc
-    if doc is None and result.ended:
+    if before.score is None or (doc is None and result.ended):
         return []
-    value = progress.score(doc, before.score or "") if doc else None
+    value = progress.score(doc, before.score) if doc else None
     if doc is None or value is None or doc["student"] != place[2]:
         why = "The result is another student's."
         if doc is None or value is None:
@@ -93,13 +93,18 @@ def _revised(entry: Entry, result: Result, place: Place, now: datetime) -> list[
 
 
 def _first(goal: Tied, result: Result, names: Sequence[str], before: Entry | None, now: datetime) -> list[New]:
-    """The point of a result and a goal that have none; also where it was withdrawn and the result is back."""
-    if result.doc is None or (before is not None and before.kind != "correction"):
+    """The point of a result and a goal that have none; also where it was withdrawn and the result is back. What a
+    person withdrew stays withdrawn."""
+    if result.doc is None or (before is not None and (before.kind != "correction" or not _by_sources(before))):
         return []
     point = progress.point_of(goal, result.id, result.doc, names, now.date())
     if point is None:
         return []
     return [_point(goal.student, point, before.id if before else None, "The result is back." if before else None)]
+
+
+def _by_sources(entry: Entry) -> bool:
+    return (entry.actor.get("name"), entry.actor.get("role")) == (SOURCES.name, SOURCES.role)
 
 
 def _point(student: str, point: Point, supersedes: str | None, because: str | None) -> New:

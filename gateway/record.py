@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -28,6 +28,8 @@ async def add(store: Store, district: int, student: str, content: Mapping[str, A
     written = parse(content)
     if written.kind == "correction":
         raise ConfigError("record-invalid", "A correction corrects an entry.", "`planbridge record correct` does it.")
+    if written.body.point and written.body.point.result:
+        raise ConfigError("record-invalid", "Points of results come with their run.", "Leave out body.point.result.")
     await _refuse_stranger(store, district, student)
     async with store.transaction(district) as c:
         new = _new(await record.survivor(c, student), written)
@@ -49,12 +51,27 @@ async def correct(
             raise Refused("record-withdrawn", "That entry withdraws another one.", "Write a new entry instead.")
         stated: dict[str, Any] = {"kind": "correction", "body": {"because": because}}
         if body is not None:
-            stated = {"kind": before.kind, "domain": before.domain, "body": {**body, "because": because}}
+            stated = {
+                "kind": before.kind,
+                "domain": before.domain,
+                "body": _of_result(before, body) | {"because": because},
+            }
         written = parse(stated | {"restricted": before.restricted, "occurred_on": before.occurred_at.date()})
-        new = _new(before.student, written, supersedes=before.id, about=before.about)
+        new = _new(before.student, written, supersedes=before.id)
+        if body is None or before.about[2]:  # it goes on being about that result, which may change at its source
+            new = replace(new, about=before.about)
         await _refuse_other_plan(c, new)
         [entry] = await record.append(c, district, [new], actor, clock.now())
     return entry
+
+
+def _of_result(before: Entry, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What takes the place of a result's point goes on being that result's, which may change at its source."""
+    said = before.said()
+    if not (before.about[2] and said and said.point and isinstance(body.get("point"), dict)):
+        return dict(body)
+    kept = said.point.model_dump(mode="json", include={"plan", "goal", "result", "score"})
+    return {**body, "point": body["point"] | kept}
 
 
 def parse(content: Mapping[str, Any]) -> Written:
@@ -78,13 +95,9 @@ async def _refuse_stranger(store: Store, district: int, student: str) -> None:
         raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
 
 
-def _new(
-    student: str,
-    written: Written,
-    supersedes: str | None = None,
-    about: tuple[str | None, str | None, str | None] = (None, None, None),
-) -> New:
+def _new(student: str, written: Written, supersedes: str | None = None) -> New:
     said = written.body
+    about: tuple[str | None, str | None, str | None] = (None, None, None)
     if said.delivery:
         about = (said.delivery.plan, said.delivery.support, None)
     if said.point:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway import clock, planning, progress, record
 from gateway import points as results_to_points
+from gateway.errors import ConfigError
 from gateway.schema.record import Body, Delivery, Entry, Point, written
 from gateway.schema.work import Goal, Support
 from gateway.store.database import Store
@@ -92,6 +93,25 @@ async def test_a_removed_result_retracts_its_point_and_one_that_is_back_gives_it
     assert (await record.verify(here.store, here.district)).faults == []
 
 
+async def test_what_a_person_says_of_a_point_and_what_the_source_says_later_go_together(
+    here: Small, vendor: Owl
+) -> None:
+    plan = await here.finalized(0, goals=[tied_goal(), tied_goal()])
+    others = [row(n, winter="48") for n in range(1, 6)]
+    await vendor.says(row(0, winter="48"), *others)
+    by_hand = {"point": {"plan": plan, "goal": "goal-1", "measured_on": "2026-11-20", "measure": "Owl", "value": 50}}
+    child = here.children[0]
+    await record.correct(here.store, here.district, child, "1", by_hand, here.actor, "Read from the sheet.")
+    await record.correct(here.store, here.district, child, "2", None, here.actor, "The child was ill.")
+    assert await points(here, 0) == [("goal-1", 50)]
+    await vendor.says(row(0, winter="51"), *others)
+    assert await points(here, 0) == [("goal-1", 51)], "withdrawn by hand stays withdrawn"
+    by_hand["point"] |= {"result": PLAN}
+    with pytest.raises(ConfigError) as error:
+        await record.add(here.store, here.district, child, {"kind": "progress_point", "body": by_hand}, here.actor)
+    assert error.value.code == "record-invalid"
+
+
 async def test_what_came_while_the_plan_was_written_counts_once_it_is_final(here: Small, vendor: Owl) -> None:
     plan = await here.plan(0, **here.whole(goals=[tied_goal()]))
     await vendor.says(*(row(n, fall="41", winter="50") for n in range(6)))
@@ -118,7 +138,9 @@ async def test_a_run_that_only_compares_measures_nothing(here: Small, vendor: Ow
 @pytest.mark.parametrize(("ended", "withdrawn"), [(True, 0), (False, 1)])
 def test_what_a_new_system_does_not_carry_over_was_not_wrong(ended: bool, withdrawn: int) -> None:
     now = clock.now()
-    point = Body(point=Point(plan=PLAN, goal="goal-1", measured_on=now.date(), measure="x", value=1, result=PLAN))
+    point = Body(
+        point=Point(plan=PLAN, goal="goal-1", measured_on=now.date(), measure="x", value=1, result=PLAN, score="x")
+    )
     about = (PLAN, "goal-1", PLAN)
     entry = Entry(
         PLAN, PLAN, 1, "progress_point", None, False, now, now, {}, None, about, written(point), "", "", "", ""
