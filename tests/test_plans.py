@@ -21,6 +21,7 @@ from gateway.plans import Facts, PersonFacts, RelationshipFacts, State
 from gateway.schema.plan import VERSION, Plan, canonical, published, sha256, shown, shown_items, texts
 
 TODAY = date(2026, 3, 2)
+FINALIZING = ["G1", "G2a", "G2b", "G2c", "G2d", "G2e", "G2f", "G2g", "G2h"]
 
 
 def entity(n: int) -> str:
@@ -107,9 +108,10 @@ def test_a_whole_plan_passes_every_guard() -> None:
     assert missing(whole(), "consult") == {}
     assert missing(whole()) == {}
     plan = Plan.model_validate(whole())
-    assert [r.code for r in plans.check(plan, "finalize", known(plan))] == ["G1", "G2a", "G2b", "G2c", "G2d", "G2e"]
+    assert [r.code for r in plans.check(plan, "finalize", known(plan))] == FINALIZING
 
 
+CONSENT = "Form of 2 March"
 PARTNER = {"name": "Odalys Fernweh", "side": "partner", "organization": "Lantern Club", "agreement": "2026/14"}
 RED: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("/strengths", [], "G1", ("/strengths",)),
@@ -127,7 +129,6 @@ RED: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("/supports/0/owner", None, "G2b", ("/supports/0/owner",)),
     ("/supports/0/owner", GONE, "G2b", ("/supports/0/owner",)),
     ("/supports/0/owner", entity(99), "G2b", ("/supports/0/owner",)),
-    ("/supports/0/owner", PARTNER | {"agreement": None}, "G2b", ("/supports/0/owner",)),
     ("/supports/0/setting", "community", "G2b", ("/supports/0/owner",)),
     ("/next_review_on", None, "G2c", ("/next_review_on",)),
     ("/next_review_on", "2026-03-02", "G2c", ("/next_review_on",)),
@@ -137,7 +138,16 @@ RED: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("/coordinator", MOTHER, "G2d", ("/coordinator",)),
     ("/team/-", {"who": FATHER, "role": "guardian"}, "G2d", ("/team/2/who",)),
     ("/school", entity(99), "G2e", ("/school",)),
-]
+    ("/supports/0/provider_organization", "Lantern Club", "G2f", ("/supports/0/consent",)),
+    ("/supports/0/providers", [{"name": "Odalys Fernweh", "side": "partner", "agreement": "2026/14"}], "G2f",
+     ("/supports/0/consent",)),
+    ("/supports/0/external_plan", "external-9", "G2g", ("/supports/0/external_plan",)),
+    ("/external_plans", [{"type": "iep", "system": "SEIS", "external_id": "77"}], "G2g",
+     ("/external_plans/0/conflict_acknowledged",)),
+    ("/strengths/0/template", "Reading pack", "G2h", ("/strengths/0/template",)),
+    ("/goals/0/template", "Reading pack", "G2h", ("/goals/0/template",)),
+    ("/supports/0/template", "Reading pack", "G2h", ("/supports/0/template",)),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("pointer", "value", "code", "where"), RED, ids=[f"{c}{p}={v}"[:60] for p, v, c, _ in RED])
@@ -148,7 +158,6 @@ def test_a_guard_names_what_is_missing(pointer: str, value: Any, code: str, wher
 
 
 GREEN: list[tuple[str, Any]] = [
-    ("/supports/0/owner", PARTNER),
     ("/supports/0/owner", {"name": "Nana Quill", "side": "family"}),
     ("/supports/0/owner", MOTHER),
     ("/supports/-", {"name": "Old", "kind": "tutoring", "goals": ["goal-1"], "status": "cancelled"}),
@@ -175,11 +184,111 @@ def test_a_plan_of_deficits_does_not_leave_draft_and_an_interest_will_do() -> No
 
 
 def test_outside_school_the_family_or_a_bound_partner_answers() -> None:
-    for owner, ok in ((TEACHER, False), (MOTHER, True), (PARTNER, True), ({"name": "Nana", "side": "family"}, True)):
+    family = {"name": "Nana", "side": "family"}
+    unbound = PARTNER | {"agreement": None}
+    for owner, ok in ((TEACHER, False), (unbound, False), (MOTHER, True), (PARTNER, True), (family, True)):
         content = whole()
         put(content, "/supports/0/setting", "home")
         put(content, "/supports/0/owner", owner)
+        put(content, "/supports/0/consent", CONSENT)
         assert (missing(content) == {}) is ok, owner
+
+
+def test_a_partner_gives_a_support_with_a_consent_that_holds() -> None:
+    content = whole()
+    content["supports"][0] |= {"owner": PARTNER}
+    assert missing(content) == {"G2f": ("/supports/0/consent",)}
+    content["supports"][0] |= {"consent": CONSENT, "providers": [PARTNER | {"agreement": None}]}
+    assert missing(content) == {"G2f": ("/supports/0/providers/0/agreement",)}
+    content["supports"][0] |= {"providers": [PARTNER, TEACHER, {"name": "Nana", "side": "family"}]}
+    assert missing(content) == missing(content, consents=frozenset({CONSENT})) == {}
+    assert missing(content, consents=frozenset({"another"})) == {"G2f": ("/supports/0/consent",)}
+    content["supports"][0] |= {"status": "stopped", "consent": None}
+    assert missing(content) == {}
+
+
+def test_a_plan_kept_elsewhere_is_pointed_to_and_compared() -> None:
+    """E13: two plans that name different owners for the same service are a conflict."""
+    content = whole()
+    for status, type in (("disability", "iep"), ("section_504", "section_504")):
+        programs = {"programs": frozenset({status, "english_learner"})}
+        assert missing(content | {"external_plans": []}, **programs) == {"G2g": ("/external_plans",)}
+        kept = {"type": type, "system": "SEIS", "external_id": "77"}
+        assert missing(content | {"external_plans": [kept | {"status": "ended"}]}, **programs) == {
+            "G2g": ("/external_plans",)
+        }
+        seen = kept | {"conflict_acknowledged": {"by": TEACHER, "on": "2026-03-01"}}
+        assert missing(content | {"external_plans": [seen]}, **programs) == {}
+    content["external_plans"] = [{"type": "learning_plan", "system": "MyPath", "external_id": "8", "owner": PRINCIPAL}]
+    assert missing(content) == {}
+    content["supports"][0]["external_plan"] = "external-1"
+    assert plans.conflicts(Plan.model_validate(content)) == [("support-1", "external-1")]
+    assert missing(content) == {"G2g": ("/external_plans/0/conflict_acknowledged",)}
+    content["external_plans"][0]["owner"] = TEACHER
+    assert missing(content) == {}
+
+
+def test_what_is_amiss_with_the_students_data_is_in_the_way() -> None:
+    assert missing(whole(), flagged=frozenset({STUDENT})) == {"G2h": ("/student",)}
+    assert missing(whole(), flagged=frozenset({MOTHER})) == {}
+
+
+def speaking(plan: Plan, *languages: str) -> dict[str, Any]:
+    people = known(plan).people
+    return {"people": {**people, MOTHER: replace(people[MOTHER], languages=languages)}}
+
+
+def test_who_has_another_language_is_consulted_with_an_interpreter_or_a_translation() -> None:
+    content = whole()
+    plan = Plan.model_validate(content)
+    lacking = {"G2a": ("/consultations/0/interpreter",)}
+    assert missing(content, **speaking(plan, "spa")) == lacking
+    assert missing(content, **speaking(plan, "spa", "eng")) == {}
+    assert missing(content | {"language": "spa"}, **speaking(plan, "spa")) == {}
+    assert missing(content, **speaking(plan)) == {}
+    meeting = content["consultations"][0]
+    for said, ok in (("es", False), ("spa", False), ("en-US", True), ("eng", True)):
+        assert (missing({**content, "consultations": [meeting | {"language": said}]}) == {}) is ok, said
+    for there in (
+        {"interpreter": {"name": "Ines", "side": "partner"}},
+        {"interpreter_used": True},
+        {"participants": [{"who": MOTHER}, {"who": PRINCIPAL, "role": "interpreter"}]},
+    ):
+        assert missing({**content, "consultations": [meeting | there]}, **speaking(plan, "spa")) == {}
+
+
+def test_a_translation_counts_as_long_as_it_is_of_the_words_that_stand() -> None:
+    content = whole()
+    words = texts(Plan.model_validate(content))
+    lines = [
+        {"item": item, "text": "En otras palabras.", "of_sha256": sha256(words[item].encode())}
+        for item in ("goal-1", "support-1")
+    ]
+    made = {"language": "spa", "translator": {"name": "Ines", "side": "partner"}, "on": "2026-02-26", "items": lines}
+    content["translations"] = [made]
+    plan = Plan.model_validate(content)
+    lacking = {"G2a": ("/consultations/0/interpreter",)}
+    assert missing(content, **speaking(plan, "spa")) == {}
+    assert missing(content, **speaking(plan, "vie")) == lacking
+    assert missing({**content, "translations": [made | {"items": lines[:1]}]}, **speaking(plan, "spa")) == lacking
+    put(content, "/goals/0/statement", "Reads 95 words a minute.")
+    assert missing(content, **speaking(plan, "spa")) == lacking
+    put(content, "/consultations/0/changes", [{"item": "goal-1"}])  # told at the meeting
+    assert missing(content, **speaking(plan, "spa")) == {}
+
+
+def test_what_the_school_does_for_itself_is_no_change_to_what_was_shown() -> None:
+    content = whole()
+    content["goals"][0]["template"] = "Reading pack"
+    content["external_plans"] = [{"type": "iep", "system": "SEIS", "external_id": "77"}]
+    before = Plan.model_validate(content)
+    del content["goals"][0]["template"]
+    put(content, "/external_plans/0/conflict_acknowledged", {"by": TEACHER, "on": "2026-03-01"})
+    content["reviews"] = [{"held_on": "2026-03-01", "decision": "continue"}]
+    content["translations"] = [
+        {"language": "spa", "translator": {"name": "Ines", "side": "partner"}, "on": "2026-03-01"}
+    ]
+    assert missing(content, shown={sha256(shown(before)): shown_items(before)}) == {}
 
 
 def test_who_is_kept_from_the_student_owns_no_support() -> None:
@@ -238,6 +347,29 @@ def test_an_eligible_student_is_eighteen_on_the_day_of_the_meeting() -> None:
     for born, ok in ((date(2008, 2, 27), True), (date(2008, 2, 28), False), (None, False)):
         student = PersonFacts("student", True, False, False, born)
         assert (missing(content, people={**people, STUDENT: student}) == {}) is ok
+
+
+def test_at_eighteen_the_rights_are_the_students_unless_the_district_has_it_otherwise() -> None:
+    content = whole()
+    people = known(Plan.model_validate(content)).people
+    grown = {"people": {**people, STUDENT: replace(people[STUDENT], born=date(2008, 2, 27))}}
+    for participants, ok in (
+        ([{"who": MOTHER}], False),
+        ([{"who": MOTHER, "education_rights": "yes"}], True),
+        ([{"who": MOTHER}, {"who": STUDENT}], True),
+    ):
+        put(content, "/consultations/0/participants", participants)
+        assert (missing(content, **grown) == {}) is ok
+
+
+def test_that_nobody_knew_of_somebodys_rights_stands_with_the_version() -> None:
+    content = whole()
+    put(content, "/consultations/0/participants", [{"who": MOTHER}, {"who": AUNT, "role": "guardian"}])
+    plan = Plan.model_validate(content)
+    report = {result.code: result for result in plans.check(plan, "finalize", known(plan))}
+    assert report["G2a"].ok and report["G2a"].notes == ("/consultations/0/participants/1/education_rights",)
+    version = plans.finalized(plan, datetime(2026, 3, 2, tzinfo=UTC), {}, list(report.values()))
+    assert version.guard_report[1]["notes"] == report["G2a"].notes
 
 
 def test_a_consultation_is_held_and_not_declined_or_to_come() -> None:
@@ -375,7 +507,7 @@ def test_a_version_is_the_bytes_its_hash_is_of() -> None:
     version = plans.finalized(plan, datetime(2026, 3, 2, tzinfo=UTC), {"name": "t", "role": "teacher"}, report)
     assert version.sha256 == sha256(version.content)
     assert Plan.model_validate_json(version.content) == plan
-    assert [entry["code"] for entry in version.guard_report] == ["G1", "G2a", "G2b", "G2c", "G2d", "G2e"]
+    assert [entry["code"] for entry in version.guard_report] == FINALIZING
 
 
 # --- the document -----------------------------------------------------------------------------------------------
@@ -596,7 +728,7 @@ def lawful(plan: dict[str, Any], shown_then: dict[str, dict[str, str]]) -> None:
     assert all(goal["addresses"] and set(goal["addresses"]) <= live for goal in plan["goals"])
     assert all(goal["targets"] and goal["baseline"] for goal in plan["goals"])
     for support in plan["supports"]:
-        assert support["owner"] == TEACHER or support["owner"] == PARTNER
+        assert support["owner"] == TEACHER or (support["owner"] == PARTNER and support["consent"])
         assert support["setting"] == "in_school" or support["owner"] == PARTNER
     assert date(2026, 3, 2) < date.fromisoformat(plan["next_review_on"]) <= date(2026, 3, 2) + timedelta(366)
     assert plan["coordinator"] == TEACHER
@@ -624,11 +756,11 @@ def test_mending_one_thing_breaks_no_other(broken: set[str]) -> None:
     sound = json.loads(canonical(Plan.model_validate(whole())))
     content = copy.deepcopy(sound)
     for pointer in sorted(broken, reverse=True):  # an item before the list it stands in
-        put(content, pointer, faults[pointer])
+        put(content, pointer, copy.deepcopy(faults[pointer]))
     lacking = {where for places in missing(content).values() for where in places}
     assert lacking
     for pointer in sorted(broken):
-        put(content, pointer, copy.deepcopy(at(sound, pointer)))
+        put(content, pointer, copy.deepcopy(at(sound, pointer)))  # None where nothing was stated
         now = {where for places in missing(content).values() for where in places}
         assert now <= lacking
         lacking = now
@@ -637,5 +769,5 @@ def test_mending_one_thing_breaks_no_other(broken: set[str]) -> None:
 
 def at(content: Any, pointer: str) -> Any:
     for name in pointer.strip("/").split("/"):
-        content = content[int(name)] if isinstance(content, list) else content[name]
-    return content
+        content = content[int(name)] if isinstance(content, list) else content.get(name)
+    return [] if content is None and pointer in ("/external_plans", "/supports/0/providers") else content

@@ -170,7 +170,7 @@ async def test_a_plan_goes_from_draft_to_finalized(mine: httpx.AsyncClient, stor
     made = await mine.post("/v1/plans", json=content(world))
     plan = made.json()["id"]
     assert made.status_code == 201
-    assert made.json() == {"id": plan, "state": "draft", "revision": 1, "version": None}
+    assert made.json() == {"id": plan, "state": "draft", "revision": 1, "version": None, "standing": None}
     assert (made.headers["location"], made.headers["etag"]) == (f"/v1/plans/{plan}", '"1"')
 
     shown = await mine.post(f"/v1/plans/{plan}/steps", json={"step": "consult"})
@@ -187,7 +187,7 @@ async def test_a_plan_goes_from_draft_to_finalized(mine: httpx.AsyncClient, stor
 
     done = (await mine.post(f"/v1/plans/{plan}/steps", json={"step": "finalize"})).json()
     assert (done["state"], done["version"], done["revision"]) == ("finalized", 1, 4)
-    assert [guard["code"] for guard in done["guards"]] == ["G1", "G2a", "G2b", "G2c", "G2d", "G2e"]
+    assert [guard["code"] for guard in done["guards"]] == ["G1", "G2a", "G2b", "G2c", "G2d", "G2e", "G2f", "G2g", "G2h"]
     [[kept]] = await fetch(store, world, f"SELECT content FROM plan_version WHERE plan_id = '{plan}'")
     assert done["sha256"] == hashlib.sha256(kept.encode()).hexdigest()
     acts = await fetch(store, world, f"SELECT actor FROM plan_event WHERE plan_id = '{plan}'")

@@ -302,7 +302,13 @@ def body(here: Here) -> dict[str, Any]:
         "supports": [
             {"name": "Reading group", "kind": "counseling", "duration_minutes": 30, **owned(here.teacher)},
             {"name": "Map club", "kind": "tutoring", "delivery_method": "small_group", **owned(here.teacher)},
-            {"name": "Library evening", "kind": "mentoring", "setting": "community", **owned(LIBRARY)},
+            {
+                "name": "Library evening",
+                "kind": "mentoring",
+                "setting": "community",
+                **owned(LIBRARY),
+                "consent": "signed form",
+            },
         ],
     }
 
@@ -655,7 +661,7 @@ async def test_the_fingerprint_is_that_of_the_stored_content(here: Here) -> None
         assert there.sha256 == hashlib.sha256(there.content.encode()).hexdigest() == version.sha256
         assert there.finalized_by == {"name": COUNSELOR.name, "role": COUNSELOR.role}
         assert [(guard["code"], guard["ok"]) for guard in there.guard_report] == [
-            (code, True) for code in ("G1", "G2a", "G2b", "G2c", "G2d", "G2e")
+            (code, True) for code in ("G1", "G2a", "G2b", "G2c", "G2d", "G2e", "G2f", "G2g", "G2h")
         ]
         assert (
             await delivery.preview(here.store, here.district, here.plan, "ods", version.version)

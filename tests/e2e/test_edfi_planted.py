@@ -61,7 +61,13 @@ def rich(here: Here, say: Words) -> dict[str, Any]:
         ],
         "supports": [
             {"name": say("support-1"), "kind": "counseling", "owner": here.teacher, "goals": goals},
-            {"name": say("support-2"), "kind": "mentoring", "owner": somebody(say, "partner"), "goals": goals},
+            {
+                "name": say("support-2"),
+                "kind": "mentoring",
+                "owner": somebody(say, "partner"),
+                "goals": goals,
+                "consent": say("consent"),
+            },
             {"name": say("support-3"), "kind": "tutoring", "owner": here.teacher, "goals": goals},
         ],
         "team": [

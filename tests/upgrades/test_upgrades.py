@@ -41,6 +41,10 @@ def test_a_state_of_then_is_read_and_worked_on_by_the_program_of_now(state: Path
     plans = {plan["id"]: plan for plan in home.json("plan", "list")}
     assert {id: plan["state"] for id, plan in plans.items()} == {facts["final"]: "finalized", facts["draft"]: "draft"}
     content = home.one("SELECT content FROM plan_version")
+    for plan in plans.values():  # its history begins with what it said then
+        told = home.json("plan", "history", plan["id"], "--at", "2100-01-01")
+        assert told["state"] == plan["state"] and told["content"] == home.json("plan", "show", plan["id"])
+    assert plans[facts["final"]]["standing"] == "finalized"
     assert sha256(content.encode()).hexdigest() == facts["sha256"] == home.one("SELECT sha256 FROM plan_version")
     assert home.one("SELECT state FROM delivery WHERE id = %(id)s", id=facts["delivery"]) == "delivered"
     assert [client["id"] for client in home.json("client", "list")] == [facts["client"]["client_id"]]
