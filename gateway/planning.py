@@ -2,29 +2,27 @@
 
 import json
 import uuid
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from gateway import clock, plan_events, plans
+from gateway import clock, plan_events, plans, points, prefill
 from gateway.errors import ConfigError, Refused
 from gateway.identity import population
 from gateway.plan_events import Told
 from gateway.plan_guards import TEMPLATED, iso
 from gateway.plans import Facts, Given, GuardResult, Life, PersonFacts, RelationshipFacts, Step
 from gateway.schema.plan import PREFIX, Plan, canonical, sha256, shown, shown_items
-from gateway.store import cases, reading
+from gateway.store import cases, prefills, reading
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.plans import Placed, StoredPlan, StoredVersion
+from gateway.store.prefills import Kept
 from gateway.store.registers import Actor
 
 ADMINISTRATORS = {"principal", "district_administrator", "site_administrator"}
-GUARDIANS = {"parent", "guardian", "mother", "father"}
-REVIEW_IN = timedelta(days=56)
-"""Default time to the first review of a plan."""
 WROTE = ("created", "edited")
 """The acts of somebody who says what is in a plan."""
 NOTHING = Given()
@@ -32,32 +30,42 @@ PLANBRIDGE = Actor("Planbridge", "system")
 """Takes the steps that time takes."""
 
 
-async def begin(store: Store, district: int, student: str, actor: Actor, *, gathering: bool = False) -> str:
-    """A new draft for a student, with what the roster knows; returns its id."""
+async def begin(
+    store: Store,
+    district: int,
+    student: str,
+    actor: Actor,
+    written: dict[str, Any] | None = None,
+    *,
+    gathering: bool = False,
+) -> str:
+    """A new draft for a student, with what the sources know, what somebody wrote, and what follows from both; returns
+    its id. Where each value comes from is kept beside it."""
     person = await reading.entity(store, district, "person", student)
     if person is None or population(person) != "student":
         raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
     today = clock.today()
-    schools = _schools(person, today)
-    if not schools:
+    if not prefill.schools(person, today):
         raise Refused("student-not-enrolled", "This student is enrolled nowhere today.", missing=["/school"])
-    return await create(
-        store,
-        district,
-        {
-            "student": person["id"],
-            "school": schools[0],
-            "period_start": today.isoformat(),
-            "next_review_on": (today + REVIEW_IN).isoformat(),
-        },
-        actor,
-        gathering=gathering,
-    )
+    async with store.transaction(district) as c:
+        [found] = await prefill.known(store, c, district, [person], today)
+    content, known = prefill.begun(written or {}, found, actor.person)
+    if content["student"] != person["id"]:
+        raise Refused("plan-other-student", "The plan that was written is another student's.", missing=["/student"])
+    return await create(store, district, content, actor, known, gathering=gathering)
 
 
-async def create(store: Store, district: int, content: dict[str, Any], actor: Actor, *, gathering: bool = False) -> str:
-    """Keep a plan as a draft; returns its id. `gathering`: only what is known is being brought together, nobody has
-    begun to write. ConfigError when it does not fit the schema."""
+async def create(
+    store: Store,
+    district: int,
+    content: dict[str, Any],
+    actor: Actor,
+    known: Sequence[Kept] = (),
+    *,
+    gathering: bool = False,
+) -> str:
+    """Keep a plan as a draft; returns its id. `known`: what of it the sources said, or might say. `gathering`: only
+    what is known is being brought together, nobody has begun to write. ConfigError when it does not fit the schema."""
     plan = parse(content)
     id = str(uuid.uuid4())
     if await reading.entity(store, district, "person", plan.student) is None:
@@ -65,6 +73,7 @@ async def create(store: Store, district: int, content: dict[str, Any], actor: Ac
     async with store.transaction(district) as c:
         state = "gathering" if gathering else "draft"
         await stored.create(c, district, id, plan.student, canonical(plan).decode(), actor, state)
+        await prefills.keep(c, district, id, known, clock.now())
     return id
 
 
@@ -299,6 +308,7 @@ async def _finalize(
         c, district, found, _life(found).after("finalize"), plan, "finalize", actor, {"version": version.version}
     )
     await stored.add_version(c, district, version, found.version)
+    await points.after_finalizing(c, district, found.student)
     return version
 
 
@@ -333,14 +343,14 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
     reviews = [e["detail"]["on"] for e in history if e["act"] == "review" and "on" in e["detail"]]
     return Facts(
         today=today,
-        enrolled_at=frozenset(_schools(people.get(plan.student, {}), today)),
+        enrolled_at=frozenset(prefill.schools(people.get(plan.student, {}), today)),
         open_identity=await cases.is_open(c, plan.student),
         people={who: _person(person, today) for who, person in people.items()},
         relationships=[_relationship(r) for r in relationships],
         results=frozenset(result["id"] for result in results),
         shown={e["detail"]["shown_sha256"]: e["detail"]["items"] for e in history if e["act"] == "shown"},
         authors=frozenset(e["actor"]["person"] for e in history if e["act"] in WROTE and "person" in e["actor"]),
-        programs=frozenset(one["status"] for one in programs if _current(one, today)),
+        programs=frozenset(one["status"] for one in programs if prefill.current(one, today)),
         in_review_since=date.fromisoformat(reviews[-1]) if reviews else None,
         given=given,
     )
@@ -354,19 +364,8 @@ def _named(plan: Plan) -> Iterable[str]:
     yield from (person for person in who if isinstance(person, str))
 
 
-def _current(role: dict[str, Any], today: date) -> bool:
-    begin, end = role.get("begin_on"), role.get("end_on")
-    return (begin is None or begin <= today.isoformat()) and (end is None or end >= today.isoformat())
-
-
-def _schools(person: dict[str, Any], today: date) -> list[str]:
-    """Where somebody is a student today, the primary school first."""
-    roles = [r for r in person.get("roles", ()) if r["role"] == "student" and _current(r, today)]
-    return [r["organization"] for r in sorted(roles, key=lambda r: not r.get("primary", False))]
-
-
 def _person(person: dict[str, Any], today: date) -> PersonFacts:
-    roles = {r["role"] for r in person.get("roles", ()) if _current(r, today)}
+    roles = {r["role"] for r in person.get("roles", ()) if prefill.current(r, today)}
     kind = population(person) or ""
     return PersonFacts(
         population=kind,
@@ -382,6 +381,6 @@ def _relationship(stated: dict[str, Any]) -> RelationshipFacts:
     return RelationshipFacts(
         contact=stated["contact"],
         education_rights=stated.get("education_rights", "unknown"),
-        parent_or_guardian=bool(stated.get("legal_guardian")) or stated.get("relation") in GUARDIANS,
+        parent_or_guardian=bool(stated.get("legal_guardian")) or stated.get("relation") in prefill.GUARDIANS,
         restricted=bool(stated.get("restrictions")),
     )

@@ -29,6 +29,7 @@ from gateway.cli import (
     purge,
     pushing,
     quality,
+    record,
     rejects,
     retention,
     runs,
@@ -55,8 +56,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, pushing, verification, agreements, purge, retention, backup,
-    districts, doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, record, pushing, verification, agreements, purge, retention,
+    backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

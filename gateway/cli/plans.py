@@ -59,11 +59,10 @@ def new(
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
             who = actor(named(as_), role)
-            id = await planning.begin(g.store, g.district, await student_id(g, student), who, gathering=gathering)
-            if file is not None:
-                async with g.store.transaction(g.district) as c:
-                    found = await stored.load(c, id)
-                await planning.edit(g.store, g.district, id, found.content | read(file), who)
+            written = read(file) if file is not None else None
+            id = await planning.begin(
+                g.store, g.district, await student_id(g, student), who, written, gathering=gathering
+            )
             return await described(g, id)
 
     show(run(work()), as_json)
