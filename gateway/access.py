@@ -72,7 +72,7 @@ _TABLE: dict[Section, tuple[May, ...]] = {
     "health":           (_M, _M, _N, _F, _M, _Q, _R, _S, _N, _N, _N, _N, _N),
     "family_needs":     (_F, _N, _F, _F, _M, _Q, _R, _S, _C, _N, _N, _N, _N),
     "program_status":   (_R, _M, _R, _R, _R, _Q, _R, _R, _N, _F, _N, _N, _N),
-    "goals":            (_F, _F, _F, _F, _R, _Q, _A, _A, _C, _R, _R, _G, _N),
+    "goals":            (_F, _F, _F, _F, _R, _Q, _A, _A, _C, _R, _M, _G, _N),
     "school_supports":  (_F, _F, _F, _F, _R, _Q, _R, _R, _N, _R, _G, _N, _N),
     "outside_supports": (_F, _R, _F, _F, _R, _Q, _A, _R, _O, _M, _N, _N, _N),
     "notes":            (_F, _O, _F, _F, _R, _Q, _R, _S, _N, _N, _N, _N, _N),

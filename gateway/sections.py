@@ -1,11 +1,12 @@
 """Which section each field of a plan and of the common schema belongs to, and what is left of a plan without some."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.access import May, Section
 from gateway.schema.codes import OUT_OF_SCHOOL
+from gateway.schema.plan import PREFIX
 
 BY_DOMAIN: Mapping[str, Section] = {
     "academic": "academic",
@@ -20,7 +21,12 @@ BY_DOMAIN: Mapping[str, Section] = {
     "accessibility": "health",
     "family_basic_needs": "family_needs",
 }
-BY_KIND: Mapping[str, Section] = {"health_service": "health", "basic_needs": "family_needs"}
+BY_KIND: Mapping[str, Section] = {
+    "health_service": "health",
+    "basic_needs": "family_needs",
+    "special_education_service_ref": "program_status",
+    "section_504_accommodation_ref": "program_status",
+}
 """Supports that tell by their name alone what somebody must not know."""
 
 
@@ -40,6 +46,31 @@ def _of_support(item: Mapping[str, Any]) -> tuple[Section, ...]:
     return (where,) if told is None else (where, told)
 
 
+BY_EXTERNAL_PLAN: Mapping[str, Section] = {
+    "learning_plan": "academic",
+    "behavior_plan": "social_emotional",
+    "health_plan": "health",
+}
+BY_DOCUMENT: Mapping[str, Section] = {
+    "profile": "strengths",
+    "academic": "academic",
+    "social_emotional": "social_emotional",
+    "health": "health",
+    "family": "family_needs",
+    "supports": "school_supports",
+    "team": "identity",
+    "record": "notes",
+}
+
+
+def _of_external_plan(item: Mapping[str, Any]) -> tuple[Section, ...]:
+    return (BY_EXTERNAL_PLAN.get(item.get("type", ""), "program_status"),)  # that there is one tells of a status
+
+
+def _of_document(item: Mapping[str, Any]) -> tuple[Section, ...]:
+    return (BY_DOCUMENT.get(item.get("section", ""), "restricted_notes"),)
+
+
 PLAN_FIELDS: Mapping[str, Section | Callable[[Mapping[str, Any]], tuple[Section, ...]]] = {
     "student": "identity",
     "school": "identity",
@@ -47,7 +78,9 @@ PLAN_FIELDS: Mapping[str, Section | Callable[[Mapping[str, Any]], tuple[Section,
     "period_start": "identity",
     "period_end": "identity",
     "next_review_on": "identity",
+    "language": "identity",
     "numbered": "identity",
+    "translations": "identity",
     "team": "identity",
     "title": "goals",
     "tier": "goals",
@@ -56,11 +89,15 @@ PLAN_FIELDS: Mapping[str, Section | Callable[[Mapping[str, Any]], tuple[Section,
     "needs": _of_need,
     "goals": _of_goal,
     "supports": _of_support,
+    "reviews": "goals",
+    "external_plans": _of_external_plan,
+    "documents": _of_document,
     "consultations": "consultation",
     "attempts": "consultation",
     "waiver": "consultation",
 }
-"""Field of a plan -> its section; of some it depends on the item. What is not here is shown to nobody."""
+"""Field of a plan -> its section; of some it depends on the item. What is not here is shown to nobody. Of translations,
+reviews and changes only what belongs to items that are shown in full."""
 
 _CONTACT = ("email", "phone", "sms", "username")
 _STATUS = ("sex", "races", "hispanic")
@@ -105,9 +142,11 @@ MASKED_KEEPS: Mapping[Section, tuple[str, ...]] = {
     "family_needs": ("id", "domain", "status"),
     "outside_supports": ("id", "setting", "status"),
     "consultation": ("id", "held_on"),
+    "goals": ("id", "statement"),
 }
 """What stays of an item that somebody may know of and not read: of a social need its statement, of health and of what a
-family needs only that there is something, of a consultation that it was held."""
+family needs only that there is something, of a consultation that it was held, of a goal its words if they may be shown
+in a learning platform."""
 
 WHOLE = frozenset[May]({"full", "add", "read"})
 
@@ -148,7 +187,7 @@ def seen(
                 left.append(Left(f"/{name}/{n}", because if sections else None))
         if kept or not value:
             shown[name] = kept
-    return _without_loose_ends(shown), left
+    return _without_loose_ends(shown, _hidden(content, shown)), left
 
 
 def _sections(rule: Any, item: Any) -> tuple[Section, ...]:
@@ -173,6 +212,8 @@ def _item(
     may = _may(first, how)
     if may in WHOLE or (may == "own" and mine(item)):
         return item, None
+    if may == "masked" and first == "goals" and not item.get("shareable"):
+        return None, first
     if may == "masked":
         return {name: item[name] for name in MASKED_KEEPS.get(first, ("id",)) if name in item}, first
     return None, first
@@ -182,23 +223,51 @@ def _may(section: Section, how: Mapping[Section, May]) -> May:
     return how.get(section, "none")
 
 
-def _without_loose_ends(shown: dict[str, Any]) -> dict[str, Any]:
-    """References to items that are not shown are not shown either: their number would tell of them."""
-    known = set(_ids(shown))
-    tied = {"goals": "addresses", "supports": "goals"}
-    for name, field in tied.items():
-        if name in shown:
-            shown[name] = [
-                {**item, field: [id for id in item[field] if id in known]} if field in item else item
-                for item in shown[name]
-            ]
+def _hidden(content: Mapping[str, Any], shown: Mapping[str, Any]) -> frozenset[str]:
+    """What is not shown in full, and so is not spoken of elsewhere: items by id, fields by pointer. Where a section
+    lacks any, an item that is gone from the plan (`need-`) may have been one of those."""
+    found: set[str] = set()
+    for name, value in content.items():
+        now = shown.get(name)
+        if isinstance(value, list):
+            here = {one["id"]: one for one in now or () if "id" in one}
+            gone = {one["id"] for one in value if isinstance(one, dict) and "id" in one and here.get(one["id"]) != one}
+            found |= gone
+            if len(now or ()) < len(value) or gone:
+                found |= {f"/{name}", f"{PREFIX.get(name, name)}-"}
+        elif name not in shown:
+            found.add(f"/{name}")
+    known = {one["id"] for value in content.values() if isinstance(value, list) for one in value if "id" in one}
+    return frozenset(found | {f"known {id}" for id in known})
+
+
+def _told(item: str, hidden: frozenset[str]) -> bool:
+    """Whether words about this item (an id, `id/part` or a pointer) may be read by somebody to whom this is hidden."""
+    if item.startswith("/"):
+        return "/".join(item.split("/")[:2]) not in hidden
+    id = item.split("/")[0]
+    return id not in hidden if f"known {id}" in hidden else f"{id.rsplit('-', 1)[0]}-" not in hidden
+
+
+def _without_loose_ends(shown: dict[str, Any], hidden: frozenset[str]) -> dict[str, Any]:
+    """Without references to items that are not shown, whose number alone would tell of them, and without words about
+    what is not shown in full."""
+    here = {one["id"] for value in shown.values() if isinstance(value, list) for one in value if "id" in one}
+    for name, field in (("goals", "addresses"), ("supports", "goals")):
+        _each(shown, name, field, lambda id: id in here or _told(id, hidden))
+    _each(shown, "translations", "items", lambda line: _told(line["item"], hidden))
+    _each(shown, "reviews", "per_goal", lambda found: _told(found["goal"], hidden))
+    _each(shown, "consultations", "changes", lambda change: _told(change["item"], hidden))
     return shown
 
 
-def _ids(shown: Mapping[str, Any]) -> Iterator[str]:
-    for value in shown.values():
-        if isinstance(value, list):
-            yield from (item["id"] for item in value if isinstance(item, dict) and "id" in item)
+def _each(shown: dict[str, Any], name: str, field: str, kept: Callable[[Any], bool]) -> None:
+    """Leave of a list in every item of a section what is `kept`."""
+    if name in shown:
+        shown[name] = [
+            {**item, field: [one for one in item[field] if kept(one)]} if item.get(field) else item
+            for item in shown[name]
+        ]
 
 
 def touched(content: Mapping[str, Any]) -> list[Section]:

@@ -169,7 +169,8 @@ async def _stored(c: Transaction, student: str, decisions: Decisions, id: str | 
 def _theirs(who: Who) -> Any:
     def mine(item: Mapping[str, Any]) -> bool:
         named = [item.get("owner"), item.get("who"), item.get("by")]
-        named += [one.get("who") for one in item.get("participants", ())]
+        named += [one.get("who") for one in item.get("participants", ()) if isinstance(one, dict)]
+        named += [*item.get("providers", ()), {"organization": item.get("provider_organization")}]
         return any(
             one == who.person
             if isinstance(one, str)
@@ -381,7 +382,12 @@ async def _facts(store: Store, c: Transaction, district: int, who: Who, name: st
         staff=staff,
         teaches=staff and (person["id"], child["id"]) in await ties.taught(c, today.isoformat(), person["id"]),
         coordinates=any(one.coordinator == person["id"] for one in under_way),
-        team=frozenset(m["role"] for one in under_way for m in one.team if m.get("who") == person["id"]),
+        team=frozenset(
+            m["role"]
+            for one in under_way
+            for m in one.team
+            if m.get("who") == person["id"] and planning._current(m, today)
+        ),
         at_school=await _at_school(store, district, child, roles, today),
         relationships=[
             planning._relationship(one)
@@ -422,7 +428,7 @@ async def review(store: Store, district: int, school: str | None = None) -> tupl
             pairs += [
                 (m["who"], access.ON_TEAM[m["role"]], plan.student)
                 for m in plan.team
-                if isinstance(m.get("who"), str) and m["role"] in access.ON_TEAM
+                if isinstance(m.get("who"), str) and m["role"] in access.ON_TEAM and planning._current(m, today)
             ]
     for id, one in people.items():
         if population(one) != "staff":
