@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, get_args
 
-from gateway.plans import ADULT, RelationshipFacts
+from gateway.plan_guards import ADULT, RelationshipFacts
 
 Section = Literal[
     "identity",

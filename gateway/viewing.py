@@ -11,6 +11,7 @@ from gateway.access import SECTIONS, STAFF, Decision, Facts, Role, Section, Who
 from gateway.errors import ConfigError, Refused
 from gateway.identity import population
 from gateway.messages import Message
+from gateway.plan_guards import RelationshipFacts
 from gateway.store import consents, disclosures, outbox, purposes, reading, ties
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
@@ -393,8 +394,13 @@ async def _facts(store: Store, c: Transaction, district: int, who: Who, name: st
             planning._relationship(one)
             for one in await reading.referring(store, district, "relationship", "student", child["id"])
             if one["contact"] == person["id"]
-        ],
+        ]
+        + [_BARRED for one in under_way if person["id"] in one.barred],
     )
+
+
+_BARRED = RelationshipFacts("", "no", False, False)
+"""The district's own word about somebody's rights, as a consultation has it; no source lifts it."""
 
 
 async def _at_school(

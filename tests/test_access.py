@@ -9,7 +9,7 @@ import pytest
 
 from gateway import access, sections
 from gateway.access import ROLES, SECTIONS, TABLE, Consent, Facts, May, Role, Section, Who, decide
-from gateway.plans import RelationshipFacts
+from gateway.plan_guards import RelationshipFacts
 from gateway.schema import KINDS, codes
 from gateway.schema.plan import PREFIX, Plan
 from tests.house.tree import ROOT

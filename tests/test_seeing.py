@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import pytest
 
-from gateway import delivery, jobs, viewing
+from gateway import delivery, jobs, planning, viewing
 from gateway.access import SECTIONS, Who
 from gateway.cli import access as commands
 from gateway.cli import main
@@ -23,7 +23,7 @@ from gateway.store import agreements, consents, deliveries, disclosures, purpose
 from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.registers import Actor
-from tests.village import AUTHOR, TODAY, Village, destination, finalize, populate
+from tests.village import AUTHOR, TODAY, Village, content, destination, finalize, populate
 
 IT = Actor("it@district.example.org", "district_it")
 LATER = TODAY + timedelta(days=90)
@@ -258,3 +258,27 @@ async def test_the_commands(village: Village, settings: Settings, tmp_path: Path
         ended, said = await typed(village, settings, *words)
         assert ended in (2, 6) and f"Code {code}," in said, said
     assert os.listdir(tmp_path) == []
+
+
+async def test_the_districts_own_no_is_lifted_by_no_source(village: Village) -> None:
+    """The feed says that she is the mother, and nothing against her."""
+    mother = Who(village.mother)
+    assert (await viewing.why(village.store, village.district, mother, village.student))["goals"].allowed
+    met = {"held_on": TODAY.isoformat(), "outcome": "declined_to_participate"}
+    met["participants"] = [{"who": village.mother, "role": "parent", "education_rights": "no"}]  # type: ignore[assignment]
+    barred = content(village) | {"consultations": [met]}
+    await planning.edit(village.store, village.district, village.plan, barred, AUTHOR)
+    seen = await viewing.why(village.store, village.district, mother, village.student)
+    assert {one.how for one in seen.values()} == {"none"} and "kept from" in seen["goals"].reason
+
+
+async def test_a_plan_counts_on_a_consent_while_it_holds(village: Village) -> None:
+    """Guard G2f, where the gateway knows the student's consents."""
+    async with village.store.transaction(village.district) as c:
+        assert await consents.references(c, village.student, TODAY) is None
+    number = await consent(village, "organization:Lantern Club", "goals")
+    async with village.store.transaction(village.district) as c:
+        assert await consents.references(c, village.student, TODAY) == {str(number)}
+    await revoke(village, number)
+    async with village.store.transaction(village.district) as c:
+        assert await consents.references(c, village.student, TODAY) == frozenset()

@@ -28,6 +28,7 @@ from gateway.cli import (
     notices,
     plans,
     purge,
+    pushing,
     quality,
     rejects,
     retention,
@@ -55,8 +56,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, verification, agreements, access, purge, retention, backup,
-    districts, doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, pushing, verification, agreements, access, purge, retention,
+    backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

@@ -111,6 +111,24 @@ async def of_student(c: AsyncConnection, student: str, recipients: Iterable[str]
     ]
 
 
+async def references(c: AsyncConnection, student: str, today: date) -> frozenset[str] | None:
+    """By what plans name the consents for a student that permit something today: their number, and where the paper is.
+    None where the gateway never had a consent of this student."""
+    rows = (
+        await c.execute(
+            text(
+                "SELECT CAST(id AS text) AS id, evidence, permit AND revoked_at IS NULL "
+                "  AND :today BETWEEN from_on AND until_on AS holds FROM consent "
+                "WHERE planbridge_survivor(student_id) = planbridge_survivor(CAST(:student AS uuid))"
+            ),
+            {"student": student, "today": today},
+        )
+    ).all()
+    if not rows:
+        return None
+    return frozenset(said for row in rows if row.holds for said in (row.id, row.evidence) if said)
+
+
 async def listed(c: AsyncConnection, student: str | None = None) -> list[dict[str, Any]]:
     """Consents, all or one student's, the newest first."""
     rows = await c.execute(

@@ -62,7 +62,7 @@ async def decide(c: AsyncConnection, district: int, assessment: str, purpose: st
         raise Refused(
             "purpose-stated",
             f"Its source says what it is for: {found[0]['stated']}.",
-            "Correct it at the source, or the code in its crosswalk: planbridge crosswalks",
+            "Correct it at the source, or the code in its crosswalk: planbridge crosswalks set",
         )
     await c.execute(
         text(

@@ -12,13 +12,14 @@ OVER = ("closed", "superseded", "revoked", "entered_in_error", "archived", "purg
 
 @dataclass(frozen=True)
 class PlanTie:
-    """A plan that is under way, and whom it names."""
+    """A plan that is under way, and whom it names. `barred`: whom the district itself has on record without rights."""
 
     id: str
     student: str
     state: str
     coordinator: str | None
     team: list[dict[str, Any]]
+    barred: frozenset[str]
 
 
 async def plans(c: AsyncConnection, student: str | None = None) -> list[PlanTie]:
@@ -26,14 +27,26 @@ async def plans(c: AsyncConnection, student: str | None = None) -> list[PlanTie]
     rows = await c.execute(
         text(
             "SELECT CAST(id AS text) AS id, CAST(planbridge_survivor(student_id) AS text) AS student, state, "
-            "  content->>'coordinator' AS coordinator, content->'team' AS team FROM plan "
+            "  content->>'coordinator' AS coordinator, content->'team' AS team, "
+            "  jsonb_path_query_array(CAST(content AS jsonb), "
+            "    '$.consultations[*].participants[*] ? (@.education_rights == \"no\").who') AS barred FROM plan "
             "WHERE state <> ALL(:over) AND (CAST(:student AS uuid) IS NULL "
             "  OR planbridge_survivor(student_id) = planbridge_survivor(CAST(:student AS uuid))) "
             "ORDER BY created_at DESC, id"
         ),
         {"student": student, "over": list(OVER)},
     )
-    return [PlanTie(row.id, row.student, row.state, row.coordinator, row.team or []) for row in rows]
+    return [
+        PlanTie(
+            row.id,
+            row.student,
+            row.state,
+            row.coordinator,
+            row.team or [],
+            frozenset(who for who in row.barred if isinstance(who, str)),
+        )
+        for row in rows
+    ]
 
 
 async def taught(c: AsyncConnection, today: str, teacher: str | None = None) -> list[tuple[str, str]]:

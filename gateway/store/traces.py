@@ -202,7 +202,8 @@ async def mentions(c: AsyncConnection, district: int, texts: Sequence[str]) -> l
             "SELECT CAST(p.id AS text) FROM plan p WHERE p.district_id = :district "
             "AND NOT EXISTS (SELECT FROM trace_entity e WHERE e.kind = 'person' AND e.id = p.student_id) "
             "AND (CAST(p.content AS text) ~ :pattern OR EXISTS (SELECT FROM plan_version v WHERE v.plan_id = p.id "
-            "  AND v.content ~ :pattern)) ORDER BY 1"
+            "  AND v.content ~ :pattern) OR EXISTS (SELECT FROM plan_event v WHERE v.plan_id = p.id "
+            "  AND CAST(v.detail AS text) ~ :pattern)) ORDER BY 1"
         ),
         {"district": district, "pattern": "|".join(rf"\m{_literal(said)}\M" for said in texts) or r"\Z\A"},
     )

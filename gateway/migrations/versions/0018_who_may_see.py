@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0018"
-down_revision = "0015"
+down_revision = "0016"
 
 # `disclosure` takes lines and gives none back. `outside`: whoever got it is not the district's own staff. `until`: for
 # how long somebody opened what is masked to them otherwise. A delivery that is tried again is one disclosure.
