@@ -103,7 +103,6 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
         )
     async with store.transaction(district) as c:
         await blackouts.refuse(c, connection.id, clock.now())  # it may have waited for its turn until then
-        await agreements.refuse(c, connection, clock.today())
         version = await stored.deliverable(c, delivery.plan, delivery.version)
         profile = await deliveries.profile(c, connection.id)
         opened_codes = await codes.opened(c, connection)
@@ -231,6 +230,7 @@ async def _given(c: Transaction, connection: Connection, version: StoredVersion)
     """Agreements and consents as they hold today, laid over a version. Refused where nothing of it may leave."""
     content = json.loads(version.content)
     today = clock.today()
+    await agreements.refuse(c, connection, today)
     agreed = await agreements.terms(c, connection, today)
     known = await consents.of_student(c, content["student"], await agreements.names(c, connection))
     receiver = access.receiver(agreed.sections, agreed.needs_consent, known, today)
