@@ -15,7 +15,7 @@ from gateway.plan_events import Told
 from gateway.plan_guards import TEMPLATED, iso
 from gateway.plans import Facts, Given, GuardResult, Life, PersonFacts, RelationshipFacts, Step
 from gateway.schema.plan import PREFIX, Plan, canonical, sha256, shown, shown_items
-from gateway.store import cases, prefills, reading
+from gateway.store import cases, consents, prefills, reading
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.plans import Placed, StoredPlan, StoredVersion
@@ -351,6 +351,7 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
         shown={e["detail"]["shown_sha256"]: e["detail"]["items"] for e in history if e["act"] == "shown"},
         authors=frozenset(e["actor"]["person"] for e in history if e["act"] in WROTE and "person" in e["actor"]),
         programs=frozenset(one["status"] for one in programs if prefill.current(one, today)),
+        consents=await consents.references(c, plan.student, today),
         in_review_since=date.fromisoformat(reviews[-1]) if reviews else None,
         given=given,
     )

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from gateway import clock, logs, messages
 from gateway.cli import (
+    access,
     agreements,
     backup,
     collecting,
@@ -56,7 +57,7 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, record, pushing, verification, agreements, purge, retention,
+    identity, unmatched, schedules, notices, plans, record, pushing, verification, agreements, access, purge, retention,
     backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
