@@ -12,6 +12,7 @@ from rich.markup import escape
 from gateway import clock, logs, messages
 from gateway.cli import (
     agreements,
+    audit,
     backup,
     collecting,
     configuration,
@@ -54,8 +55,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, verification, agreements, purge, retention, backup, districts,
-    doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, verification, agreements, purge, retention, audit, backup,
+    districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

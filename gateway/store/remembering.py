@@ -83,9 +83,10 @@ async def _again(store: Store, line: Line) -> bool:
             lambda connection, key: any((connection, mark) in theirs for mark in store.marks.every(*marks.person(key))),
         )
         await gathering.gather(c, district, store.secrets.open)
+        sealed = await traces.let_go(c, district, line.id)
         swept = await traces.sweep(c, district)
         await purges.keep(c, district, line)
-        await log_act(c, district, US, "purge-again", line.id, {"rows": swept})
+        await log_act(c, district, US, "purge-again", line.id, {"rows": swept, "sealed": sealed})
         return True
 
 
