@@ -22,6 +22,7 @@ from gateway.cli import (
     districts,
     doctor,
     exports,
+    family,
     guards,
     history,
     identity,
@@ -55,7 +56,7 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, verification, agreements, purge, retention, audit, backup,
+    identity, unmatched, schedules, notices, plans, verification, agreements, family, purge, retention, audit, backup,
     districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
