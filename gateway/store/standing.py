@@ -158,7 +158,7 @@ async def restrictions(store: Store, district: int, student: str | None = None) 
         by_student: dict[str, list[str]] = {}
         for pair in pairs:
             by_student.setdefault(pair.student, []).append(pair.contact)
-        known = {}
+        known: dict[str, dict[str, str | None]] = {}
         for one, contacts in by_student.items():
             for contact, ids in (await restricted(store, c, one, contacts)).items():
                 known |= {id: {"student": one, "contact": contact} for id in ids}
@@ -169,7 +169,7 @@ async def restrictions(store: Store, district: int, student: str | None = None) 
             ),
             {"kind": RESTRICTION},
         )
-        nobody = {"student": None, "contact": None}
+        nobody: dict[str, str | None] = {"student": None, "contact": None}
         return [dict(row._mapping) | known.get(row.id, nobody) for row in rows if student is None or row.id in known]
 
 

@@ -74,6 +74,9 @@ CREATE TABLE legal_hold (
 );
 CREATE INDEX ON legal_hold (student_id);
 
+-- Since when the student is on no roster any more; plans go some years after that.
+ALTER TABLE plan ADD left_on date;
+
 -- By what a version is named in the chain: its plan's id would outlive the plan there.
 ALTER TABLE plan_version ADD chain_ref uuid NOT NULL DEFAULT gen_random_uuid();
 CREATE UNIQUE INDEX ON plan_version (chain_ref);
