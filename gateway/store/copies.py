@@ -100,8 +100,8 @@ async def _others(c: AsyncConnection, district: int, student: str, recipient: st
             "SELECT t.kind, CAST(t.id AS text) AS id, t.doc, "
             "  (t.kind = 'person' AND CAST(t.id AS text) NOT IN (:student, :recipient)) "
             "  OR (t.kind = 'relationship' AND t.doc->>'contact' <> :recipient) AS others FROM entity t "
-            "WHERE t.district_id = :district AND EXISTS (SELECT FROM trace_entity e WHERE e.kind = t.kind AND e.id = t.id) "
-            "ORDER BY t.kind, t.id"
+            "WHERE t.district_id = :district AND EXISTS ("
+            "  SELECT FROM trace_entity e WHERE e.kind = t.kind AND e.id = t.id) ORDER BY t.kind, t.id"
         ),
         {"district": district, "student": student, "recipient": recipient},
     )
@@ -115,17 +115,16 @@ async def _others(c: AsyncConnection, district: int, student: str, recipient: st
 async def _rows(c: AsyncConnection, district: int, table: str, theirs: str, found: Copy) -> list[dict[str, Any]]:
     values = {"district": district}
     withheld = WITHHELD.get(table, "false")
+    of = f"FROM {table} t WHERE t.district_id = :district AND ({theirs})"
     if table in WITHHELD:
         n = await c.scalar(
-            text(f"SELECT count(*) FROM {table} t WHERE t.district_id = :district AND ({theirs}) AND {withheld}"),
+            text(f"SELECT count(*) {of} AND {withheld}"),
             values,
         )
         if n:
             found.left_out["restricted notes"] = int(n)
     rows = await c.execute(
-        text(
-            f"SELECT to_json(t) AS doc FROM {table} t WHERE t.district_id = :district AND ({theirs}) AND NOT {withheld}"
-        ),
+        text(f"SELECT to_json(t) AS doc {of} AND NOT {withheld}"),
         values,
     )
     return [{name: value for name, value in row.doc.items() if name not in HIDDEN} for row in rows]
