@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from gateway import clock, logs, messages
 from gateway.cli import (
+    access,
     agreements,
     audit,
     backup,
@@ -56,7 +57,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, verification, agreements, family, purge, retention, audit, backup,
+    identity, unmatched, schedules, notices, plans, verification, agreements, access, family, purge, retention, audit,
+    backup,
     districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)

@@ -58,6 +58,40 @@ SEALED = {
         ("act", "key", "entity_id", "other_id", "named", "born", "part_of", "actor", "because", "run_id")
     ),
     "crosswalk_change": Sealed(("change", "undoes", "mapping", "tbl", "source", "target", "match", "note", "actor")),
+    # Not when it was revoked: act and standing say that.
+    "consent": Sealed(
+        (
+            "student_id",
+            "grantor",
+            "capacity",
+            "recipient",
+            "sections",
+            "purpose",
+            "permit",
+            "from_on",
+            "until_on",
+            "evidence",
+            "actor",
+        )
+    ),
+    "disclosure": Sealed(
+        (
+            "student_id",
+            "act",
+            "party",
+            "person_id",
+            "actor",
+            "outside",
+            "interest",
+            "purpose",
+            "basis",
+            "sections",
+            "plan_id",
+            "version",
+            "delivery_id",
+        ),
+        ("at", "until"),
+    ),
     "standing": Sealed(("kind", "subject", "because", "actor"), of="uuid"),
 }
 """Every one has a trigger that puts its new rows into the queue: see adding.seal in gateway.migrations."""
@@ -73,6 +107,7 @@ APART = {
     "hold": "act says who decided",
     "legal_hold": "act says who placed and lifted it",
     "purge": "what is purged and why stands in act and in the file of purges",
+    "purpose": "it may be chosen anew; act says who did",
     "run": "its state changes; act says what people decided about it",
     "succession": "act says who ordered it",
     "year_change": "act says who announced it",

@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from gateway import clock, jobs, planning
 from gateway.errors import ConfigError, Refused
-from gateway.store import agreements, chain, purges, reading, registers, remembering, standing
+from gateway.store import agreements, chain, consents, purges, reading, registers, remembering, standing
+from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.store.school import NUMBER, SHARED_PARENT, School
@@ -158,6 +159,25 @@ async def test_an_ended_agreement_stays_ended(school: School) -> None:
     async with store.transaction(district) as c:
         listed = {one["reference"]: one["ended_because"] for one in await agreements.listed(c) if one["ended_at"]}
     assert listed == {"A-1": "It was called off."}
+
+
+async def test_a_revoked_consent_stays_revoked(school: School) -> None:
+    store, district = school.store, school.district
+    student, parent = await family(school)
+    days = clock.today(), clock.today() + timedelta(days=9)
+    given = Given(student, parent, "guardian", "organization:Fennel Library", ["goals"], "planning", True, *days)
+    async with store.transaction(district) as c:
+        first, second = [await consents.add(c, district, given, school.actor) for _ in range(2)]
+    async with store.transaction(district) as c:
+        await consents.revoke(store, c, district, first, "Ptolemaia's mother asked.", school.actor)
+    assert "Ptolemaia" not in store.purges.path.read_text()
+    await forget(school)
+    async with store.owner.begin() as c:
+        await c.execute(text("UPDATE consent SET revoked_at = NULL WHERE district_id = :d"), {"d": district})
+    await remembering.catch_up(store)
+    async with store.transaction(district) as c:
+        revoked = {one["id"]: one["revoked_at"] is not None for one in await consents.listed(c)}
+    assert revoked == {first: True, second: False}
 
 
 async def test_a_reason_gives_nobody_away(school: School) -> None:

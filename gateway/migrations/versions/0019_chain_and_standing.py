@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0019"
-down_revision = "0015"
+down_revision = "0018"
 
 # unsealed: rows that the next seal takes into the chain, put there by triggers in the act's own transaction. `ref` is
 # the row's key. chain: see gateway.store.chain; `gone_by` is the purge that took the row and the salt.
@@ -95,6 +95,8 @@ SEALED = {
     "identity_decision": "id",
     "crosswalk_change": "id",
     "standing": "id",
+    "consent": "id",
+    "disclosure": "id",
 }
 
 
