@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -178,18 +178,23 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
     results = await reading.referring(store, district, "assessment_result", "student", plan.student)
     history = await stored.events(c, id)
     tied = [_relationship(r) for r in relationships]
-    barred = await standing.restricted(store, c, plan.student, sorted(people.keys() | {r.contact for r in tied}))
+    barred = await kept_away(store, c, plan.student, sorted(people.keys() | {r.contact for r in tied}))
     return Facts(
         today=today,
         enrolled_at=frozenset(_schools(people.get(plan.student, {}), today)),
         open_identity=await cases.is_open(c, plan.student),
         people={who: _person(person, today) for who, person in people.items()},
-        # The district's own word stands beside what the sources say: a `no` from anybody wins.
-        relationships=[*tied, *(RelationshipFacts(contact, "no", False, True) for contact in sorted(barred))],
+        relationships=[*tied, *barred],
         results=frozenset(result["id"] for result in results),
         shown={e["detail"]["shown_sha256"]: e["detail"]["items"] for e in history if e["act"] == "shown"},
         authors=frozenset(e["actor"]["person"] for e in history if e["act"] in WROTE and "person" in e["actor"]),
     )
+
+
+async def kept_away(store: Store, c: Transaction, student: str, people: Sequence[str]) -> list[RelationshipFacts]:
+    """The district's own word about these people. It stands beside what the sources say: a `no` from anybody wins."""
+    barred = await standing.restricted(store, c, student, people)
+    return [RelationshipFacts(who, "no", parent_or_guardian=False, restricted=True) for who in sorted(barred)]
 
 
 def _named(plan: Plan) -> Iterable[str]:

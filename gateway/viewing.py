@@ -390,9 +390,12 @@ async def _facts(store: Store, c: Transaction, district: int, who: Who, name: st
         ),
         at_school=await _at_school(store, district, child, roles, today),
         relationships=[
-            planning._relationship(one)
-            for one in await reading.referring(store, district, "relationship", "student", child["id"])
-            if one["contact"] == person["id"]
+            *(
+                planning._relationship(one)
+                for one in await reading.referring(store, district, "relationship", "student", child["id"])
+                if one["contact"] == person["id"]
+            ),
+            *await planning.kept_away(store, c, child["id"], [person["id"]]),
         ],
     )
 
