@@ -15,7 +15,7 @@ from gateway.plan_events import Told
 from gateway.plan_guards import TEMPLATED, iso
 from gateway.plans import Facts, Given, GuardResult, Life, PersonFacts, RelationshipFacts, Step
 from gateway.schema.plan import PREFIX, Plan, canonical, sha256, shown, shown_items
-from gateway.store import cases, consents, prefills, reading
+from gateway.store import cases, consents, prefills, reading, standing
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.plans import Placed, StoredPlan, StoredVersion
@@ -341,12 +341,14 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
     programs = await reading.referring(store, district, "program_status", "student", plan.student)
     history = await stored.events(c, id)
     reviews = [e["detail"]["on"] for e in history if e["act"] == "review" and "on" in e["detail"]]
+    tied = [_relationship(r) for r in relationships]
+    barred = await kept_away(store, c, plan.student, sorted(people.keys() | {r.contact for r in tied}))
     return Facts(
         today=today,
         enrolled_at=frozenset(prefill.schools(people.get(plan.student, {}), today)),
         open_identity=await cases.is_open(c, plan.student),
         people={who: _person(person, today) for who, person in people.items()},
-        relationships=[_relationship(r) for r in relationships],
+        relationships=[*tied, *barred],
         results=frozenset(result["id"] for result in results),
         shown={e["detail"]["shown_sha256"]: e["detail"]["items"] for e in history if e["act"] == "shown"},
         authors=frozenset(e["actor"]["person"] for e in history if e["act"] in WROTE and "person" in e["actor"]),
@@ -355,6 +357,12 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
         in_review_since=date.fromisoformat(reviews[-1]) if reviews else None,
         given=given,
     )
+
+
+async def kept_away(store: Store, c: Transaction, student: str, people: Sequence[str]) -> list[RelationshipFacts]:
+    """The district's own word about these people. It stands beside what the sources say: a `no` from anybody wins."""
+    barred = await standing.restricted(store, c, student, people)
+    return [RelationshipFacts(who, "no", parent_or_guardian=False, restricted=True) for who in sorted(barred)]
 
 
 def _named(plan: Plan) -> Iterable[str]:

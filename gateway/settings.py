@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     history_days: int = Field(
         default=400, ge=1, description="Days that replaced records are kept; those of the last 30 runs always are."
     )
+    plan_days: int = Field(
+        default=1826, ge=1, description="Days that plans and their versions are kept after the student has left."
+    )
     notice_days: int = Field(default=90, ge=1, description="Days that notices are kept after they were sent.")
     job_days: int = Field(default=30, ge=1, description="Days that finished jobs are kept.")
     log_days: int = Field(default=90, ge=1, description="Days that the log files of the embedded database are kept.")

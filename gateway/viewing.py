@@ -391,11 +391,14 @@ async def _facts(store: Store, c: Transaction, district: int, who: Who, name: st
         ),
         at_school=await _at_school(store, district, child, roles, today),
         relationships=[
-            planning._relationship(one)
-            for one in await reading.referring(store, district, "relationship", "student", child["id"])
-            if one["contact"] == person["id"]
-        ]
-        + [_BARRED for one in under_way if person["id"] in one.barred],
+            *(
+                planning._relationship(one)
+                for one in await reading.referring(store, district, "relationship", "student", child["id"])
+                if one["contact"] == person["id"]
+            ),
+            *await planning.kept_away(store, c, child["id"], [person["id"]]),
+            *(_BARRED for one in under_way if person["id"] in one.barred),
+        ],
     )
 
 

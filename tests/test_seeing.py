@@ -42,7 +42,7 @@ async def consent(village: Village, to: str, *sections: str, permit: bool = True
 
 async def revoke(village: Village, number: int) -> None:
     async with village.store.transaction(village.district) as c:
-        await consents.revoke(c, village.district, number, "The family asked.", AUTHOR)
+        await consents.revoke(village.store, c, village.district, number, "The family asked.", AUTHOR)
 
 
 async def hosted(village: Village, **terms: Any) -> None:

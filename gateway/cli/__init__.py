@@ -13,6 +13,7 @@ from gateway import clock, logs, messages
 from gateway.cli import (
     access,
     agreements,
+    audit,
     backup,
     collecting,
     configuration,
@@ -22,6 +23,7 @@ from gateway.cli import (
     districts,
     doctor,
     exports,
+    family,
     guards,
     history,
     identity,
@@ -57,8 +59,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, record, pushing, verification, agreements, access, purge, retention,
-    backup, districts, doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, record, pushing, verification, agreements, access, family, purge,
+    retention, audit, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

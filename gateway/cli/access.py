@@ -200,7 +200,7 @@ def consents_revoke(
 
     async def work() -> None:
         async with gateway(district) as g, g.store.transaction(g.district) as c:
-            await stored_consents.revoke(c, g.district, number, because, actor(named(as_), role))
+            await stored_consents.revoke(g.store, c, g.district, number, because, actor(named(as_), role))
 
     run(work())
     STDOUT.print(f"Consent {number} is revoked.", highlight=False)

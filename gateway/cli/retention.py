@@ -1,10 +1,28 @@
-"""Commands about how long things are kept: retention show, run."""
+"""Commands about how long things are kept: retention show, run, page; and what the law holds: hold, holds, lift."""
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from gateway.cli.output import Json, installation, run, show
+from gateway.cli.output import (
+    DEFAULT_DISTRICT,
+    STDOUT,
+    As,
+    Because,
+    District,
+    Json,
+    Role,
+    actor,
+    gateway,
+    installation,
+    run,
+    show,
+)
+from gateway.errors import ConfigError
+from gateway.exports import schedule
+from gateway.settings import Settings
+from gateway.store import legal, reading
 from gateway.store import retention as stored
 
 retention = typer.Typer(help="How long things are kept, and the proof that they went.", no_args_is_help=True)
@@ -35,3 +53,74 @@ def retention_run(as_json: Json = False) -> None:
             return [{"what": rule, **counts} for rule, counts in done.items()]
 
     show(run(work()), as_json)
+
+
+@retention.command("page")
+def retention_page(
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Write it into this file; .html is HTML, anything else Markdown.")
+    ] = None,
+) -> None:
+    """The public page that says how long what is kept, from the rules in force."""
+    settings = Settings()
+    if to is None:
+        print(schedule.markdown(settings), end="")
+        return
+    page = schedule.html(settings) if to.suffix == ".html" else schedule.markdown(settings)
+    try:
+        to.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError("file-unwritable", f"{to} cannot be written: {error.strerror}.", "Correct it.") from None
+    STDOUT.print(f"Written to {to}.", markup=False)
+
+
+@retention.command("hold")
+def retention_hold(
+    student: Annotated[str, typer.Argument(metavar="ID", help="The student's id: planbridge students.")],
+    because: Because = "",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+) -> None:
+    """Hold a student's plans and record for a court or an inquiry: no rule and no purge removes them."""
+
+    async def work() -> int:
+        async with gateway(district) as g:
+            known = {str(one["id"]) for one in await reading.find_students(g.store, g.district)}
+            if student.lower() not in known:
+                raise ConfigError(
+                    "student-unknown", "There is no such student.", "`planbridge students` shows their ids."
+                )
+            async with g.store.transaction(g.district) as c:
+                return await legal.place(c, g.district, student.lower(), because, actor(as_, role))
+
+    STDOUT.print(f"Legal hold {run(work())}: nothing of this student is removed until it is lifted.")
+
+
+@retention.command("holds")
+def retention_holds(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
+    """List legal holds."""
+
+    async def look() -> list[dict[str, Any]]:
+        async with gateway(district) as g, g.store.transaction(g.district) as c:
+            return await legal.listed(c)
+
+    show(run(look()), as_json, empty="There is no legal hold.")
+
+
+@retention.command("lift")
+def retention_lift(
+    hold: Annotated[int, typer.Argument(metavar="HOLD", help="The hold: planbridge retention holds.")],
+    because: Because = "",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+) -> None:
+    """Lift a legal hold: the rules hold again."""
+
+    async def work() -> None:
+        async with gateway(district) as g, g.store.transaction(g.district) as c:
+            await legal.lift(c, g.district, hold, because, actor(as_, role))
+
+    run(work())
+    STDOUT.print(f"Legal hold {hold} is lifted.")

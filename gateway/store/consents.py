@@ -12,8 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access import PURPOSES, SECTIONS, Consent, Section
 from gateway.errors import ConfigError, Refused
+from gateway.store import standing
+from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
+AGAIN = "It was revoked; why stood in the database before it was restored."
 CAPACITIES = ("guardian", "eligible_student", "agency")
 KINDS = ("destination", "program", "person", "organization")
 _RECIPIENT = re.compile(rf"({'|'.join(KINDS)}):\S.*")
@@ -77,8 +80,8 @@ async def add(c: AsyncConnection, district: int, given: Given, actor: Actor) -> 
     return int(made)
 
 
-async def revoke(c: AsyncConnection, district: int, consent: int, because: str, actor: Actor) -> None:
-    """Take a consent back: from this moment nothing rests on it. Refused without a reason."""
+async def revoke(store: Store, c: AsyncConnection, district: int, consent: int, because: str, actor: Actor) -> None:
+    """Take a consent back: from this moment nothing rests on it, also after a restore. Refused without a reason."""
     if not because.strip():
         raise Refused("reason-missing", "Revoking a consent needs a reason.", "Give --because.")
     found = await c.scalar(
@@ -93,6 +96,8 @@ async def revoke(c: AsyncConnection, district: int, consent: int, because: str, 
             "consent-unknown", f"There is no consent {consent} that could be revoked.", "`planbridge consents list`"
         )
     await log_act(c, district, actor, "consent-revoked", str(consent), {})
+    # The reason may tell who it is about, and the file is kept apart from everything that a purge reaches.
+    await standing.note_ended(store, c, district, standing.REVOKED_CONSENT, consent, AGAIN, actor)
 
 
 async def of_student(c: AsyncConnection, student: str, recipients: Iterable[str]) -> list[Consent]:

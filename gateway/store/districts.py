@@ -180,6 +180,7 @@ async def delete(store: Store, name: str, actor: Actor, because: str, *, without
         district = await _id(c, name)
         if not without_export:
             await _refuse_unexported(c, district)
+        await _refuse_held(c, district)
         await _end_work(c, district)
         purged = Purged(
             id=str(uuid.uuid4()),
@@ -226,6 +227,16 @@ async def _refuse_unexported(c: AsyncConnection, district: int) -> None:
             "district-not-exported",
             f"Nothing of this district was exported in the last {EXPORT_DAYS} days.",
             "`planbridge district export` first, or add --without-export.",
+        )
+
+
+async def _refuse_held(c: AsyncConnection, district: int) -> None:
+    held = text("SELECT id FROM legal_hold WHERE district_id = :district AND lifted_at IS NULL LIMIT 1")
+    if (hold := await c.scalar(held, {"district": district})) is not None:
+        raise Refused(
+            "legal-hold",
+            f"Legal hold {hold} keeps what there is of a student of this district.",
+            f"When the case is over: planbridge retention lift {hold} --because ...",
         )
 
 

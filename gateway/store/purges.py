@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
 from gateway.errors import ConfigError, Refused
-from gateway.store import gathering, marks, traces
+from gateway.store import gathering, legal, marks, traces
 from gateway.store.database import Store
 from gateway.store.erasure import Erased, erase
 from gateway.store.gathering import Key
@@ -58,11 +58,14 @@ async def purge_student(store: Store, district: int, student: str, actor: Actor,
         found = await _gathered(store, c, district, student)
         if await traces.under_way(c):
             raise Refused("delivery-under-way", "A plan of this student is being sent.", "Wait for its end.")
+        await legal.refuse(c, district, student)
         await _refuse_telling_reason(c, district, because)
         purged = await _described(store, c, district, student, found, actor, because)
+        sealed = await traces.let_go(c, district, purged.id)
         swept = await traces.sweep(c, district)
         await keep(c, district, purged)
-        await log_act(c, district, actor, "purge-student", purged.id, {"because": because, "rows": swept})
+        told = {"because": because, "rows": swept, "sealed": sealed}
+        await log_act(c, district, actor, "purge-student", purged.id, told)
         store.purges.append([purged])
     return replace(found, id=purged.id, erased=await finish(store, [purged.id]))
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.settings import Settings
-from gateway.store import purges
+from gateway.store import chain, purges
 from gateway.store.database import Store
+from gateway.store.registers import Actor, log_act
 
 BATCH = 50_000
+RETENTION = Actor("retention", "system")
 UNDOABLE = 30
 """Runs of each connection whose history is kept, however old it is."""
 
@@ -144,6 +147,13 @@ RULES = (
         f"AND (SELECT max(e.at) FROM procrastinate_events e WHERE e.job_id = t.id) < {_OLD}",
     ),
 )
+_LEFT = (
+    "plan t WHERE t.left_on < current_date - CAST(:days AS int) AND NOT EXISTS (SELECT FROM legal_hold h "
+    "WHERE h.lifted_at IS NULL AND planbridge_survivor(h.student_id) = planbridge_survivor(t.student_id)) "
+    "AND NOT EXISTS (SELECT FROM delivery d WHERE d.plan_id = t.id AND d.state IN ('queued', 'sending'))"
+)
+PLANS = Rule("plans of students who left", "plan_days", "plan", _LEFT)
+"""Not one of the rules above: what goes with a plan is sealed in the chain of acts, and its going is an act."""
 LOG_FILES = "log files of the embedded database"
 
 
@@ -173,6 +183,7 @@ async def keep(store: Store, settings: Settings) -> dict[str, dict[str, int]]:
         async with store.owner.connect() as c:
             left = await _due(c, rule, rule.lasts(settings))
         done[rule.name] = {"due": removed + left, "left": left}
+    done[PLANS.name] = await _keep_plans(store, settings)
     done[LOG_FILES] = _remove_logs(settings)
     async with store.owner.begin() as c:
         await c.execute(
@@ -188,6 +199,44 @@ async def _remove(store: Store, rule: Rule, days: int) -> int:
     async with store.owner.begin() as c:
         done = await c.execute(text(f"{act} WHERE ctid = ANY(ARRAY({due}))"), _values(rule, days))
         return done.rowcount
+
+
+async def _keep_plans(store: Store, settings: Settings) -> dict[str, int]:
+    """Note who has left, or come back, and remove the plans of those who left long ago."""
+    days = PLANS.lasts(settings)
+    async with store.owner.begin() as c:
+        await c.execute(text(_NOTE_LEFT))
+        rows = await c.execute(text(f"SELECT DISTINCT t.district_id FROM {PLANS.due}"), {"days": days})
+        districts = list(rows.scalars())
+    removed = 0
+    for district in districts:
+        removed += await _remove_plans(store, district, days)
+    async with store.owner.connect() as c:
+        left = await _due(c, PLANS, days)
+    return {"due": removed + left, "left": left}
+
+
+async def _remove_plans(store: Store, district: int, days: int) -> int:
+    by = f"retention/{uuid.uuid4()}"
+    due = f"SELECT t.id FROM {PLANS.due} AND t.district_id = :district".replace(":days", str(days))
+    async with store.owner.begin() as c:
+        theirs = dict.fromkeys(("plan_event", "plan_version"), f"t.plan_id IN ({due})")
+        sealed = await chain.let_go(c, district, by, theirs)
+        done = await c.execute(text(f"DELETE FROM plan WHERE id IN ({due})"), {"district": district})
+        told = {"plans": done.rowcount, "sealed": sealed}
+        await log_act(c, district, RETENTION, "retention-plans", by, told)
+        return done.rowcount
+
+
+_NOTE_LEFT = """
+    UPDATE plan p SET left_on = CASE WHEN here.yes THEN NULL ELSE current_date END
+    FROM (SELECT q.id, EXISTS (
+            SELECT FROM entity e CROSS JOIN LATERAL json_array_elements(e.doc->'roles') r
+            WHERE e.kind = 'person' AND e.district_id = q.district_id AND e.id = planbridge_survivor(q.student_id)
+            AND r->>'role' = 'student' AND coalesce(r->>'end_on', '9999') >= CAST(current_date AS text)) AS yes
+        FROM plan q) here
+    WHERE here.id = p.id AND here.yes = (p.left_on IS NOT NULL)
+"""
 
 
 async def _due(c: AsyncConnection, rule: Rule, days: int) -> int:
@@ -236,9 +285,9 @@ async def shown(store: Store, settings: Settings) -> list[dict[str, Any]]:
     async with store.owner.connect() as c:
         rows = await c.execute(text("SELECT at, done FROM retention_pass ORDER BY id DESC"))
         passes = [(row.at, row.done) for row in rows]
-        due = {rule.name: await _due(c, rule, rule.lasts(settings)) for rule in RULES}
+        due = {rule.name: await _due(c, rule, rule.lasts(settings)) for rule in (*RULES, PLANS)}
     due[LOG_FILES] = len(_old_logs(settings))
-    kept = {rule.name: rule.lasts(settings) for rule in RULES} | {LOG_FILES: settings.log_days}
+    kept = {rule.name: rule.lasts(settings) for rule in (*RULES, PLANS)} | {LOG_FILES: settings.log_days}
     return [
         {
             "what": name,
