@@ -26,6 +26,7 @@ from gateway.cli import (
     identity,
     notices,
     plans,
+    printing,
     purge,
     quality,
     rejects,
@@ -54,8 +55,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, verification, agreements, purge, retention, backup, districts,
-    doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, printing, verification, agreements, purge, retention, backup,
+    districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 
