@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gateway import clock, planning
-from gateway.printing.content import Known, Standing, sheet
+from gateway.printing import content, words
+from gateway.printing.content import Known, Standing
 from gateway.printing.sections import Visible
 from gateway.printing.sheet import Paper, Sheet
-from gateway.printing.words import words
 from gateway.schema.plan import CitedResult, Plan, sha256, shown
 from gateway.store import plans as stored
 from gateway.store import reading
@@ -64,7 +64,7 @@ async def printed(
 
     ConfigError where there is no such plan, version or language; Refused where the PDF has no picture of a character.
     """
-    say = words(language)
+    say = words.words(language)
     visible = visible or (lambda section: audience != "student" or section not in KEPT_FROM_THE_STUDENT)
     report = await planning.ask(store, district, id, "finalize")
     async with store.transaction(district) as c:
@@ -81,9 +81,9 @@ async def printed(
         standing = Standing(
             _mark(found, of), sha256(shown(plan)), of.version, of.sha256, finalized, translations=now.translations
         )
-    made = sheet(plan, standing, await _known(store, district, plan, now), say, visible)
+    made = content.sheet(plan, standing, await _known(store, district, plan, now), say, visible)
     at = clock.now().astimezone(UTC).replace(microsecond=0)
-    content = await asyncio.to_thread(_drawn, made, form, paper, at, fonts)
+    drawn = await asyncio.to_thread(_drawn, made, form, paper, at, fonts)
     detail: dict[str, Any] = {
         "version": version,
         "language": say.tag,
@@ -91,11 +91,11 @@ async def printed(
         "form": form,
         "shown_sha256": standing.shown_sha256,
         "left_out": list(made.left_out),
-        "sha256": sha256(content),
+        "sha256": sha256(drawn),
     }
     async with store.transaction(district) as c:
         await stored.note(c, district, id, "printed", actor, detail)
-    return Printed(content, FORMS[form], version, standing.shown_sha256, made.left_out, made.marked)
+    return Printed(drawn, FORMS[form], version, standing.shown_sha256, made.left_out, made.marked)
 
 
 def _drawn(made: Sheet, form: Form, paper: Paper, at: datetime, fonts: Path | None) -> bytes:

@@ -439,6 +439,8 @@ class _Printing:
         found = self.translated[item or ""]
         if found.standing == "current":
             return Span(plain(found.text))
+        if item == "/title" and text == Plan.model_fields["title"].default:
+            return Span(self.words.text("title"))
         key = "mark.stale" if found.standing == "stale" else "mark.untranslated"
         mark = self.words.text(key, language=self.words.language(self.original))
         self.marked += not bare
