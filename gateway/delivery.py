@@ -1,24 +1,38 @@
 """A finalized plan on its way to a destination: what would be sent, sent once, and what the other side has."""
 
+import itertools
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from gateway import clock, codes, registry, sending
+from gateway import access, clock, codes, registry, sections, sending
+from gateway.access import Section
 from gateway.codes import Codes
 from gateway.connected import opened
 from gateway.connector import Allocating, Document, Ending, Loss, Retracting
 from gateway.errors import ConfigError, Refused
 from gateway.mapping import Attended, Parties
 from gateway.schema.plan import Plan
-from gateway.store import agreements, blackouts, deliveries, reading, registers, verifications
+from gateway.store import (
+    agreements,
+    blackouts,
+    consents,
+    deliveries,
+    disclosures,
+    reading,
+    registers,
+    verifications,
+)
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
+from gateway.store.deliveries import Delivery
+from gateway.store.disclosures import Disclosure
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Actor, Connection
 
+SENDING = Actor("Planbridge", "worker")
 Also = Callable[[Transaction, int, int], Awaitable[None]]
 
 
@@ -40,7 +54,8 @@ async def preview(store: Store, district: int, plan: str, destination: str, numb
         version = await stored.version(c, plan, number)
         profile = await deliveries.profile(c, connection.id)
         opened_codes = await codes.opened(c, connection)
-    return await _compose(store, connection, version, profile, opened_codes)
+        given = await _given(c, connection, version)
+    return await _compose(store, connection, version, profile, opened_codes, given)
 
 
 async def request(
@@ -92,7 +107,9 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
         version = await stored.version(c, delivery.plan, delivery.version)
         profile = await deliveries.profile(c, connection.id)
         opened_codes = await codes.opened(c, connection)
-    made = await _compose(store, connection, version, profile, opened_codes)
+        given = await _given(c, connection, version)  # as consents and agreements are now, not when it was queued
+        await _note(c, district, connection, delivery, given)
+    made = await _compose(store, connection, version, profile, opened_codes, given)
     async with opened(store, connection) as (connector, settings, http):
         assert connector.open_sink is not None
         sink = await connector.open_sink(settings, http)
@@ -200,8 +217,68 @@ async def read_back(
             await sink.close()
 
 
+@dataclass(frozen=True)
+class Given:
+    """What of a version a destination may have today, what of it is withheld, and for which purpose it gets it."""
+
+    plan: Plan
+    withheld: Sequence[Loss]
+    sections: Sequence[Section]
+    purpose: str
+
+
+async def _given(c: Transaction, connection: Connection, version: StoredVersion) -> Given:
+    """Agreements and consents as they hold today, laid over a version. Refused where nothing of it may leave."""
+    content = json.loads(version.content)
+    today = clock.today()
+    agreed = await agreements.terms(c, connection, today)
+    known = await consents.of_student(c, content["student"], await agreements.names(c, connection))
+    receiver = access.receiver(agreed.sections, agreed.needs_consent, known, today)
+    if "identity" in receiver.withheld:
+        raise Refused(
+            "consent-missing",
+            f"{connection.name} may have nothing of this student. {receiver.withheld['identity']}",
+            "Record the consent that was given: `planbridge consents add`. Then send the plan again.",
+        )
+    kept, left = sections.seen(content, dict.fromkeys(receiver.sections, "read"))
+    withheld = [
+        Loss(one.pointer, "withheld", receiver.withheld.get(one.section, "") if one.section else "It has no section.")
+        for one in left
+    ]
+    touched = [section for section in sections.touched(kept) if section in receiver.sections]
+    return Given(Plan.model_validate(kept), withheld, touched, agreed.purpose)
+
+
+async def _note(c: Transaction, district: int, connection: Connection, delivery: Delivery, given: Given) -> None:
+    """What leaves is on record before it does: whoever never hears the answer has it said all the same."""
+    agency = await agreements.hosted_by(c, connection.id)
+    await disclosures.note(
+        c,
+        district,
+        Disclosure(
+            given.plan.student,
+            "push",
+            f"{connection.name}, hosted by {agency}" if agency else connection.name,
+            True,
+            "a destination of the student's plan",
+            given.purpose,
+            f"An agreement with {agency} is in force today." if agency else "The district runs this system itself.",
+            given.sections,
+            plan=delivery.plan,
+            version=delivery.version,
+            delivery=delivery.id,
+        ),
+        SENDING,
+    )
+
+
 async def _compose(
-    store: Store, connection: Connection, version: StoredVersion, profile: dict[str, Any] | None, by: Codes
+    store: Store,
+    connection: Connection,
+    version: StoredVersion,
+    profile: dict[str, Any] | None,
+    by: Codes,
+    given: Given,
 ) -> Preview:
     mapping = by.mapping
     writes = registry.connector(connection.connector).writes(connection.settings)
@@ -211,11 +288,24 @@ async def _compose(
             f"Plans cannot be pushed to {connection.name}: {connection.connector} only reads.",
             "Choose another connection.",
         )
-    plan = Plan.model_validate(json.loads(version.content))
+    plan = given.plan
     parties = await _parties(store, connection, version.plan, plan)
     shown = mapping.profile.model_validate(profile or {})
     documents, losses = mapping.outbound(plan, parties, shown, by.crosswalks.fresh())
+    told = {loss.pointer for loss in given.withheld}
+    losses = [replace(loss, pointer=_in_whole(loss.pointer, told)) for loss in losses]
+    losses = [*given.withheld, *(loss for loss in losses if loss.pointer not in told)]
     return Preview(version.version, version.sha256, documents, losses, plan.period_start)
+
+
+def _in_whole(pointer: str, dropped: Collection[str]) -> str:
+    """Where something stands in the whole plan that stands at `pointer` once these items are gone."""
+    match pointer.split("/"):
+        case ["", name, place, *rest] if place.isdigit():
+            gone = {int(n) for n in (one.removeprefix(f"/{name}/") for one in dropped) if n.isdigit()}
+            free = (n for n in itertools.count() if n not in gone)
+            return "/".join(["", name, str(next(itertools.islice(free, int(place), None))), *rest])
+    return pointer
 
 
 async def _parties(store: Store, connection: Connection, id: str, plan: Plan) -> Parties:

@@ -175,10 +175,18 @@ async def test_a_print_is_on_record_and_replaces_nothing(desk: Desk) -> None:
     assert file.read_bytes() == before
 
     await desk.change(needs=[{"domain": "physical_health", "statement": "Has asthma.", "evidence": []}])
-    for reader, seen in (("student", False), ("family", True), ("school", True)):
-        copy = desk.folder / f"{reader}.html"
-        printed = await desk.type("print", desk.plan, "--to", str(copy), "--for", reader, "--json")
-        assert (printed["left_out"] == []) == seen == ("Has asthma." in copy.read_text(encoding="utf-8"))
+    seen_by = {("student", "author"): False, ("family", "author"): True, ("school", "nurse"): True}
+    # Whoever may not read something prints it for nobody.
+    seen_by |= {("school", "teacher"): False, ("family", "district_it"): False}
+    for (reader, role), seen in seen_by.items():
+        copy = desk.folder / f"{reader}-{role}.html"
+        printed = await desk.type("print", desk.plan, "--to", str(copy), "--for", reader, "--role", role, "--json")
+        assert ("health" not in printed["left_out"]) == seen == ("Has asthma." in copy.read_text(encoding="utf-8"))
+    async with desk.store.transaction(desk.district) as c:
+        given = await c.execute(text("SELECT party, outside, sections FROM disclosure ORDER BY id"))
+        told = [(row.party, row.outside, "health" in row.sections) for row in given]
+    copies = [(f"A copy for the {reader}.", reader != "school", seen) for (reader, _), seen in seen_by.items()]
+    assert told == [("A copy for the student.", True, False), *copies]
 
 
 WRONG = [
@@ -187,6 +195,7 @@ WRONG = [
     (("--to", "plan.html", "--language", "tlh"), "print-language-unknown", 2),
     (("--to", "plan.pdf", "--fonts", "nowhere"), "fonts-missing", 2),
     (("--to", "plan.html", "--version", "7"), "plan-not-finalized", 6),
+    (("--to", "plan.html", "--role", "neighbor"), "role-unknown", 2),
 ]
 
 

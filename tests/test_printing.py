@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import pytest
 
+from gateway import access
 from gateway.errors import ConfigError, Refused
 from gateway.plans import GuardResult
-from gateway.printing.content import Known, Standing, sheet
+from gateway.printing.content import Known, Standing, Visible, sheet
 from gateway.printing.html import html
 from gateway.printing.pdf import pdf
-from gateway.printing.sections import Visible
 from gateway.printing.translations import rendered, template, translated
 from gateway.printing.words import FOLDER, known, tag, words
 from gateway.schema import codes
@@ -285,7 +285,7 @@ def test_a_character_without_a_picture_is_refused_and_not_repeated() -> None:
         ("health", ("Sleeps badly.", "Sleeps at night.", "Quiet hour"), ("Reads slowly.", "Lanterns")),
         ("goals", ("Reads 90 words", "Goal 1"), ("Reads slowly.", "Reading hour")),
         ("strengths", ("Explains mazes", "Trains."), ("Reads slowly.",)),
-        ("out_of_school", ("Lanterns",), ("Reading hour",)),
+        ("outside_supports", ("Lanterns",), ("Reading hour",)),
         ("consultation", ("The family agrees",), ("Reads slowly.",)),
         ("program_status", ("Section 504 plan",), ("Reads slowly.",)),
     ],
@@ -336,6 +336,7 @@ def test_every_language_says_everything(language: str) -> None:
 
 
 CODES = {
+    "section": access.Section,
     "domain": codes.Domain,
     "tier": codes.Tier,
     "said_by": codes.SaidBy,

@@ -19,6 +19,7 @@ from gateway.api import (
     rejects,
     runs,
     service,
+    students,
 )
 from gateway.api.envelope import Envelope
 from gateway.settings import Settings
@@ -55,7 +56,20 @@ def assembled(settings: Settings) -> FastAPI:
         dependencies=[Depends(only_encrypted)],
     )
     application.state.settings = settings
-    for part in (service, oauth, runs, quality, rejects, identity, crosswalks, notices, plans, changes, firstlink):
+    for part in (
+        service,
+        oauth,
+        runs,
+        quality,
+        rejects,
+        identity,
+        crosswalks,
+        notices,
+        plans,
+        changes,
+        firstlink,
+        students,
+    ):
         application.include_router(part.router)
     problems.install(application)
     application.add_middleware(Envelope)

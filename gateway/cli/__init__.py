@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from gateway import clock, logs, messages
 from gateway.cli import (
+    access,
     agreements,
     backup,
     collecting,
@@ -55,8 +56,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, printing, verification, agreements, purge, retention, backup,
-    districts, doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, printing, verification, agreements, access, purge, retention,
+    backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

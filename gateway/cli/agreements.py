@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.access import PURPOSES
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -19,7 +20,8 @@ from gateway.cli.output import (
 )
 from gateway.errors import ConfigError
 from gateway.store import agreements as stored
-from gateway.store import registers
+from gateway.store import purposes, registers
+from gateway.store.consents import checked_sections
 
 agreements = typer.Typer(help="Agencies that host destinations, and what was agreed.", invoke_without_command=True)
 
@@ -77,6 +79,13 @@ def agreements_add(
     reference: Annotated[str, typer.Option("--reference", help="Under which number or name it is kept.")],
     begin: Annotated[date, typer.Option("--from", parser=_day, metavar="DATE", help="First day.")],
     until: Annotated[date, typer.Option("--until", parser=_day, metavar="DATE", help="Last day.")],
+    purpose: Annotated[str, typer.Option("--purpose", help=f"What it is for: {', '.join(PURPOSES)}.")] = "planning",
+    section: Annotated[
+        list[str] | None, typer.Option("--section", help="Sections of a plan it covers; without, all. Repeat.")
+    ] = None,
+    consent: Annotated[
+        bool, typer.Option("--needs-consent", help="Nothing of a student is sent unless a family consented.")
+    ] = False,
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
@@ -86,8 +95,10 @@ def agreements_add(
     async def work() -> int:
         async with gateway(district) as g:
             found = await registers.connection(g.store, g.district, destination)
+            await purposes.refuse_judging(g.store, g.district, purpose, destination, actor(as_, role))
+            agreed = stored.Terms(purpose, checked_sections(section) if section else None, consent)
             async with g.store.transaction(g.district) as c:
-                return await stored.add(c, found, reference, begin, until, actor(as_, role))
+                return await stored.add(c, found, reference, begin, until, actor(as_, role), agreed)
 
     number = run(work())
     STDOUT.print(f"Agreement {number}: plans may be pushed to {destination} from {begin} until {until}.", markup=False)

@@ -8,6 +8,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from gateway import registry
+from gateway.access import PURPOSES
 from gateway.cli import checks
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
@@ -336,6 +337,11 @@ client = typer.Typer(no_args_is_help=True)
 def client_add(
     name: str,
     scope: Annotated[list[str], typer.Option("--scope", help="What it may do; repeat for several.")],
+    kind: Annotated[str, typer.Option("--kind", help="What it is: sis, lms or vendor.")] = "vendor",
+    purpose: Annotated[str, typer.Option("--purpose", help=f"What it is for: {', '.join(PURPOSES)}.")] = "planning",
+    section: Annotated[
+        list[str] | None, typer.Option("--section", help="Sections of a student's record it may get; repeat.")
+    ] = None,
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
@@ -345,7 +351,9 @@ def client_add(
 
     async def add() -> dict[str, str]:
         async with gateway(district) as g:
-            id, secret = await clients.add(g.store, g.district, name, scope, actor(as_, role))
+            id, secret = await clients.add(
+                g.store, g.district, name, scope, actor(as_, role), clients.Grant(kind, purpose, section or ())
+            )
             return {"client_id": id, "client_secret": secret}
 
     show(run(add()), as_json)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.access import PURPOSES
 from gateway.cli.output import STDOUT, As, Because, Json, Role, actor, installation, run, show
 from gateway.cli.purge import IN_THE_FILES
 from gateway.cli.upload import uploads_of
@@ -13,6 +14,7 @@ from gateway.errors import Refused
 from gateway.exports import district as exports
 from gateway.settings import Settings
 from gateway.store import districts as stored
+from gateway.store import purposes
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 
@@ -100,6 +102,7 @@ def district_export(
     also: Annotated[
         list[str] | None, typer.Option("--also", metavar="KIND", help="What is withheld otherwise: meal_eligibility.")
     ] = None,
+    purpose: Annotated[str, typer.Option("--purpose", help=f"What it is for: {', '.join(PURPOSES)}.")] = "transfer",
     as_: As = "district IT",
     role: Role = "district_it",
     as_json: Json = False,
@@ -108,6 +111,7 @@ def district_export(
 
     async def work() -> dict[str, Any]:
         async with installation() as (store, _):
+            await purposes.refuse_judging(store, await stored.named(store, name), purpose, "export", actor(as_, role))
             return await exports.export(store, name, file, actor(as_, role), also or ())
 
     made = run(work())

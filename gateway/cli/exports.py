@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, TaskID, TextColumn
 
+from gateway.access import PURPOSES
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDERR,
@@ -23,6 +24,7 @@ from gateway.cli.output import (
 )
 from gateway.exports import oneroster
 from gateway.exports.oneroster import Written
+from gateway.store import districts, purposes
 
 export = typer.Typer(help="Hand the published roster on as files.", no_args_is_help=True)
 
@@ -52,6 +54,7 @@ def oneroster_csv(
         bool,
         typer.Option("--demographics", help="With birth dates, sex, race and ethnicity of children; else without."),
     ] = False,
+    purpose: Annotated[str, typer.Option("--purpose", help=f"What it is for: {', '.join(PURPOSES)}.")] = "rostering",
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
@@ -74,12 +77,14 @@ def oneroster_csv(
 
     async def work() -> Written:
         async with installation() as (store, _):
+            by = actor(as_, role)
+            await purposes.refuse_judging(store, await districts.named(store, district), purpose, "export", by)
             with bars:
                 return await oneroster.export(
                     store,
                     district,
                     place,
-                    actor(as_, role),
+                    by,
                     version=version.value,
                     since=since,
                     demographics=demographics,

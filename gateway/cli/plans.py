@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from gateway import delivery, jobs, messages, planning, registry
+from gateway import delivery, jobs, messages, planning, registry, viewing
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -29,6 +29,7 @@ from gateway.store import deliveries, reading, registers
 from gateway.store import plans as stored
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Actor
+from gateway.viewing import AUTHOR
 
 plan = typer.Typer(help="Success plans: new, show, edit, check, consult, finalize.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The plan's id.")]
@@ -89,16 +90,23 @@ def show_plan(
     id: Id,
     version: Annotated[int | None, typer.Option(help="A finalized version instead of the working content.")] = None,
     district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Annotated[
+        str,
+        typer.Option(
+            "--role",
+            envvar="PLANBRIDGE_ROLE",
+            help="Show what this role may see; district_it sees no words. Default: the author, who edits all of it.",
+        ),
+    ] = AUTHOR,
 ) -> None:
-    """Print a plan's content as JSON, ready to be edited."""
+    """Print a plan's content as JSON, ready to be edited; or as a role may see it."""
 
-    async def work() -> str:
-        async with gateway(district) as g, g.store.transaction(g.district) as c:
-            if version is not None:
-                return (await stored.version(c, id, version)).content
-            return json.dumps((await stored.load(c, id)).content)
+    async def work() -> dict[str, Any]:
+        async with gateway(district) as g:
+            return await viewing.shown(g.store, g.district, id, actor(as_, role), version)
 
-    print(json.dumps(json.loads(run(work())), indent=2, ensure_ascii=False))
+    print(json.dumps(run(work()), indent=2, ensure_ascii=False))
 
 
 @plan.command("schema")

@@ -14,6 +14,7 @@ from gateway.errors import ConfigError
 from gateway.printing import Audience, Paper
 from gateway.printing.translations import template, translated
 from gateway.store import plans as stored
+from gateway.viewing import AUTHOR
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +35,10 @@ def print_plan(
     ] = None,
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
-    role: Role = "educator",
+    role: Annotated[
+        str,
+        typer.Option("--role", envvar="PLANBRIDGE_ROLE", help="In which role; default: the author, who reads it all."),
+    ] = AUTHOR,
     as_json: Json = False,
 ) -> None:
     """Print a plan to a file that only you can read: HTML or tagged PDF. A draft says so on every page."""
@@ -46,6 +50,8 @@ def print_plan(
             form = "pdf"
         case _:
             raise ConfigError("print-form-unknown", f"{to} is neither .html nor .pdf.", "End its name in one of them.")
+
+    _new(to)  # before anything is on record as handed out
 
     async def work() -> printing.Printed:
         async with gateway(district) as g:
@@ -131,10 +137,14 @@ def _who(name: str, organization: str) -> str | dict[str, str]:
     return {"name": name, "side": "partner"} | ({"organization": organization} if organization else {})
 
 
+def _new(file: Path) -> None:
+    if file.exists():
+        raise ConfigError("export-exists", f"{file} is there already.", "Choose another name: none is replaced.")
+
+
 def _write(to: Path, content: bytes) -> None:
     """Write a new file whole, for the eyes of whoever writes it: a translator's work is never written over."""
-    if to.exists():
-        raise ConfigError("export-exists", f"{to} is there already.", "Choose another name: none is replaced.")
+    _new(to)
     draft = to.with_name(f".{to.name}.part")
     try:
         draft.unlink(missing_ok=True)

@@ -8,17 +8,20 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from gateway import clock, planning
+from gateway import clock, planning, sections
+from gateway.access import SAYS, TABLE, Role
+from gateway.errors import ConfigError
 from gateway.printing import content, words
-from gateway.printing.content import Known, Standing
-from gateway.printing.sections import Visible
+from gateway.printing.content import Known, Standing, Visible
 from gateway.printing.sheet import Paper, Sheet
-from gateway.schema.plan import CitedResult, Plan, sha256, shown
+from gateway.schema.plan import CitedResult, Plan, canonical, sha256, shown
+from gateway.store import disclosures, reading
 from gateway.store import plans as stored
-from gateway.store import reading
 from gateway.store.database import Store
+from gateway.store.disclosures import Disclosure
 from gateway.store.plans import StoredPlan, StoredVersion
 from gateway.store.registers import Actor
+from gateway.viewing import AUTHOR
 
 __all__ = ["FORMS", "Audience", "Form", "Paper", "Printed", "Visible", "printed"]
 
@@ -28,8 +31,8 @@ FORMS: Mapping[Form, str] = {"html": "text/html; charset=utf-8", "pdf": "applica
 """Form of a print -> its media type."""
 
 DRAFTS = ("gathering", "draft", "consultation")
-KEPT_FROM_THE_STUDENT = ("social_emotional", "health", "family_needs")
-"""What depends on the student's age and the district's policy is on no student's copy until somebody decides so."""
+READERS: Mapping[Audience, Role] = {"family": "guardian", "student": "student"}
+"""Whose copy follows which column of the table of access; a copy for the school has what its printer may see."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,14 @@ async def printed(
     fonts: Path | None = None,
 ) -> Printed:
     """Print a plan as it stands, or a finalized version of it. That it was printed is on record before it is handed
-    out. `visible` decides which sections the reader may see; left out, the audience does.
+    out, as something that was disclosed. On it is what both the reader and the one who prints may see by the table of
+    access, and of that what `visible` allows.
 
-    ConfigError where there is no such plan, version or language; Refused where the PDF has no picture of a character.
+    ConfigError where there is no such plan, language or role; Refused where there is no such version, or where the PDF
+    has no picture of a character.
     """
     say = words.words(language)
-    visible = visible or (lambda section: audience != "student" or section not in KEPT_FROM_THE_STUDENT)
+    rules = (_may(_role(actor.role)), _may(READERS.get(audience)), visible or _may(None))
     report = await planning.ask(store, district, id, "finalize")
     async with store.transaction(district) as c:
         found = await stored.load(c, id)
@@ -81,7 +86,8 @@ async def printed(
         standing = Standing(
             _mark(found, of), sha256(shown(plan)), of.version, of.sha256, finalized, translations=now.translations
         )
-    made = content.sheet(plan, standing, await _known(store, district, plan, now), say, visible)
+    known = await _known(store, district, plan, now)
+    made = content.sheet(plan, standing, known, say, lambda section: all(rule(section) for rule in rules))
     at = clock.now().astimezone(UTC).replace(microsecond=0)
     drawn = await asyncio.to_thread(_drawn, made, form, paper, at, fonts)
     detail: dict[str, Any] = {
@@ -95,7 +101,33 @@ async def printed(
     }
     async with store.transaction(district) as c:
         await stored.note(c, district, id, "printed", actor, detail)
+        said = [one for one in sections.touched(json.loads(canonical(plan))) if one not in made.left_out]
+        given = Disclosure(
+            found.student,
+            "read",
+            f"A copy for the {audience}.",
+            audience != "school",
+            READERS.get(audience, actor.role),
+            "planning",
+            "The plan was printed at the district's own machine.",
+            said,
+            None,
+            id,
+            version,
+        )
+        await disclosures.note(c, district, given, actor)
     return Printed(drawn, FORMS[form], version, standing.shown_sha256, made.left_out, made.marked)
+
+
+def _role(name: str) -> Role | None:
+    """The column of the table for a role that somebody prints in; None for the author, who reads all of the plan."""
+    if name != AUTHOR and name not in SAYS:
+        raise ConfigError("role-unknown", f"There is no role {name!r}.", f"Choose from: {AUTHOR}, {', '.join(SAYS)}.")
+    return SAYS.get(name)
+
+
+def _may(role: Role | None) -> Visible:
+    return lambda section: role is None or TABLE[section][role] in sections.WHOLE
 
 
 def _drawn(made: Sheet, form: Form, paper: Paper, at: datetime, fonts: Path | None) -> bytes:

@@ -1,12 +1,14 @@
 """What a print says: a plan as a sheet, in the words of one language, without what its reader may not see."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from gateway import sections
+from gateway.access import SECTIONS, May, Section
 from gateway.plans import GuardResult
 from gateway.printing.missing import missing
-from gateway.printing.sections import Visible, left_out, place, seen, support_seen
 from gateway.printing.sheet import (
     Block,
     Bullets,
@@ -22,6 +24,7 @@ from gateway.printing.sheet import (
 )
 from gateway.printing.translations import rendered
 from gateway.printing.words import Words, tag
+from gateway.schema.codes import OUT_OF_SCHOOL
 from gateway.schema.plan import (
     CitedResult,
     Consultation,
@@ -33,8 +36,15 @@ from gateway.schema.plan import (
     Support,
     Translation,
     Who,
+    canonical,
 )
 from gateway.schema.work import Evidence, Interest, Strength, Target
+
+TITLE = Plan.model_fields["title"].default
+"""The title of a plan that nobody gave one."""
+
+Visible = Callable[[Section], bool]
+"""Whether the reader may see a section."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,10 @@ class Known:
     results: Mapping[str, tuple[str, date | None]] = field(default_factory=dict)
 
 
-def sheet(plan: Plan, standing: Standing, known: Known, words: Words, visible: Visible) -> Sheet:
+def sheet(plan: Plan, standing: Standing, known: Known, words: Words, visible: Visible = lambda section: True) -> Sheet:
     """The print of a plan. Nothing is left out in silence: it says which sections it does not show."""
-    printing = _Printing(plan, standing, known, words, visible)
+    seen, hidden = _seen(plan, visible)
+    printing = _Printing(plan, seen, standing, known, words, visible, hidden)
     blocks = tuple(printing.blocks())
     foot = [words.text("foot.shown", sha256=standing.shown_sha256)]
     if standing.version_sha256:
@@ -72,7 +83,7 @@ def sheet(plan: Plan, standing: Standing, known: Known, words: Words, visible: V
     return Sheet(
         words.tag,
         words.direction,
-        printing.text("/title", plan.title, bare=True).text,
+        printing.text("/title", seen.title, bare=True).text,
         words.text(f"mark.{standing.mark}") if standing.mark else "",
         words.file["text"]["page"],
         tuple(foot),
@@ -82,16 +93,36 @@ def sheet(plan: Plan, standing: Standing, known: Known, words: Words, visible: V
     )
 
 
+def _seen(plan: Plan, visible: Visible) -> tuple[Plan, tuple[Section, ...]]:
+    """The plan as its reader may see it, and the sections that something of it was left out for. Who it is for, its
+    team and its days stand on every print."""
+    how: dict[Section, May] = {section: "read" if visible(section) else "none" for section in SECTIONS}
+    content = json.loads(canonical(plan))
+    if plan.title == TITLE:
+        del content["title"]  # says nothing of anybody, and is not missed
+    content, left = sections.seen(content, {**how, "identity": "read"})
+    hidden = {one.section or "restricted_notes" for one in left}
+    return Plan.model_validate(content), tuple(section for section in SECTIONS if section in hidden)
+
+
 class _Printing:
     """One print: the plan and everything its sentences need."""
 
-    def __init__(self, plan: Plan, standing: Standing, known: Known, words: Words, visible: Visible) -> None:
-        self.plan, self.standing, self.known, self.words = plan, standing, known, words
-        self.visible = visible
+    def __init__(
+        self,
+        whole: Plan,
+        plan: Plan,
+        standing: Standing,
+        known: Known,
+        words: Words,
+        visible: Visible,
+        hidden: tuple[Section, ...],
+    ) -> None:
+        self.whole, self.plan, self.standing, self.known, self.words = whole, plan, standing, known, words
+        self.visible, self.hidden = visible, hidden
         self.original = original(plan)
         self.foreign = "" if self.original == words.tag else self.original
         self.translated = rendered(plan, words.tag, standing.translations)
-        self.hidden = left_out(plan, visible)
         self.marked = 0
 
     def blocks(self) -> Iterator[Block]:
@@ -109,7 +140,7 @@ class _Printing:
             yield self._heading("goals")
             yield from self._goals()
         yield from self._supports()
-        if self.plan.external_plans and self.visible("program_status"):
+        if self.plan.external_plans:
             yield self._heading("other_plans")
             yield from self._bullets([self._other_plan(one) for one in self.plan.external_plans])
         yield self._heading("team")
@@ -117,7 +148,7 @@ class _Printing:
         if self.visible("consultation"):
             yield self._heading("consultation")
             yield from self._consultations()
-        if self.plan.reviews and self.visible("goals"):
+        if self.plan.reviews:
             yield self._heading("reviews")
             for review in self.plan.reviews:
                 yield Terms(tuple(self._review(review)))
@@ -158,7 +189,7 @@ class _Printing:
             yield self._term("version", say.line("version", version=str(self.standing.version), day=done))
 
     def _missing(self) -> Iterator[Block]:
-        lines = missing(self.plan, self.standing.report, self.words)
+        lines = missing(self.whole, self.plan, self.standing.report, self.words)
         if lines:
             yield self._heading("missing")
             yield Bullets(tuple((Span(line),) for line in lines))
@@ -174,7 +205,7 @@ class _Printing:
     # --- the student -----------------------------------------------------------------------------------------
 
     def _needs(self) -> Iterator[Block]:
-        needs = [need for need in self.plan.needs if need.status != "entered_in_error" and seen(need, self.visible)]
+        needs = [need for need in self.plan.needs if need.status != "entered_in_error"]
         if not needs:
             yield Paragraph(self.words.line("none"))
         for need in needs:
@@ -204,7 +235,7 @@ class _Printing:
     # --- what is to be done ----------------------------------------------------------------------------------
 
     def _goals(self) -> Iterator[Block]:
-        goals = [goal for goal in self.plan.goals if goal.lifecycle != "entered_in_error" and seen(goal, self.visible)]
+        goals = [goal for goal in self.plan.goals if goal.lifecycle != "entered_in_error"]
         if not goals:
             yield Paragraph(self.words.line("none"))
         for goal in goals:
@@ -220,7 +251,7 @@ class _Printing:
         yield self._term("domain", say.code("domain", goal.domain))
         needs, interests = ({one.id: one for one in some} for some in (self.plan.needs, self.plan.interests))
         answers = [one for name in goal.addresses if (one := needs.get(name) or interests.get(name))]
-        told = [(self.text(one.id, one.statement, bare=True),) for one in answers if seen(one, self.visible)]
+        told = [(self.text(one.id, one.statement, bare=True),) for one in answers]
         if told:
             yield self._term("answers", *told)
         if goal.baseline:
@@ -244,11 +275,12 @@ class _Printing:
 
     def _supports(self) -> Iterator[Block]:
         supports = [one for one in self.plan.supports if one.status != "entered_in_error"]
-        for section in ("in_school", "out_of_school"):
+        places: tuple[tuple[Section, bool], ...] = (("school_supports", False), ("outside_supports", True))
+        for section, outside in places:
             if not self.visible(section):
                 continue
             yield self._heading(section)
-            found = [one for one in supports if place(one) == section and support_seen(one, self.plan, self.visible)]
+            found = [one for one in supports if (one.setting in OUT_OF_SCHOOL) == outside]
             if not found:
                 yield Paragraph(self.words.line("none"))
             for support in found:
@@ -291,7 +323,7 @@ class _Printing:
             "method": say.code("method", support.delivery_method),
         }
         yield self._term("what", say.line("support", **what))
-        goals = [goal for goal in self.plan.goals if goal.id in support.goals and seen(goal, self.visible)]
+        goals = [goal for goal in self.plan.goals if goal.id in support.goals]
         if goals:
             yield self._term("serves", *(say.line("item.goal", number=_number(goal.id)) for goal in goals))
         if support.provider_organization:
@@ -317,12 +349,10 @@ class _Printing:
         say = self.words
         yield self._term("held_on", say.line("period.day", day=say.date(review.held_on)))
         yield self._term("decision", say.code("decision", review.decision))
-        goals = {goal.id for goal in self.plan.goals if seen(goal, self.visible)}
         for one in review.per_goal:
-            if one.goal in goals:
-                found = say.code("achievement", one.achievement)
-                told = joined([found, (self._own(one.note),)], ": ") if one.note else found
-                yield say.line("item.goal", number=_number(one.goal)), (told,)
+            found = say.code("achievement", one.achievement)
+            told = joined([found, (self._own(one.note),)], ": ") if one.note else found
+            yield say.line("item.goal", number=_number(one.goal)), (told,)
 
     # --- the people ------------------------------------------------------------------------------------------
 
@@ -439,7 +469,7 @@ class _Printing:
         found = self.translated[item or ""]
         if found.standing == "current":
             return Span(plain(found.text))
-        if item == "/title" and text == Plan.model_fields["title"].default:
+        if item == "/title" and text == TITLE:
             return Span(self.words.text("title"))
         key = "mark.stale" if found.standing == "stale" else "mark.untranslated"
         mark = self.words.text(key, language=self.words.language(self.original))

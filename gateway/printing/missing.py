@@ -7,18 +7,22 @@ from gateway.printing.words import Words
 from gateway.schema.plan import Plan
 
 
-def missing(plan: Plan, report: Sequence[GuardResult], words: Words) -> list[str]:
-    """Each thing that is missing, once, in the order of the guards."""
+def missing(plan: Plan, seen: Plan, report: Sequence[GuardResult], words: Words) -> list[str]:
+    """Each thing that is missing, once, in the order of the guards. Of an item that the reader does not see (it is not
+    in `seen`) only that there is something."""
     pointers = dict.fromkeys(pointer for result in report if not result.ok for pointer in result.missing)
-    return list(dict.fromkeys(_sentence(plan, pointer, words) for pointer in pointers))
+    return list(dict.fromkeys(_sentence(plan, seen, pointer, words) for pointer in pointers))
 
 
-def _sentence(plan: Plan, pointer: str, words: Words) -> str:
+def _sentence(plan: Plan, seen: Plan, pointer: str, words: Words) -> str:
     """The most exact sentence there is for a pointer. One without any is named as it is: nothing is kept silent."""
     section, *way = pointer.strip("/").split("/")
     number = ""
     if way and way[0].isdigit():
-        number, way = _name(plan, section, int(way[0])), way[1:]
+        name, way = _name(plan, section, int(way[0])), way[1:]
+        if name and name not in {getattr(one, "id", None) for one in getattr(seen, section, ())}:
+            return words.text("missing.hidden")
+        number = name.rpartition("-")[2]
     parts = [section, *(part for part in way if not part.isdigit())]
     for n in range(len(parts), 0, -1):
         key = "missing." + ".".join(parts[:n])
@@ -29,5 +33,4 @@ def _sentence(plan: Plan, pointer: str, words: Words) -> str:
 
 def _name(plan: Plan, section: str, place: int) -> str:
     items = getattr(plan, section, ())
-    name = getattr(items[place], "id", None) if place < len(items) else None
-    return str(name).rpartition("-")[2] if name else str(place + 1)
+    return str(getattr(items[place], "id", "")) if place < len(items) else ""

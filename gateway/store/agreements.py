@@ -1,12 +1,16 @@
 """Who hosts a destination, and the agreement under which another agency is sent plans."""
 
+import json
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.access import JUDGING, Section
 from gateway.errors import ConfigError, Refused
+from gateway.store.purposes import judging
 from gateway.store.registers import Actor, Connection, log_act
 
 # What was said of a connection holds for the one that is to take its place, or took it: the same agency runs it.
@@ -43,9 +47,9 @@ async def refuse(c: AsyncConnection, connection: Connection, today: date) -> Non
     rows = await c.execute(
         text(
             f"SELECT reference, from_on, until_on FROM agreement WHERE {_OF} AND agency = :agency "
-            "AND ended_at IS NULL ORDER BY until_on DESC"
+            "AND ended_at IS NULL AND purpose <> ALL(:judging) ORDER BY until_on DESC"
         ),
-        {"connection": connection.id, "agency": agency},
+        {"connection": connection.id, "agency": agency, "judging": list(JUDGING)},
     )
     known = rows.all()
     if any(row.from_on <= today <= row.until_on for row in known):
@@ -63,8 +67,60 @@ async def refuse(c: AsyncConnection, connection: Connection, today: date) -> Non
     )
 
 
-async def add(c: AsyncConnection, connection: Connection, reference: str, begin: date, end: date, actor: Actor) -> int:
-    """Record an agreement with the agency that hosts a destination, for these days. ConfigError where none does."""
+@dataclass(frozen=True)
+class Terms:
+    """What was agreed: for what, which sections of a plan (None: it names none), and whether each student's family has
+    to consent. Where the district hosts a destination itself, its own word."""
+
+    purpose: str = "planning"
+    sections: frozenset[Section] | None = None
+    needs_consent: bool = False
+
+
+async def terms(c: AsyncConnection, connection: Connection, today: date) -> Terms:
+    """The terms under which a destination is sent plans today: what every agreement in force covers together."""
+    agency = await hosted_by(c, connection.id)
+    if not agency:
+        return Terms()
+    rows = await c.execute(
+        text(
+            f"SELECT purpose, sections, needs_consent FROM agreement WHERE {_OF} AND agency = :agency "
+            "AND ended_at IS NULL AND purpose <> ALL(:judging) AND :today BETWEEN from_on AND until_on ORDER BY id"
+        ),
+        {"connection": connection.id, "agency": agency, "judging": list(JUDGING), "today": today},
+    )
+    found = [Terms(r.purpose, None if r.sections is None else frozenset(r.sections), r.needs_consent) for r in rows]
+    if not found:
+        return Terms(sections=frozenset(), needs_consent=True)
+    named = [one.sections for one in found if one.sections is not None]
+    covered = None if len(named) < len(found) else frozenset[Section]().union(*named)
+    return Terms(found[0].purpose, covered, all(one.needs_consent for one in found))
+
+
+async def names(c: AsyncConnection, connection: Connection) -> list[str]:
+    """Under which names consents know a destination: its own, those of connections whose place it took, and the
+    agency that hosts it."""
+    rows = await c.execute(
+        text(f"SELECT name FROM connection WHERE {_OF.replace('connection_id', 'id')}"), {"connection": connection.id}
+    )
+    found = [f"destination:{name}" for name in rows.scalars()]
+    agency = await hosted_by(c, connection.id)
+    return [*found, *([f"organization:{agency}"] if agency else [])]
+
+
+async def add(
+    c: AsyncConnection,
+    connection: Connection,
+    reference: str,
+    begin: date,
+    end: date,
+    actor: Actor,
+    terms: Terms = Terms(),
+) -> int:
+    """Record an agreement with the agency that hosts a destination, for these days. ConfigError where none does,
+    Refused where it is to judge staff, classes or schools by what helps a student."""
+    if terms.purpose in JUDGING:
+        raise judging(terms.purpose)
     agency = await hosted_by(c, connection.id)
     if not agency:
         raise ConfigError(
@@ -80,8 +136,9 @@ async def add(c: AsyncConnection, connection: Connection, reference: str, begin:
         )
     made = await c.scalar(
         text(
-            "INSERT INTO agreement (district_id, connection_id, agency, reference, from_on, until_on, actor) "
-            "VALUES (:district, :connection, :agency, :reference, :begin, :end, CAST(:actor AS json)) RETURNING id"
+            "INSERT INTO agreement (district_id, connection_id, agency, reference, from_on, until_on, actor, purpose, "
+            "  sections, needs_consent) VALUES (:district, :connection, :agency, :reference, :begin, :end, "
+            "  CAST(:actor AS json), :purpose, CAST(:sections AS json), :needs_consent) RETURNING id"
         ),
         {
             "district": connection.district,
@@ -91,6 +148,9 @@ async def add(c: AsyncConnection, connection: Connection, reference: str, begin:
             "begin": begin,
             "end": end,
             "actor": actor.as_json(),
+            "purpose": terms.purpose,
+            "sections": None if terms.sections is None else json.dumps(sorted(terms.sections)),
+            "needs_consent": terms.needs_consent,
         },
     )
     detail = {"agency": agency, "reference": reference.strip(), "from": begin.isoformat(), "until": end.isoformat()}
@@ -120,8 +180,9 @@ async def listed(c: AsyncConnection) -> list[dict[str, Any]]:
     """Every agreement, the last to end first."""
     rows = await c.execute(
         text(
-            "SELECT a.id, n.name AS destination, a.agency, a.reference, a.from_on, a.until_on, a.ended_at, "
-            "  a.ended_because FROM agreement a JOIN connection n ON n.id = a.connection_id "
+            "SELECT a.id, n.name AS destination, a.agency, a.reference, a.from_on, a.until_on, a.purpose, "
+            "  a.sections, a.needs_consent, a.ended_at, a.ended_because FROM agreement a "
+            "JOIN connection n ON n.id = a.connection_id "
             "ORDER BY a.until_on DESC, a.id"
         )
     )

@@ -25,6 +25,7 @@ EVENTS = {
     "silence": "No good sync for longer than the connection's limit.",
     "credential": "Credentials end in 30, 7 or 1 day.",
     "year": "Many staff assignments end on one day: one list, school by school.",
+    "access": "Somebody opened what is masked to them otherwise, with a reason.",
     "digest": "How everything stands, every morning.",
 }
 """Everything that people may be told of."""

@@ -5,14 +5,17 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.access import CLIENTS, Section
 from gateway.errors import ConfigError
+from gateway.store import purposes
+from gateway.store.consents import checked_sections
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
@@ -31,11 +34,14 @@ SCOPES = {
     "crosswalks.read": "See the district's own code tables and overrides, and how many codes have no word.",
     "crosswalks.write": "Change the district's code tables and overrides, and undo changes.",
     "students.read": "See which students there are: ids, schools and grades.",
+    "plans.read": "See what a plan says, as far as its sections were granted and the person may for whom it asks.",
+    "results.read": "List results of students whom the person may see for whom it asks; never a number about a class.",
     "plans.write": "Write drafts of plans and move plans through their steps.",
     "deliveries.read": "See what became of a delivery.",
     "deliveries.write": "Send a finalized plan to a destination.",
 }
-"""Every scope there is, with what it allows. None opens names, demographics, needs or the text of a plan."""
+"""Every scope there is, with what it allows. None opens names, demographics, needs or the text of a plan by itself:
+for `plans.read` and `results.read` the district also grants sections."""
 
 TOKEN_SECONDS = 3600
 
@@ -50,16 +56,49 @@ class Client:
     name: str
     scopes: frozenset[str]
     suspended: bool = False
+    kind: str = "vendor"
+    purpose: str = "planning"
+    sections: frozenset[Section] = frozenset()
 
 
-async def add(store: Store, district: int, name: str, scopes: Iterable[str], actor: Actor) -> tuple[str, str]:
-    """A new client: its id and its secret. The secret is not kept and cannot be shown again."""
+@dataclass(frozen=True)
+class Grant:
+    """What a program is for, of which kind it is (sis, lms, vendor), and which sections of a record it may get."""
+
+    kind: str = "vendor"
+    purpose: str = "planning"
+    sections: Sequence[str] = ()
+
+
+async def add(
+    store: Store,
+    district: int,
+    name: str,
+    scopes: Iterable[str],
+    actor: Actor,
+    grant: Grant = Grant(),
+) -> tuple[str, str]:
+    """A new client: its id and its secret. The secret is not kept and cannot be shown again. Refused, and on record,
+    where it is to judge staff, classes or schools."""
+    await purposes.refuse_judging(store, district, grant.purpose, name, actor)
     async with store.transaction(district) as c:
-        return await add_in(c, district, name, scopes, actor)
+        return await add_in(c, district, name, scopes, actor, grant)
 
 
-async def add_in(c: AsyncConnection, district: int, name: str, scopes: Iterable[str], actor: Actor) -> tuple[str, str]:
+async def add_in(
+    c: AsyncConnection,
+    district: int,
+    name: str,
+    scopes: Iterable[str],
+    actor: Actor,
+    grant: Grant = Grant(),
+) -> tuple[str, str]:
     """The same in the caller's transaction."""
+    granted = sorted(checked_sections(grant.sections))
+    if grant.kind not in CLIENTS:
+        raise ConfigError(
+            "client-kind-unknown", f"There is no kind of program {grant.kind!r}.", f"Choose from: {', '.join(CLIENTS)}."
+        )
     wanted = sorted(set(scopes))
     unknown = [scope for scope in wanted if scope not in SCOPES]
     if unknown or not wanted:
@@ -69,22 +108,32 @@ async def add_in(c: AsyncConnection, district: int, name: str, scopes: Iterable[
     hashed = await asyncio.to_thread(_hashed, secret)
     await c.execute(
         text(
-            "INSERT INTO client (id, district_id, name, secret_hash, scopes) "
-            "VALUES (:id, :district, :name, :hash, CAST(:scopes AS json))"
+            "INSERT INTO client (id, district_id, name, secret_hash, scopes, kind, purpose, sections) "
+            "VALUES (:id, :district, :name, :hash, CAST(:scopes AS json), :kind, :purpose, CAST(:sections AS json))"
         ),
-        {"id": client_id, "district": district, "name": name, "hash": hashed, "scopes": json.dumps(wanted)},
+        {
+            "id": client_id,
+            "district": district,
+            "name": name,
+            "hash": hashed,
+            "scopes": json.dumps(wanted),
+            "kind": grant.kind,
+            "purpose": grant.purpose,
+            "sections": json.dumps(granted),
+        },
     )
-    await log_act(c, district, actor, "client-add", client_id, {"name": name, "scopes": wanted})
+    detail = {"name": name, "scopes": wanted, "kind": grant.kind, "purpose": grant.purpose, "sections": granted}
+    await log_act(c, district, actor, "client-add", client_id, detail)
     return client_id, secret
 
 
 async def listed(store: Store, district: int) -> list[dict[str, Any]]:
-    """The district's clients, the oldest first: id, name, scopes, created_at, revoked_at."""
+    """The district's clients, the oldest first: id, name, scopes, kind, purpose, sections, created_at, revoked_at."""
     async with store.transaction(district) as c:
         rows = await c.execute(
             text(
-                "SELECT id, name, scopes, created_at, revoked_at FROM client WHERE district_id = :district "
-                "ORDER BY created_at, id"
+                "SELECT id, name, scopes, kind, purpose, sections, created_at, revoked_at FROM client "
+                "WHERE district_id = :district ORDER BY created_at, id"
             ),
             {"district": district},
         )
@@ -155,7 +204,8 @@ async def token_client(store: Store, token: str) -> Client | None:
         row = (
             await c.execute(
                 text(
-                    "SELECT n.id, n.district_id, n.name, t.scopes, d.suspended_at IS NOT NULL AS suspended "
+                    "SELECT n.id, n.district_id, n.name, t.scopes, d.suspended_at IS NOT NULL AS suspended, "
+                    "  n.kind, n.purpose, n.sections "
                     "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
                     "WHERE t.token_hash = :hash AND t.expires_at > now() AND n.revoked_at IS NULL"
                 ),
@@ -164,7 +214,16 @@ async def token_client(store: Store, token: str) -> Client | None:
         ).one_or_none()
     if row is None:
         return None
-    return Client(row.id, row.district_id, row.name, frozenset(row.scopes), row.suspended)
+    return Client(
+        row.id,
+        row.district_id,
+        row.name,
+        frozenset(row.scopes),
+        row.suspended,
+        row.kind,
+        row.purpose,
+        frozenset(row.sections),
+    )
 
 
 def fingerprint(token: str) -> str:

@@ -103,6 +103,9 @@ PLACES = (
     Place("delivery", _OF_PLAN),
     Place("plan_event", _OF_PLAN),
     Place("plan_version", _OF_PLAN),
+    Place("disclosure", _person("student_id")),
+    Place("disclosure", _person("person_id"), blank="person_id"),
+    Place("consent", _person("student_id")),
     Place("plan", "t.student_id IN (SELECT id FROM trace_entity WHERE kind = 'person')"),
 )
 """In the order in which they are swept."""
@@ -125,6 +128,7 @@ NOBODY = {
     "identifier_choice": "names of identifier systems, and counts",
     "identity_rule": "settings of a district",
     "quality_report": "times",
+    "purpose": "what assessments are for",
     "purge": "the proof: keyed hashes and counts",
     "purged_mark": "keyed hashes",
     "run": "counts and codes",

@@ -81,6 +81,8 @@ CALLS: dict[str, Any] = {
         "crosswalks.write", "/v1/connections/sis/overrides", {"overrides": [EMAIL]}
     ),
     "GET /v1/students": lambda w: How("students.read"),
+    "GET /v1/students/results": lambda w: How("results.read"),
+    "GET /v1/students/{id}/plan": lambda w: How("plans.read", f"/v1/students/{w.student}/plan"),
     "POST /v1/plans": lambda w: How("plans.write", body=content(w)),
     "PUT /v1/plans/{id}": lambda w: How("plans.write", f"/v1/plans/{w.plan}", content(w), (("If-Match", '"1"'),)),
     "POST /v1/plans/{id}/steps": lambda w: How("plans.write", f"/v1/plans/{w.plan}/steps", {"step": "consult"}),

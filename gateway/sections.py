@@ -1,0 +1,283 @@
+"""Which section each field of a plan and of the common schema belongs to, and what is left of a plan without some."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.access import May, Section
+from gateway.schema.codes import OUT_OF_SCHOOL
+from gateway.schema.plan import PREFIX
+
+BY_DOMAIN: Mapping[str, Section] = {
+    "academic": "academic",
+    "attendance_engagement": "academic",
+    "language": "academic",
+    "college_career": "academic",
+    "enrichment": "academic",
+    "social_emotional": "social_emotional",
+    "behavior": "social_emotional",
+    "physical_health": "health",
+    "mental_health": "health",
+    "accessibility": "health",
+    "family_basic_needs": "family_needs",
+}
+BY_KIND: Mapping[str, Section] = {
+    "health_service": "health",
+    "basic_needs": "family_needs",
+    "special_education_service_ref": "program_status",
+    "section_504_accommodation_ref": "program_status",
+}
+"""Supports that tell by their name alone what somebody must not know."""
+
+
+def _of_need(item: Mapping[str, Any]) -> tuple[Section, ...]:
+    return (BY_DOMAIN.get(item.get("domain", ""), "restricted_notes"),)
+
+
+def _of_goal(item: Mapping[str, Any]) -> tuple[Section, ...]:
+    # A goal about health says what a need about health says: who may not know the one does not read the other.
+    told = BY_DOMAIN.get(item.get("domain", ""), "restricted_notes")
+    return ("goals",) if told == "academic" else ("goals", told)
+
+
+def _of_support(item: Mapping[str, Any]) -> tuple[Section, ...]:
+    where: Section = "outside_supports" if item.get("setting") in OUT_OF_SCHOOL else "school_supports"
+    told = BY_KIND.get(item.get("kind", ""))
+    return (where,) if told is None else (where, told)
+
+
+BY_EXTERNAL_PLAN: Mapping[str, Section] = {
+    "learning_plan": "academic",
+    "behavior_plan": "social_emotional",
+    "health_plan": "health",
+}
+BY_DOCUMENT: Mapping[str, Section] = {
+    "profile": "strengths",
+    "academic": "academic",
+    "social_emotional": "social_emotional",
+    "health": "health",
+    "family": "family_needs",
+    "supports": "school_supports",
+    "team": "identity",
+    "record": "notes",
+}
+
+
+def _of_external_plan(item: Mapping[str, Any]) -> tuple[Section, ...]:
+    return (BY_EXTERNAL_PLAN.get(item.get("type", ""), "program_status"),)  # that there is one tells of a status
+
+
+def _of_document(item: Mapping[str, Any]) -> tuple[Section, ...]:
+    return (BY_DOCUMENT.get(item.get("section", ""), "restricted_notes"),)
+
+
+PLAN_FIELDS: Mapping[str, Section | Callable[[Mapping[str, Any]], tuple[Section, ...]]] = {
+    "student": "identity",
+    "school": "identity",
+    "coordinator": "identity",
+    "period_start": "identity",
+    "period_end": "identity",
+    "next_review_on": "identity",
+    "language": "identity",
+    "numbered": "identity",
+    "translations": "identity",
+    "team": "identity",
+    "title": "goals",
+    "tier": "goals",
+    "strengths": "strengths",
+    "interests": "strengths",
+    "needs": _of_need,
+    "goals": _of_goal,
+    "supports": _of_support,
+    "reviews": "goals",
+    "external_plans": _of_external_plan,
+    "documents": _of_document,
+    "consultations": "consultation",
+    "attempts": "consultation",
+    "waiver": "consultation",
+}
+"""Field of a plan -> its section; of some it depends on the item. What is not here is shown to nobody. Of translations,
+reviews and changes only what belongs to items that are shown in full."""
+
+_CONTACT = ("email", "phone", "sms", "username")
+_STATUS = ("sex", "races", "hispanic")
+KIND_SECTIONS: Mapping[str, Section] = {
+    "organization": "identity",
+    "session": "identity",
+    "resource": "identity",
+    "course": "identity",
+    "class": "identity",
+    "person": "identity",
+    "enrollment": "identity",
+    "relationship": "contacts",
+    "program_status": "program_status",
+    "meal_eligibility": "program_status",
+    "category": "academic",
+    "score_scale": "academic",
+    "line_item": "academic",
+    "result": "academic",
+    "assessment": "academic",
+    "assessment_result": "academic",
+    "attendance_event": "academic",
+    "course_grade": "academic",
+    "discipline_incident": "social_emotional",
+}
+FIELD_SECTIONS: Mapping[tuple[str, str], Section] = {
+    **dict.fromkeys((("person", name) for name in _CONTACT), "contacts"),
+    **dict.fromkeys((("person", name) for name in _STATUS), "program_status"),
+    ("relationship", "restrictions"): "restricted_notes",
+}
+"""Where a field is in another section than its kind."""
+
+
+def section_of(kind: str, field: str) -> Section:
+    """The section of a field of the common schema. KeyError for a kind that has none: then nobody is shown it."""
+    return FIELD_SECTIONS.get((kind, field), KIND_SECTIONS[kind])
+
+
+MASKED_KEEPS: Mapping[Section, tuple[str, ...]] = {
+    "identity": ("id", "role"),
+    "social_emotional": ("id", "domain", "statement", "severity", "status"),
+    "health": ("id", "domain", "severity", "status"),
+    "family_needs": ("id", "domain", "status"),
+    "outside_supports": ("id", "setting", "status"),
+    "consultation": ("id", "held_on"),
+    "goals": ("id", "statement"),
+}
+"""What stays of an item that somebody may know of and not read: of a social need its statement, of health and of what a
+family needs only that there is something, of a consultation that it was held, of a goal its words if they may be shown
+in a learning platform."""
+
+WHOLE = frozenset[May]({"full", "add", "read"})
+
+
+@dataclass(frozen=True)
+class Left:
+    """Something that was left out or cut short, and the section because of which."""
+
+    pointer: str
+    section: Section | None
+
+
+def seen(
+    content: Mapping[str, Any],
+    how: Mapping[Section, May],
+    mine: Callable[[Mapping[str, Any]], bool] = lambda item: False,
+) -> tuple[dict[str, Any], list[Left]]:
+    """A plan's content for somebody who sees each section so (`none` where it is not named), and what of it is missing.
+    `mine` says of an item that it is theirs, for sections of which they see their own."""
+    shown: dict[str, Any] = {}
+    left: list[Left] = []
+    for name, value in content.items():
+        rule = PLAN_FIELDS.get(name)
+        if not isinstance(value, list):
+            section = rule if isinstance(rule, str) else None
+            if section is not None and _may(section, how) in WHOLE | ({"masked"} if section == "identity" else set()):
+                shown[name] = value  # ids and days say nothing of anybody
+            elif value not in (None, {}):
+                left.append(Left(f"/{name}", section))
+            continue
+        kept = []
+        for n, item in enumerate(value):
+            sections = _sections(rule, item)
+            part, because = _item(item, sections, how, mine)
+            if part is not None:
+                kept.append(part)
+            if because is not None:
+                left.append(Left(f"/{name}/{n}", because if sections else None))
+        if kept or not value:
+            shown[name] = kept
+    return _without_loose_ends(shown, _hidden(content, shown)), left
+
+
+def _sections(rule: Any, item: Any) -> tuple[Section, ...]:
+    if rule is None or not isinstance(item, dict):
+        return ()
+    return (rule,) if isinstance(rule, str) else rule(item)  # type: ignore[return-value]
+
+
+def _item(
+    item: Any,
+    sections: tuple[Section, ...],
+    how: Mapping[Section, May],
+    mine: Callable[[Mapping[str, Any]], bool],
+) -> tuple[Any, Section | None]:
+    """What is shown of an item, and the section because of which it is not all."""
+    if not sections:
+        return None, "restricted_notes"
+    first, *others = sections
+    for section in others:  # what its words would tell beside
+        if _may(section, how) == "none":
+            return None, section
+    may = _may(first, how)
+    if may in WHOLE or (may == "own" and mine(item)):
+        return item, None
+    if may == "masked" and first == "goals" and not item.get("shareable"):
+        return None, first
+    if may == "masked":
+        return {name: item[name] for name in MASKED_KEEPS.get(first, ("id",)) if name in item}, first
+    return None, first
+
+
+def _may(section: Section, how: Mapping[Section, May]) -> May:
+    return how.get(section, "none")
+
+
+def _hidden(content: Mapping[str, Any], shown: Mapping[str, Any]) -> frozenset[str]:
+    """What is not shown in full, and so is not spoken of elsewhere: items by id, fields by pointer. Where a section
+    lacks any, an item that is gone from the plan (`need-`) may have been one of those."""
+    found: set[str] = set()
+    for name, value in content.items():
+        now = shown.get(name)
+        if isinstance(value, list):
+            here = {one["id"]: one for one in now or () if "id" in one}
+            gone = {one["id"] for one in value if isinstance(one, dict) and "id" in one and here.get(one["id"]) != one}
+            found |= gone
+            if len(now or ()) < len(value) or gone:
+                found |= {f"/{name}", f"{PREFIX.get(name, name)}-"}
+        elif name not in shown:
+            found.add(f"/{name}")
+    known = {one["id"] for value in content.values() if isinstance(value, list) for one in value if "id" in one}
+    return frozenset(found | {f"known {id}" for id in known})
+
+
+def _told(item: str, hidden: frozenset[str]) -> bool:
+    """Whether words about this item (an id, `id/part` or a pointer) may be read by somebody to whom this is hidden."""
+    if item.startswith("/"):
+        return "/".join(item.split("/")[:2]) not in hidden
+    id = item.split("/")[0]
+    return id not in hidden if f"known {id}" in hidden else f"{id.rsplit('-', 1)[0]}-" not in hidden
+
+
+def _without_loose_ends(shown: dict[str, Any], hidden: frozenset[str]) -> dict[str, Any]:
+    """Without references to items that are not shown, whose number alone would tell of them, and without words about
+    what is not shown in full."""
+    here = {one["id"] for value in shown.values() if isinstance(value, list) for one in value if "id" in one}
+    for name, field in (("goals", "addresses"), ("supports", "goals")):
+        _each(shown, name, field, lambda id: id in here or _told(id, hidden))
+    _each(shown, "translations", "items", lambda line: _told(line["item"], hidden))
+    _each(shown, "reviews", "per_goal", lambda found: _told(found["goal"], hidden))
+    _each(shown, "consultations", "changes", lambda change: _told(change["item"], hidden))
+    return shown
+
+
+def _each(shown: dict[str, Any], name: str, field: str, kept: Callable[[Any], bool]) -> None:
+    """Leave of a list in every item of a section what is `kept`."""
+    if name in shown:
+        shown[name] = [
+            {**item, field: [one for one in item[field] if kept(one)]} if item.get(field) else item
+            for item in shown[name]
+        ]
+
+
+def touched(content: Mapping[str, Any]) -> list[Section]:
+    """The sections of which a plan's content says anything, in the order of the fields."""
+    found: dict[Section, None] = {}
+    for name, value in content.items():
+        rule = PLAN_FIELDS.get(name)
+        if isinstance(value, list):
+            for item in value:
+                found |= dict.fromkeys(_sections(rule, item))
+        elif value not in (None, {}) and isinstance(rule, str):
+            found[rule] = None
+    return list(found)

@@ -1,0 +1,144 @@
+"""Consents at rest: who let whom see what of a student, or forbade it, and that it was taken back."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.access import PURPOSES, SECTIONS, Consent, Section
+from gateway.errors import ConfigError, Refused
+from gateway.store.registers import Actor, log_act
+
+CAPACITIES = ("guardian", "eligible_student", "agency")
+KINDS = ("destination", "program", "person", "organization")
+_RECIPIENT = re.compile(rf"({'|'.join(KINDS)}):\S.*")
+
+
+@dataclass(frozen=True)
+class Given:
+    """A consent as it is recorded. `recipient` is kind:name, so that no program passes for a person."""
+
+    student: str
+    grantor: str
+    capacity: str
+    recipient: str
+    sections: Sequence[str]
+    purpose: str
+    permit: bool
+    begin: date
+    until: date
+    evidence: str = ""
+
+
+async def add(c: AsyncConnection, district: int, given: Given, actor: Actor) -> int:
+    """Record a consent. ConfigError for what is none."""
+    sections = checked_sections(given.sections)
+    if given.capacity not in CAPACITIES or not _RECIPIENT.fullmatch(given.recipient) or not given.grantor.strip():
+        raise ConfigError(
+            "consent-incomplete",
+            "A consent says who gives it, as what, and for whom.",
+            f"Give --by, --as-what ({', '.join(CAPACITIES)}) and --to KIND:NAME, where KIND is {', '.join(KINDS)}.",
+        )
+    if given.until < given.begin or not sections:
+        raise ConfigError(
+            "consent-incomplete",
+            "A consent names at least one section, and ends no earlier than it begins.",
+            "Give --section, and --from before --until.",
+        )
+    checked_purpose(given.purpose)
+    made = await c.scalar(
+        text(
+            "INSERT INTO consent (district_id, student_id, grantor, capacity, recipient, sections, purpose, permit, "
+            "  from_on, until_on, evidence, actor) VALUES (:district, CAST(:student AS uuid), :grantor, :capacity, "
+            "  :recipient, CAST(:sections AS json), :purpose, :permit, :begin, :until, :evidence, "
+            "  CAST(:actor AS json)) RETURNING id"
+        ),
+        {
+            "district": district,
+            "student": given.student,
+            "grantor": given.grantor.strip(),
+            "capacity": given.capacity,
+            "recipient": given.recipient,
+            "sections": json.dumps(sorted(sections)),
+            "purpose": given.purpose,
+            "permit": given.permit,
+            "begin": given.begin,
+            "until": given.until,
+            "evidence": given.evidence.strip(),
+            "actor": actor.as_json(),
+        },
+    )
+    await log_act(c, district, actor, "consent", str(made), {"sections": sorted(sections), "permit": given.permit})
+    return int(made)
+
+
+async def revoke(c: AsyncConnection, district: int, consent: int, because: str, actor: Actor) -> None:
+    """Take a consent back: from this moment nothing rests on it. Refused without a reason."""
+    if not because.strip():
+        raise Refused("reason-missing", "Revoking a consent needs a reason.", "Give --because.")
+    found = await c.scalar(
+        text(
+            "UPDATE consent SET revoked_at = now(), revoked_because = :because "
+            "WHERE id = :id AND revoked_at IS NULL RETURNING id"
+        ),
+        {"id": consent, "because": because.strip()},
+    )
+    if found is None:
+        raise ConfigError(
+            "consent-unknown", f"There is no consent {consent} that could be revoked.", "`planbridge consents list`"
+        )
+    await log_act(c, district, actor, "consent-revoked", str(consent), {})
+
+
+async def of_student(c: AsyncConnection, student: str, recipients: Iterable[str]) -> list[Consent]:
+    """Every consent for a student to one of these recipients, also those that hold no more."""
+    rows = await c.execute(
+        text(
+            "SELECT recipient, sections, permit, from_on, until_on, revoked_at IS NOT NULL AS revoked, capacity "
+            "FROM consent WHERE planbridge_survivor(student_id) = planbridge_survivor(CAST(:student AS uuid)) "
+            "AND lower(recipient) = ANY(:recipients) ORDER BY id"
+        ),
+        {"student": student, "recipients": [one.lower() for one in recipients]},
+    )
+    return [
+        Consent(r.recipient, frozenset(r.sections), r.permit, r.from_on, r.until_on, r.revoked, r.capacity)
+        for r in rows
+    ]
+
+
+async def listed(c: AsyncConnection, student: str | None = None) -> list[dict[str, Any]]:
+    """Consents, all or one student's, the newest first."""
+    rows = await c.execute(
+        text(
+            "SELECT id, CAST(planbridge_survivor(student_id) AS text) AS student, grantor, capacity, recipient, "
+            "  sections, purpose, permit, from_on, until_on, evidence, at, revoked_at, revoked_because FROM consent "
+            "WHERE CAST(:student AS uuid) IS NULL "
+            "OR planbridge_survivor(student_id) = planbridge_survivor(CAST(:student AS uuid)) ORDER BY id DESC"
+        ),
+        {"student": student},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def checked_sections(sections: Iterable[str]) -> frozenset[Section]:
+    """These sections. ConfigError where one is none."""
+    wanted = {one.strip().replace("-", "_").replace(" ", "_") for one in sections}
+    if unknown := sorted(wanted - set(SECTIONS)):
+        raise ConfigError(
+            "section-unknown", f"There is no section {unknown[0]!r}.", f"Choose from: {', '.join(SECTIONS)}."
+        )
+    return frozenset(wanted)  # type: ignore[arg-type]
+
+
+def checked_purpose(purpose: str) -> str:
+    """This purpose. ConfigError where it is not one of the list."""
+    if purpose not in PURPOSES:
+        raise ConfigError(
+            "purpose-unknown", f"There is no purpose {purpose!r}.", f"Choose from: {', '.join(PURPOSES)}."
+        )
+    return purpose

@@ -1,0 +1,149 @@
+"""What a program gets of a student: for whom it asks, what it was granted, what is on record, what nobody gets."""
+
+import itertools
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway import clock
+from gateway.access import SECTIONS
+from gateway.errors import Refused
+from gateway.store import agreements, clients, disclosures
+from gateway.store.clients import Grant
+from gateway.store.database import Store
+from gateway.store.registers import Actor
+from tests.village import Village, destination, finalize, populate
+
+HEALTH = "planted-physical_health"
+
+
+@pytest.fixture
+async def village(store: Store, district: int) -> Village:
+    return await populate(store, district)
+
+
+async def token(village: Village, actor: Actor, *granted: str, kind: str = "vendor") -> dict[str, str]:
+    scopes = ["plans.read", "results.read"]
+    grant = Grant(kind, "planning", granted)
+    id, secret = await clients.add(village.store, village.district, "planner", scopes, actor, grant)
+    client = await clients.authenticate(village.store, id, secret)
+    assert client is not None
+    return {"Authorization": f"Bearer {await clients.issue_token(village.store, client, scopes)}"}
+
+
+async def asked(
+    http: httpx.AsyncClient, village: Village, header: dict[str, str], person: str = "", path: str = ""
+) -> httpx.Response:
+    more = {"Planbridge-On-Behalf-Of": village.ids[person]} if person else {}
+    return await http.get(f"/v1/students/{path or f'{village.student}/plan'}", headers=header | more)
+
+
+async def test_a_person_sees_through_a_program_what_both_may(
+    village: Village, http: httpx.AsyncClient, actor: Actor
+) -> None:
+    everything = await token(village, actor, *SECTIONS)
+    said = {who: (await asked(http, village, everything, who)) for who in village.ids if who in (
+        "coordinator", "teacher", "counselor", "nurse", "principal", "mother")}  # fmt: skip
+    assert {answer.status_code for answer in said.values()} == {200}
+    reads = {who for who, answer in said.items() if HEALTH in answer.text}
+    assert reads == {"nurse"}, "the mother too, once it was put before her"
+    assert "planted-social_emotional" in said["teacher"].text, "the need"
+    assert "planted-why-social_emotional" not in said["teacher"].text, "not the notes"
+    assert "planted-family_basic_needs" not in said["teacher"].text + said["principal"].text
+    assert said["mother"].json()["content"] is None, "a draft is the school's own"
+    for who in ("stranger", "elsewhere_principal", "father", "mentor"):
+        answer = await asked(http, village, everything, who)
+        assert (answer.status_code, answer.json()["code"]) == (403, "access-refused")
+        assert "planted" not in answer.text
+    some = await token(village, actor, "identity", "goals")
+    answer = await asked(http, village, some, "counselor")
+    assert "planted-goal" in answer.text and "planted-strength" not in answer.text
+    assert "/strengths/0" in answer.json()["left_out"]
+    refused = {one["section"]: one["reason"] for one in answer.json()["sections"] if one["may"] == "no"}
+    assert refused["strengths"] == "The district did not grant this section to the program."
+    await finalize(village)
+    assert HEALTH in (await asked(http, village, everything, "mother")).text
+    async with village.store.transaction(village.district) as c:
+        lines = await disclosures.of_student(c, village.student, outside=True)
+        refusals = await acts(c, "look-refused")
+    assert {line["party"] for line in lines} == {"planner"} and len(lines) == 7
+    assert all(line["basis"].endswith(".") and line["sections"] for line in lines)
+    assert len(refusals) == 4
+
+
+async def acts(c: Any, act: str) -> list[Any]:
+    return list((await c.exec_driver_sql("SELECT detail FROM act WHERE act = %s", (act,))).scalars())
+
+
+async def test_a_program_for_itself_gets_its_column_and_its_grant(
+    village: Village, http: httpx.AsyncClient, actor: Actor
+) -> None:
+    await finalize(village)
+    nothing = await asked(http, village, await token(village, actor))
+    assert nothing.status_code == 200 and "planted" not in nothing.text
+    sis = await asked(http, village, await token(village, actor, *SECTIONS, kind="sis"))
+    assert "planted-goal" in sis.text and "planted-academic" in sis.text
+    assert "planted-social_emotional" not in sis.text and HEALTH not in sis.text and "planted-talk" not in sis.text
+    lms = await asked(http, village, await token(village, actor, *SECTIONS, kind="lms"))
+    assert "planted-goal" not in lms.text, "its words were not made to be shown in a learning platform"
+
+
+MEASURES, KEYS = ("mean", "growth", "rate", "ranking"), ("staff", "class", "school")
+
+
+async def test_results_are_listed_student_by_student_and_no_number_is_made_of_them(
+    village: Village, http: httpx.AsyncClient, actor: Actor
+) -> None:
+    header = await token(village, actor, "academic")
+    own = await asked(http, village, header, "teacher", f"results?student={village.student}")
+    assert own.status_code == 200
+    assert sorted((one["title"], one["purpose"]) for one in own.json()["results"]) == [
+        ("Check-in", "diagnostic"), ("MAP Growth", "diagnostic"), ("Quiz", "formative"),
+    ]  # fmt: skip
+    assert (await asked(http, village, header, "teacher", "results")).json() == own.json(), "all whom they teach"
+    for path in (f"results?student={village.student}&student={village.other}", f"results?student={village.other}"):
+        assert (await asked(http, village, header, "teacher", path)).status_code == 403
+    both = f"results?student={village.student}&student={village.other}"
+    assert len((await asked(http, village, header, "counselor", both)).json()["results"]) == 4
+    assert (await asked(http, village, header, "stranger", f"results?student={village.student}")).status_code == 403
+    assert (await asked(http, village, header, "", "results")).json() == {"results": []}
+    for measure, key in itertools.product(MEASURES, KEYS):
+        answer = await asked(http, village, header, "principal", f"results?measure={measure}&by={key}")
+        assert (answer.status_code, answer.json()["code"]) == (403, "purpose-firewall")
+    async with village.store.transaction(village.district) as c:
+        assert len(await acts(c, "measure-refused")) == len(MEASURES) * len(KEYS)
+
+
+@pytest.mark.parametrize("purpose", ["evaluation", "accountability"])
+async def test_nothing_is_given_for_a_purpose_that_judges(
+    village: Village, http: httpx.AsyncClient, actor: Actor, purpose: str
+) -> None:
+    with pytest.raises(Refused, match="judges nobody") as refused:
+        await clients.add(village.store, village.district, "state", ["results.read"], actor, Grant("vendor", purpose))
+    assert refused.value.code == "purpose-refused"
+    connection = await destination(village)
+    async with village.store.transaction(village.district) as c:
+        assert await acts(c, "purpose-refused") == [{"purpose": purpose}]
+        await agreements.host(c, connection, "The state", actor)
+        with pytest.raises(Refused, match="judges nobody"):
+            terms = agreements.Terms(purpose)
+            await agreements.add(c, connection, "A-1", *(2 * (date_of_today(),)), actor, terms)
+    # ... nor where one got into the tables by another way
+    header = await token(village, actor, "academic")
+    async with village.store.transaction(village.district) as c:
+        await c.exec_driver_sql("UPDATE client SET purpose = %s WHERE name = 'planner'", (purpose,))
+        await c.exec_driver_sql(
+            "INSERT INTO agreement (district_id, connection_id, agency, reference, from_on, until_on, actor, purpose) "
+            "VALUES (%s, %s, 'The state', 'A-2', now() - interval '9 days', now() + interval '9 days', '{}', %s)",
+            (village.district, connection.id, purpose),
+        )
+        with pytest.raises(Refused, match="no agreement"):
+            await agreements.refuse(c, connection, date_of_today())
+        assert (await agreements.terms(c, connection, date_of_today())).sections == frozenset()
+    answer = await asked(http, village, header, "teacher", f"results?student={village.student}")
+    assert answer.status_code == 403 and "196" not in answer.text
+
+
+def date_of_today() -> Any:
+    return clock.today()
