@@ -302,6 +302,13 @@ def test_a_section_is_left_out_and_the_page_says_so(hidden: str, gone: tuple[str
     assert f"Left out of this copy: {said}." in written and "parts of it are left out" in written
 
 
+def test_what_a_hidden_item_lacks_is_not_told() -> None:
+    report = [GuardResult("G1", False, "", ("/goals/1/targets", "/goals/0/targets"))]
+    of = drawn(plan(), visible=lambda section: section != "health", report=report)
+    said = page(html(of, "letter")).texts("li")
+    assert said[:2] == ["Something in a part that is left out of this copy", "Goal 1: a target and its day"]
+
+
 def test_nothing_is_said_to_be_left_out_that_was_never_there() -> None:
     of = Plan.model_validate({"student": STUDENT, "school": SCHOOL, "period_start": "2026-03-09"})
     assert drawn(of, visible=lambda section: False).left_out == ()
