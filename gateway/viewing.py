@@ -375,7 +375,7 @@ async def _facts(store: Store, c: Transaction, district: int, who: Who, name: st
     if person is None:
         raise ConfigError("person-unknown", "There is no such person.", "Give the id that the roster has.")
     today = clock.today()
-    roles = [role for role in person.get("roles", ()) if planning._current(role, today)]
+    roles = [role for role in person.get("roles", ()) if prefill.current(role, today)]
     staff = population(person) == "staff" and person.get("active", True) and bool(roles)
     under_way = await ties.plans(c, student)
     return replace(
@@ -387,7 +387,7 @@ async def _facts(store: Store, c: Transaction, district: int, who: Who, name: st
             m["role"]
             for one in under_way
             for m in one.team
-            if m.get("who") == person["id"] and planning._current(m, today)
+            if m.get("who") == person["id"] and prefill.current(m, today)
         ),
         at_school=await _at_school(store, district, child, roles, today),
         relationships=[
@@ -437,13 +437,13 @@ async def review(store: Store, district: int, school: str | None = None) -> tupl
             pairs += [
                 (m["who"], access.ON_TEAM[m["role"]], plan.student)
                 for m in plan.team
-                if isinstance(m.get("who"), str) and m["role"] in access.ON_TEAM and planning._current(m, today)
+                if isinstance(m.get("who"), str) and m["role"] in access.ON_TEAM and prefill.current(m, today)
             ]
     for id, one in people.items():
         if population(one) != "staff":
             continue
         for role in one.get("roles", ()):
-            if role["role"] in access.AT_SCHOOL and planning._current(role, today):
+            if role["role"] in access.AT_SCHOOL and prefill.current(role, today):
                 pairs += [
                     (id, access.AT_SCHOOL[role["role"]], student)
                     for student in here

@@ -29,6 +29,7 @@ from gateway.cli import (
     identity,
     notices,
     plans,
+    printing,
     purge,
     pushing,
     quality,
@@ -59,8 +60,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, record, pushing, verification, agreements, access, family, purge,
-    retention, audit, backup, districts, doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, printing, record, pushing, verification, agreements, access, family,
+    purge, retention, audit, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 
