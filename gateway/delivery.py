@@ -10,10 +10,11 @@ from gateway import clock, codes, registry, sending
 from gateway.codes import Codes
 from gateway.connected import opened
 from gateway.connector import Allocating, Document, Ending, Loss, Retracting
+from gateway.continuity import named_contacts
 from gateway.errors import ConfigError, Refused
 from gateway.mapping import Attended, Parties
 from gateway.schema.plan import Plan
-from gateway.store import agreements, blackouts, deliveries, reading, registers, verifications
+from gateway.store import agreements, blackouts, deliveries, reading, registers, rights, verifications
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.plans import StoredVersion
@@ -211,11 +212,27 @@ async def _compose(
             f"Plans cannot be pushed to {connection.name}: {connection.connector} only reads.",
             "Choose another connection.",
         )
-    plan = Plan.model_validate(json.loads(version.content))
+    content = json.loads(version.content)
+    plan = Plan.model_validate(content)
+    await _refuse_barred(store, connection.district, plan.student, content)
     parties = await _parties(store, connection, version.plan, plan)
     shown = mapping.profile.model_validate(profile or {})
     documents, losses = mapping.outbound(plan, parties, shown, by.crosswalks.fresh())
     return Preview(version.version, version.sha256, documents, losses, plan.period_start)
+
+
+async def _refuse_barred(store: Store, district: int, student: str, content: dict[str, Any]) -> None:
+    """A version stays as it was finalized; whom it names may have lost the right to it since."""
+    async with store.transaction(district) as c:
+        barred = (await rights.barred(c, [student])).get(student, frozenset())
+    named = [item for item, person in named_contacts(content) if person in barred]
+    if named:
+        raise Refused(
+            "contact-without-rights",
+            f"This plan is withheld: {', '.join(named)} names a contact who has no right to it, or is kept from the "
+            "student.",
+            "Take the contact out of the plan and finalize it again.",
+        )
 
 
 async def _parties(store: Store, connection: Connection, id: str, plan: Plan) -> Parties:

@@ -25,6 +25,8 @@ EVENTS = {
     "silence": "No good sync for longer than the connection's limit.",
     "credential": "Credentials end in 30, 7 or 1 day.",
     "year": "Many staff assignments end on one day: one list, school by school.",
+    "plans": "Plans wait for a person: who answers for them has left, a student has moved, a right has ended, a review "
+    "or a consultation is overdue.",
     "digest": "How everything stands, every morning.",
 }
 """Everything that people may be told of."""

@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway import clock
 from gateway.errors import ConfigError, Refused
+from gateway.store import attention
 from gateway.store.registers import Actor
 
 
@@ -93,6 +95,7 @@ async def save(
         {"id": plan.id, "state": state, "content": content},
     )
     await note(c, district, plan.id, act, actor, {"from": plan.state, "to": state, "revision": revision})
+    await attention.look(c, district, [plan.id], clock.today())
     return revision
 
 
@@ -116,6 +119,7 @@ async def add_version(c: AsyncConnection, district: int, version: StoredVersion,
             "amends": amends,
         },
     )
+    await attention.look(c, district, [version.plan], clock.today())
 
 
 async def version(c: AsyncConnection, plan: str, number: int | None = None) -> StoredVersion:

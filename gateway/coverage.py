@@ -1,0 +1,1 @@
+"""Where every enrolled student stands on the way to a plan."""
