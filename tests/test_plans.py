@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from gateway import plans
 from gateway.errors import Refused
 from gateway.plans import Facts, PersonFacts, RelationshipFacts, State
-from gateway.schema.plan import Plan, canonical, sha256, shown, shown_items
+from gateway.schema.plan import VERSION, Plan, canonical, published, sha256, shown, shown_items, texts
 
 TODAY = date(2026, 3, 2)
 
@@ -452,16 +453,57 @@ def test_the_familys_words_are_kept_to_the_letter() -> None:
     assert plan.consultations[0].family_statement == "  We disagree.\n"
 
 
-def test_every_field_is_described() -> None:
-    schema = Plan.model_json_schema()
+def test_the_schema_says_of_every_field_what_it_means_and_where_its_term_comes_from() -> None:
+    schema = published()
+    Draft202012Validator.check_schema(schema)
+    assert schema["$id"] == f"urn:planbridge:schema:success-plan:{VERSION}"
     parts = {"Plan": schema, **schema["$defs"]}
-    assert len(parts) > 15
+    assert len(parts) > 25
     assert [
         (name, field)
         for name, part in parts.items()
         for field, described in part.get("properties", {}).items()
-        if not described.get("description")
+        if not (described.get("description") and described.get("x-source"))
     ] == []
+    Draft202012Validator(schema).validate(json.loads(canonical(Plan.model_validate(whole()))))
+
+
+def test_a_plan_of_the_first_schema_keeps_its_bytes() -> None:
+    """Nothing that a later schema adds is stated in a plan that does not state it."""
+    kept = (
+        '{"consultations":[{"held_on":"2026-02-27","id":"consultation-1","mode":"in_person","outcome":"agreed"}],'
+        '"goals":[{"achievement":"not_started","domain":"academic","id":"goal-1","lifecycle":"proposed",'
+        '"statement":"Reads."}],"needs":[{"domain":"academic","id":"need-1","severity":"moderate","statement":'
+        '"Slow.","status":"open"}],"numbered":{"consultation":1,"goal":1,"member":1,"need":1,"support":1},'
+        f'"period_start":"2026-03-09","school":"{SCHOOL}","student":"{STUDENT}","supports":[{{"delivery_method":'
+        '"individual","id":"support-1","kind":"tutoring","name":"Hour","setting":"in_school","status":"not_started"}],'
+        f'"team":[{{"id":"member-1","role":"teacher","who":"{TEACHER}"}}],"title":"Student success plan"}}'
+    )
+    assert canonical(Plan.model_validate_json(kept)).decode() == kept
+
+
+@pytest.mark.parametrize(
+    ("last", "ok"), [("2026-03-02", True), ("2026-03-20", True), ("2026-03-21", False), (None, False)]
+)
+def test_an_urgent_support_has_an_owner_and_ends_within_fifteen_school_days(last: str | None, ok: bool) -> None:
+    """E4, before the consultation: from Monday the 2nd that is Friday the 20th."""
+    content = whole()
+    content["supports"][0] |= {"urgent": {"reason": "No food at home.", "from_on": "2026-03-02"}, "end_on": last}
+    if ok:
+        assert Plan.model_validate(content)
+        content["supports"][0]["owner"] = None
+    with pytest.raises(ValidationError, match="urgent support"):
+        Plan.model_validate(content)
+
+
+def test_the_texts_of_a_plan_can_be_translated_and_are_known_by_their_words() -> None:
+    content = whole()
+    content["consultations"][0]["summary"] = "They like it."
+    found = texts(Plan.model_validate(content))
+    assert set(found) == {
+        "/title", "strength-1", "need-1", "need-2", "goal-1", "support-1", "consultation-1/summary"
+    }  # fmt: skip
+    assert found["support-1"] == "Reading hour"
 
 
 def test_a_small_plan_takes_few_typed_values() -> None:

@@ -24,7 +24,7 @@ from gateway.cli.runs import working
 from gateway.connector import validated
 from gateway.errors import ConfigError, Refused
 from gateway.plans import Step
-from gateway.schema.plan import Plan
+from gateway.schema.plan import published
 from gateway.store import deliveries, reading, registers
 from gateway.store import plans as stored
 from gateway.store.plans import StoredVersion
@@ -103,8 +103,8 @@ def show_plan(
 
 @plan.command("schema")
 def schema() -> None:
-    """Print the JSON Schema of a plan."""
-    print(json.dumps(Plan.model_json_schema(), indent=2))
+    """Print the JSON Schema of a plan: its version, every field with its meaning and the source of its term."""
+    print(json.dumps(published(), indent=2))
 
 
 @plan.command("list")

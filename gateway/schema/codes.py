@@ -94,6 +94,18 @@ TeamRole = Literal[
 ]
 ParticipantRole = Literal["parent", "guardian", "student", "relative", "educator", "partner", "interpreter"]
 EducationRights = Literal["yes", "no", "unknown"]
+AccessBasis = Literal["school_official", "family", "eligible_student", "consent", "transfer"]
+Author = Literal["educator", "student", "family"]
+DurationInterval = Literal["per_session", "per_week", "per_month"]
+ExternalPlanType = Literal["iep", "section_504", "learning_plan", "behavior_plan", "health_plan", "mtss", "other"]
+ExternalPlanStatus = Literal["proposed", "active", "on_hold", "ended"]
+ReviewDecision = Literal["continue", "adjust", "intensify", "fade", "exit", "refer"]
+ClosingOutcome = Literal[
+    "goals_met", "partly_met", "not_met", "graduated", "transferred", "family_withdrew", "replaced"
+]
+Section = Literal["profile", "academic", "social_emotional", "health", "family", "supports", "team", "record"]
+"""To which part of a plan a document belongs, for whoever decides who may open it."""
+
 Mode = Literal["in_person", "home_visit", "phone", "video", "written"]
 Outcome = Literal["agreed", "agreed_with_changes", "disagreed", "declined_to_participate"]
 Channel = Literal["phone", "sms", "email", "letter", "home_visit", "in_person", "video", "portal"]

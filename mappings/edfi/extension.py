@@ -156,6 +156,9 @@ class _Making:
             self._member(record, "/coordinator", "coordinator", "coordinator", self._plan.coordinator)
         for n, member in enumerate(self._plan.team):
             self._member(record, f"/team/{n}", member.id or "", member.role, member.who)
+            for name in ("begin_on", "end_on", "access_basis"):
+                if getattr(member, name) is not None:
+                    self._lost(f"/team/{n}/{name}", "cannot", "The extension has no place for it.")
 
     def _member(self, record: _Record, pointer: str, id: str, role: str, who: Who) -> None:
         said, named = (pointer, pointer) if pointer == "/coordinator" else (f"{pointer}/role", f"{pointer}/who")
@@ -181,6 +184,9 @@ class _Making:
             )
             self._lost(pointer, "withheld" if goal.lifecycle in GONE else "cannot", why)
             return
+        for name in ("standards", "owner", "authored_by_role", "measure", "shareable", "template"):
+            if getattr(goal, name) not in (None, []):
+                self._lost(f"{pointer}/{name}", "cannot", "The extension has no place for it.")
         record = _Record("goal", dict(zip(KEYS["goal"], [*self._key, goal.id], strict=True)))
         area = self._code("out_ssp_goal_area", goal.domain, f"{pointer}/domain")
         record.say("goalAreaDescriptor", area, f"{pointer}/domain")

@@ -362,11 +362,18 @@ NO_PLACE = {
     "consultations": "Ed-Fi core has no record of a consultation.",
     "attempts": "Ed-Fi core has no record of attempts to reach a family.",
     "waiver": "Ed-Fi core has no record of a waiver.",
+    "language": "Ed-Fi core has no language of a student's plan.",
+    "external_plans": "Ed-Fi core has no pointers to plans kept elsewhere.",
+    "documents": "Ed-Fi core has no documents of a student's plan.",
+    "reviews": "Ed-Fi core has no record of a review.",
+    "translations": "Ed-Fi core has no translations of a student's plan.",
 }
 NEED_CANNOT = {
     "severity": "Ed-Fi core has no severity of a need.",
     "status": "Ed-Fi core has no status of a need.",
     "evidence": "Ed-Fi core has no link from a need to its evidence.",
+    "standards": "Ed-Fi core has no learning standards of a need.",
+    "template": "Ed-Fi core has no template of a need.",
 }
 SUPPORT_CANNOT = {
     "goals": "Ed-Fi core has no goals to which a support could belong.",
@@ -375,7 +382,16 @@ SUPPORT_CANNOT = {
     "frequency_interval": "Ed-Fi core has no frequency of an intervention.",
     "setting": "Ed-Fi core has no setting of an intervention.",
     "status": "Ed-Fi core has no status of an intervention; its dates say when it runs.",
+    "status_reason": "Ed-Fi core has no status of an intervention; its dates say when it runs.",
+    "duration_interval": "Ed-Fi core has minutes of an intervention, and nothing that says for what.",
+    "provider_organization": "Ed-Fi core has no provider of an intervention outside the district.",
+    "providers": "Who gives a support, besides its owner, stays in the plan.",
+    "consent": "Ed-Fi core has no consent to an intervention.",
+    "external_plan": "Ed-Fi core has no pointers to plans kept elsewhere.",
+    "urgent": "Ed-Fi core has no reason for which an intervention began early.",
+    "template": "Ed-Fi core has no template of an intervention of a plan.",
 }
+MEMBER_CANNOT = ("role", "begin_on", "end_on", "access_basis")
 
 
 def _losses(plan: Plan, parties: Parties, profile: EdfiProfile, codes: Crosswalks) -> Iterator[Loss]:
@@ -395,7 +411,9 @@ def _losses(plan: Plan, parties: Parties, profile: EdfiProfile, codes: Crosswalk
         elif not isinstance(member.who, str) or member.who not in parties.staff or member.role in NOT_STAFF:
             yield Loss(f"/team/{n}", "cannot", "An Ed-Fi cohort holds staff only, and staff the destination knows.")
         else:
-            yield Loss(f"/team/{n}/role", "cannot", "Ed-Fi core has no role in a cohort.")
+            for part in MEMBER_CANNOT:
+                if getattr(member, part) is not None:
+                    yield Loss(f"/team/{n}/{part}", "cannot", "A cohort has no roles, and one period for all.")
     yield from _need_losses(plan, profile, codes)
     for n, support in enumerate(plan.supports):
         if why := _stays(support):

@@ -189,7 +189,7 @@ def _losses(plan: Plan, parties: Parties, profile: GradebookProfile, sent: bool)
         there = "the student is in none of the classes that are" if profile.classes else "no class is"
         yield Loss("", "withheld", f"Nothing is sent: {there} switched on for this destination.")
         return
-    for field in ("title", "tier", "coordinator", "needs", "interests", "team", "consultations", "attempts", "waiver"):
+    for field in _NO_PLACE:
         if getattr(plan, field) not in (None, []):
             yield Loss(
                 f"/{field}", "cannot" if field != "needs" else "withheld", _NEEDS if field == "needs" else _CANNOT
@@ -198,8 +198,8 @@ def _losses(plan: Plan, parties: Parties, profile: GradebookProfile, sent: bool)
     yield from _worded("goals", plan.goals, profile.include_goals)
     for n, goal in enumerate(plan.goals):
         if profile.include_goals and goal.domain not in _NEVER:
-            for field in ("addresses", "baseline", "baseline_unknown_until", "lifecycle", "achievement"):
-                if getattr(goal, field) not in (None, []):
+            for field in type(goal).model_fields:
+                if field not in ("id", "domain", "statement", "targets") and getattr(goal, field) not in (None, []):
                     yield Loss(f"/goals/{n}/{field}", "cannot", _CANNOT)
     for n, support in enumerate(plan.supports):
         yield from _support(n, support, profile)
@@ -209,6 +209,10 @@ def _losses(plan: Plan, parties: Parties, profile: GradebookProfile, sent: bool)
         yield Loss("/period_end", "cannot", _CANNOT)
 
 
+_NO_PLACE = (
+    *("title", "language", "tier", "coordinator", "needs", "interests", "team", "external_plans", "documents"),
+    *("consultations", "attempts", "waiver", "reviews", "translations"),
+)
 _NEEDS = "Needs are never told to a gradebook."
 
 

@@ -57,6 +57,7 @@ def full() -> dict[str, Any]:
     """A plan in which every field is stated somewhere, and every free text begins with `planted`."""
     return {
         "title": "planted: title",
+        "language": "eng",
         "student": STUDENT,
         "school": SCHOOL,
         "coordinator": TEACHER,
@@ -71,9 +72,18 @@ def full() -> dict[str, Any]:
                 "said_by": "family",
                 "as_of": "2026-08-20",
                 "evidence": [{"observation": "planted: seen", "on": "2026-08-21", "by": FRIEND}],
+                "template": "planted: copied",
             }
         ],
-        "interests": [{"statement": "planted: boats", "said_by": "student", "as_of": "2026-08-20"}],
+        "interests": [
+            {
+                "area": "planted: area",
+                "statement": "planted: boats",
+                "said_by": "student",
+                "as_of": "2026-08-20",
+                "template": "planted: copied",
+            }
+        ],
         "needs": [
             {
                 "domain": "attendance_engagement",
@@ -81,6 +91,8 @@ def full() -> dict[str, Any]:
                 "severity": "high",
                 "status": "addressed",
                 "evidence": [{"assessment_result": RESULT}],
+                "standards": ["https://case.example.org/items/1"],
+                "template": "planted: copied",
             },
             {"domain": "mental_health", "statement": "planted: unanswered need"},
             {"domain": "behavior", "statement": "planted: mistaken need", "status": "entered_in_error"},
@@ -102,6 +114,12 @@ def full() -> dict[str, Any]:
                     },
                     {"measure": "planted: level", "value": "planted: fluent", "due_on": "2027-05-01"},
                 ],
+                "standards": ["https://case.example.org/items/2"],
+                "owner": TEACHER,
+                "authored_by_role": "student",
+                "measure": {"assessment": "planted: test", "score_method": "planted: method"},
+                "shareable": True,
+                "template": "planted: copied",
                 "lifecycle": "active",
                 "achievement": "improving",
             },
@@ -126,15 +144,60 @@ def full() -> dict[str, Any]:
                 "begin_on": "2026-09-07",
                 "end_on": "2027-01-29",
                 "owner": TEACHER,
+                "duration_interval": "per_session",
+                "provider_organization": "planted: helpers",
+                "providers": [FRIEND],
+                "consent": "planted: consent",
+                "external_plan": "external-1",
+                "status_reason": "planted: why",
+                "template": "planted: copied",
                 "status": "in_progress",
             },
             {"name": "planted: hour", "kind": "tutoring", "goals": ["goal-1"], "setting": "virtual", "owner": FRIEND},
-            {"name": "planted: home", "kind": "mentoring", "goals": ["goal-2"], "setting": "home", "owner": FRIEND},
+            {
+                "name": "planted: home",
+                "kind": "mentoring",
+                "goals": ["goal-2"],
+                "setting": "home",
+                "owner": FRIEND,
+                "urgent": {"reason": "planted: urgent", "from_on": "2026-09-01"},
+                "end_on": "2026-09-18",
+            },
             {"name": "planted: 504", "kind": "section_504_accommodation_ref", "goals": ["goal-1"]},
             {"name": "planted: slip", "kind": "tutoring", "goals": ["goal-1"], "status": "entered_in_error"},
             {"name": "planted: off", "kind": "tutoring", "goals": ["goal-1"], "status": "cancelled"},
         ],
-        "team": [{"who": FRIEND, "role": "trusted_adult"}],
+        "team": [
+            {
+                "who": FRIEND,
+                "role": "trusted_adult",
+                "begin_on": "2026-09-01",
+                "end_on": "2027-05-28",
+                "access_basis": "consent",
+            }
+        ],
+        "external_plans": [
+            {
+                "type": "section_504",
+                "system": "planted: system",
+                "external_id": "planted: 504-7",
+                "status": "active",
+                "begin_on": "2026-08-01",
+                "end_on": "2027-07-31",
+                "review_on": "2027-03-01",
+                "owner": TEACHER,
+                "conflict_acknowledged": {"by": TEACHER, "on": "2026-08-27", "note": "planted: none"},
+            }
+        ],
+        "documents": [
+            {
+                "title": "planted: letter",
+                "sha256": "b" * 64,
+                "media_type": "application/pdf",
+                "section": "family",
+                "reference": "planted: shelf",
+            }
+        ],
         "consultations": [
             {
                 "held_on": "2026-08-28",
@@ -142,6 +205,7 @@ def full() -> dict[str, Any]:
                 "participants": [{"who": MOTHER, "role": "parent", "education_rights": "yes"}],
                 "language": "planted: language",
                 "interpreter_used": True,
+                "interpreter": FRIEND,
                 "summary": "planted: summary",
                 "family_statement": "planted: their words",
                 "outcome": "agreed_with_changes",
@@ -166,6 +230,23 @@ def full() -> dict[str, Any]:
             "approved_on": "2026-08-29",
             "expires_on": "2026-09-29",
         },
+        "reviews": [
+            {
+                "held_on": "2026-10-27",
+                "participants": [MOTHER, TEACHER],
+                "decision": "adjust",
+                "per_goal": [{"goal": "goal-1", "achievement": "improving", "note": "planted: noted"}],
+                "next_review_on": "2026-12-20",
+            }
+        ],
+        "translations": [
+            {
+                "language": "spa",
+                "translator": FRIEND,
+                "on": "2026-08-26",
+                "items": [{"item": "goal-1", "text": "planted: meta", "of_sha256": "c" * 64}],
+            }
+        ],
     }
 
 
