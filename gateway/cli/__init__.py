@@ -12,6 +12,7 @@ from rich.markup import escape
 from gateway import clock, logs, messages
 from gateway.cli import (
     agreements,
+    attention,
     backup,
     collecting,
     configuration,
@@ -54,7 +55,7 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, verification, agreements, purge, retention, backup, districts,
+    identity, unmatched, schedules, notices, plans, attention, verification, agreements, purge, retention, backup, districts,
     doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)

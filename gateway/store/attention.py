@@ -292,6 +292,13 @@ async def look_all(c: AsyncConnection, district: int, today: date) -> dict[str, 
     return dict(opened)
 
 
+async def look_again(c: AsyncConnection, district: int, today: date) -> None:
+    """Look over the plans in which something waits: it may be mended by now."""
+    rows = await c.execute(text("SELECT DISTINCT CAST(plan_id AS text) FROM attention WHERE closed_at IS NULL"))
+    for part in _parts(list(rows.scalars()), AT_ONCE):
+        await look(c, district, part, today)
+
+
 def _parts(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     yield from (ids[n : n + size] for n in range(0, len(ids), size))
 
