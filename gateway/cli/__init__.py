@@ -55,8 +55,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, attention, verification, agreements, purge, retention, backup, districts,
-    doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, attention, verification, agreements, purge, retention, backup,
+    districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

@@ -129,8 +129,8 @@ Each of these days is played by a test (`tests/e2e/test_disasters.py`, and `test
 `test_verification.py` beside it; what waits in plans: `tests/store/test_attention.py`), and none of them does harm to
 what is published: the sync is held and waits for a person, or it stops, or it goes on without the record that is wrong.
 Where the sync is right and the world has changed, the plans that rested on it wait for a person. What a person is then
-told, by command line, e-mail and webhook, is written here word for word, with another run number and date. The numbers are those of a longer list of
-known disasters.
+told, by command line, e-mail and webhook, is written here word for word, with another run number and date. The numbers
+are those of a longer list of known disasters.
 
 | | What happens at the source | The sync |
 |---|---|---|

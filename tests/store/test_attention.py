@@ -302,7 +302,8 @@ async def test_what_is_overdue_is_told_again_after_a_week_and_what_is_urgent_eac
 
 def urgent(town: Town, owner: str, first: date) -> list[dict[str, Any]]:
     return [{
-        "name": "A meal at noon", "kind": "basic_needs", "owner": owner, "end_on": (first + timedelta(days=10)).isoformat(),
+        "name": "A meal at noon", "kind": "basic_needs", "owner": owner,
+        "end_on": (first + timedelta(days=10)).isoformat(),
         "urgent": {"reason": "Came without food.", "from_on": first.isoformat()},
     }]  # fmt: skip
 
