@@ -17,6 +17,7 @@ from gateway.cli import (
     collecting,
     configuration,
     connections,
+    coverage,
     crosswalks,
     demo,
     districts,
@@ -55,8 +56,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, attention, verification, agreements, purge, retention, backup,
-    districts, doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, attention, coverage, verification, agreements, purge, retention,
+    backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

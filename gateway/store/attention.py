@@ -175,18 +175,18 @@ async def _plans(c: AsyncConnection, ids: Sequence[str]) -> list[Found]:
 async def _facts(c: AsyncConnection, plans: Sequence[Found], today: date) -> dict[str, Facts]:
     """What must be known of everybody these plans name."""
     named = {person for plan in plans for doc in (plan.working, plan.in_force or {}) for person in _named(doc)}
-    docs = await _people(c, named | {plan.student for plan in plans})
+    docs = await people(c, named | {plan.student for plan in plans})
     above, breaks = await _above(c), await _breaks(c)
     barred = await rights.barred(c, {plan.student for plan in plans if plan.in_force is not None})
     had = await _had(c, named)
-    people: dict[str, Somebody] = {}
+    known: dict[str, Somebody] = {}
     for person in named:
         if found := continuity.somebody(docs.get(person), had.get(person, ()), today):
-            people[person] = found
+            known[person] = found
     return {
         plan.id: Facts(
             today,
-            people,
+            known,
             above,
             continuity.enrolled_at(docs.get(plan.student), today),
             barred.get(plan.student, frozenset()),
@@ -201,7 +201,7 @@ def _named(doc: Doc) -> Iterator[str]:
     yield from (person for person in who if isinstance(person, str))
 
 
-async def _people(c: AsyncConnection, ids: Iterable[str]) -> dict[str, Doc]:
+async def people(c: AsyncConnection, ids: Iterable[str]) -> dict[str, Doc]:
     """Those who are published, by the ids that were asked for: whoever was merged into another person is that one."""
     rows = await c.execute(
         text(
