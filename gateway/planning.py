@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway import clock, plans
+from gateway import clock, plans, points
 from gateway.errors import ConfigError, Refused
 from gateway.identity import population
 from gateway.plans import Facts, GuardResult, PersonFacts, RelationshipFacts, Step
@@ -147,6 +147,7 @@ async def _finalize(
         made.guard_report,
     )
     await stored.add_version(c, district, version, found.version)
+    await points.after_finalizing(c, district, found.student)
     return version
 
 

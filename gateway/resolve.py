@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import clock, collecting, guard, people, registry
+from gateway import clock, collecting, guard, people, points, registry
 from gateway.candidates import Rule, Traits, traits
 from gateway.errors import Refused
 from gateway.fold import NOBODY, Doc, Stated, fold, in_order
@@ -177,6 +177,8 @@ async def _try(
         work = Work(counts, published, publication, reasons, preview, told, takes_over, digest, guards, named, by)
         if reasons or attempt.mode != "publish":
             raise _RolledBack(work)
+        if publication is not None:
+            await points.after_publishing(c, attempt.district, publication)
         state = "published" if waiting is None else "held"
         stored = work.stored() | (waiting.told if waiting is not None else {})
         if publication is not None:
@@ -253,6 +255,7 @@ async def publish_decision(
     found = await outcomes.effects(c, attempt, was, publication, clock.today())
     if reasons := guard.effects(found, Guards()):
         raise Refused("decision-too-wide", reasons[0].reason, "Have the source put right instead.")
+    await points.after_publishing(c, attempt.district, publication)
     published = await outcomes.published_counts(c)
     told = await attention.after_run(c, attempt, publication, clock.today())
     await outcomes.finish_run(c, attempt, "published", Work(published=published).stored() | told, publication)

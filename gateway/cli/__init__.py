@@ -30,6 +30,7 @@ from gateway.cli import (
     plans,
     purge,
     quality,
+    record,
     rejects,
     retention,
     runs,
@@ -56,8 +57,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, attention, coverage, verification, agreements, purge, retention,
-    backup, districts, doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, record, attention, coverage, verification, agreements, purge,
+    retention, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

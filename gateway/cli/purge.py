@@ -74,7 +74,9 @@ def _print(found: Purge, uploads: list[Path]) -> None:
         columns = ("connection", "resource", "identity", "remote_id")
         show([vars(one) for one in own], False, columns=columns, title="\nStill to be deleted at other systems, by you")
     if found.mentions:
-        STDOUT.print(f"\nPlans of other students that mention this one by name: {', '.join(found.mentions)}")
+        STDOUT.print(
+            f"\nPlans and record entries of other students that mention this one by name: {', '.join(found.mentions)}"
+        )
     if uploads:
         STDOUT.print("\nUploaded files that may hold the student, to be removed by you once they are not needed:")
         for path in uploads:

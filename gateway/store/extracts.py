@@ -20,6 +20,14 @@ _PLAN = """
             'at', e.at) ORDER BY e.seq), '[]') FROM plan_event e WHERE e.plan_id = p.id)) AS text)
     FROM plan p ORDER BY p.id
 """
+# `body` and `salt` are the texts that body_sha256 is of.
+_RECORD = """
+    SELECT CAST(json_build_object('id', e.id, 'student', e.student_id, 'seq', e.seq, 'kind', e.kind,
+        'domain', e.domain, 'restricted', e.restricted, 'occurred_at', e.occurred_at, 'recorded_at', e.recorded_at,
+        'actor', e.actor, 'supersedes', e.supersedes, 'plan', e.plan_id, 'item', e.item, 'result', e.result_id,
+        'body', e.body, 'salt', e.salt, 'body_sha256', e.body_sha256, 'prev_hash', e.prev_hash, 'hash', e.hash) AS text)
+    FROM record_entry e ORDER BY e.student_id, e.seq
+"""
 _DELIVERY = """
     SELECT CAST(json_build_object('id', d.id, 'plan', d.plan_id, 'version', d.version, 'destination', n.name,
         'state', d.state, 'actor', d.actor, 'losses', d.losses, 'reason', d.reason, 'created_at', d.created_at,
@@ -51,6 +59,7 @@ _ENDING = f"""
 FILES = {
     **{f"entities/{kind}.jsonl": _ENTITY.format(kind=kind) for kind in KINDS},
     "plans.jsonl": _PLAN,
+    "records.jsonl": _RECORD,
     "deliveries.jsonl": _DELIVERY,
     "acts.jsonl": _ACT,
     "endings.jsonl": _ENDING,

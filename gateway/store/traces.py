@@ -105,6 +105,9 @@ PLACES = (
     ),
     Place("ledger", f"t.delivery_id IN (SELECT t.id FROM delivery t WHERE {_OF_PLAN})"),
     Place("delivery", _OF_PLAN),
+    Place("record_entry", _person("student_id")),
+    Place("record_stream", _person("student_id")),
+    Place("plan_prefill", _OF_PLAN),
     Place("plan_event", _OF_PLAN),
     Place("plan_version", _OF_PLAN),
     Place("plan", "t.student_id IN (SELECT id FROM trace_entity WHERE kind = 'person')"),
@@ -196,13 +199,16 @@ _REMOVED = """
 
 
 async def mentions(c: AsyncConnection, district: int, texts: Sequence[str]) -> list[str]:
-    """Plans of other students in whose text one of these stands as a word of its own."""
+    """Plans of other students, and entries of their records, in whose text one of these stands as a word of its own."""
     rows = await c.execute(
         text(
             "SELECT CAST(p.id AS text) FROM plan p WHERE p.district_id = :district "
             "AND NOT EXISTS (SELECT FROM trace_entity e WHERE e.kind = 'person' AND e.id = p.student_id) "
             "AND (CAST(p.content AS text) ~ :pattern OR EXISTS (SELECT FROM plan_version v WHERE v.plan_id = p.id "
-            "  AND v.content ~ :pattern)) ORDER BY 1"
+            "  AND v.content ~ :pattern)) "
+            "UNION SELECT 'record entry ' || CAST(r.id AS text) FROM record_entry r WHERE r.district_id = :district "
+            "AND NOT EXISTS (SELECT FROM trace_entity e WHERE e.kind = 'person' AND e.id = r.student_id) "
+            "AND r.body ~ :pattern ORDER BY 1"
         ),
         {"district": district, "pattern": "|".join(rf"\m{_literal(said)}\M" for said in texts) or r"\Z\A"},
     )

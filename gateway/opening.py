@@ -1,0 +1,1 @@
+"""Plans opened for a grade or a school at once."""
