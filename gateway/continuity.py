@@ -100,8 +100,9 @@ class Waiting:
     due_on: date
 
 
-def concerns(state: str, working: Doc, in_force: Doc | None, facts: Facts) -> list[Concern]:
-    """Everything that waits in a plan: of its working content, and of the finalized version that is in force."""
+def concerns(state: str, working: Doc, in_force: Doc | None, facts: Facts, *, rests: bool = False) -> list[Concern]:
+    """Everything that waits in a plan: of its working content, and of the finalized version that is in force. No
+    review is asked for while it `rests`."""
     if state in OVER:
         return []
     now = {one.key: one for one in [*_people(working, facts), *_place(working, facts), *_urgent(working, facts)]}
@@ -112,7 +113,7 @@ def concerns(state: str, working: Doc, in_force: Doc | None, facts: Facts) -> li
         still = {one.key for one in _rights(working, facts)}
         for one in _rights(in_force, facts):
             found[one.key] = replace(one, drafted=one.key not in still)
-        if state != "on_hold":
+        if not rests:
             for one in _review(working, in_force, facts):
                 found[one.key] = one
     return list(found.values())

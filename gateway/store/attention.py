@@ -43,13 +43,14 @@ UNTOLD = (
 
 @dataclass(frozen=True)
 class Found:
-    """A plan as it is looked at: what is worked on, and the finalized version that is in force."""
+    """A plan as it is looked at: what is worked on, and the finalized version that is in force, with its state."""
 
     id: str
     student: str
     state: str
     working: Doc
     in_force: Doc | None
+    standing: str | None
 
 
 async def after_run(c: AsyncConnection, attempt: Attempt, publication: int, today: date) -> dict[str, Any]:
@@ -111,7 +112,9 @@ async def look(
     waits = [
         (plan, one)
         for plan in found
-        for one in continuity.concerns(plan.state, plan.working, plan.in_force, facts[plan.id])
+        for one in continuity.concerns(
+            plan.state, plan.working, plan.in_force, facts[plan.id], rests=plan.standing == "on_hold"
+        )
     ]
     rows = [_row(plan, one) for plan, one in waits]
     await c.execute(
@@ -161,13 +164,20 @@ async def _plans(c: AsyncConnection, ids: Sequence[str]) -> list[Found]:
     rows = await c.execute(
         text(
             "SELECT CAST(p.id AS text) AS id, CAST(planbridge_survivor(p.student_id) AS text) AS student, p.state, "
-            "  p.content, (SELECT v.content FROM plan_version v WHERE v.plan_id = p.id "
+            "  p.standing, p.content, (SELECT v.content FROM plan_version v WHERE v.plan_id = p.id "
             "    ORDER BY v.version DESC LIMIT 1) AS version FROM plan p WHERE p.id = ANY(CAST(:ids AS uuid[]))"
         ),
         {"ids": list(ids)},
     )
     return [
-        Found(row.id, row.student, row.state, row.content, json.loads(row.version) if row.version else None)
+        Found(
+            row.id,
+            row.student,
+            row.state,
+            row.content,
+            json.loads(row.version) if row.version and row.standing not in OVER else None,
+            row.standing,
+        )
         for row in rows
     ]
 
