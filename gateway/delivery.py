@@ -38,7 +38,7 @@ async def preview(store: Store, district: int, plan: str, destination: str, numb
     """What pushing a plan's version would send. Refused while nothing is finalized."""
     connection = await registers.connection(store, district, destination)
     async with store.transaction(district) as c:
-        version = await stored.version(c, plan, number)
+        version = await stored.deliverable(c, plan, number)
         profile = await deliveries.profile(c, connection.id)
         opened_codes = await codes.opened(c, connection)
     return await _compose(store, connection, version, profile, opened_codes)
@@ -90,7 +90,7 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
     async with store.transaction(district) as c:
         await blackouts.refuse(c, connection.id, clock.now())  # it may have waited for its turn until then
         await agreements.refuse(c, connection, clock.today())
-        version = await stored.version(c, delivery.plan, delivery.version)
+        version = await stored.deliverable(c, delivery.plan, delivery.version)
         profile = await deliveries.profile(c, connection.id)
         opened_codes = await codes.opened(c, connection)
     made = await _compose(store, connection, version, profile, opened_codes)

@@ -7,7 +7,7 @@ from typing import Unpack
 
 import procrastinate
 
-from gateway import clock, delivery, logs, sync, verification
+from gateway import clock, delivery, logs, planning, sync, verification
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
 from gateway.store import (
@@ -26,6 +26,7 @@ from gateway.store import (
     verifications,
     years,
 )
+from gateway.store import plans as stored_plans
 from gateway.store.database import DatabaseError, Store, Transaction, is_lost, raw
 from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Mode, Verdict
@@ -237,6 +238,11 @@ async def tick(store: Store) -> None:
                 continue
             except Exception as error:  # one connection's trouble is not the others'
                 log.error("the change of a connection met a fault of ours: %s", logs.where(error))
+    for district, plan in await stored_plans.due(store, clock.today()):
+        try:
+            await planning.pass_time(store, district, plan)
+        except Exception as error:  # one plan's trouble is not the others'
+            log.error("the passing of time met a fault of ours: %s", logs.where(error))
     await _look_over_plans(store)
     for district, connection in await verifications.due(store):
         with logs.about(district=district, connection=connection):

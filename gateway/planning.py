@@ -4,19 +4,21 @@ import json
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from gateway import clock, plans, points
+from gateway import clock, plan_events, plans, points
 from gateway.errors import ConfigError, Refused
 from gateway.identity import population
-from gateway.plans import Facts, GuardResult, PersonFacts, RelationshipFacts, Step
+from gateway.plan_events import Told
+from gateway.plan_guards import TEMPLATED, iso
+from gateway.plans import Facts, Given, GuardResult, Life, PersonFacts, RelationshipFacts, Step
 from gateway.schema.plan import PREFIX, Plan, canonical, sha256, shown, shown_items
 from gateway.store import cases, reading
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
-from gateway.store.plans import StoredPlan, StoredVersion
+from gateway.store.plans import Placed, StoredPlan, StoredVersion
 from gateway.store.registers import Actor
 
 ADMINISTRATORS = {"principal", "district_administrator", "site_administrator"}
@@ -25,9 +27,12 @@ REVIEW_IN = timedelta(days=56)
 """Default time to the first review of a plan."""
 WROTE = ("created", "edited")
 """The acts of somebody who says what is in a plan."""
+NOTHING = Given()
+PLANBRIDGE = Actor("Planbridge", "system")
+"""Takes the steps that time takes."""
 
 
-async def begin(store: Store, district: int, student: str, actor: Actor) -> str:
+async def begin(store: Store, district: int, student: str, actor: Actor, *, gathering: bool = False) -> str:
     """A new draft for a student, with what the roster knows; returns its id."""
     person = await reading.entity(store, district, "person", student)
     if person is None or population(person) != "student":
@@ -46,35 +51,35 @@ async def begin(store: Store, district: int, student: str, actor: Actor) -> str:
             "next_review_on": (today + REVIEW_IN).isoformat(),
         },
         actor,
+        gathering=gathering,
     )
 
 
-async def create(store: Store, district: int, content: dict[str, Any], actor: Actor) -> str:
-    """Keep a plan as a draft; returns its id. ConfigError when it does not fit the schema."""
+async def create(store: Store, district: int, content: dict[str, Any], actor: Actor, *, gathering: bool = False) -> str:
+    """Keep a plan as a draft; returns its id. `gathering`: only what is known is being brought together, nobody has
+    begun to write. ConfigError when it does not fit the schema."""
     plan = parse(content)
     id = str(uuid.uuid4())
     if await reading.entity(store, district, "person", plan.student) is None:
         raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
     async with store.transaction(district) as c:
-        await stored.create(c, district, id, plan.student, canonical(plan).decode(), actor)
+        state = "gathering" if gathering else "draft"
+        await stored.create(c, district, id, plan.student, canonical(plan).decode(), actor, state)
     return id
 
 
 async def edit(
     store: Store, district: int, id: str, content: dict[str, Any], actor: Actor, revision: int | None = None
 ) -> StoredPlan:
-    """Replace a plan's content. A finalized plan gets a new draft that will amend it; its versions stay."""
+    """Replace a plan's content. A plan in force gets a new draft that will amend it; its versions stay, and the newest
+    one stands as it did. Refused when the plan is over."""
     parse(content)  # what is no plan is refused before the stored one is locked
     async with store.transaction(district) as c:
         found = await stored.load(c, id)
+        life = _life(found).edited()
         before = parse(found.content)
         plan = parse(_numbered_on(await stored.followed(c, content), before.numbered))
-        if revision is not None and revision != found.revision:
-            raise Refused(
-                "plan-changed",
-                f"Somebody changed this plan meanwhile: it is at revision {found.revision}.",
-                "Read it again, then repeat your change.",
-            )
+        _refuse_changed(found, revision)
         if plan.student != found.student:
             raise Refused("plan-other-student", "A plan cannot be moved to another student.", missing=["/student"])
         if found.version is not None:
@@ -82,10 +87,33 @@ async def edit(
             _keep_what_was_delivered(Plan.model_validate(known), plan)
         # A number that was ever given stays given, also when its item is gone.
         numbered = {name: max(n, before.numbered.get(name, 0)) for name, n in plan.numbered.items()}
-        plan = plan.model_copy(update={"numbered": before.numbered | numbered})
-        state = "draft" if found.state == "finalized" else found.state
-        await stored.save(c, district, found, state, canonical(plan).decode(), "edited", actor)
+        plan = _looked_at(before, plan.model_copy(update={"numbered": before.numbered | numbered}))
+        await _keep(c, district, found, life, plan, "edited", actor)
         return await stored.load(c, id)
+
+
+def _refuse_changed(found: StoredPlan, revision: int | None) -> None:
+    if revision is not None and revision != found.revision:
+        raise Refused(
+            "plan-changed",
+            f"Somebody changed this plan meanwhile: it is at revision {found.revision}.",
+            "Read it again, then repeat your change.",
+        )
+
+
+def _looked_at(before: Plan, after: Plan) -> Plan:
+    """The plan in which no item is marked as a template's that somebody has just changed."""
+    sections = {}
+    for section in TEMPLATED:
+        known = {item.id: item for item in getattr(before, section)}
+        items = getattr(after, section)
+        sections[section] = [
+            item.model_copy(update={"template": None})
+            if item.template and known.get(item.id, item) != item and known[item.id].template
+            else item
+            for item in items
+        ]
+    return after.model_copy(update=sections)
 
 
 def _numbered_on(content: dict[str, Any], before: dict[str, int]) -> dict[str, Any]:
@@ -109,27 +137,148 @@ def _keep_what_was_delivered(before: Plan, after: Plan) -> None:
         )
 
 
-async def take(store: Store, district: int, id: str, step: Step, actor: Actor) -> StoredPlan | StoredVersion:
+async def take(
+    store: Store,
+    district: int,
+    id: str,
+    step: Step,
+    actor: Actor,
+    given: Given = NOTHING,
+    revision: int | None = None,
+) -> StoredPlan | StoredVersion:
     """Take a step of the plan's life. Refused names each guard that fails; nothing is changed then."""
     async with store.transaction(district) as c:
         found = await stored.load(c, id)
-        plan = parse(found.content)
-        state, report = plans.step(_state(found), plan, step, await facts(store, c, district, plan, id))
-        revision = await stored.save(c, district, found, state, canonical(plan).decode(), step, actor)
-        if step == "consult":
-            what = {"shown_sha256": sha256(shown(plan)), "items": shown_items(plan), "revision": revision}
-            await stored.note(c, district, id, "shown", actor, what)
-        if step == "finalize":
-            return await _finalize(c, district, found, plan, report, actor)
-        return await stored.load(c, id)
+        _refuse_changed(found, revision)
+        return await _step(store, c, district, found, step, actor, given)
 
 
-async def ask(store: Store, district: int, id: str, step: Step) -> list[GuardResult]:
+async def _step(
+    store: Store, c: Transaction, district: int, found: StoredPlan, step: Step, actor: Actor, given: Given
+) -> StoredPlan | StoredVersion:
+    life, plan = _life(found), parse(found.content)
+    judged = await _judged(c, found, plan, step)
+    known = await facts(store, c, district, judged, found.id, given)
+    _, report = plans.step(life.at(step), judged, step, known)
+    detail: dict[str, Any] = {name: value for name, value in vars(given).items() if value}
+    if step == "review" and judged.next_review_on:
+        detail["on"] = min(known.today, judged.next_review_on).isoformat()
+    if step == "finalize":
+        return await _finalize(c, district, found, plan, report, actor)
+    if step in ("revoke", "void"):
+        detail["retract"] = await stored.holders(c, found.id)
+    revision = await _keep(c, district, found, life.after(step), plan, step, actor, detail)
+    if step == "consult":
+        what = {"shown_sha256": sha256(shown(plan)), "items": shown_items(plan), "revision": revision}
+        await stored.note(c, district, found.id, "shown", actor, what)
+    return await stored.load(c, found.id)
+
+
+async def _judged(c: Transaction, found: StoredPlan, plan: Plan, step: Step) -> Plan:
+    """What a step is about: the newest version as it stands, or what is being written."""
+    if step not in plans.OF_VERSION or found.version is None:
+        return plan
+    return await _standing(c, found, plan)
+
+
+async def _standing(c: Transaction, found: StoredPlan, plan: Plan) -> Plan:
+    version = json.loads((await stored.version(c, found.id)).content)
+    return plans.standing(parse(await stored.followed(c, version)), plan)
+
+
+async def _keep(
+    c: Transaction,
+    district: int,
+    found: StoredPlan,
+    life: Life,
+    plan: Plan,
+    act: str,
+    actor: Actor,
+    detail: dict[str, Any] | None = None,
+) -> int:
+    due = None
+    if life.standing:
+        due = plans.due_on(life.standing, plan if act == "finalize" else await _standing(c, found, plan))
+    placed = Placed(life.state, life.standing, due, (detail or {}).get("outcome"))
+    return await stored.save(c, district, found, placed, canonical(plan).decode(), act, actor, detail or {})
+
+
+async def ask(store: Store, district: int, id: str, step: Step, given: Given = NOTHING) -> list[GuardResult]:
     """What a step would say; changes nothing."""
     async with store.transaction(district) as c:
         found = await stored.load(c, id)
-        plan = parse(found.content)
-        return plans.check(plan, step, await facts(store, c, district, plan, id))
+        plan = await _judged(c, found, parse(found.content), step)
+        report = plans.check(plan, step, await facts(store, c, district, plan, id, given))
+        try:
+            plans.refuse_from(_life(found).at(step), step)
+        except Refused as refused:
+            report.append(GuardResult(refused.code, False, f"{refused.message} {refused.fix}"))
+        return report
+
+
+async def review(
+    store: Store, district: int, id: str, held: dict[str, Any], actor: Actor, revision: int | None = None
+) -> StoredPlan:
+    """Keep a review of a plan in force: how far its goals have come, and when the next one is. It begins no new
+    version; whether the plan goes on as it is, is a step of its own."""
+    async with store.transaction(district) as c:
+        found = await stored.load(c, id)
+        _refuse_changed(found, revision)
+        life = _life(found)
+        if life.standing not in plans.RUNNING:
+            raise Refused(
+                "plan-not-running",
+                "Only a plan that has begun and is not over can be reviewed.",
+                "Wait for its first day.",
+            )
+        goals = [dict(goal) for goal in found.content.get("goals", ())]
+        reached = {one.get("goal"): one.get("achievement") for one in held.get("per_goal", ())}
+        if unknown := reached.keys() - {goal["id"] for goal in goals}:
+            raise ConfigError(
+                "plan-invalid", f"This plan has no goal of the id {min(map(str, unknown))[:20]}.", "Correct it."
+            )
+        for goal in goals:
+            goal["achievement"] = reached.get(goal["id"], goal["achievement"])
+        content = {**found.content, "goals": goals, "reviews": [*found.content.get("reviews", ()), held]}
+        if life.state == life.standing and held.get("next_review_on"):
+            content["next_review_on"] = held["next_review_on"]
+        await _keep(c, district, found, life, parse(content), "reviewed", actor)
+        return await stored.load(c, id)
+
+
+async def pass_time(store: Store, district: int, id: str) -> None:
+    """Take the steps that time alone takes with a plan today; what waits for people too long is noted, once."""
+    async with store.transaction(district) as c:
+        while True:
+            found = await stored.load(c, id)
+            if found.version is None:
+                return
+            standing, today = await _standing(c, found, parse(found.content)), clock.today()
+            state = _life(found).standing
+            step = plans.by_time(state, standing, today)
+            if step is None:
+                break
+            await _step(store, c, district, found, step, PLANBRIDGE, NOTHING)
+        if plans.is_overdue(state, standing, today):
+            due = standing.next_review_on
+            await stored.note(c, district, id, "overdue", PLANBRIDGE, {"review": due.isoformat() if due else None})
+            await stored.note_not_due(c, id)
+
+
+async def history(store: Store, district: int, id: str) -> list[dict[str, Any]]:
+    """Every act upon a plan, oldest first, with its number."""
+    async with store.transaction(district) as c:
+        await stored.load(c, id)
+        return await stored.events(c, id)
+
+
+async def at(store: Store, district: int, id: str, moment: int | date) -> Told:
+    """A plan as it was after the act of that number, or at the end of that day (UTC). Refused where that was before it
+    began, or before acts kept what they changed."""
+    events = await history(store, district, id)
+    if isinstance(moment, date):
+        return plan_events.told(event for event in events if event["at"].astimezone(UTC).date() <= moment)
+    return plan_events.told(event for event in events if event["seq"] <= moment)
 
 
 async def _finalize(
@@ -145,6 +294,9 @@ async def _finalize(
         made.finalized_at.isoformat(),
         made.finalized_by,
         made.guard_report,
+    )
+    await _keep(
+        c, district, found, _life(found).after("finalize"), plan, "finalize", actor, {"version": version.version}
     )
     await stored.add_version(c, district, version, found.version)
     await points.after_finalizing(c, district, found.student)
@@ -163,12 +315,12 @@ def parse(content: dict[str, Any]) -> Plan:
         raise ConfigError("plan-invalid", f"This is no plan: {problems}", "Correct these fields.") from None
 
 
-def _state(found: StoredPlan) -> plans.State:
-    assert found.state in ("draft", "consultation", "finalized")
-    return found.state  # type: ignore[return-value]
+def _life(found: StoredPlan) -> Life:
+    assert found.state in get_args(plans.State)
+    return Life(found.state, found.standing)  # type: ignore[arg-type]
 
 
-async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str) -> Facts:
+async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str, given: Given = NOTHING) -> Facts:
     """What the roster and the plan's own history say about everybody this plan names."""
     today = clock.today()
     people = {
@@ -177,7 +329,9 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
     }
     relationships = await reading.referring(store, district, "relationship", "student", plan.student)
     results = await reading.referring(store, district, "assessment_result", "student", plan.student)
+    programs = await reading.referring(store, district, "program_status", "student", plan.student)
     history = await stored.events(c, id)
+    reviews = [e["detail"]["on"] for e in history if e["act"] == "review" and "on" in e["detail"]]
     return Facts(
         today=today,
         enrolled_at=frozenset(_schools(people.get(plan.student, {}), today)),
@@ -187,6 +341,9 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
         results=frozenset(result["id"] for result in results),
         shown={e["detail"]["shown_sha256"]: e["detail"]["items"] for e in history if e["act"] == "shown"},
         authors=frozenset(e["actor"]["person"] for e in history if e["act"] in WROTE and "person" in e["actor"]),
+        programs=frozenset(one["status"] for one in programs if _current(one, today)),
+        in_review_since=date.fromisoformat(reviews[-1]) if reviews else None,
+        given=given,
     )
 
 
@@ -218,6 +375,7 @@ def _person(person: dict[str, Any], today: date) -> PersonFacts:
         educator=kind == "staff" and bool(roles),
         administrator=bool(roles & ADMINISTRATORS),
         born=date.fromisoformat(person["birth_date"]) if "birth_date" in person else None,
+        languages=tuple(iso(word) for word in person.get("languages", ())),
     )
 
 

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway import jobs, planning
 from gateway.api.oauth import Call, may
-from gateway.plans import GUARDS, Step
-from gateway.schema.plan import Plan
+from gateway.plans import GUARDS, TAKEN_BACK, Given, Step
+from gateway.schema.codes import ClosingOutcome
+from gateway.schema.plan import Plan, Review
 from gateway.store import deliveries
 from gateway.store import plans as stored
 from gateway.store.plans import StoredPlan, StoredVersion
@@ -31,6 +32,7 @@ class PlanState(BaseModel):
     state: str
     revision: int = Field(description="An edit names it in If-Match.")
     version: int | None = Field(description="The newest finalized version.")
+    standing: str | None = Field(description="Where that version stands, also while the next one is being written.")
 
 
 class Guard(BaseModel):
@@ -40,19 +42,38 @@ class Guard(BaseModel):
     rule: str
 
 
+class Verdict(Guard):
+    """What a guard would say."""
+
+    ok: bool
+    missing: list[str] = Field(description="Pointers into the plan, or into what is given with the step.")
+
+
+class Asked(BaseModel):
+    """What a step would say. Nothing was changed."""
+
+    step: Step
+    possible: bool
+    guards: list[Verdict]
+
+
 class Taken(PlanState):
     """A step that was taken. One that is refused answers 409 with what is missing, as pointers into the plan."""
 
     sha256: str | None = Field(description="Fingerprint of the version that was finalized by this step.")
     guards: list[Guard]
+    retract: list[str] = Field(description="Destinations that have something of a plan that was just taken back.")
 
 
 class Wanted(BaseModel):
-    """The step to take."""
+    """The step to take, and what some steps ask for."""
 
     model_config = ConfigDict(extra="forbid")
 
     step: Step
+    because: str = Field(default="", max_length=2000, description="Why, to hold it or to take it back.")
+    outcome: ClosingOutcome | None = Field(default=None, description="With which outcome it is closed.")
+    note: str = Field(default="", max_length=20_000, description="For whoever comes next, when it is closed.")
 
 
 class Destination(BaseModel):
@@ -114,9 +135,10 @@ class Queued(BaseModel):
 
 
 @router.post("/plans", status_code=201)
-async def create(plan: Plan, response: Response, call: Writing) -> PlanState:
-    """Keep a plan as a draft. A draft need not be complete: the guards ask for that when a step is taken."""
-    id = await planning.create(call.store, call.district, _content(plan), call.actor)
+async def create(plan: Plan, response: Response, call: Writing, gathering: bool = False) -> PlanState:
+    """Keep a plan as a draft. A draft need not be complete: the guards ask for that when a step is taken. One that is
+    only being gathered for is nobody's draft yet."""
+    id = await planning.create(call.store, call.district, _content(plan), call.actor, gathering=gathering)
     async with call.store.transaction(call.district) as c:
         made = await stored.load(c, id)
     response.headers["Location"] = f"/v1/plans/{id}"
@@ -130,11 +152,17 @@ async def edit(
     """Replace a plan's content. If-Match names the revision it replaces, so that nobody's edit is lost unseen."""
     if if_match is None:
         raise HTTPException(428, "An edit needs the header If-Match with the plan's revision.")
+    edited = await planning.edit(call.store, call.district, str(id), _content(plan), call.actor, _revision(if_match))
+    return _state(edited, response)
+
+
+def _revision(if_match: str | None) -> int | None:
+    if if_match is None:
+        return None
     quoted = if_match.strip().removeprefix("W/").strip('"')
     if not (quoted.isascii() and quoted.isdigit() and len(quoted) < 10):
         raise HTTPException(412, "If-Match is not a revision of this plan.")
-    edited = await planning.edit(call.store, call.district, str(id), _content(plan), call.actor, int(quoted))
-    return _state(edited, response)
+    return int(quoted)
 
 
 def _content(plan: Plan) -> dict[str, Any]:
@@ -147,16 +175,42 @@ def _state(plan: StoredPlan, response: Response) -> PlanState:
 
 
 @router.post("/plans/{id}/steps")
-async def take_step(id: UUID, wanted: Wanted, response: Response, call: Writing) -> Taken:
-    """Take a step of the plan's life; all its guards are asked."""
-    taken = await planning.take(call.store, call.district, str(id), wanted.step, call.actor)
+async def take_step(
+    id: UUID,
+    wanted: Wanted,
+    response: Response,
+    call: Writing,
+    dry_run: bool = False,
+    if_match: Annotated[str | None, Header()] = None,
+) -> Taken | Asked:
+    """Take a step of the plan's life; all its guards are asked. As a dry run it says what they would say, and changes
+    nothing."""
+    given = Given(wanted.because, wanted.outcome or "", wanted.note)
+    if dry_run:
+        report = await planning.ask(call.store, call.district, str(id), wanted.step, given)
+        said = [Verdict(code=one.code, rule=one.text, ok=one.ok, missing=list(one.missing)) for one in report]
+        return Asked(step=wanted.step, possible=all(one.ok for one in report), guards=said)
+    revision = _revision(if_match)
+    taken = await planning.take(call.store, call.district, str(id), wanted.step, call.actor, given, revision)
     async with call.store.transaction(call.district) as c:
         state = _state(await stored.load(c, str(id)), response)
+        retract = await stored.holders(c, str(id)) if state.state in TAKEN_BACK else []
     return Taken(
         **state.model_dump(),
         sha256=taken.sha256 if isinstance(taken, StoredVersion) else None,
         guards=[Guard(code=code, rule=rule) for code, _, rule in GUARDS[wanted.step]],
+        retract=retract,
     )
+
+
+@router.post("/plans/{id}/reviews", status_code=201)
+async def keep_review(
+    id: UUID, review: Review, response: Response, call: Writing, if_match: Annotated[str | None, Header()] = None
+) -> PlanState:
+    """Keep a review of a plan in force. Whether the plan goes on as it is, is a step of its own."""
+    held = review.model_dump(mode="json", exclude_none=True)
+    kept = await planning.review(call.store, call.district, str(id), held, call.actor, _revision(if_match))
+    return _state(kept, response)
 
 
 @router.post("/plans/{id}/deliveries", status_code=202)

@@ -29,6 +29,7 @@ from gateway.cli import (
     notices,
     plans,
     purge,
+    pushing,
     quality,
     record,
     rejects,
@@ -57,8 +58,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, record, attention, coverage, verification, agreements, purge,
-    retention, backup, districts, doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, record, attention, coverage, pushing, verification, agreements,
+    purge, retention, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

@@ -23,7 +23,7 @@ from gateway import delivery, jobs, planning, registry
 from gateway.cli.checks import try_out
 from gateway.cli.output import STDOUT, Gateway, run, show
 from gateway.cli.plans import described
-from gateway.cli.plans import follow as follow_push
+from gateway.cli.pushing import follow as follow_push
 from gateway.cli.runs import follow as follow_run
 from gateway.cli.service import down
 from gateway.connector import Document, validated
@@ -193,6 +193,7 @@ async def _refused(g: Gateway) -> Story:
                     "name": "Town library", "side": "partner", "organization": "Town library",
                     "agreement": "volunteer agreement 2026",
                 },
+                "consent": "signed form of this month",
             },
         ],
         "team": [{"who": counselor, "role": "coordinator"}],

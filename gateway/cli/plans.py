@@ -1,16 +1,18 @@
-"""Commands about plans: begin, edit, consult, finalize; and push with its preview."""
+"""Commands about plans: begin, edit, take each step of their life, and look at what they were at any moment."""
 
 import json
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from gateway import delivery, jobs, messages, planning, registry
+from gateway import planning
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
     As,
+    Because,
     District,
     Gateway,
     Json,
@@ -20,30 +22,33 @@ from gateway.cli.output import (
     run,
     show,
 )
-from gateway.cli.runs import working
-from gateway.connector import validated
 from gateway.errors import ConfigError, Refused
-from gateway.plans import Step
+from gateway.plan_events import Told
+from gateway.plans import TAKEN_BACK, Given, Step
+from gateway.schema.codes import ClosingOutcome
 from gateway.schema.plan import published
-from gateway.store import deliveries, reading, registers
 from gateway.store import plans as stored
+from gateway.store import reading
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Actor
 
-plan = typer.Typer(help="Success plans: new, show, edit, check, consult, finalize.", no_args_is_help=True)
+plan = typer.Typer(help="Success plans: what they say, their life, and their history.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The plan's id.")]
+Outcome = Annotated[ClosingOutcome | None, typer.Option("--outcome", help="With which outcome it is closed.")]
+Note = Annotated[str, typer.Option("--note", help="For whoever comes next.")]
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(plan, name="plan")
-    app.command()(push)
-    app.command()(refused)
 
 
 @plan.command("new")
 def new(
     student: Annotated[str, typer.Option("--student", help="Student number (with leading zeros) or entity id.")],
     file: Annotated[Path | None, typer.Option("--file", help="Content as JSON; else only what is known.")] = None,
+    gathering: Annotated[
+        bool, typer.Option("--gathering", help="Only bring together what is known; nobody writes yet.")
+    ] = False,
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
     role: Role = "educator",
@@ -54,7 +59,7 @@ def new(
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
             who = actor(named(as_), role)
-            id = await planning.begin(g.store, g.district, await student_id(g, student), who)
+            id = await planning.begin(g.store, g.district, await student_id(g, student), who, gathering=gathering)
             if file is not None:
                 async with g.store.transaction(g.district) as c:
                     found = await stored.load(c, id)
@@ -121,7 +126,10 @@ def list_plans(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> 
 @plan.command("check")
 def check(
     id: Id,
-    step: Annotated[Literal["consult", "finalize"], typer.Option("--step", help="Which step.")] = "finalize",
+    step: Annotated[Step, typer.Option("--step", help="Which step.")] = "finalize",
+    because: Because = "",
+    outcome: Outcome = None,
+    note: Note = "",
     district: District = DEFAULT_DISTRICT,
     as_json: Json = False,
 ) -> None:
@@ -129,168 +137,156 @@ def check(
 
     async def work() -> list[dict[str, Any]]:
         async with gateway(district) as g:
-            return [vars(result) for result in await planning.ask(g.store, g.district, id, step)]
+            given = Given(because, outcome or "", note)
+            return [vars(result) for result in await planning.ask(g.store, g.district, id, step, given)]
 
     found = run(work())
-    show(found, as_json, columns=("code", "ok", "text", "missing"))
+    show(found, as_json, columns=("code", "ok", "text", "missing"), empty="Nothing is asked for.")
     if not all(result["ok"] for result in found):
         raise typer.Exit(Refused.exit_code)
 
 
+async def taken(district: str, id: str, step: Step, who: Actor, given: Given) -> dict[str, Any]:
+    """Take a step, and where the plan is then."""
+    async with gateway(district) as g:
+        made = await planning.take(g.store, g.district, id, step, who, given)
+        found = await described(g, id)
+        if isinstance(made, StoredVersion):
+            found |= {"version": made.version, "sha256": made.sha256}
+        if found["state"] in TAKEN_BACK:
+            async with g.store.transaction(g.district) as c:
+                found["retract"] = await stored.holders(c, id)
+        return found
+
+
 def _step(name: Step, doc: str) -> None:
     def command(
-        id: Id,
-        district: District = DEFAULT_DISTRICT,
-        as_: As = "",
-        role: Role = "educator",
-        as_json: Json = False,
+        id: Id, district: District = DEFAULT_DISTRICT, as_: As = "", role: Role = "educator", as_json: Json = False
     ) -> None:
-        async def work() -> dict[str, Any]:
-            async with gateway(district) as g:
-                made = await planning.take(g.store, g.district, id, name, actor(named(as_), role))
-                described_plan = await described(g, id)
-                if isinstance(made, StoredVersion):
-                    described_plan |= {"version": made.version, "sha256": made.sha256}
-                return described_plan
-
-        show(run(work()), as_json)
+        show(run(taken(district, id, name, actor(named(as_), role), Given())), as_json)
 
     command.__doc__ = doc
     plan.command(name)(command)
 
 
+def _reasoned_step(name: Step, doc: str) -> None:
+    def command(
+        id: Id,
+        because: Because = "",
+        district: District = DEFAULT_DISTRICT,
+        as_: As = "",
+        role: Role = "educator",
+        as_json: Json = False,
+    ) -> None:
+        found = run(taken(district, id, name, actor(named(as_), role), Given(because)))
+        show(found, as_json)
+        for destination in () if as_json else found.get("retract", ()):
+            STDOUT.print(f"{destination} has something of it. Take it back: planbridge push {id} --to {destination} "
+                         "--withdraw --because REASON", highlight=False, markup=False)  # fmt: skip
+
+    command.__doc__ = doc
+    plan.command(name)(command)
+
+
+_step("draft", "From gathering to draft: somebody begins to write.")
 _step("consult", "Put the plan before the family: guard G1, and what is shown is remembered by its fingerprint.")
 _step("reopen", "Back from consultation to draft.")
-_step("finalize", "Finalize the plan: guards G1 and G2a to G2e, then an immutable version with its sha256.")
+_step("finalize", "Finalize the plan: guards G1 and G2a to G2h, then an immutable version with its sha256.")
+_step("activate", "Begin the plan on its first day (G3). Time does so by itself.")
+_step("review", "The day of the review has come (G5). Time does so by itself.")
+_step("continue", "Go on after a review (G6); `planbridge plan reviewed` keeps the review.")
+_reasoned_step("hold", "Let the plan rest; needs a reason (G10).")
+_step("resume", "Go on with a plan that rested.")
+_reasoned_step("revoke", "Take the plan back; needs a reason (G8). Says which destinations have something of it.")
+_reasoned_step(
+    "void", "The plan was entered in error; needs a reason (G8). Says which destinations have something of it."
+)
+_step("archive", "Put away a plan that is over.")
 
 
-def push(
-    id: Annotated[str, typer.Argument(help="The plan's id.")],
-    to: Annotated[str, typer.Option("--to", help="Destination: a connection that can be written to.")],
-    preview: Annotated[bool, typer.Option("--preview", help="Show exactly what would be sent; send nothing.")] = False,
-    withdraw: Annotated[
-        bool,
-        typer.Option(
-            "--withdraw",
-            help="Take back what the destination has of this plan, or end it today where nothing is deleted; needs "
-            "--because.",
-        ),
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Put ours in the place of what others wrote there; needs --because.")
-    ] = False,
-    because: Annotated[str, typer.Option("--because", help="Why; kept with the plan.")] = "",
-    include: Annotated[
-        list[str] | None, typer.Option("--set", help="Delivery profile of the destination, field=value; kept.")
-    ] = None,
+@plan.command("close")
+def close(
+    id: Id,
+    outcome: Outcome = None,
+    note: Note = "",
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
     role: Role = "educator",
     as_json: Json = False,
 ) -> None:
-    """Push a finalized plan: only what changed is sent, only a 2xx counts, and what did not fit is listed."""
+    """End the plan with an outcome and a note for whoever comes next (G7)."""
+    show(run(taken(district, id, "close", actor(named(as_), role), Given("", outcome or "", note))), as_json)
+
+
+@plan.command("reviewed")
+def reviewed(
+    id: Id,
+    file: Annotated[Path, typer.Option("--file", help="The review as JSON: held_on, decision, per_goal ...")],
+    revision: Annotated[int | None, typer.Option(help="Only if the plan is still at this revision.")] = None,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Role = "educator",
+    as_json: Json = False,
+) -> None:
+    """Keep a review of a plan in force; it begins no new version."""
 
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
-            if include:
-                await set_profile(g, to, include, actor(named(as_), role))
-            if preview:
-                made = await delivery.preview(g.store, g.district, id, to)
-                return {
-                    "version": made.version,
-                    "sha256": made.sha256,
-                    "would_send": [{"resource": d.resource, "body": d.body} for d in made.documents],
-                    "losses": [vars(loss) for loss in made.losses],
-                }
-            if withdraw:
-                gone = await delivery.withdraw(g.store, g.district, id, to, actor(named(as_), role), because)
-                return {"destination": to, "taken_back": gone}
-            if overwrite and not because.strip():
-                raise Refused("reason-missing", "Overwriting what others wrote needs a reason.", "Give --because.")
-            who = actor(named(as_), role)
-            number = await jobs.request_push(g.store, g.district, id, to, who, because if overwrite else "")
-            return await follow(g, number)
+            await planning.review(g.store, g.district, id, read(file), actor(named(as_), role), revision)
+            return await described(g, id)
 
-    found = run(work())
-    if as_json or preview:
-        print(json.dumps(found, indent=None if as_json else 2, default=str))
-    elif withdraw:
-        STDOUT.print(
-            f"{found['taken_back']} objects were taken back from {to}, or ended today if it deletes nothing.",
-            highlight=False,
-        )
-    else:
-        print_delivery(found)
-    if found.get("state") == "parked":
-        raise typer.Exit(Refused.exit_code)
+    show(run(work()), as_json)
 
 
-def refused(
-    to: Annotated[str, typer.Option("--to", help="Only those to this destination.")] = "",
+@plan.command("history")
+def history(
+    id: Id,
+    at: Annotated[str, typer.Option("--at", help="The plan after the act of this number, or on this day.")] = "",
     district: District = DEFAULT_DISTRICT,
     as_json: Json = False,
 ) -> None:
-    """Why deliveries are parked: each cause once, with the plans and records it explains and what to do about it."""
+    """Every act upon a plan; or the plan as it was at any moment, as JSON."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work() -> list[dict[str, Any]] | Told:
         async with gateway(district) as g:
-            only = (await registers.connection(g.store, g.district, to)).id if to else None
-            async with g.store.transaction(g.district) as c:
-                return await deliveries.causes(c, only)
+            if at:
+                return await planning.at(g.store, g.district, id, moment(at))
+            return await planning.history(g.store, g.district, id)
 
-    show(run(work()), as_json, columns=("destination", "plans", "refused", "not_sent", "message", "trace"),
-         empty="No delivery is parked.")  # fmt: skip
-
-
-async def follow(g: Gateway, number: int) -> dict[str, Any]:
-    """Wait for a delivery's end."""
-    async with working(g) as pause:
-        while True:
-            async with g.store.transaction(g.district) as c:
-                found = await deliveries.status(c, number)
-            if found["state"] in ("delivered", "parked"):
-                return found
-            await pause()
+    found = run(work())
+    if isinstance(found, Told):
+        print(json.dumps(vars(found), indent=None if as_json else 2, ensure_ascii=False))
+        return
+    rows = [
+        {"number": event["seq"], "at": event["at"], "act": event["act"], "by": event["actor"]["name"]}
+        | {name: event["detail"].get(name) for name in ("to", "standing", "revision", "because", "outcome")}
+        for event in found
+    ]
+    show(rows, as_json, columns=("number", "at", "act", "by", "to", "standing", "because"))
 
 
-def print_delivery(found: dict[str, Any]) -> None:
-    STDOUT.print(f"Delivery {found['id']} to [bold]{found['destination']}[/]: [bold]{found['state']}[/]")
-    if found["reason"] and not found["causes"]:
-        STDOUT.print(found["reason"], markup=False, highlight=False)
-    show(found["causes"], False, title="\nWhy", columns=("message", "status", "refused", "not_sent", "trace"), empty="")
-    if found["state"] == "parked" and found["waits"]:
-        STDOUT.print(messages.tried_again(found["destination"], found["waits"]), markup=False, highlight=False)
-    show(found["receipts"], False, title="Sent", columns=("resource", "status", "delivered", "attempts"),
-         empty="Nothing had changed: no request was needed.")  # fmt: skip
-    show(found["losses"], False, title="\nDid not leave", columns=("pointer", "kind", "reason"), empty="")
-
-
-async def set_profile(g: Gateway, destination: str, pairs: list[str], who: Actor) -> None:
-    """Keep choices about what a destination gets; each is checked against the mapping's delivery profile."""
-    found = await registers.connection(g.store, g.district, destination)
-    shape = registry.mapping(found.connector).profile
-    if shape is None:
-        raise ConfigError("not-a-destination", f"Plans cannot be pushed to {destination}.", "Choose another.")
-    async with g.store.transaction(g.district) as c:
-        profile = await deliveries.profile(c, found.id) or {}
-        for pair in pairs:
-            name, _, value = pair.partition("=")
-            if name not in shape.model_fields:
-                raise ConfigError(
-                    "setting-unknown",
-                    f"The delivery profile has no field {name!r}.",
-                    f"Its fields are: {', '.join(shape.model_fields)}.",
-                )
-            profile[name] = value
-        kept = validated(shape, profile).model_dump(mode="json")
-        await deliveries.set_profile(c, g.district, found.id, kept)
-        await registers.log_act(c, g.district, who, "delivery-profile", destination, kept)
+def moment(given: str) -> int | date:
+    """The number of an act, or a day."""
+    if given.isascii() and given.isdigit():
+        return int(given)
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        raise ConfigError(
+            "moment-unknown", "This is neither the number of an act nor a day.", "As in 2026-11-28."
+        ) from None
 
 
 async def described(g: Gateway, id: str) -> dict[str, Any]:
     async with g.store.transaction(g.district) as c:
         found = await stored.load(c, id)
-    return {"id": found.id, "state": found.state, "revision": found.revision, "version": found.version}
+    return {
+        "id": found.id,
+        "state": found.state,
+        "revision": found.revision,
+        "version": found.version,
+        "standing": found.standing,
+    }
 
 
 async def student_id(g: Gateway, given: str) -> str:

@@ -1,7 +1,8 @@
 """Plans at rest: drafts with a revision, finalized versions that nobody can change, and every act upon them."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 from sqlalchemy import text
@@ -9,13 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
 from gateway.errors import ConfigError, Refused
+from gateway.plan_events import change
 from gateway.store import attention
+from gateway.store.database import Store
 from gateway.store.registers import Actor
 
 
 @dataclass(frozen=True)
 class StoredPlan:
-    """A plan as it stands: its working content, its state, and the revision an edit must name."""
+    """A plan as it stands: its working content, its state, the revision an edit must name, and its newest version with
+    the state that one stands in. `kept`: the content as it is stored, with people by the ids they had then."""
 
     id: str
     student: str
@@ -23,6 +27,18 @@ class StoredPlan:
     content: dict[str, Any]
     revision: int
     version: int | None
+    standing: str | None = None
+    kept: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a plan is after an act, and on which day time will move it."""
+
+    state: str
+    standing: str | None = None
+    due_on: date | None = None
+    outcome: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,16 +54,18 @@ class StoredVersion:
     guard_report: list[dict[str, Any]]
 
 
-async def create(c: AsyncConnection, district: int, id: str, student: str, content: str, actor: Actor) -> None:
-    """Keep a new draft."""
+async def create(
+    c: AsyncConnection, district: int, id: str, student: str, content: str, actor: Actor, state: str = "draft"
+) -> None:
+    """Keep a new plan."""
     await c.execute(
         text(
             "INSERT INTO plan (id, district_id, student_id, state, content) "
-            "VALUES (CAST(:id AS uuid), :district, CAST(:student AS uuid), 'draft', CAST(:content AS json))"
+            "VALUES (CAST(:id AS uuid), :district, CAST(:student AS uuid), :state, CAST(:content AS json))"
         ),
-        {"id": id, "district": district, "student": student, "content": content},
+        {"id": id, "district": district, "student": student, "content": content, "state": state},
     )
-    await note(c, district, id, "created", actor, {})
+    await note(c, district, id, "created", actor, {"to": state, "revision": 1, **change({}, json.loads(content))})
 
 
 async def load(c: AsyncConnection, id: str) -> StoredPlan:
@@ -57,7 +75,7 @@ async def load(c: AsyncConnection, id: str) -> StoredPlan:
         await c.execute(
             text(
                 "SELECT CAST(p.id AS text), CAST(planbridge_survivor(p.student_id) AS text), p.state, p.content, "
-                "  p.revision, (SELECT max(version) FROM plan_version v WHERE v.plan_id = p.id) "
+                "  p.revision, (SELECT max(version) FROM plan_version v WHERE v.plan_id = p.id), p.standing "
                 "FROM plan p WHERE CAST(p.id AS text) = :id FOR UPDATE OF p"
             ),
             {"id": id.lower()},
@@ -66,7 +84,7 @@ async def load(c: AsyncConnection, id: str) -> StoredPlan:
     if row is None:
         raise ConfigError("plan-unknown", f"There is no plan {id}.", "`planbridge plan list` shows the plans.")
     found = StoredPlan(*row)
-    return replace(found, content=await followed(c, found.content) | {"student": found.student})
+    return replace(found, content=await followed(c, found.content) | {"student": found.student}, kept=found.content)
 
 
 async def followed(c: AsyncConnection, content: dict[str, Any]) -> dict[str, Any]:
@@ -84,17 +102,28 @@ async def followed(c: AsyncConnection, content: dict[str, Any]) -> dict[str, Any
 
 
 async def save(
-    c: AsyncConnection, district: int, plan: StoredPlan, state: str, content: str, act: str, actor: Actor
+    c: AsyncConnection,
+    district: int,
+    plan: StoredPlan,
+    placed: Placed,
+    content: str,
+    act: str,
+    actor: Actor,
+    detail: dict[str, Any],
 ) -> int:
-    """Write a plan back; returns the new revision. The caller holds it locked since `load`."""
+    """Write a plan back with the event that tells of it; returns the new revision. The caller holds it locked since
+    `load`."""
     revision: int = await c.scalar(
         text(
-            "UPDATE plan SET state = :state, content = CAST(:content AS json), revision = revision + 1, "
+            "UPDATE plan SET state = :state, standing = :standing, due_on = :due_on, "
+            "outcome = coalesce(:outcome, outcome), content = CAST(:content AS json), revision = revision + 1, "
             "updated_at = now() WHERE id = CAST(:id AS uuid) RETURNING revision"
         ),
-        {"id": plan.id, "state": state, "content": content},
+        {"id": plan.id, "content": content, **vars(placed)},
     )
-    await note(c, district, plan.id, act, actor, {"from": plan.state, "to": state, "revision": revision})
+    stands = {"standing": placed.standing} if placed.standing else {}
+    moved = {"from": plan.state, "to": placed.state, **stands, "revision": revision}
+    await note(c, district, plan.id, act, actor, moved | change(plan.kept, json.loads(content)) | detail)
     await attention.look(c, district, [plan.id], clock.today())
     return revision
 
@@ -139,6 +168,48 @@ async def version(c: AsyncConnection, plan: str, number: int | None = None) -> S
     return StoredVersion(*row)
 
 
+async def deliverable(c: AsyncConnection, plan: str, number: int | None = None) -> StoredVersion:
+    """The version that is sent. Refused when nothing is finalized, and when the plan was taken back or put away."""
+    found = await version(c, plan, number)
+    state = await c.scalar(text("SELECT state FROM plan WHERE CAST(id AS text) = :plan"), {"plan": plan})
+    if state in ("revoked", "entered_in_error", "archived"):
+        raise Refused(
+            "plan-taken-back",
+            f"Nothing of this plan is sent any more: it is in state {state}.",
+            "`planbridge push` with `--withdraw` takes back what a destination still has of it.",
+        )
+    return found
+
+
+async def holders(c: AsyncConnection, plan: str) -> list[str]:
+    """Destinations that have something of any version of a plan."""
+    rows = await c.execute(
+        text(
+            "SELECT DISTINCT n.name FROM ledger l JOIN delivery d ON d.id = l.delivery_id "
+            "JOIN connection n ON n.id = l.connection_id WHERE CAST(d.plan_id AS text) = :plan "
+            "AND l.sent_sha256 IS NOT NULL AND l.ended_on IS NULL AND NOT l.shared ORDER BY 1"
+        ),
+        {"plan": plan},
+    )
+    return list(rows.scalars())
+
+
+async def due(store: Store, today: date) -> list[tuple[int, str]]:
+    """(district, plan) of every plan that time moves today. Read as the owner, over all districts: it is ids only, and
+    a hint; whoever holds the plan decides."""
+    async with store.owner.begin() as c:
+        rows = await c.execute(
+            text("SELECT district_id, CAST(id AS text) AS id FROM plan WHERE due_on <= :today ORDER BY due_on, id"),
+            {"today": today},
+        )
+        return [(row.district_id, row.id) for row in rows]
+
+
+async def note_not_due(c: AsyncConnection, plan: str) -> None:
+    """Time has done what it could: a person is next."""
+    await c.execute(text("UPDATE plan SET due_on = NULL WHERE id = CAST(:plan AS uuid)"), {"plan": plan})
+
+
 async def note(c: AsyncConnection, district: int, plan: str, act: str, actor: Actor, detail: dict[str, Any]) -> None:
     """Keep who did what to a plan."""
     await c.execute(
@@ -155,7 +226,8 @@ async def listed(c: AsyncConnection) -> list[dict[str, Any]]:
     rows = await c.execute(
         text(
             "SELECT CAST(p.id AS text) AS id, CAST(planbridge_survivor(p.student_id) AS text) AS student, p.state, "
-            "  p.revision, (SELECT max(version) FROM plan_version v WHERE v.plan_id = p.id) AS version, p.updated_at "
+            "  p.standing, p.outcome, p.revision, "
+            "  (SELECT max(version) FROM plan_version v WHERE v.plan_id = p.id) AS version, p.updated_at "
             "FROM plan p ORDER BY p.created_at"
         )
     )
@@ -165,7 +237,7 @@ async def listed(c: AsyncConnection) -> list[dict[str, Any]]:
 async def events(c: AsyncConnection, plan: str) -> list[dict[str, Any]]:
     """What was done to a plan, oldest first."""
     rows = await c.execute(
-        text("SELECT act, actor, detail, at FROM plan_event WHERE CAST(plan_id AS text) = :plan ORDER BY seq"),
+        text("SELECT seq, act, actor, detail, at FROM plan_event WHERE CAST(plan_id AS text) = :plan ORDER BY seq"),
         {"plan": plan},
     )
     return [dict(row._mapping) for row in rows]

@@ -15,7 +15,7 @@ from gateway.schema.plan import Plan, canonical, sha256
 from gateway.store import attention, deliveries, outbox, purges, registers
 from gateway.store import plans as stored
 from gateway.store.database import Store
-from gateway.store.plans import StoredVersion
+from gateway.store.plans import Placed, StoredVersion
 from gateway.store.registers import Actor
 from gateway.telling import of_plans
 from tests.e2e.messages import DISASTERS
@@ -64,7 +64,9 @@ class Town(School):
             content = canonical(Plan.model_validate(found.content))
             version = StoredVersion(id, 1, content.decode(), sha256(content), f"{TODAY}T08:00Z", {}, [])
             await stored.add_version(c, self.district, version, None)
-            await stored.save(c, self.district, found, "finalized", content.decode(), "finalize", COUNSELOR)
+            await stored.save(
+                c, self.district, found, Placed("finalized", "finalized"), content.decode(), "finalize", COUNSELOR, {}
+            )
         return id
 
     async def edit(self, plan: str, **more: Any) -> None:

@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0017"
-down_revision = "0015"
+down_revision = "0016"
 
 # `body` is JSON as text, because it is hashed; `salt` is hashed with it, so that the hash does not give away what a
 # purge removed. What is about a plan's support or goal, or a result, says so in columns by which it is found.

@@ -33,7 +33,6 @@ CREATE UNIQUE INDEX attention_open ON attention (plan_id, kind, item, person) WH
 CREATE INDEX ON attention (run_id);
 
 ALTER TABLE district ADD plans_looked_on date;
-ALTER TABLE plan ADD COLUMN IF NOT EXISTS standing text;
 """
 
 
