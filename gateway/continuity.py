@@ -188,6 +188,14 @@ def _rights(doc: Doc, facts: Facts) -> Iterator[Concern]:
             yield Concern("rights-ended", item, person, *_who_acts(doc, facts), facts.today)
 
 
+def named(doc: Doc) -> set[str]:
+    """Everybody on the roster who coordinates a plan, owns a support, is on the team or was consulted."""
+    who = [doc.get("coordinator"), *(one.get("owner") for one in doc.get("supports", ()))]
+    who += [one.get("who") for one in doc.get("team", ())]
+    who += [one.get("who") for held in doc.get("consultations", ()) for one in held.get("participants", ())]
+    return {person for person in who if isinstance(person, str)}
+
+
 def named_contacts(doc: Doc) -> Iterator[tuple[str, str]]:
     """(item, person) of everybody on the roster who owns a support or is on the team: whom others may be told of."""
     for support in open_supports(doc):

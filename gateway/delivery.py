@@ -224,7 +224,8 @@ async def _compose(
 async def _refuse_barred(store: Store, district: int, student: str, content: dict[str, Any]) -> None:
     """A version stays as it was finalized; whom it names may have lost the right to it since."""
     async with store.transaction(district) as c:
-        barred = (await rights.barred(c, [student])).get(student, frozenset())
+        people = [person for _, person in named_contacts(content)]
+        barred = (await rights.barred(store, c, {student: people}))[student]
     named = [item for item, person in named_contacts(content) if person in barred]
     if named:
         raise Refused(

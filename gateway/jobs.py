@@ -13,6 +13,7 @@ from gateway.replay import Wanted
 from gateway.store import (
     attention,
     blackouts,
+    chain,
     deliveries,
     districts,
     history,
@@ -258,6 +259,18 @@ async def tick(store: Store) -> None:
                 await _pull_due(store, await registers.connection(store, district, connection))
             except Exception as error:  # one connection's trouble is not the others'
                 log.error("the schedule met a fault of ours: %s", logs.where(error))
+    await seal(store)
+
+
+async def seal(store: Store) -> None:
+    """Take what was done since the last tick into each district's chain of acts."""
+    for district in await chain.waiting(store):
+        with logs.about(district=district):
+            try:
+                async with store.transaction(district) as c:
+                    await chain.seal(c, district)
+            except Exception as error:  # one district's trouble is not the others'
+                log.error("the sealing of acts met a fault of ours: %s", logs.where(error))
 
 
 async def _look_over_plans(store: Store) -> None:

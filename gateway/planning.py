@@ -15,7 +15,7 @@ from gateway.plan_events import Told
 from gateway.plan_guards import TEMPLATED, iso
 from gateway.plans import Facts, Given, GuardResult, Life, PersonFacts, RelationshipFacts, Step
 from gateway.schema.plan import PREFIX, Plan, canonical, sha256, shown, shown_items
-from gateway.store import cases, reading
+from gateway.store import cases, reading, standing
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.plans import Placed, StoredPlan, StoredVersion
@@ -332,12 +332,15 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
     programs = await reading.referring(store, district, "program_status", "student", plan.student)
     history = await stored.events(c, id)
     reviews = [e["detail"]["on"] for e in history if e["act"] == "review" and "on" in e["detail"]]
+    tied = [_relationship(r) for r in relationships]
+    barred = await standing.restricted(store, c, plan.student, sorted(people.keys() | {r.contact for r in tied}))
     return Facts(
         today=today,
         enrolled_at=frozenset(_schools(people.get(plan.student, {}), today)),
         open_identity=await cases.is_open(c, plan.student),
         people={who: _person(person, today) for who, person in people.items()},
-        relationships=[_relationship(r) for r in relationships],
+        # The district's own word stands beside what the sources say: a `no` from anybody wins.
+        relationships=[*tied, *(RelationshipFacts(contact, "no", False, True) for contact in sorted(barred))],
         results=frozenset(result["id"] for result in results),
         shown={e["detail"]["shown_sha256"]: e["detail"]["items"] for e in history if e["act"] == "shown"},
         authors=frozenset(e["actor"]["person"] for e in history if e["act"] in WROTE and "person" in e["actor"]),

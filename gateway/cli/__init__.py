@@ -13,6 +13,7 @@ from gateway import clock, logs, messages
 from gateway.cli import (
     agreements,
     attention,
+    audit,
     backup,
     collecting,
     configuration,
@@ -23,6 +24,7 @@ from gateway.cli import (
     districts,
     doctor,
     exports,
+    family,
     guards,
     history,
     identity,
@@ -59,7 +61,7 @@ app = typer.Typer(
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
     identity, unmatched, schedules, notices, plans, record, attention, coverage, pushing, verification, agreements,
-    purge, retention, backup, districts, doctor, upload, exports, demo,
+    family, purge, retention, audit, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

@@ -105,7 +105,7 @@ def agreements_end(
 
     async def work() -> None:
         async with gateway(district) as g, g.store.transaction(g.district) as c:
-            await stored.end(c, g.district, number, because, actor(as_, role))
+            await stored.end(g.store, c, g.district, number, because, actor(as_, role))
 
     run(work())
     STDOUT.print(f"Agreement {number} is over.")

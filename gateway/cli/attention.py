@@ -30,7 +30,7 @@ def attention(
         async with gateway(district) as g:
             at = await school_id(g, school)
             async with g.store.transaction(g.district) as c:
-                await stored.look_again(c, g.district, clock.today())
+                await stored.look_again(g.store, c, g.district, clock.today())
                 return await stored.listed(c, clock.today(), acts=person, school=at, run=number)
 
     show(run(work()), as_json, columns=("due_on", "says", "plan", "item", "school_name", "who_acts", "to_do", "reason"),

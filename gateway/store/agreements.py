@@ -7,6 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError, Refused
+from gateway.store import standing
+from gateway.store.database import Store
 from gateway.store.registers import Actor, Connection, log_act
 
 # What was said of a connection holds for the one that is to take its place, or took it: the same agency runs it.
@@ -98,8 +100,8 @@ async def add(c: AsyncConnection, connection: Connection, reference: str, begin:
     return int(made)
 
 
-async def end(c: AsyncConnection, district: int, agreement: int, because: str, actor: Actor) -> None:
-    """End an agreement now: nothing is sent under it any more. Refused without a reason."""
+async def end(store: Store, c: AsyncConnection, district: int, agreement: int, because: str, actor: Actor) -> None:
+    """End an agreement now: nothing is sent under it any more, also after a restore. Refused without a reason."""
     if not because.strip():
         raise Refused("reason-missing", "Ending an agreement needs a reason.", "Give --because.")
     found = await c.scalar(
@@ -114,6 +116,7 @@ async def end(c: AsyncConnection, district: int, agreement: int, because: str, a
             "agreement-unknown", f"There is no agreement {agreement} in force.", "`planbridge agreements` lists them."
         )
     await log_act(c, district, actor, "agreement-ended", str(agreement), {"because": because})
+    await standing.note_ended(store, c, district, standing.ENDED_AGREEMENT, agreement, because, actor)
 
 
 async def listed(c: AsyncConnection) -> list[dict[str, Any]]:

@@ -53,12 +53,14 @@ class Found:
     standing: str | None
 
 
-async def after_run(c: AsyncConnection, attempt: Attempt, publication: int, today: date) -> dict[str, Any]:
+async def after_run(
+    store: Store, c: AsyncConnection, attempt: Attempt, publication: int, today: date
+) -> dict[str, Any]:
     """Look over the plans that this transaction's publication concerns, in it, so that nothing it shows is lost.
     `plans`: kind -> how many things wait that did not wait before; empty where none does."""
     opened: Counter[str] = Counter()
     for part in _parts(await _concerned(c, publication), AT_ONCE):
-        opened += await look(c, attempt.district, part, today, attempt.run)
+        opened += await look(c, attempt.district, part, today, store=store, run=attempt.run)
     return {"plans": dict(opened)} if opened else {}
 
 
@@ -104,11 +106,19 @@ async def _concerned(c: AsyncConnection, publication: int) -> list[str]:
 
 
 async def look(
-    c: AsyncConnection, district: int, plans: Sequence[str], today: date, run: int | None = None
+    c: AsyncConnection,
+    district: int,
+    plans: Sequence[str],
+    today: date,
+    *,
+    store: Store | None = None,
+    run: int | None = None,
 ) -> Counter[str]:
-    """Look over these plans: what waits is opened, what was mended is closed. Kind -> how many were opened."""
+    """Look over these plans: what waits is opened, what was mended is closed. Kind -> how many were opened. The
+    district's own word about rights is asked for where there is the `store` with its keys; else who was found without
+    a right counts as that still."""
     found = await _plans(c, plans)
-    facts = await _facts(c, found, today)
+    facts = await _facts(c, found, today, store)
     waits = [
         (plan, one)
         for plan in found
@@ -182,12 +192,12 @@ async def _plans(c: AsyncConnection, ids: Sequence[str]) -> list[Found]:
     ]
 
 
-async def _facts(c: AsyncConnection, plans: Sequence[Found], today: date) -> dict[str, Facts]:
+async def _facts(c: AsyncConnection, plans: Sequence[Found], today: date, store: Store | None) -> dict[str, Facts]:
     """What must be known of everybody these plans name."""
     named = {person for plan in plans for doc in (plan.working, plan.in_force or {}) for person in _named(doc)}
     docs = await people(c, named | {plan.student for plan in plans})
     above, breaks = await _above(c), await _breaks(c)
-    barred = await rights.barred(c, {plan.student for plan in plans if plan.in_force is not None})
+    barred = await _barred(c, plans, store)
     had = await _had(c, named)
     known: dict[str, Somebody] = {}
     for person in named:
@@ -204,6 +214,28 @@ async def _facts(c: AsyncConnection, plans: Sequence[Found], today: date) -> dic
         )
         for plan in plans
     }
+
+
+async def _barred(c: AsyncConnection, plans: Sequence[Found], store: Store | None) -> dict[str, frozenset[str]]:
+    """Student -> who of those named in a version in force has no right."""
+    named: dict[str, set[str]] = {}
+    for plan in plans:
+        if plan.in_force is not None:
+            named.setdefault(plan.student, set()).update(continuity.named(plan.in_force))
+    if store is not None:
+        return await rights.barred(store, c, named)
+    rows = await c.execute(
+        text(
+            "SELECT CAST(a.plan_id AS text) AS plan, a.person FROM attention a WHERE a.kind = 'rights-ended' "
+            "AND a.closed_at IS NULL AND a.plan_id = ANY(CAST(:plans AS uuid[]))"
+        ),
+        {"plans": [plan.id for plan in plans]},
+    )
+    student = {plan.id: plan.student for plan in plans}
+    found = dict(await rights.barred_by_sources(c, named))
+    for row in rows:
+        found[student[row.plan]] = found.get(student[row.plan], frozenset()) | {row.person}
+    return found
 
 
 def _named(doc: Doc) -> Iterator[str]:
@@ -283,11 +315,11 @@ async def look_daily(store: Store, today: date) -> list[tuple[int, dict[str, int
                 {"district": district, "today": today},
             )
             if mine is not None:
-                done.append((district, await look_all(c, district, today)))
+                done.append((district, await look_all(store, c, district, today)))
     return done
 
 
-async def look_all(c: AsyncConnection, district: int, today: date) -> dict[str, int]:
+async def look_all(store: Store, c: AsyncConnection, district: int, today: date) -> dict[str, int]:
     """Look over every plan that is not over, and every one in which something waits."""
     rows = await c.execute(
         text(
@@ -298,15 +330,23 @@ async def look_all(c: AsyncConnection, district: int, today: date) -> dict[str, 
     )
     opened: Counter[str] = Counter()
     for part in _parts(list(rows.scalars()), AT_ONCE):
-        opened += await look(c, district, part, today)
+        opened += await look(c, district, part, today, store=store)
     return dict(opened)
 
 
-async def look_again(c: AsyncConnection, district: int, today: date) -> None:
-    """Look over the plans in which something waits: it may be mended by now."""
-    rows = await c.execute(text("SELECT DISTINCT CAST(plan_id AS text) FROM attention WHERE closed_at IS NULL"))
+async def look_again(store: Store, c: AsyncConnection, district: int, today: date, student: str | None = None) -> None:
+    """Look over the plans in which something waits, as it may be mended by now; or over those of one student, of whose
+    family the district has just said something."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(id AS text) FROM plan p WHERE CASE WHEN CAST(:student AS text) IS NULL "
+            "THEN EXISTS (SELECT FROM attention a WHERE a.plan_id = p.id AND a.closed_at IS NULL) "
+            "ELSE planbridge_survivor(p.student_id) = planbridge_survivor(CAST(:student AS uuid)) END"
+        ),
+        {"student": student},
+    )
     for part in _parts(list(rows.scalars()), AT_ONCE):
-        await look(c, district, part, today)
+        await look(c, district, part, today, store=store)
 
 
 def _parts(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -1,4 +1,4 @@
-"""The file of purges: what was purged, kept outside the database, so that a restored backup cannot forget it."""
+"""The file of purges: what no restored backup may forget, kept outside the database: who was purged, what stands."""
 
 import os
 from collections.abc import Iterable
@@ -35,7 +35,28 @@ class Lifted(msgspec.Struct, frozen=True, tag_field="act", tag="lift"):
     actor: dict[str, Any]
 
 
-Line = Purged | Lifted
+class Stood(msgspec.Struct, frozen=True, tag_field="act", tag="stand"):
+    """What stands from now on (gateway.store.standing). `subject` are marks."""
+
+    id: str
+    at: datetime
+    kind: str
+    district: str
+    subject: list[str]
+    because: str
+    actor: dict[str, Any]
+
+
+class StoodDown(msgspec.Struct, frozen=True, tag_field="act", tag="stand-down"):
+    """The end of that."""
+
+    id: str
+    at: datetime
+    because: str
+    actor: dict[str, Any]
+
+
+Line = Purged | Lifted | Stood | StoodDown
 CUT_OFF = b" "
 """What ends a line that was begun and never finished. None of ours ends with it."""
 

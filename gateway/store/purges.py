@@ -60,9 +60,11 @@ async def purge_student(store: Store, district: int, student: str, actor: Actor,
             raise Refused("delivery-under-way", "A plan of this student is being sent.", "Wait for its end.")
         await _refuse_telling_reason(c, district, because)
         purged = await _described(store, c, district, student, found, actor, because)
+        sealed = await traces.let_go(c, district, purged.id)
         swept = await traces.sweep(c, district)
         await keep(c, district, purged)
-        await log_act(c, district, actor, "purge-student", purged.id, {"because": because, "rows": swept})
+        told = {"because": because, "rows": swept, "sealed": sealed}
+        await log_act(c, district, actor, "purge-student", purged.id, told)
         store.purges.append([purged])
     return replace(found, id=purged.id, erased=await finish(store, [purged.id]))
 

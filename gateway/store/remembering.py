@@ -1,4 +1,4 @@
-"""What a restored database forgot: the purges that the file knows are done again before anything is served."""
+"""What a restored database forgot: what the file of purges knows is done again before anything is served."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,9 +7,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError
-from gateway.store import districts, gathering, marks, purges, traces
+from gateway.store import districts, gathering, marks, purges, standing, traces
 from gateway.store.database import Store
-from gateway.store.purge_file import Lifted, Line, Purged
+from gateway.store.purge_file import Lifted, Line, Purged, Stood, StoodDown
 from gateway.store.registers import Actor, log_act
 
 US = Actor("Planbridge", "system")
@@ -26,14 +26,18 @@ async def catch_up(store: Store) -> None:
         rows = await c.execute(text("SELECT CAST(id AS text), lifted IS NOT NULL AS lifted FROM purge"))
         lifted: dict[str, bool] = {row.id: row.lifted for row in rows}
         kept = list((await c.execute(text("SELECT DISTINCT mark FROM purged_mark"))).scalars())
-    _refuse_lost_keys(store, [*kept, *(mark for line in lines if isinstance(line, Purged) for _, mark in line.marks)])
-    done = [line.id for line in lines if not _is_known(line, lifted) and await _again(store, line)]
+        stands = await standing.known(c)
+    kept += [mark for line in lines if isinstance(line, Purged) for _, mark in line.marks]
+    kept += [mark for line in lines if isinstance(line, Stood) for mark in line.subject]
+    _refuse_lost_keys(store, kept)
+    done = [line.id for line in lines if not _is_known(line, lifted, stands) and await _again(store, line)]
     if done:
         await purges.finish(store, done)
 
 
-def _is_known(line: Line, lifted: Mapping[str, bool]) -> bool:
-    return line.id in lifted if isinstance(line, Purged) else lifted.get(line.id, False)
+def _is_known(line: Line, lifted: Mapping[str, bool], stands: Mapping[str, bool]) -> bool:
+    known = stands if isinstance(line, Stood | StoodDown) else lifted
+    return line.id in known if isinstance(line, Purged | Stood) else known.get(line.id, False)
 
 
 async def copy_out(store: Store) -> None:
@@ -61,7 +65,10 @@ async def _again(store: Store, line: Line) -> bool:
     """Do one purge, or its end, that the database may not know; True if traces may have been removed."""
     async with store.owner.begin() as c:
         await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.remember'))"))
-        if not isinstance(line, Purged):
+        if isinstance(line, Stood | StoodDown):
+            await standing.again(store, c, line, US)
+            return False
+        if isinstance(line, Lifted):
             await purges.end(c, line)
             return False
         known = await c.scalar(text("SELECT 1 FROM purge WHERE CAST(id AS text) = :id"), {"id": line.id})
@@ -83,9 +90,10 @@ async def _again(store: Store, line: Line) -> bool:
             lambda connection, key: any((connection, mark) in theirs for mark in store.marks.every(*marks.person(key))),
         )
         await gathering.gather(c, district, store.secrets.open)
+        sealed = await traces.let_go(c, district, line.id)
         swept = await traces.sweep(c, district)
         await purges.keep(c, district, line)
-        await log_act(c, district, US, "purge-again", line.id, {"rows": swept})
+        await log_act(c, district, US, "purge-again", line.id, {"rows": swept, "sealed": sealed})
         return True
 
 
@@ -108,4 +116,4 @@ async def _kept(c: AsyncConnection) -> list[Line]:
         )  # fmt: skip
         if row.lifted is not None:
             found.append(msgspec.json.decode(row.lifted, type=Lifted))
-    return found
+    return [*found, *await standing.kept(c)]

@@ -5,10 +5,12 @@ Works on what gateway.store.gathering found, in its transaction.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.store import chain
 from gateway.store.gathering import QUOTES
 
 
@@ -111,6 +113,8 @@ PLACES = (
     Place("plan_event", _OF_PLAN),
     Place("plan_version", _OF_PLAN),
     Place("plan", "t.student_id IN (SELECT id FROM trace_entity WHERE kind = 'person')"),
+    Place("amendment", _person("student_id")),
+    Place("legal_hold", _person("student_id")),
 )
 """In the order in which they are swept."""
 
@@ -119,6 +123,7 @@ NOBODY = {
     "agreement": "references and days of agreements with agencies",
     "allowance": "limits of a connection",
     "blackout": "times of a connection",
+    "chain": "hashes, and numbers of rows",
     "client": "programs that may call",
     "collected": "what a district reads, and what for",
     "connection": "settings of a system",
@@ -139,11 +144,13 @@ NOBODY = {
     "verification": "counts and times",
     "watermark": "instants or change versions of whole collections",
     "schedule": "times of a connection",
+    "standing": "keyed hashes",
     "succession": "a day of two connections",
     "survivorship": "settings of a district",
     "system_of_record": "settings of a district",
     "year_change": "days of a district",
     "token": "sealed access tokens of systems",
+    "unsealed": "numbers of rows",
     **dict.fromkeys(("alarm", "channel", "heartbeat", "notice", "sending"), "counts, times, sealed addresses of staff"),
 }
 """Tables of districts in which nobody leaves a trace, and why."""
@@ -157,6 +164,15 @@ async def count(c: AsyncConnection, district: int) -> dict[str, int]:
         if n:
             found[place.name] = int(n)
     return found
+
+
+async def let_go(c: AsyncConnection, district: int, by: str) -> dict[str, Any]:
+    """Tell the chain of acts, before the sweep, which rows go lawfully; what the purge's act has to say of it."""
+    theirs: dict[str, str] = {}
+    for place in PLACES:
+        if not place.blank:
+            theirs[place.table] = place.theirs
+    return await chain.let_go(c, district, by, theirs)
 
 
 async def sweep(c: AsyncConnection, district: int) -> dict[str, int]:

@@ -263,7 +263,7 @@ async def test_a_destination_of_another_agency_is_off_until_an_agreement_is_in_f
         number = await agreements.add(c, connection, "LRC-13", *days, COUNSELOR)
     queued = await here.begin_delivery()
     async with here.store.transaction(here.district) as c:
-        await agreements.end(c, here.district, number, "It was revoked.", COUNSELOR)
+        await agreements.end(here.store, c, here.district, number, "It was revoked.", COUNSELOR)
     here.there.forget()
     await jobs.deliver_job(here.store, here.district, queued)
     late = await here.outcome(queued)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from gateway import clock, continuity, delivery, jobs, planning
 from gateway.errors import Refused
 from gateway.schema.plan import Plan, canonical, sha256
-from gateway.store import attention, deliveries, outbox, purges, registers
+from gateway.store import attention, deliveries, outbox, purges, registers, standing
 from gateway.store import plans as stored
 from gateway.store.database import Store
 from gateway.store.plans import Placed, StoredVersion
@@ -83,7 +83,7 @@ class Town(School):
 
     async def look(self, today: date = TODAY) -> dict[str, int]:
         async with self.store.transaction(self.district) as c:
-            return await attention.look_all(c, self.district, today)
+            return await attention.look_all(self.store, c, self.district, today)
 
     async def told(self, today: date = TODAY) -> list[dict[str, Any]]:
         """Notices of plans that were made since, the newest last."""
@@ -249,14 +249,17 @@ async def test_13_a_guardian_loses_rights_after_the_plan_is_finalized(town: Town
     assert {one["plan"]: one["drafted"] for one in await town.waits()} == {named: True, rests: False, both: False}
 
 
+async def connect_ods(town: Town) -> int:
+    """A destination that nobody was pulled from."""
+    where = {"base_url": "https://ods.example.org", "student_identifier": "x", "staff_identifier": "x"}
+    return await registers.add_connection(town.store, town.district, "ods", "edfi", where, {}, town.actor)
+
+
 async def test_13_nothing_that_names_them_is_sent(town: Town) -> None:
     father = await town.person("par-ignatz")
     named = await town.finalized("stu-vexwood-1", team=[{"who": father, "role": "guardian"}])
     other = await town.finalized("stu-vexwood-2")
-    ods = await registers.add_connection(
-        town.store, town.district, "ods", "edfi",
-        {"base_url": "https://ods.example.org", "student_identifier": "x", "staff_identifier": "x"}, {}, town.actor,
-    )  # fmt: skip
+    ods = await connect_ods(town)
     for plan in (named, other):
         with pytest.raises(Refused) as refused:
             await delivery.preview(town.store, town.district, plan, "ods")
@@ -273,6 +276,23 @@ async def test_13_nothing_that_names_them_is_sent(town: Town) -> None:
         with pytest.raises(Refused) as refused:
             await delivery.request(town.store, town.district, plan, "ods", COUNSELOR)
         assert refused.value.code == code
+
+
+async def test_13_so_it_is_where_the_district_itself_says_no(town: Town) -> None:
+    student, father = await town.person("stu-vexwood-1"), await town.person("par-ignatz")
+    plan = await town.finalized("stu-vexwood-1", team=[{"who": father, "role": "guardian"}])
+    await standing.restrict(town.store, town.district, student, father, "Order 26/118", town.actor)
+    assert await town.look() == {"rights-ended": 1}
+    await town.edit(plan, title="The same plan")
+    assert await town.kinds() == ["rights-ended"], "who edits a plan does not lift it"
+    await town.pull()
+    assert await town.kinds() == ["rights-ended"], "nor does a sync"
+    await connect_ods(town)
+    with pytest.raises(Refused) as refused:
+        await delivery.preview(town.store, town.district, plan, "ods")
+    assert refused.value.code == "contact-without-rights"
+    await standing.lift(town.store, town.district, student, father, "Order 26/119", town.actor)
+    assert await town.look() == {} and await town.waits() == []
 
 
 async def test_reviews_come_are_late_and_go_to_the_administrators(town: Town) -> None:

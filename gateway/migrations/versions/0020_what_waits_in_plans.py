@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0020"
-down_revision = "0017"
+down_revision = "0019"
 
 # An open row is a thing that waits; it is closed by the look that finds it mended. `item`: of the plan; `person`: who
 # left, or has no right any more, by the id the plan names them by; `acts`: who must act, or, where that is nobody, the

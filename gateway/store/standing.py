@@ -1,0 +1,287 @@
+"""What stands whatever is restored or pulled: restrictions by the district, ended agreements, revoked consents.
+
+Each is a row here and a line in the file of purges, and both name whom or what they are about by keyed hashes only. So
+a restriction holds also for a student who comes with the next pull only, and nothing of it tells of a purged one.
+"""
+
+import json
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway import clock
+from gateway.errors import ConfigError, Refused
+from gateway.store.database import Store
+from gateway.store.marks import Parts
+from gateway.store.purge_file import Stood, StoodDown
+from gateway.store.registers import Actor, log_act
+
+RESTRICTION = "restriction"
+ENDED_AGREEMENT = "agreement-ended"
+REVOKED_CONSENT = "consent-revoked"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What was ended here and is in force again in a restored database: which rows of a table that may be, by what
+    they are marked, and what ends one."""
+
+    table: str
+    candidates: str
+    end: str
+
+
+ENDED = {
+    ENDED_AGREEMENT: Ended(
+        "agreement",
+        "SELECT a.id, n.name, a.agency, a.reference, CAST(a.from_on AS text), CAST(a.until_on AS text) "
+        "FROM agreement a JOIN connection n ON n.id = a.connection_id WHERE a.district_id = :district AND {}",
+        "UPDATE agreement SET ended_at = :at, ended_because = :because WHERE id = :id AND ended_at IS NULL",
+    ),
+    REVOKED_CONSENT: Ended(
+        "consent",
+        "SELECT a.id, CAST(a.id AS text), CAST(extract(epoch FROM a.at) AS text) FROM consent a "
+        "WHERE a.district_id = :district AND {}",
+        "UPDATE consent SET revoked_at = :at, revoked_because = :because WHERE id = :id AND revoked_at IS NULL",
+    ),
+}
+
+
+async def restrict(store: Store, district: int, student: str, contact: str, because: str, actor: Actor) -> str:
+    """Keep a family member from a student's plans by the district's own word, which no source lifts; returns its id.
+    Refused without a reason, with one that says who it is, and where it stands already."""
+    if not because.strip():
+        raise Refused("reason-missing", "A restriction needs a reason.", "Give --because: the court order's reference.")
+    async with store.transaction(district) as c:
+        await _refuse_names(c, (student, contact), because)
+        if await restricted(store, c, student, [contact]):
+            raise Refused("already-restricted", "This restriction stands already.", "`planbridge family restrictions`")
+        return await stand(store, c, district, RESTRICTION, ("restriction", student, contact), because, actor)
+
+
+async def lift(store: Store, district: int, student: str, contact: str, because: str, actor: Actor) -> None:
+    """End a restriction of the district's; what the sources say holds again. A restored backup does not bring it
+    back."""
+    if not because.strip():
+        raise Refused("reason-missing", "To lift a restriction needs a reason.", "Give --because.")
+    async with store.transaction(district) as c:
+        await _refuse_names(c, (student, contact), because)
+        found = await restricted(store, c, student, [contact])
+        if not found:
+            raise ConfigError(
+                "restriction-unknown",
+                "There is no such restriction of the district's.",
+                "`planbridge family restrictions` lists them; what a source says is corrected there.",
+            )
+        for id in found[contact]:
+            line = StoodDown(id, clock.now(), because.strip(), json.loads(actor.as_json()))
+            await end(c, line)
+            await log_act(c, district, actor, f"{RESTRICTION}-lifted", id, {"because": because.strip()})
+            store.purges.append([line])
+
+
+async def _refuse_names(c: AsyncConnection, people: Sequence[str], because: str) -> None:
+    """The reason is kept for good, outside the database too."""
+    rows = await c.execute(
+        text(
+            "SELECT n.said FROM entity e CROSS JOIN LATERAL (VALUES (e.doc->>'given_name'), (e.doc->>'family_name')) "
+            "n (said) WHERE e.kind = 'person' AND CAST(e.id AS text) = ANY(:people) AND n.said <> ''"
+        ),
+        {"people": list(people)},
+    )
+    words = set(because.lower().replace(",", " ").replace(".", " ").split())
+    if any(set(str(said).lower().split()) & words for said in rows.scalars()):
+        raise Refused(
+            "reason-names-student",
+            "The reason says who it is, and it is kept for good.",
+            "Say why without a name or a number; a case number of your own is fine.",
+        )
+
+
+async def restricted(store: Store, c: AsyncConnection, student: str, contacts: Iterable[str]) -> dict[str, list[str]]:
+    """Of these family members those whom the district keeps from the student -> the ids of the restrictions."""
+    rows = await c.execute(
+        text("SELECT CAST(id AS text) AS id, subject FROM standing WHERE kind = :kind AND ended IS NULL"),
+        {"kind": RESTRICTION},
+    )
+    standing = {mark: row.id for row in rows for mark in row.subject}
+    if not standing:
+        return {}
+    ids_of = await former(c, [student, *contacts])
+    found: dict[str, list[str]] = {}
+    for contact in contacts:
+        marks = (
+            mark
+            for whose in ids_of[student]
+            for who in ids_of[contact]
+            for mark in store.marks.every(RESTRICTION, whose, who)
+        )
+        if ids := [standing[mark] for mark in marks if mark in standing]:
+            found[contact] = ids
+    return found
+
+
+async def former(c: AsyncConnection, people: Iterable[str]) -> dict[str, set[str]]:
+    """Person -> every id that denotes them today, merged ones too."""
+    asked = {one.lower(): one for one in people}
+    found = {one: {one.lower()} for one in asked.values()}
+    rows = await c.execute(
+        text(
+            "WITH RECURSIVE f (asked, id) AS ("
+            "  SELECT CAST(a AS text), planbridge_survivor(CAST(a AS uuid)) FROM unnest(CAST(:people AS text[])) a "
+            "  UNION SELECT f.asked, d.entity_id FROM f JOIN identity_decision d ON d.other_id = f.id "
+            "  WHERE d.act = 'merge' AND d.undone_by IS NULL) SELECT asked, CAST(id AS text) AS id FROM f"
+        ),
+        {"people": list(asked)},
+    )
+    for row in rows:
+        found[asked[row.asked]].add(row.id)
+    return found
+
+
+async def restrictions(store: Store, district: int, student: str | None = None) -> list[dict[str, Any]]:
+    """Every restriction of the district's that stands, or one student's, with whom it is about as far as the roster
+    has them."""
+    async with store.transaction(district) as c:
+        pairs = await c.execute(
+            text(
+                "SELECT doc->>'student' AS student, doc->>'contact' AS contact FROM entity WHERE kind = 'relationship' "
+                "AND (CAST(:student AS text) IS NULL OR doc->>'student' = :student)"
+            ),
+            {"student": student},
+        )
+        by_student: dict[str, list[str]] = {}
+        for pair in pairs:
+            by_student.setdefault(pair.student, []).append(pair.contact)
+        known: dict[str, dict[str, str]] = {}
+        for one, contacts in by_student.items():
+            for contact, ids in (await restricted(store, c, one, contacts)).items():
+                known |= {id: {"student": one, "contact": contact} for id in ids}
+        rows = await c.execute(
+            text(
+                "SELECT CAST(id AS text) AS id, because, actor, at FROM standing WHERE kind = :kind AND ended IS NULL "
+                "ORDER BY at"
+            ),
+            {"kind": RESTRICTION},
+        )
+        nobody = {"student": None, "contact": None}
+        return [dict(row._mapping) | known.get(row.id, nobody) for row in rows if student is None or row.id in known]
+
+
+async def note_ended(
+    store: Store, c: AsyncConnection, district: int, kind: str, id: int, because: str, actor: Actor
+) -> None:
+    """In the transaction that ends an agreement or revokes a consent: so it stays in a restored database too."""
+    row = (await c.execute(text(ENDED[kind].candidates.format("a.id = :id")), {"district": district, "id": id})).one()
+    await stand(store, c, district, kind, (kind, *row[1:]), because, actor, log=False)
+
+
+async def stand(
+    store: Store,
+    c: AsyncConnection,
+    district: int,
+    kind: str,
+    about: Parts,
+    because: str,
+    actor: Actor,
+    *,
+    log: bool = True,
+) -> str:
+    """Keep it here and, before this is committed, in the file; returns its id. `log`: it is an act of its own."""
+    name = await c.scalar(text("SELECT name FROM district WHERE id = :id"), {"id": district})
+    line = Stood(
+        str(uuid.uuid4()), clock.now(), kind, str(name), [store.marks.new(*about)], because.strip(),
+        json.loads(actor.as_json()),
+    )  # fmt: skip
+    await _keep(c, district, line)
+    if log:
+        await log_act(c, district, actor, kind, line.id, {"because": because.strip()})
+    store.purges.append([line])
+    return line.id
+
+
+async def _keep(c: AsyncConnection, district: int, line: Stood) -> None:
+    await c.execute(
+        text(
+            "INSERT INTO standing (id, district_id, kind, subject, because, actor, at) VALUES (CAST(:id AS uuid), "
+            "  :district, :kind, :subject, :because, CAST(:actor AS json), :at)"
+        ),
+        {
+            "id": line.id,
+            "district": district,
+            "kind": line.kind,
+            "subject": line.subject,
+            "because": line.because,
+            "actor": json.dumps(line.actor),
+            "at": line.at,
+        },
+    )
+
+
+async def end(c: AsyncConnection, line: StoodDown) -> int | None:
+    """It stands no more; returns its district, None where there is nothing to end."""
+    found: int | None = await c.scalar(
+        text(
+            "UPDATE standing SET ended = CAST(:line AS json) WHERE CAST(id AS text) = :id AND ended IS NULL "
+            "RETURNING district_id"
+        ),
+        {"id": line.id, "line": msgspec.json.encode(line).decode()},
+    )
+    return found
+
+
+async def known(c: AsyncConnection) -> Mapping[str, bool]:
+    """Id -> whether it was ended, of all districts."""
+    rows = await c.execute(text("SELECT CAST(id AS text) AS id, ended IS NOT NULL AS ended FROM standing"))
+    return {row.id: row.ended for row in rows}
+
+
+async def again(store: Store, c: AsyncConnection, line: Stood | StoodDown, by: Actor) -> None:
+    """Let a restored database know what it forgot: it holds before anybody is answered."""
+    if isinstance(line, StoodDown):
+        if (district := await end(c, line)) is not None:
+            await log_act(c, district, by, "stands-no-more", line.id, {})
+        return
+    district = await c.scalar(
+        text("SELECT id FROM district WHERE name = :name AND created_at < :at"), {"name": line.district, "at": line.at}
+    )
+    if district is None or line.id in await known(c):
+        return
+    await _keep(c, district, line)
+    if ended := ENDED.get(line.kind):
+        await _end_again(store, c, district, line, ended)
+    await log_act(c, district, by, "stands-again", line.id, {"kind": line.kind})
+
+
+async def _end_again(store: Store, c: AsyncConnection, district: int, line: Stood, ended: Ended) -> None:
+    rows = await c.execute(text(ended.candidates.format("true")), {"district": district})
+    for id, *parts in rows.all():
+        if _meant(store, line.subject, (line.kind, *parts)):
+            await c.execute(text(ended.end), {"id": id, "at": line.at, "because": line.because})
+
+
+def _meant(store: Store, subject: Collection[str], parts: Parts) -> bool:
+    return any(mark in subject for mark in store.marks.every(*parts))
+
+
+async def kept(c: AsyncConnection) -> list[Stood | StoodDown]:
+    """What the database knows, as lines of the file."""
+    if await c.scalar(text("SELECT to_regclass('standing')")) is None:
+        return []
+    rows = await c.execute(
+        text(
+            "SELECT CAST(s.id AS text) AS id, s.at, s.kind, d.name AS district, s.subject, s.because, s.actor, "
+            "  CAST(s.ended AS text) AS ended FROM standing s JOIN district d ON d.id = s.district_id ORDER BY s.at"
+        )
+    )
+    found: list[Stood | StoodDown] = []
+    for row in rows:
+        found.append(Stood(row.id, row.at, row.kind, row.district, row.subject, row.because, row.actor))
+        if row.ended is not None:
+            found.append(msgspec.json.decode(row.ended, type=StoodDown))
+    return found
