@@ -91,7 +91,7 @@ class Concern:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Waits:
     """A thing that waits, as people are told of it: of which kind, in which plan, at which school by name."""
 
     kind: str

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from gateway.continuity import Waiting
+from gateway.continuity import Waits
 from gateway.messages import Message
 
 SCHOOLS = 5
@@ -41,7 +41,7 @@ _MENDS = {
 }
 
 
-def of_plans(waiting: Sequence[Waiting]) -> Message:
+def of_plans(waiting: Sequence[Waits]) -> Message:
     """What waits in plans since people were last told; there is something."""
     found = {kind: [one for one in waiting if one.kind == kind] for kind in _MENDS}
     told = [f"{_told(kind, things)}." for kind, things in found.items() if things]
@@ -57,7 +57,7 @@ def of_plans(waiting: Sequence[Waiting]) -> Message:
     )
 
 
-def _told(kind: str, things: Sequence[Waiting]) -> str:
+def _told(kind: str, things: Sequence[Waits]) -> str:
     if kind in _OF_SUPPORTS:
         return _number(len(things), *_OF_SUPPORTS[kind])
     return _number(len({one.plan for one in things}), *_OF_PLANS[kind])

@@ -22,7 +22,7 @@ from gateway.continuity import (
     Doc,
     Facts,
     Somebody,
-    Waiting,
+    Waits,
 )
 from gateway.store import rights
 from gateway.store.database import Store
@@ -413,7 +413,7 @@ async def _administrators(c: AsyncConnection, today: date, schools: Iterable[str
     }
 
 
-async def untold(c: AsyncConnection, today: date) -> tuple[str, list[Waiting]]:
+async def untold(c: AsyncConnection, today: date) -> tuple[str, list[Waits]]:
     """What people are to be told of now, and under which name that is told once; it counts as told."""
     rows = await c.execute(
         text(
@@ -425,4 +425,4 @@ async def untold(c: AsyncConnection, today: date) -> tuple[str, list[Waiting]]:
     )
     found = list(rows)
     key = f"plans/{today}/{max((row.id for row in found), default=0)}"
-    return key, [Waiting(row.kind, row.plan, row.school, row.due_on) for row in found]
+    return key, [Waits(row.kind, row.plan, row.school, row.due_on) for row in found]
