@@ -182,7 +182,7 @@ async def test_without_a_coordinator_the_administrators_of_the_school_act(town: 
     assert await town.waits(acts=await town.person("adm-2")) == []
 
 
-async def test_a_held_run_lists_nothing_and_an_undone_one_takes_it_back(town: Town) -> None:
+async def test_a_run_that_is_undone_takes_it_back(town: Town) -> None:
     await town.finalized("stu-vexwood-1")
     leave(town, "tea-1")
     run = await town.pull()
