@@ -12,6 +12,7 @@ from gateway.access import Section
 from gateway.codes import Codes
 from gateway.connected import opened
 from gateway.connector import Allocating, Document, Ending, Loss, Retracting
+from gateway.continuity import named_contacts
 from gateway.errors import ConfigError, Refused
 from gateway.mapping import Attended, Parties
 from gateway.schema.plan import Plan
@@ -23,6 +24,7 @@ from gateway.store import (
     disclosures,
     reading,
     registers,
+    rights,
     verifications,
 )
 from gateway.store import plans as stored
@@ -289,6 +291,7 @@ async def _compose(
             "Choose another connection.",
         )
     plan = given.plan
+    await _refuse_barred(store, connection.district, plan.student, json.loads(version.content))
     parties = await _parties(store, connection, version.plan, plan)
     shown = mapping.profile.model_validate(profile or {})
     documents, losses = mapping.outbound(plan, parties, shown, by.crosswalks.fresh())
@@ -306,6 +309,21 @@ def _in_whole(pointer: str, dropped: Collection[str]) -> str:
             free = (n for n in itertools.count() if n not in gone)
             return "/".join(["", name, str(next(itertools.islice(free, int(place), None))), *rest])
     return pointer
+
+
+async def _refuse_barred(store: Store, district: int, student: str, content: dict[str, Any]) -> None:
+    """A version stays as it was finalized; whom it names may have lost the right to it since."""
+    async with store.transaction(district) as c:
+        people = [person for _, person in named_contacts(content)]
+        barred = (await rights.barred(store, c, {student: people}))[student]
+    named = [item for item, person in named_contacts(content) if person in barred]
+    if named:
+        raise Refused(
+            "contact-without-rights",
+            f"This plan is withheld: {', '.join(named)} names a contact who has no right to it, or is kept from the "
+            "student.",
+            "Take the contact out of the plan and finalize it again.",
+        )
 
 
 async def _parties(store: Store, connection: Connection, id: str, plan: Plan) -> Parties:

@@ -11,6 +11,7 @@ from gateway import clock, delivery, logs, planning, sync, verification
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
 from gateway.store import (
+    attention,
     blackouts,
     chain,
     deliveries,
@@ -243,6 +244,7 @@ async def tick(store: Store) -> None:
             await planning.pass_time(store, district, plan)
         except Exception as error:  # one plan's trouble is not the others'
             log.error("the passing of time met a fault of ours: %s", logs.where(error))
+    await _look_over_plans(store)
     for district, connection in await verifications.due(store):
         with logs.about(district=district, connection=connection):
             try:
@@ -269,6 +271,18 @@ async def seal(store: Store) -> None:
                     await chain.seal(c, district)
             except Exception as error:  # one district's trouble is not the others'
                 log.error("the sealing of acts met a fault of ours: %s", logs.where(error))
+
+
+async def _look_over_plans(store: Store) -> None:
+    """Once a day: days come in plans without a run."""
+    try:
+        for district, found in await attention.look_daily(store, clock.today()):
+            with logs.about(district=district):
+                log.info("the plans were looked over: %s wait anew", sum(found.values()))
+    except Exception as error:
+        if isinstance(error, DatabaseError) and is_lost(error):
+            raise
+        log.error("the look over plans met a fault of ours: %s", logs.where(error))
 
 
 async def _pull_due(store: Store, connection: Connection) -> None:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway import clock, http, logs, mail, messages, status
+from gateway import clock, http, logs, mail, messages, status, telling
 from gateway.errors import PlanbridgeError, Unavailable
 from gateway.messages import Line, Message, Standing
 from gateway.settings import Settings
 from gateway.status import ConnectionState
-from gateway.store import channels, deliveries, notices, outbox, runs, states, verifications, workers
+from gateway.store import attention, channels, deliveries, notices, outbox, runs, states, verifications, workers
 from gateway.store.channels import Channel
 from gateway.store.database import DatabaseError, Store, Transaction, is_full, is_lost, try_room
 from gateway.store.notices import Ended
@@ -56,6 +56,9 @@ async def _tell(store: Store, district: int) -> None:
             await _tell_of_delivery(c, district, delivery, connection, state, at)
         for look in await verifications.untold(c):
             await _tell_of_look(c, district, look)
+        key, waiting = await attention.untold(c, clock.today())
+        if waiting:
+            await outbox.add(c, district, "plans", key, telling.of_plans(waiting))
         await _tell_of_days(store, c, district)
 
 

@@ -17,6 +17,7 @@ from gateway.references import in_ids
 from gateway.schema import KINDS, Kind
 from gateway.store import (
     applying,
+    attention,
     blackouts,
     changes,
     collected,
@@ -180,6 +181,8 @@ async def _try(
             await points.after_publishing(c, attempt.district, publication)
         state = "published" if waiting is None else "held"
         stored = work.stored() | (waiting.told if waiting is not None else {})
+        if publication is not None:
+            stored |= await attention.after_run(store, c, attempt, publication, clock.today())
         if attempt.kind == "pull":
             await collected.forget(c, attempt.connection, off)
         await outcomes.finish_run(c, attempt, state, stored, publication, good=True)
@@ -254,7 +257,8 @@ async def publish_decision(
         raise Refused("decision-too-wide", reasons[0].reason, "Have the source put right instead.")
     await points.after_publishing(c, attempt.district, publication)
     published = await outcomes.published_counts(c)
-    await outcomes.finish_run(c, attempt, "published", Work(published=published).stored(), publication)
+    told = await attention.after_run(store, c, attempt, publication, clock.today())
+    await outcomes.finish_run(c, attempt, "published", Work(published=published).stored() | told, publication)
     await outcomes.close_publication(c, publication)
     return published
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from gateway import access, clock, planning, sections
+from gateway import access, clock, planning, prefill, sections
 from gateway.access import SECTIONS, STAFF, Decision, Facts, Role, Section, Who
 from gateway.errors import ConfigError, Refused
 from gateway.identity import population
@@ -412,7 +412,7 @@ async def _at_school(
     """Their roles at a school where the student is enrolled today, or above it."""
     above = {one["id"]: one.get("parent") for one in await reading.entities(store, district, "organization")}
     places: set[str] = set()
-    for school in planning._schools(dict(child), today):
+    for school in prefill.schools(dict(child), today):
         place: str | None = school
         while place is not None and place not in places:
             places.add(place)
@@ -428,7 +428,7 @@ async def review(store: Store, district: int, school: str | None = None) -> tupl
         id
         for id, one in people.items()
         if population(one) == "student"
-        and (planning._schools(one, today) if school is None else school in planning._schools(one, today))
+        and (prefill.schools(one, today) if school is None else school in prefill.schools(one, today))
     }
     async with store.transaction(district) as c:
         pairs = [(teacher, "teacher", student) for teacher, student in await ties.taught(c, today.isoformat())]
@@ -448,7 +448,7 @@ async def review(store: Store, district: int, school: str | None = None) -> tupl
                     (id, access.AT_SCHOOL[role["role"]], student)
                     for student in here
                     if role["role"] == "district_administrator"
-                    or role["organization"] in planning._schools(people[student], today)
+                    or role["organization"] in prefill.schools(people[student], today)
                 ]
     rows: dict[tuple[str, str], set[str]] = {}
     for who, tie, student in pairs:

@@ -13,11 +13,13 @@ from gateway import clock, logs, messages
 from gateway.cli import (
     access,
     agreements,
+    attention,
     audit,
     backup,
     collecting,
     configuration,
     connections,
+    coverage,
     crosswalks,
     demo,
     districts,
@@ -60,8 +62,8 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, printing, record, pushing, verification, agreements, access, family,
-    purge, retention, audit, backup, districts, doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, plans, printing, record, attention, coverage, pushing, verification,
+    agreements, access, family, purge, retention, audit, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

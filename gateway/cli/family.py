@@ -24,7 +24,7 @@ from gateway.cli.output import (
 from gateway.errors import ConfigError
 from gateway.exports import family as exports
 from gateway.identity import population
-from gateway.store import amendments, copies, reading, standing
+from gateway.store import amendments, attention, copies, reading, standing
 from gateway.store.copies import Copy
 
 family = typer.Typer(help="A family's rights: restrictions, copies, amendments.", no_args_is_help=True)
@@ -58,6 +58,7 @@ def family_restrict(
         async with gateway(district) as g:
             child, adult = await _person(g, student, "student"), await _person(g, contact, "contact")
             await standing.restrict(g.store, g.district, child, adult, because, actor(as_, role))
+            await _look_at_plans(g, child)
 
     run(work())
     STDOUT.print("Kept from this student until somebody lifts it: planbridge family lift.")
@@ -78,9 +79,16 @@ def family_lift(
         async with gateway(district) as g:
             child, adult = await _person(g, student, "student"), await _person(g, contact, "contact")
             await standing.lift(g.store, g.district, child, adult, because, actor(as_, role))
+            await _look_at_plans(g, child)
 
     run(work())
     STDOUT.print("Lifted. What the sources say of this family member holds again.")
+
+
+async def _look_at_plans(g: Gateway, student: str) -> None:
+    """Plans that rest on them are listed at once. Should this fail, the look of every day does it."""
+    async with g.store.transaction(g.district) as c:
+        await attention.look_again(g.store, c, g.district, clock.today(), student)
 
 
 @family.command("restrictions")

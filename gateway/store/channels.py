@@ -26,6 +26,8 @@ EVENTS = {
     "credential": "Credentials end in 30, 7 or 1 day.",
     "year": "Many staff assignments end on one day: one list, school by school.",
     "access": "Somebody opened what is masked to them otherwise, with a reason.",
+    "plans": "Plans wait for a person: who answers for them has left, a student has moved, a right has ended, a review "
+    "or a consultation is overdue.",
     "digest": "How everything stands, every morning.",
 }
 """Everything that people may be told of."""

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.messages import Standing
+from gateway.store.attention import UNTOLD as UNTOLD_WAITING
 from gateway.store.database import Store
 from gateway.store.registers import Actor, Connection, log_act
 
@@ -50,6 +51,7 @@ async def districts_with_work(store: Store, today: date) -> list[int]:
                 f"SELECT r.district_id FROM run r WHERE {UNTOLD_RUN} "
                 f"UNION SELECT d.district_id FROM delivery d WHERE {UNTOLD_DELIVERY} "
                 "UNION SELECT v.district_id FROM verification v WHERE NOT v.told "
+                f"UNION SELECT a.district_id FROM attention a WHERE {UNTOLD_WAITING} "
                 f"UNION SELECT n.district_id FROM connection n WHERE {ENDING} "
                 f"UNION SELECT ch.district_id FROM channel ch WHERE {MORNING} "
                 "UNION SELECT district_id FROM sending WHERE state = 'queued' AND next_at <= now() "

@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway import clock
 from gateway.errors import ConfigError, Refused
 from gateway.plan_events import change
+from gateway.store import attention
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 
@@ -122,6 +124,7 @@ async def save(
     stands = {"standing": placed.standing} if placed.standing else {}
     moved = {"from": plan.state, "to": placed.state, **stands, "revision": revision}
     await note(c, district, plan.id, act, actor, moved | change(plan.kept, json.loads(content)) | detail)
+    await attention.look(c, district, [plan.id], clock.today())
     return revision
 
 
@@ -145,6 +148,7 @@ async def add_version(c: AsyncConnection, district: int, version: StoredVersion,
             "amends": amends,
         },
     )
+    await attention.look(c, district, [version.plan], clock.today())
 
 
 async def version(c: AsyncConnection, plan: str, number: int | None = None) -> StoredVersion:

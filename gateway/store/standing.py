@@ -112,13 +112,13 @@ async def restricted(store: Store, c: AsyncConnection, student: str, contacts: I
     standing = {mark: row.id for row in rows for mark in row.subject}
     if not standing:
         return {}
-    former = await _former(c, [student, *contacts])
+    ids_of = await former(c, [student, *contacts])
     found: dict[str, list[str]] = {}
     for contact in contacts:
         marks = (
             mark
-            for whose in former[student]
-            for who in former[contact]
+            for whose in ids_of[student]
+            for who in ids_of[contact]
             for mark in store.marks.every(RESTRICTION, whose, who)
         )
         if ids := [standing[mark] for mark in marks if mark in standing]:
@@ -126,7 +126,7 @@ async def restricted(store: Store, c: AsyncConnection, student: str, contacts: I
     return found
 
 
-async def _former(c: AsyncConnection, people: Iterable[str]) -> dict[str, set[str]]:
+async def former(c: AsyncConnection, people: Iterable[str]) -> dict[str, set[str]]:
     """Person -> every id that denotes them today, merged ones too."""
     asked = {one.lower(): one for one in people}
     found = {one: {one.lower()} for one in asked.values()}

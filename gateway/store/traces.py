@@ -101,6 +101,10 @@ PLACES = (
     # What stays of the log says that an id is gone, to those who ask what changed.
     Place("change", f"{_OF_ENTITY} AND (t.op <> 'removed' OR t.before IS NOT NULL)"),
     Place("entity", "EXISTS (SELECT FROM trace_entity e WHERE e.kind = t.kind AND e.id = t.id)"),
+    Place(
+        "attention",
+        f"{_OF_PLAN} OR EXISTS (SELECT FROM trace_entity e WHERE e.kind = 'person' AND CAST(e.id AS text) = t.person)",
+    ),
     Place("ledger", f"t.delivery_id IN (SELECT t.id FROM delivery t WHERE {_OF_PLAN})"),
     Place("delivery", _OF_PLAN),
     Place("record_entry", _person("student_id")),

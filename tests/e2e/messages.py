@@ -21,7 +21,7 @@ WRITE = "WRITE_MESSAGES"
 
 @dataclass(frozen=True)
 class Disaster:
-    """One bad day. `ends`: held, stopped, set aside or not touched."""
+    """One bad day. `ends`: held, stopped, set aside, not touched, or published where it is the plans that wait."""
 
     number: int
     name: str
@@ -39,6 +39,7 @@ class Disaster:
         _same(self.file, "\n\n".join([f"# {self.number}. {self.title}", _wrapped(self.story), *sections]) + "\n")
 
 
+PLANS = "published; plans wait"
 DISASTERS = {
     1: Disaster(
         1, "empty-page", "The source says that nobody is there",
@@ -87,10 +88,24 @@ DISASTERS = {
         11, "poison", "One record that nobody can read",
         "Among the people is one record that is nested without end.", "set aside",
     ),
+    13: Disaster(
+        13, "rights-ended", "A parent loses their rights after the plan is finalized",
+        "A court has decided: from now on the source says of a contact that they have no right, and the plan in force "
+        "names them.", PLANS,
+    ),
+    15: Disaster(
+        15, "owner-gone", "Who owns a support leaves",
+        "A teacher is not in the roster any more, and answers for supports in plans that are in force.", PLANS,
+    ),
     16: Disaster(
         16, "twins", "Twins are taken for one child",
         "Somebody merged two pairs of twins: one child of each is gone, with all results under the other.",
         "held",
+    ),
+    17: Disaster(
+        17, "student-moved", "A student changes schools in the middle of a plan",
+        "In the middle of the year a student is enrolled at another school of the district, and another one nowhere.",
+        PLANS,
     ),
     18: Disaster(
         18, "mark-dropped", "The SIS writes over our mark",
@@ -111,10 +126,11 @@ DISASTERS = {
 _INDEX = """# What people are told on a bad day
 
 Each of these days is played by a test (`tests/e2e/test_disasters.py`, and `test_full_disk.py` and
-`test_verification.py` beside it), and none of them does harm to what is published: the sync is held and waits for a
-person, or it stops, or it goes on without the record that is wrong. What a person is then told, by command line, e-mail
-and webhook, is written here word for word, with another run number and date. The numbers are those of a longer list of
-known disasters.
+`test_verification.py` beside it; what waits in plans: `tests/store/test_attention.py`), and none of them does harm to
+what is published: the sync is held and waits for a person, or it stops, or it goes on without the record that is wrong.
+Where the sync is right and the world has changed, the plans that rested on it wait for a person. What a person is then
+told, by command line, e-mail and webhook, is written here word for word, with another run number and date. The numbers
+are those of a longer list of known disasters.
 
 | | What happens at the source | The sync |
 |---|---|---|
@@ -152,8 +168,13 @@ if __name__ == "__main__":
     sys.exit(
         pytest.main(
             [
-                str(ROOT / "tests" / "e2e" / name)
-                for name in ("test_disasters.py", "test_full_disk.py", "test_verification.py")
+                str(ROOT / "tests" / name)
+                for name in (
+                    "e2e/test_disasters.py",
+                    "e2e/test_full_disk.py",
+                    "e2e/test_verification.py",
+                    "store/test_attention.py",
+                )
             ]
         )
     )

@@ -1,0 +1,47 @@
+"""Commands about what of plans waits for a person."""
+
+from typing import Annotated, Any
+
+import typer
+
+from gateway import clock
+from gateway.cli.output import DEFAULT_DISTRICT, District, Gateway, Json, gateway, run, show
+from gateway.errors import ConfigError
+from gateway.store import attention as stored
+from gateway.store import reading
+
+School = Annotated[str, typer.Option("--school", help="Only this school: its number, name or entity id.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(attention)
+
+
+def attention(
+    person: Annotated[str, typer.Option("--for", help="Only what this person must act on, by entity id.")] = "",
+    school: School = "",
+    number: Annotated[int | None, typer.Option("--run", help="What this run showed, mended by now or not.")] = None,
+    district: District = DEFAULT_DISTRICT,
+    as_json: Json = False,
+) -> None:
+    """What of plans waits for a person: who left, who moved, whose rights ended, what is due; and who must act."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with gateway(district) as g:
+            at = await school_id(g, school)
+            async with g.store.transaction(g.district) as c:
+                await stored.look_again(g.store, c, g.district, clock.today())
+                return await stored.listed(c, clock.today(), acts=person, school=at, run=number)
+
+    show(run(work()), as_json, columns=("due_on", "says", "plan", "item", "school_name", "who_acts", "to_do", "reason"),
+         empty="Nothing of any plan waits for a person.")  # fmt: skip
+
+
+async def school_id(g: Gateway, given: str) -> str:
+    """The school of that number or entity id; empty where none is given. ConfigError when there is none."""
+    if not given:
+        return ""
+    for one in await reading.entities(g.store, g.district, "organization"):
+        if given in (one["id"], one.get("identifier"), one.get("name")):
+            return str(one["id"])
+    raise ConfigError("school-unknown", f"There is no school {given!r}.", "Give its number, name or entity id.")

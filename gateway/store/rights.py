@@ -1,0 +1,59 @@
+"""Who has no right to a student's plan, or is kept from the student: by any source's word, or by the district's own."""
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.store import standing
+from gateway.store.database import Store
+
+Named = Mapping[str, Collection[str]]
+"""Student -> people whom plans of the student name."""
+
+
+async def barred(store: Store, c: AsyncConnection, named: Named) -> dict[str, frozenset[str]]:
+    """Student -> those of the named people who are told nothing and sent nothing today."""
+    by_sources, by_district = await barred_by_sources(c, named), await _barred_by_district(store, c, named)
+    return {one: by_sources.get(one, frozenset()) | by_district.get(one, frozenset()) for one in named}
+
+
+async def barred_by_sources(c: AsyncConnection, students: Collection[str]) -> dict[str, frozenset[str]]:
+    """Student -> the contacts whose education rights are `no`, or whose contact with the student is restricted, by any
+    source."""
+    if not students:
+        return {}
+    rows = await c.execute(
+        text(
+            "SELECT doc->>'student' AS student, array_agg(DISTINCT doc->>'contact') AS contacts FROM entity "
+            "WHERE kind = 'relationship' AND doc->>'student' = ANY(:students) "
+            "AND (doc->>'education_rights' = 'no' OR coalesce(doc->>'restrictions', '') <> '') GROUP BY 1"
+        ),
+        {"students": sorted(students)},
+    )
+    return {row.student: frozenset(row.contacts) for row in rows}
+
+
+async def _barred_by_district(store: Store, c: AsyncConnection, named: Named) -> dict[str, frozenset[str]]:
+    """The same by the district's own entries, which are known by keyed hashes only: so it is asked of each pair."""
+    rows = await c.execute(
+        text("SELECT unnest(subject) FROM standing WHERE kind = :kind AND ended IS NULL"),
+        {"kind": standing.RESTRICTION},
+    )
+    marks = set(rows.scalars())
+    if not marks:
+        return {}
+    ids = await standing.former(c, {*named, *(person for people in named.values() for person in people)})
+    return {
+        student: frozenset(
+            person
+            for person in people
+            if any(
+                mark in marks
+                for whose in ids[student]
+                for who in ids[person]
+                for mark in store.marks.every(standing.RESTRICTION, whose, who)
+            )
+        )
+        for student, people in named.items()
+    }

@@ -1,0 +1,78 @@
+"""What people are told of plans that wait for a person: five parts, with counts and names of schools, and of nobody."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from gateway.continuity import Waits
+from gateway.messages import Message
+
+SCHOOLS = 5
+"""So many schools are named; of the others it is told how many there are."""
+
+_OF_PLANS = {
+    "coordinator-gone": ("plan has lost its coordinator", "plans have lost their coordinator"),
+    "student-moved": ("student has moved to another school", "students have moved to another school"),
+    "student-left": ("student has left the district", "students have left the district"),
+    "rights-ended": ("plan rests on somebody without a right to it", "plans rest on somebody without a right to them"),
+    "review-overdue": ("review is more than two weeks overdue", "reviews are more than two weeks overdue"),
+}
+"""What waits in a plan as a whole, of one and of several."""
+_OF_SUPPORTS = {
+    "owner-gone": ("support has lost its owner", "supports have lost their owner"),
+    "urgent": ("urgent support goes on without a consultation", "urgent supports go on without a consultation"),
+    "urgent-overdue": (
+        "urgent support has gone on for more than 15 school days without a consultation",
+        "urgent supports have gone on for more than 15 school days without a consultation",
+    ),
+}
+_CONSULT = "Consult the family, or end the support."
+_SUCCESSOR = "Name somebody in the place of who left: until then no new version of the plan can be finalized."
+_MENDS = {
+    "owner-gone": _SUCCESSOR,
+    "coordinator-gone": _SUCCESSOR,
+    "student-moved": "The new school names a coordinator, who takes the plan over.",
+    "student-left": "Find out whether the plan of who left is to be closed or handed on.",
+    "rights-ended": "Take whoever has no right out of the plan, or consult somebody who has one, and finalize it "
+    "again. What another system has of it is taken back with: planbridge push PLAN --to NAME --withdraw.",
+    "review-overdue": "Hold the review, or name who does.",
+    "urgent": _CONSULT,
+    "urgent-overdue": _CONSULT,
+}
+
+
+def of_plans(waiting: Sequence[Waits]) -> Message:
+    """What waits in plans since people were last told; there is something."""
+    found = {kind: [one for one in waiting if one.kind == kind] for kind in _MENDS}
+    told = [f"{_told(kind, things)}." for kind, things in found.items() if things]
+    plans = {one.plan: one.school or "a school that is gone" for one in waiting}
+    withheld = " Plans that name somebody without a right are sent nowhere." if found["rights-ended"] else ""
+    mend = dict.fromkeys(_MENDS[kind] for kind, things in found.items() if things)
+    return Message(
+        f"Plans wait for a person. {' '.join(told)}",
+        f"{_number(len(plans), 'plan', 'plans')}: {_schools(Counter(plans.values()))}.",
+        f"Every plan as it was: none was closed, and no support was dropped.{withheld}",
+        f"See which, and who must act: planbridge attention. {' '.join(mend)}",
+        f"Before {_day(min(one.due_on for one in waiting) + timedelta(days=1))}.",
+    )
+
+
+def _told(kind: str, things: Sequence[Waits]) -> str:
+    if kind in _OF_SUPPORTS:
+        return _number(len(things), *_OF_SUPPORTS[kind])
+    return _number(len({one.plan for one in things}), *_OF_PLANS[kind])
+
+
+def _number(n: int, one: str, several: str) -> str:
+    return f"{n:,} {one if n == 1 else several}"
+
+
+def _schools(plans: Counter[str]) -> str:
+    most = sorted(plans.items(), key=lambda found: (-found[1], found[0]))
+    named = ", ".join(f"{n:,} at {school}" for school, n in most[:SCHOOLS])
+    rest = most[SCHOOLS:]
+    return named + (f", and {sum(n for _, n in rest):,} at {len(rest):,} more" if rest else "")
+
+
+def _day(day: date) -> str:
+    return f"{day:%a} {day.day} {day:%b %Y}"
