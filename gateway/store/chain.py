@@ -74,6 +74,13 @@ SEALED = {
             "actor",
         )
     ),
+    # Not what it says: an entry may be forgotten, and its own stream keeps the hash of that.
+    "record_entry": Sealed(
+        ("student_id", "seq", "kind", "actor", "supersedes", "plan_id", "item", "result_id", "body_sha256", "hash"),
+        ("occurred_at", "recorded_at"),
+        "id",
+        "uuid",
+    ),
     "disclosure": Sealed(
         (
             "student_id",

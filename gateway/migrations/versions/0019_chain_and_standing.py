@@ -96,6 +96,7 @@ SEALED = {
     "crosswalk_change": "id",
     "standing": "id",
     "consent": "id",
+    "record_entry": "id",
     "disclosure": "id",
 }
 
