@@ -265,9 +265,12 @@ def open_plans(
         plans = [{"student": student, "plan": id or None} for student, id in done.plans]
         show({"opened": len(plans), "skipped": done.skipped, "plans": plans, "dry_run": dry}, True)
         return
+    if not done.plans and not done.skipped:
+        STDOUT.print("No student is meant. Grades are CEDS codes: KG, 01 ... 12.")
+        return
     STDOUT.print(f"{len(done.plans)} plans {'would be' if dry else 'were'} opened.", highlight=False)
     for why, many in sorted(done.skipped.items()):
-        STDOUT.print(f"{many} students were left out: {why}.", highlight=False)
+        STDOUT.print(f"Students who were left out ({why}): {many}.", highlight=False)
 
 
 def known(
