@@ -97,11 +97,8 @@ def show_entry(student: Student, which: Which, district: District = DEFAULT_DIST
 
     async def work() -> list[dict[str, Any]]:
         async with gateway(district) as g:
-            found = (await record.read(g.store, g.district, await student_id(g, student))).entries
-            chain = [record.find(found, which)]
-            while later := next((entry for entry in found if entry.supersedes == chain[-1].id), None):
-                chain.append(later)
-            return [_told(entry) for entry in chain]
+            found = await record.became(g.store, g.district, await student_id(g, student), which)
+            return [_told(entry) for entry in found]
 
     show(run(work()), True)
 
