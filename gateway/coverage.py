@@ -243,7 +243,7 @@ def _hidden(
     if not apart:
         rest = {name: (w - p for w, p in zip(all_of_it, parts(group), strict=True)) for name, group in groups.items()}
         return known | few | {name for name in groups if _small(rest[name])}
-    found = known | few
+    found = {*known, *few}
     others = sorted(groups.keys() - found, key=lambda name: (groups[name].students, name))
     while found and others and not _safe([parts(groups[name]) for name in found], all_of_it):
         found.add(others.pop(0))
