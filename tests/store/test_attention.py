@@ -129,6 +129,7 @@ async def test_15_who_owns_a_support_and_leaves_is_told_in_the_same_run(town: To
     hers, other = await town.finalized("stu-vexwood-1"), await town.plan("stu-vexwood-2", owner="tea-2")
     assert await town.kinds() == []
     leave(town, "tea-1")
+    assert (await town.pull("dry"))["state"] == "compared" and await town.waits() == [], "nobody has left yet"
     run = await town.pull()
     assert run["state"] == "published" and run["counts"]["plans"] == {"owner-gone": 1}  # type: ignore[index]
     [one] = await town.waits(run=run["id"])
