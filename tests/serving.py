@@ -57,7 +57,7 @@ class Server(uvicorn.Server):
         await asyncio.gather(*late, return_exceptions=True)
         for connection in list(connections):
             connection.transport.abort()
-        while connections:
+        while connections:  # noqa: ASYNC110 they have no event to wait for
             await asyncio.sleep(0)
         for server in self.servers:
             server.close()
