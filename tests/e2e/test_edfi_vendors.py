@@ -246,7 +246,7 @@ def test_identifiers_that_collide_keep_what_they_identify_apart(office: Office, 
     """Two assessments with a part of the same code; one number for the sitting of two students in both of them."""
     roster(office, tmp_path / "sis", {"0012", "0013"})
     read, count = reference("READ"), reference("COUNT")
-    rows = {
+    rows: dict[str, list[Row]] = {
         "assessments": [{**one, "assessmentTitle": one["assessmentIdentifier"].title()} for one in (read, count)],
         "objectiveAssessments": [
             {

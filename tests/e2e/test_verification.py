@@ -17,6 +17,7 @@ from gateway.errors import Refused
 from gateway.messages import Message
 from gateway.sending import fingerprint
 from gateway.settings import Settings
+from gateway.status import ConnectionState
 from gateway.store import agreements, plans, registers, states, verifications
 from gateway.store.verifications import Known
 from gateway.verification import _found, holds
@@ -107,7 +108,7 @@ class Night:
             async with self.here.store.transaction(self.here.district) as c:
                 await c.execute(text(statement))
 
-    async def state(self) -> states.ConnectionState:
+    async def state(self) -> ConnectionState:
         [found] = await states.read(self.here.store, self.here.district)
         return found
 
