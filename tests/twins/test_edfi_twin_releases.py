@@ -395,6 +395,8 @@ def test_a_snapshot_stays_as_it_was_made(standard: str, version: str, gone: int)
         assert named or len(again.json()) < len(before)
     with played(standard, version) as client:
         assert client.get("students", headers=header).status_code == gone
+        none = client.get(f"{client.urls['changeQueries'].rstrip('/')}/snapshots")
+        assert none.json() == [] if gone == 410 else none.status_code == 404
 
 
 def test_the_ed_fi_api_has_no_snapshots() -> None:
