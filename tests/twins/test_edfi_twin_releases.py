@@ -393,6 +393,9 @@ def test_a_snapshot_stays_as_it_was_made(standard: str, version: str, gone: int)
         again = client.get("students", headers=header)
         assert again.status_code == (410 if named else 200)
         assert named or len(again.json()) < len(before)
+        if named:
+            [older], [newer] = listed.json(), client.get(str(listed.url)).json()
+            assert newer["snapshotDateTime"] > older["snapshotDateTime"], "one takes the place of the one before it"
     with played(standard, version) as client:
         assert client.get("students", headers=header).status_code == gone
         none = client.get(f"{client.urls['changeQueries'].rstrip('/')}/snapshots")
