@@ -46,10 +46,10 @@ class View:
     decisions: Mapping[Section, Decision]
 
 
-async def why(store: Store, district: int, who: Who, student: str) -> Decisions:
-    """What somebody may see of a student, section by section."""
+async def why(store: Store, district: int, who: Who, student: str, name: str = "") -> Decisions:
+    """What somebody may see of a student, section by section. `name`: under which they open what is masked to them."""
     async with store.transaction(district) as c:
-        return await _decisions(store, c, district, who, "", student)
+        return await _decisions(store, c, district, who, name, student)
 
 
 AUTHOR = "author"
@@ -70,14 +70,18 @@ async def shown(store: Store, district: int, id: str, actor: Actor, version: int
             )  # fmt: skip
             await disclosures.note(c, district, line, actor)
             return content
+    view = await plan(store, district, found.student, reader(actor), actor, id=id, version=version)
+    left = {"left_out": [one.pointer for one in view.left]} if view.left else {}
+    return {**(view.content or {}), **left}
+
+
+def reader(actor: Actor) -> Who:
+    """Whoever reads at the district's own machine in a role other than the author's. ConfigError for no role."""
     if actor.role not in access.SAYS:
         raise ConfigError(
             "role-unknown", f"There is no role {actor.role!r}.", f"Choose from: {AUTHOR}, {', '.join(access.SAYS)}."
         )
-    who = Who(says=access.SAYS[actor.role])
-    view = await plan(store, district, found.student, who, actor, id=id, version=version)
-    left = {"left_out": [one.pointer for one in view.left]} if view.left else {}
-    return {**(view.content or {}), **left}
+    return Who(says=access.SAYS[actor.role])
 
 
 async def plan(

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import pytest
 
-from gateway import delivery, jobs, planning, viewing
+from gateway import delivery, jobs, planning, record, viewing
 from gateway.access import SECTIONS, Who
 from gateway.cli import access as commands
 from gateway.cli import main
@@ -282,3 +282,37 @@ async def test_a_plan_counts_on_a_consent_while_it_holds(village: Village) -> No
     await revoke(village, number)
     async with village.store.transaction(village.district) as c:
         assert await consents.references(c, village.student, TODAY) == frozenset()
+
+
+async def test_a_record_is_read_in_a_role_and_the_reading_is_on_record(village: Village, settings: Settings) -> None:
+    written = (
+        {"kind": "observation", "body": {"text": "planted-note"}},
+        {"kind": "observation", "domain": "physical_health", "body": {"text": "planted-asthma"}},
+        {"kind": "observation", "restricted": True, "body": {"text": "planted-restricted"}},
+    )
+    for one in written:
+        await record.add(village.store, village.district, village.student, one, AUTHOR)
+    await record.correct(village.store, village.district, village.student, "2", None, AUTHOR, "planted-not-his-asthma")
+
+    async def reads(*words: str) -> str:
+        _, said = await typed(village, settings, *words)
+        return said
+
+    for words in (("record", "list", "N-student", "--all", "--json"), ("record", "show", "N-student", "2"),
+                  ("plan", "known", village.plan, "--json"), ("record", "progress", village.plan, "--json"),
+                  ("plan", "history", village.plan, "--at", TODAY.isoformat())):  # fmt: skip
+        assert "planted" not in await reads(*words, "--role", "district_it"), words
+    listed = await reads("record", "list", "N-student", "--all", "--role", "principal")
+    assert "planted-note" in listed and "3 entries are not for this role." in listed
+    assert "asthma" not in listed and "planted-restricted" not in listed
+    assert "Code access-refused," in await reads("record", "show", "N-student", "3", "--role", "principal")
+    assert "planted-restricted" in await reads("record", "show", "N-student", "3", "--role", "counselor")
+    assert "planted-goal" not in await reads("plan", "history", village.plan, "--at", "1", "--role", "parent")
+    assert "planted-restricted" in await reads("record", "list", "N-student")
+    parent = await reads("record", "list", "N-student", "--role", "parent", "--as", "Dorothea Vexwood")
+    assert "planted-note" in parent and "restricted" not in parent
+    lines = {(one["party"], tuple(one["sections"]), one["outside"]) for one in await log(village)}
+    assert ("principal", ("notes",), False) in lines
+    assert ("counselor", ("restricted_notes",), False) in lines
+    assert ("Dorothea Vexwood", ("notes",), True) in lines
+    assert not any(party == "district_it" and set(told) - {"identity"} for party, told, _ in lines)
