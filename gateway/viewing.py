@@ -12,7 +12,7 @@ from gateway.errors import ConfigError, Refused
 from gateway.identity import population
 from gateway.messages import Message
 from gateway.plan_guards import RelationshipFacts
-from gateway.store import consents, disclosures, outbox, purposes, reading, ties
+from gateway.store import consents, disclosures, outbox, purposes, reading, standing, ties
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.disclosures import Disclosure
@@ -230,7 +230,7 @@ async def reveal(
     if not because.strip():
         raise Refused("reason-missing", "To open a student's record needs a reason.", "Give --because.")
     async with store.transaction(district) as c:
-        facts = await _facts(store, c, district, who, actor.name, student)
+        who, student, facts = await _facts(store, c, district, who, actor.name, student)
         roles = access.roles_of(who, student, facts, clock.today())
         may = [
             section
@@ -288,6 +288,7 @@ async def results(
         asked = list(dict.fromkeys(students)) or await _own_students(c, who)
         refused = None
         found: list[dict[str, Any]] = []
+        lines: list[Disclosure] = []
         for student in asked:
             decisions = await _decisions(store, c, district, who, actor.name, student, program)
             decision = decisions["academic"]
@@ -309,8 +310,10 @@ async def results(
                     student, "read", program.name, True, decision.role or "", program.purpose, decision.reason,
                     ["academic"], who.person,
                 )  # fmt: skip
-                await disclosures.note(c, district, line, actor)
+                lines.append(line)
             found += its
+        for line in lines if refused is None else ():  # who gets nothing was shown nobody's
+            await disclosures.note(c, district, line, actor)
         known = {one["id"]: one for one in await purposes.listed(c, sorted({one["assessment"] for one in found}))}
     if refused is not None:
         raise refused
@@ -334,8 +337,9 @@ async def _own_students(c: Transaction, who: Who) -> list[str]:
     if who.person is None:
         return []
     today = clock.today().isoformat()
-    own = [student for _, student in await ties.taught(c, today, who.person)]
-    own += [one.student for one in await ties.plans(c) if one.coordinator == who.person]
+    ids = (await standing.former(c, [who.person]))[who.person]
+    own = [student for id in sorted(ids) for _, student in await ties.taught(c, today, id)]
+    own += [one.student for one in await ties.plans(c) if one.coordinator in ids]
     return sorted(set(own))
 
 
@@ -348,50 +352,68 @@ async def _decisions(
     student: str,
     program: Program | None = None,
 ) -> Decisions:
-    facts = await _facts(store, c, district, who, name, student)
+    who, student, facts = await _facts(store, c, district, who, name, student)
     if program is not None:
         facts = replace(facts, granted=program.sections)
     today = clock.today()
     made = {section: access.decide(who, student, section, facts, today) for section in SECTIONS}
     if program is None:
         return made
+    # A program is a receiver as a destination is: what a family forbade it, or took back, it has for nobody.
+    given = await consents.of_student(c, student, itself(program).names)
+    may = access.receiver(program.sections, False, given, today)
     return {
         section: one
-        if section in program.sections
-        else Decision(False, "none", one.role, "The district did not grant this section to the program.")
+        if section in may.sections
+        else Decision(
+            False,
+            "none",
+            one.role,
+            may.withheld[section]
+            if section in program.sections
+            else "The district did not grant this section to the program.",
+        )
         for section, one in made.items()
     }
 
 
-async def _facts(store: Store, c: Transaction, district: int, who: Who, name: str, student: str) -> Facts:
+async def _facts(
+    store: Store, c: Transaction, district: int, who: Who, name: str, student: str
+) -> tuple[Who, str, Facts]:
+    """What is on record between the two, and both by the ids that stand for them today: whoever was merged is known by
+    several, and what was said of one holds for all."""
     child = await reading.entity(store, district, "person", student)
     if child is None or population(child) != "student":
         raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
-    names = who.names | ({f"person:{who.person}"} if who.person else set())
+    ids: set[str] = set()
+    person = None
+    if who.person is not None:
+        person = await reading.entity(store, district, "person", who.person)
+        if person is None:
+            raise ConfigError("person-unknown", "There is no such person.", "Give the id that the roster has.")
+        ids = (await standing.former(c, [person["id"]]))[person["id"]]
+        who = replace(who, person=person["id"])
     facts = Facts(
         born=date.fromisoformat(child["birth_date"]) if "birth_date" in child else None,
-        consents=await consents.of_student(c, student, names),
+        consents=await consents.of_student(c, student, who.names | {f"person:{id}" for id in ids}),
         opened=await disclosures.opened(c, student, name, who.person),
     )
-    if who.person is None:
-        return facts
-    person = await reading.entity(store, district, "person", who.person)
     if person is None:
-        raise ConfigError("person-unknown", "There is no such person.", "Give the id that the roster has.")
+        return who, child["id"], facts
     today = clock.today()
     roles = [role for role in person.get("roles", ()) if prefill.current(role, today)]
     staff = population(person) == "staff" and person.get("active", True) and bool(roles)
     under_way = await ties.plans(c, student)
-    return replace(
+    made = replace(
         facts,
         staff=staff,
         teaches=staff and (person["id"], child["id"]) in await ties.taught(c, today.isoformat(), person["id"]),
-        coordinates=any(one.coordinator == person["id"] for one in under_way),
+        coordinates=any(one.coordinator in ids for one in under_way),
         team=frozenset(
             m["role"]
             for one in under_way
             for m in one.team
-            if m.get("who") == person["id"] and prefill.current(m, today)
+            if isinstance(m.get("who"), str) and m["who"] in ids and prefill.current(m, today)
         ),
         at_school=await _at_school(store, district, child, roles, today),
         relationships=[
@@ -401,9 +423,10 @@ async def _facts(store: Store, c: Transaction, district: int, who: Who, name: st
                 if one["contact"] == person["id"]
             ),
             *await planning.kept_away(store, c, child["id"], [person["id"]]),
-            *(_BARRED for one in under_way if person["id"] in one.barred),
+            *(_BARRED for one in under_way if one.barred & ids),
         ],
     )
+    return who, child["id"], made
 
 
 _BARRED = RelationshipFacts("", "no", False, False)
