@@ -19,7 +19,7 @@ from gateway.cli import access as commands
 from gateway.cli import main
 from gateway.errors import Refused
 from gateway.settings import Settings
-from gateway.store import agreements, consents, deliveries, disclosures, purposes
+from gateway.store import agreements, consents, deliveries, disclosures, purposes, registers
 from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.registers import Actor
@@ -85,6 +85,18 @@ async def test_what_a_destination_is_sent_passes_agreement_and_consent(village: 
     assert "/goals/0" not in await withheld(village)
     made = await delivery.preview(village.store, village.district, village.plan, "ods")
     assert "planted-support" not in str(made.documents) and "interventions" not in str(made.documents)
+
+
+async def test_an_agreement_that_asks_for_no_consent_takes_none_away_that_another_asks_for(village: Village) -> None:
+    await finalize(village)
+    await hosted(village, needs_consent=True)
+    connection = await registers.connection(village.store, village.district, "ods")
+    async with village.store.transaction(village.district) as c:
+        await agreements.add(
+            c, connection, "LC-2", TODAY, LATER, AUTHOR, agreements.Terms(sections=frozenset({"health"}))
+        )
+    with pytest.raises(Refused, match="No consent that holds today covers it"):
+        await withheld(village)
 
 
 async def test_without_an_agreement_that_names_less_and_without_consents_nothing_is_taken_away(
