@@ -437,14 +437,23 @@ async def _at_school(
     store: Store, district: int, child: Mapping[str, Any], roles: Sequence[Mapping[str, Any]], today: date
 ) -> frozenset[str]:
     """Their roles at a school where the student is enrolled today, or above it."""
-    above = {one["id"]: one.get("parent") for one in await reading.entities(store, district, "organization")}
+    places = _places(child, await _above(store, district), today)
+    return frozenset(role["role"] for role in roles if role["organization"] in places)
+
+
+async def _above(store: Store, district: int) -> dict[str, str | None]:
+    return {one["id"]: one.get("parent") for one in await reading.entities(store, district, "organization")}
+
+
+def _places(child: Mapping[str, Any], above: Mapping[str, str | None], today: date) -> set[str]:
+    """Where a student is enrolled today, and all that is above it."""
     places: set[str] = set()
     for school in prefill.schools(dict(child), today):
         place: str | None = school
         while place is not None and place not in places:
             places.add(place)
             place = above.get(place)
-    return frozenset(role["role"] for role in roles if role["organization"] in places)
+    return places
 
 
 async def review(store: Store, district: int, school: str | None = None) -> tuple[set[str], list[dict[str, Any]]]:
@@ -466,17 +475,13 @@ async def review(store: Store, district: int, school: str | None = None) -> tupl
                 for m in plan.team
                 if isinstance(m.get("who"), str) and m["role"] in access.ON_TEAM and prefill.current(m, today)
             ]
+    above = await _above(store, district)
+    at = {student: _places(people[student], above, today) for student in here}
     for id, one in people.items():
-        if population(one) != "staff":
-            continue
-        for role in one.get("roles", ()):
+        for role in one.get("roles", ()) if population(one) == "staff" else ():
             if role["role"] in access.AT_SCHOOL and prefill.current(role, today):
-                pairs += [
-                    (id, access.AT_SCHOOL[role["role"]], student)
-                    for student in here
-                    if role["role"] == "district_administrator"
-                    or role["organization"] in prefill.schools(people[student], today)
-                ]
+                column = access.AT_SCHOOL[role["role"]]
+                pairs += [(id, column, student) for student in here if role["organization"] in at[student]]
     rows: dict[tuple[str, str], set[str]] = {}
     for who, tie, student in pairs:
         if student in here and population(people.get(who, {})) == "staff" and people[who].get("active", True):

@@ -37,6 +37,11 @@ TIES: dict[str, tuple[Who, Facts, Role | None]] = {
     "counselor at the school": (Who(SOMEBODY), Facts(staff=True, at_school=frozenset({"counselor"})), "specialist"),
     "nurse on the team": (Who(SOMEBODY), Facts(staff=True, team=frozenset({"nurse"})), "nurse"),
     "principal": (Who(SOMEBODY), Facts(staff=True, at_school=frozenset({"principal"})), "administrator"),
+    "administrator in OneRoster 1.1": (
+        Who(SOMEBODY),
+        Facts(staff=True, at_school=frozenset({"administrator"})),
+        "administrator",
+    ),
     "mother": (Who(SOMEBODY), Facts(born=CHILD, relationships=[related()]), "guardian"),
     "parent, rights unknown": (Who(SOMEBODY), Facts(born=CHILD, relationships=[related("unknown")]), "guardian"),
     "student": (Who(STUDENT), Facts(born=CHILD), "student"),

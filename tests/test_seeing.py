@@ -204,6 +204,17 @@ async def test_a_review_says_who_may_see_whom_and_who_looked(village: Village) -
     }
 
 
+async def test_a_review_knows_whoever_works_above_the_school(village: Village) -> None:
+    above = [{"role": "nurse", "organization": village.above}]
+    async with village.store.transaction(village.district) as c:
+        moved = "UPDATE entity SET doc = CAST(CAST(doc AS jsonb) || CAST(%s AS jsonb) AS json) WHERE id = %s"
+        await c.exec_driver_sql(moved, (json.dumps({"roles": above}), village.nurse))
+    _, rows = await viewing.review(village.store, village.district, village.school)
+    assert {row["students"] for row in rows if row["person"] == village.nurse} == {2}
+    seen = await viewing.why(village.store, village.district, Who(village.nurse), village.other)
+    assert seen["health"].allowed, "as the table says"
+
+
 async def typed(village: Village, settings: Settings, *words: str) -> tuple[int, str]:
     """What somebody types about this district: how it ends, and all that it says."""
     async with village.store.owner.begin() as c:
