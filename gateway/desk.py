@@ -1,4 +1,4 @@
-"""What somebody reads at the district's own machine beside plans: records, progress, what a plan was begun with.
+"""What somebody gets at the district's own machine beside plans: records, progress, a family's copy of everything.
 
 Cut to the role in which they read, as a plan is, with the line about it before it is handed out.
 """
@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from gateway import record, sections, viewing
-from gateway.access import SECTIONS, STAFF, May, Section
+from gateway.access import SECTIONS, STAFF, May, Section, Who
 from gateway.errors import Refused
 from gateway.plan_events import Told
 from gateway.record import Progress
 from gateway.schema.record import Entry
-from gateway.store import disclosures, prefills
+from gateway.store import copies, disclosures, prefills
 from gateway.store import plans as stored
+from gateway.store.copies import Copy
 from gateway.store.database import Store
 from gateway.store.disclosures import Disclosure
 from gateway.store.prefills import Kept
@@ -126,6 +127,20 @@ async def earlier(store: Store, district: int, plan: str, told: Told, actor: Act
     content, left = sections.seen(told.content, how)
     await _note(store, district, found.student, actor, because, sections.touched(content), found.id)
     return content | ({"left_out": [one.pointer for one in left]} if left else {})
+
+
+async def family_copy(store: Store, district: int, student: str, recipient: str, actor: Actor) -> Copy:
+    """Everything about a student for a family member, or without one for the student. Refused unless the family member
+    is a parent or guardian with rights today: a consent is for what it names, and at 18 the rights pass."""
+    if recipient:
+        made = (await viewing.why(store, district, Who(recipient), student)).values()
+        if not any(one.allowed and one.role == "guardian" for one in made):
+            raise Refused(
+                "copy-without-right",
+                f"This person has no right to this student's record. {next(iter(made)).reason}",
+                "`planbridge access why` tells what is on record; a source's word is corrected there.",
+            )
+    return await copies.copy(store, district, student, recipient, actor)
 
 
 async def _how(store: Store, district: int, student: str, actor: Actor) -> tuple[Mapping[Section, May], str]:

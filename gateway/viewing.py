@@ -115,16 +115,7 @@ async def plan(
                 await _note(c, district, found, content, who, decisions, actor, program)
     if refusal is not None:
         raise refusal
-    return View(
-        student,
-        found.plan,
-        found.state,
-        found.revision,
-        found.version,
-        content,
-        left,
-        decisions,
-    )
+    return View(student, found.plan, found.state, found.revision, found.version, content, left, decisions)
 
 
 def itself(program: Program) -> Who:
@@ -403,6 +394,8 @@ async def _facts(
     today = clock.today()
     roles = [role for role in person.get("roles", ()) if prefill.current(role, today)]
     staff = population(person) == "staff" and person.get("active", True) and bool(roles)
+    # OneRoster 1.1 says of the person only that they are a parent, and of the tie only that there is one.
+    parent = any(role["role"] in prefill.GUARDIANS for role in roles)
     under_way = await ties.plans(c, student)
     made = replace(
         facts,
@@ -418,9 +411,9 @@ async def _facts(
         at_school=await _at_school(store, district, child, roles, today),
         relationships=[
             *(
-                planning._relationship(one)
+                replace(tie, parent_or_guardian=tie.parent_or_guardian or parent)
                 for one in await reading.referring(store, district, "relationship", "student", child["id"])
-                if one["contact"] == person["id"]
+                if one["contact"] == person["id"] and (tie := planning._relationship(one))
             ),
             *await planning.kept_away(store, c, child["id"], [person["id"]]),
             *(_BARRED for one in under_way if one.barred & ids),
