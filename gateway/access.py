@@ -105,12 +105,17 @@ AT_SCHOOL: Mapping[str, Role] = {
     "specialist": "specialist",
     "nurse": "nurse",
     "principal": "administrator",
+    "administrator": "administrator",  # all that OneRoster 1.1 knows of those who run a school
     "site_administrator": "administrator",
     "district_administrator": "administrator",
     "system_administrator": "it",
 }
 """A role of the roster at the student's school, or at the district above it -> the role. Teachers see those they
 teach: that they work in the house makes them none of these."""
+
+ADMINISTRATORS = frozenset(role for role, column in AT_SCHOOL.items() if column == "administrator")
+"""Roles of the roster that administer a school or the district: who may waive a consultation, is told what is overdue,
+and may count by program status."""
 
 ON_TEAM: Mapping[str, Role] = {
     "coordinator": "coordinator",

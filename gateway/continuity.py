@@ -19,8 +19,6 @@ URGENT_DAYS = 15
 """School days for which an urgent support may go on before the consultation."""
 ACT_WITHIN = 5
 """School days within which somebody is to be named in the place of who left."""
-ADMINISTRATORS = frozenset({"administrator", "principal", "district_administrator", "site_administrator"})
-"""Roles of those who act where nobody else is there. OneRoster 1.1 knows the first only."""
 
 SAYS = {
     "owner-gone": "The owner of a support has left.",

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from gateway import clock, plan_events, plans, points, prefill
+from gateway.access import ADMINISTRATORS
 from gateway.errors import ConfigError, Refused
 from gateway.identity import population
 from gateway.plan_events import Told
@@ -22,7 +23,6 @@ from gateway.store.plans import Placed, StoredPlan, StoredVersion
 from gateway.store.prefills import Kept
 from gateway.store.registers import Actor
 
-ADMINISTRATORS = {"principal", "district_administrator", "site_administrator"}
 WROTE = ("created", "edited")
 """The acts of somebody who says what is in a plan."""
 NOTHING = Given()

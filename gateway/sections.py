@@ -1,4 +1,4 @@
-"""Which section each field of a plan and of the common schema belongs to, and what is left of a plan without some."""
+"""Which section each field of a plan, a record and the common schema belongs to, and what is left without some."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 from gateway.access import May, Section
 from gateway.schema.codes import OUT_OF_SCHOOL
 from gateway.schema.plan import PREFIX
+from gateway.schema.record import Entry, EntryKind
 
 BY_DOMAIN: Mapping[str, Section] = {
     "academic": "academic",
@@ -281,3 +282,96 @@ def touched(content: Mapping[str, Any]) -> list[Section]:
         elif value not in (None, {}) and isinstance(rule, str):
             found[rule] = None
     return list(found)
+
+
+ENTRY_SECTIONS: Mapping[EntryKind, Section] = {
+    "observation": "notes",
+    "assessment_result": "academic",
+    "meeting": "notes",
+    "family_contact": "notes",
+    "student_voice": "notes",
+    "support_delivery": "school_supports",
+    "progress_point": "goals",
+    "attendance_signal": "academic",
+    "behavior_signal": "social_emotional",
+    "document": "notes",
+    "import_note": "notes",
+    "correction": "notes",
+}
+"""What an entry of the running record tells by its kind alone."""
+BODY_FIELDS: Mapping[str, Section] = {
+    "text": "notes",
+    "because": "notes",
+    "evidence": "academic",
+    "delivery": "school_supports",
+    "point": "goals",
+}
+"""Field of what an entry says -> its section. What is not here is shown to nobody."""
+ENTRY_HEAD = ("kind", "occurred_on", "domain", "restricted")
+"""What is told of an entry to those who may read anything that it says, and to nobody else."""
+
+
+def entry_sections(entry: Entry, name: str, about: Entry | None = None) -> tuple[Section, ...]:
+    """The sections of a field of what an entry says: of all that its kind and domain tell beside. `about`: what a
+    withdrawal speaks of."""
+    of = about or entry
+    if entry.restricted or of.restricted or name not in BODY_FIELDS:
+        return ("restricted_notes",)
+    told = BY_DOMAIN.get(of.domain, "restricted_notes") if of.domain else "academic"
+    kind: Section = ENTRY_SECTIONS.get(of.kind, "restricted_notes")  # type: ignore[call-overload]
+    beside = [one for one in (kind, told) if one not in ("academic", "notes", BODY_FIELDS[name])]
+    return (BODY_FIELDS[name], *dict.fromkeys(beside))
+
+
+def entry_seen(
+    entry: Entry, how: Mapping[Section, May], *, mine: bool, about: Entry | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """What an entry says to somebody who sees each section so, and the fields that are left out. `mine`: they wrote it.
+    Of an entry whose words were removed the words are the field `text`."""
+    said = entry.said()
+    body = {"text": None} if said is None else said.model_dump(mode="json", exclude_defaults=True)
+    shown = {name: value for name, value in body.items() if _reads(entry_sections(entry, name, about), how, mine)}
+    return shown, [name for name in body if name not in shown]
+
+
+def _reads(sections: tuple[Section, ...], how: Mapping[Section, May], mine: bool) -> bool:
+    first, *others = sections
+    may = _may(first, how)
+    if may == "own":
+        return mine  # they know what they wrote
+    if may not in WHOLE:
+        return False
+    # Words about a need say more than a goal or a support for it does.
+    return all(_may(one, how) in WHOLE if first == "notes" else _may(one, how) != "none" for one in others)
+
+
+KNOWN_SECTIONS: Mapping[str, tuple[Section, ...]] = {
+    "/context/grades": ("identity",),
+    "/context/languages": ("identity",),
+    "/context/program_status": ("program_status",),
+    "/consultations": ("consultation", "contacts"),
+    "/needs": ("academic",),
+    "/goals": ("goals", "academic"),
+    "/supports": ("school_supports", "outside_supports"),
+}
+"""Beginning of a pointer to what a plan was begun with -> its sections. It cites results, and nothing of health."""
+
+
+def known_sections(pointer: str, value: Any) -> tuple[Section, ...]:
+    """The sections of something that a plan was begun with."""
+    top = pointer.split("/")[1]
+    for beginning, named in KNOWN_SECTIONS.items():
+        if pointer == beginning or pointer.startswith(f"{beginning}/"):
+            told = BY_DOMAIN.get(value, "restricted_notes") if pointer.endswith("/domain") else None
+            return named if told is None or told in named else (*named, told)
+    rule = PLAN_FIELDS.get(top)
+    return (rule,) if isinstance(rule, str) else ("restricted_notes",)
+
+
+def known_seen(pointer: str, value: Any, how: Mapping[Section, May]) -> bool:
+    """Whether somebody who sees each section so is shown something that a plan was begun with."""
+    named = known_sections(pointer, value)
+    return all(
+        _may(one, how) in WHOLE or (one == "identity" and _may(one, how) == "masked" and isinstance(value, str))
+        for one in named
+    )

@@ -12,7 +12,7 @@ from gateway.errors import ConfigError, Refused
 from gateway.identity import population
 from gateway.messages import Message
 from gateway.plan_guards import RelationshipFacts
-from gateway.store import consents, disclosures, outbox, purposes, reading, ties
+from gateway.store import consents, disclosures, outbox, purposes, reading, standing, ties
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.disclosures import Disclosure
@@ -46,10 +46,10 @@ class View:
     decisions: Mapping[Section, Decision]
 
 
-async def why(store: Store, district: int, who: Who, student: str) -> Decisions:
-    """What somebody may see of a student, section by section."""
+async def why(store: Store, district: int, who: Who, student: str, name: str = "") -> Decisions:
+    """What somebody may see of a student, section by section. `name`: under which they open what is masked to them."""
     async with store.transaction(district) as c:
-        return await _decisions(store, c, district, who, "", student)
+        return await _decisions(store, c, district, who, name, student)
 
 
 AUTHOR = "author"
@@ -70,14 +70,18 @@ async def shown(store: Store, district: int, id: str, actor: Actor, version: int
             )  # fmt: skip
             await disclosures.note(c, district, line, actor)
             return content
+    view = await plan(store, district, found.student, reader(actor), actor, id=id, version=version)
+    left = {"left_out": [one.pointer for one in view.left]} if view.left else {}
+    return {**(view.content or {}), **left}
+
+
+def reader(actor: Actor) -> Who:
+    """Whoever reads at the district's own machine in a role other than the author's. ConfigError for no role."""
     if actor.role not in access.SAYS:
         raise ConfigError(
             "role-unknown", f"There is no role {actor.role!r}.", f"Choose from: {AUTHOR}, {', '.join(access.SAYS)}."
         )
-    who = Who(says=access.SAYS[actor.role])
-    view = await plan(store, district, found.student, who, actor, id=id, version=version)
-    left = {"left_out": [one.pointer for one in view.left]} if view.left else {}
-    return {**(view.content or {}), **left}
+    return Who(says=access.SAYS[actor.role])
 
 
 async def plan(
@@ -111,16 +115,7 @@ async def plan(
                 await _note(c, district, found, content, who, decisions, actor, program)
     if refusal is not None:
         raise refusal
-    return View(
-        student,
-        found.plan,
-        found.state,
-        found.revision,
-        found.version,
-        content,
-        left,
-        decisions,
-    )
+    return View(student, found.plan, found.state, found.revision, found.version, content, left, decisions)
 
 
 def itself(program: Program) -> Who:
@@ -226,7 +221,7 @@ async def reveal(
     if not because.strip():
         raise Refused("reason-missing", "To open a student's record needs a reason.", "Give --because.")
     async with store.transaction(district) as c:
-        facts = await _facts(store, c, district, who, actor.name, student)
+        who, student, facts = await _facts(store, c, district, who, actor.name, student)
         roles = access.roles_of(who, student, facts, clock.today())
         may = [
             section
@@ -284,6 +279,7 @@ async def results(
         asked = list(dict.fromkeys(students)) or await _own_students(c, who)
         refused = None
         found: list[dict[str, Any]] = []
+        lines: list[Disclosure] = []
         for student in asked:
             decisions = await _decisions(store, c, district, who, actor.name, student, program)
             decision = decisions["academic"]
@@ -305,8 +301,10 @@ async def results(
                     student, "read", program.name, True, decision.role or "", program.purpose, decision.reason,
                     ["academic"], who.person,
                 )  # fmt: skip
-                await disclosures.note(c, district, line, actor)
+                lines.append(line)
             found += its
+        for line in lines if refused is None else ():  # who gets nothing was shown nobody's
+            await disclosures.note(c, district, line, actor)
         known = {one["id"]: one for one in await purposes.listed(c, sorted({one["assessment"] for one in found}))}
     if refused is not None:
         raise refused
@@ -330,8 +328,9 @@ async def _own_students(c: Transaction, who: Who) -> list[str]:
     if who.person is None:
         return []
     today = clock.today().isoformat()
-    own = [student for _, student in await ties.taught(c, today, who.person)]
-    own += [one.student for one in await ties.plans(c) if one.coordinator == who.person]
+    ids = (await standing.former(c, [who.person]))[who.person]
+    own = [student for id in sorted(ids) for _, student in await ties.taught(c, today, id)]
+    own += [one.student for one in await ties.plans(c) if one.coordinator in ids]
     return sorted(set(own))
 
 
@@ -344,62 +343,83 @@ async def _decisions(
     student: str,
     program: Program | None = None,
 ) -> Decisions:
-    facts = await _facts(store, c, district, who, name, student)
+    who, student, facts = await _facts(store, c, district, who, name, student)
     if program is not None:
         facts = replace(facts, granted=program.sections)
     today = clock.today()
     made = {section: access.decide(who, student, section, facts, today) for section in SECTIONS}
     if program is None:
         return made
+    # A program is a receiver as a destination is: what a family forbade it, or took back, it has for nobody.
+    given = await consents.of_student(c, student, itself(program).names)
+    may = access.receiver(program.sections, False, given, today)
     return {
         section: one
-        if section in program.sections
-        else Decision(False, "none", one.role, "The district did not grant this section to the program.")
+        if section in may.sections
+        else Decision(
+            False,
+            "none",
+            one.role,
+            may.withheld[section]
+            if section in program.sections
+            else "The district did not grant this section to the program.",
+        )
         for section, one in made.items()
     }
 
 
-async def _facts(store: Store, c: Transaction, district: int, who: Who, name: str, student: str) -> Facts:
+async def _facts(
+    store: Store, c: Transaction, district: int, who: Who, name: str, student: str
+) -> tuple[Who, str, Facts]:
+    """What is on record between the two, and both by the ids that stand for them today: whoever was merged is known by
+    several, and what was said of one holds for all."""
     child = await reading.entity(store, district, "person", student)
     if child is None or population(child) != "student":
         raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
-    names = who.names | ({f"person:{who.person}"} if who.person else set())
+    ids: set[str] = set()
+    person = None
+    if who.person is not None:
+        person = await reading.entity(store, district, "person", who.person)
+        if person is None:
+            raise ConfigError("person-unknown", "There is no such person.", "Give the id that the roster has.")
+        ids = (await standing.former(c, [person["id"]]))[person["id"]]
+        who = replace(who, person=person["id"])
     facts = Facts(
         born=date.fromisoformat(child["birth_date"]) if "birth_date" in child else None,
-        consents=await consents.of_student(c, student, names),
+        consents=await consents.of_student(c, student, who.names | {f"person:{id}" for id in ids}),
         opened=await disclosures.opened(c, student, name, who.person),
     )
-    if who.person is None:
-        return facts
-    person = await reading.entity(store, district, "person", who.person)
     if person is None:
-        raise ConfigError("person-unknown", "There is no such person.", "Give the id that the roster has.")
+        return who, child["id"], facts
     today = clock.today()
     roles = [role for role in person.get("roles", ()) if prefill.current(role, today)]
     staff = population(person) == "staff" and person.get("active", True) and bool(roles)
+    # OneRoster 1.1 says of the person only that they are a parent, and of the tie only that there is one.
+    parent = any(role["role"] in prefill.GUARDIANS for role in roles)
     under_way = await ties.plans(c, student)
-    return replace(
+    made = replace(
         facts,
         staff=staff,
         teaches=staff and (person["id"], child["id"]) in await ties.taught(c, today.isoformat(), person["id"]),
-        coordinates=any(one.coordinator == person["id"] for one in under_way),
+        coordinates=any(one.coordinator in ids for one in under_way),
         team=frozenset(
             m["role"]
             for one in under_way
             for m in one.team
-            if m.get("who") == person["id"] and prefill.current(m, today)
+            if isinstance(m.get("who"), str) and m["who"] in ids and prefill.current(m, today)
         ),
         at_school=await _at_school(store, district, child, roles, today),
         relationships=[
             *(
-                planning._relationship(one)
+                replace(tie, parent_or_guardian=tie.parent_or_guardian or parent)
                 for one in await reading.referring(store, district, "relationship", "student", child["id"])
-                if one["contact"] == person["id"]
+                if one["contact"] == person["id"] and (tie := planning._relationship(one))
             ),
             *await planning.kept_away(store, c, child["id"], [person["id"]]),
-            *(_BARRED for one in under_way if person["id"] in one.barred),
+            *(_BARRED for one in under_way if one.barred & ids),
         ],
     )
+    return who, child["id"], made
 
 
 _BARRED = RelationshipFacts("", "no", False, False)
@@ -410,14 +430,23 @@ async def _at_school(
     store: Store, district: int, child: Mapping[str, Any], roles: Sequence[Mapping[str, Any]], today: date
 ) -> frozenset[str]:
     """Their roles at a school where the student is enrolled today, or above it."""
-    above = {one["id"]: one.get("parent") for one in await reading.entities(store, district, "organization")}
+    places = _places(child, await _above(store, district), today)
+    return frozenset(role["role"] for role in roles if role["organization"] in places)
+
+
+async def _above(store: Store, district: int) -> dict[str, str | None]:
+    return {one["id"]: one.get("parent") for one in await reading.entities(store, district, "organization")}
+
+
+def _places(child: Mapping[str, Any], above: Mapping[str, str | None], today: date) -> set[str]:
+    """Where a student is enrolled today, and all that is above it."""
     places: set[str] = set()
     for school in prefill.schools(dict(child), today):
         place: str | None = school
         while place is not None and place not in places:
             places.add(place)
             place = above.get(place)
-    return frozenset(role["role"] for role in roles if role["organization"] in places)
+    return places
 
 
 async def review(store: Store, district: int, school: str | None = None) -> tuple[set[str], list[dict[str, Any]]]:
@@ -439,17 +468,13 @@ async def review(store: Store, district: int, school: str | None = None) -> tupl
                 for m in plan.team
                 if isinstance(m.get("who"), str) and m["role"] in access.ON_TEAM and prefill.current(m, today)
             ]
+    above = await _above(store, district)
+    at = {student: _places(people[student], above, today) for student in here}
     for id, one in people.items():
-        if population(one) != "staff":
-            continue
-        for role in one.get("roles", ()):
+        for role in one.get("roles", ()) if population(one) == "staff" else ():
             if role["role"] in access.AT_SCHOOL and prefill.current(role, today):
-                pairs += [
-                    (id, access.AT_SCHOOL[role["role"]], student)
-                    for student in here
-                    if role["role"] == "district_administrator"
-                    or role["organization"] in prefill.schools(people[student], today)
-                ]
+                column = access.AT_SCHOOL[role["role"]]
+                pairs += [(id, column, student) for student in here if role["organization"] in at[student]]
     rows: dict[tuple[str, str], set[str]] = {}
     for who, tie, student in pairs:
         if student in here and population(people.get(who, {})) == "staff" and people[who].get("active", True):

@@ -1,10 +1,11 @@
 """What every test may ask for: one real embedded PostgreSQL per session, a store on it, a district of its own."""
 
 import itertools
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gateway.store.database import Store
 from gateway.store.embedded import Embedded
 from gateway.store.erasure import Erased
 from gateway.store.registers import Actor
-from tests import sampling, template
+from tests import overheard, sampling, template
 from tests.postgres import throwaway
 
 # How long an example takes says how busy the machine is, and nothing of the code.
@@ -47,11 +48,33 @@ def settings() -> Iterator[Settings]:
     if FOREIGN:
         with throwaway(Path(FOREIGN)) as url:
             yield Settings(**quick, database_url=url)
+            assert overheard.kept(url) == []
     else:
         template.lay(home)
         yield Settings(**quick, shared_buffers="64MB")
+        assert kept_by(Embedded(home / "postgres")) == []
         Embedded(home / "postgres").remove()
     shutil.rmtree(home)
+
+
+def kept_by(server: Embedded) -> Sequence[str]:
+    """What that server keeps of anybody where nothing may; nothing where no test used it."""
+    started = (server.socket_dir / ".s.PGSQL.5432").exists()
+    return overheard.kept(server.url, password=server.password) if started else []
+
+
+HEARD = overheard.Overheard()
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_told_of_in_a_log() -> Iterator[None]:
+    """No line that any test has logged tells of a planted person."""
+    HEARD.lines.clear()
+    root = logging.getLogger()
+    root.addHandler(HEARD)
+    yield
+    root.removeHandler(HEARD)
+    assert overheard.telling(HEARD.lines) == []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

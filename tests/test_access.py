@@ -2,15 +2,16 @@
 
 import itertools
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
 
 from gateway import access, sections
-from gateway.access import ROLES, SECTIONS, TABLE, Consent, Facts, May, Role, Section, Who, decide
+from gateway.access import CLIENTS, ROLES, SECTIONS, TABLE, Consent, Facts, May, Role, Section, Who, decide
 from gateway.plan_guards import RelationshipFacts
 from gateway.schema import KINDS, codes
+from gateway.schema import record as documents
 from gateway.schema.plan import PREFIX, Plan
 from tests.house.tree import ROOT
 
@@ -36,6 +37,11 @@ TIES: dict[str, tuple[Who, Facts, Role | None]] = {
     "counselor at the school": (Who(SOMEBODY), Facts(staff=True, at_school=frozenset({"counselor"})), "specialist"),
     "nurse on the team": (Who(SOMEBODY), Facts(staff=True, team=frozenset({"nurse"})), "nurse"),
     "principal": (Who(SOMEBODY), Facts(staff=True, at_school=frozenset({"principal"})), "administrator"),
+    "administrator in OneRoster 1.1": (
+        Who(SOMEBODY),
+        Facts(staff=True, at_school=frozenset({"administrator"})),
+        "administrator",
+    ),
     "mother": (Who(SOMEBODY), Facts(born=CHILD, relationships=[related()]), "guardian"),
     "parent, rights unknown": (Who(SOMEBODY), Facts(born=CHILD, relationships=[related("unknown")]), "guardian"),
     "student": (Who(STUDENT), Facts(born=CHILD), "student"),
@@ -270,6 +276,63 @@ def test_a_field_that_nobody_gave_a_section_is_shown_to_nobody() -> None:
     assert "new_thing" not in shown and "other" not in shown
     assert {one.pointer for one in left} == {"/new_thing/0", "/other"}
     assert "new_thing" not in PREFIX
+
+
+def test_every_kind_of_entry_and_every_field_of_it_has_a_section() -> None:
+    assert set(sections.ENTRY_SECTIONS) == set(get_args(documents.EntryKind))
+    assert set(sections.BODY_FIELDS) == set(documents.Body.model_fields)
+    assert {*sections.ENTRY_HEAD, "body"} == set(documents.Written.model_fields)
+    assert {*sections.ENTRY_SECTIONS.values(), *sections.BODY_FIELDS.values()} <= set(SECTIONS)
+
+
+def entry(kind: str, domain: str | None = None, *, restricted: bool = False, **body: Any) -> documents.Entry:
+    said = documents.Body.model_validate({"text": "planted words", **body})
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    return documents.Entry(
+        "e", STUDENT, 1, kind, domain, restricted, at, at, {"name": "Wren"}, None, (None, None, None),
+        documents.written(said), "salt", "", "", "",
+    )  # fmt: skip
+
+
+DELIVERY = {"plan": "0" * 8 + "-0000-4000-8000-" + "0" * 12, "support": "support-1", "minutes": 30}
+DELIVERY["session"] = DELIVERY["plan"]
+
+
+def test_of_a_record_each_role_reads_what_its_sections_say() -> None:
+    given = entry("support_delivery", delivery=DELIVERY)
+    every = {
+        "observation": entry("observation"),
+        "health": entry("observation", "physical_health"),
+        "family": entry("observation", "family_basic_needs"),
+        "behavior": entry("behavior_signal"),
+        "restricted": entry("observation", restricted=True),
+        "given": given,
+    }
+
+    def reads(role: Role, *, mine: bool = False) -> set[str]:
+        decided = {s: decide(Who(says=role), STUDENT, s, Facts(), TODAY) for s in SECTIONS}
+        how = {section: one.how for section, one in decided.items() if one.allowed}
+        return {name for name, one in every.items() if "text" in sections.entry_seen(one, how, mine=mine)[0]}
+
+    assert reads("nurse") == set(every)
+    assert reads("coordinator") == set(every) - {"health"}
+    assert reads("specialist") == set(every) - {"health"}
+    assert reads("administrator") == {"observation", "behavior", "given"}
+    assert reads("teacher") == set() and reads("teacher", mine=True) == set(every) - {"restricted"}
+    assert reads("guardian") == set(every) - {"restricted"}
+    for role in ("it", "student", "partner", "auditor", *CLIENTS):
+        assert reads(role) == set(), role
+    shown, left = sections.entry_seen(given, {"school_supports": "read"}, mine=False)
+    assert (set(shown), left) == ({"delivery"}, ["text"])
+
+
+def test_why_something_does_not_stand_tells_no_more_than_that_would() -> None:
+    withdrawn = entry("correction")
+    nurses = entry("observation", "physical_health")
+    how: dict[Section, May] = {"notes": "read", "health": "masked"}
+    assert sections.entry_seen(withdrawn, how, mine=False)[0]
+    assert sections.entry_seen(withdrawn, how, mine=False, about=nurses)[0] == {}
+    assert sections.entry_seen(withdrawn, how, mine=False, about=entry("observation", restricted=True))[0] == {}
 
 
 def test_the_page_of_the_manual_shows_the_table() -> None:

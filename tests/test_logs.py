@@ -14,6 +14,10 @@ from typing import Any
 import pytest
 
 from gateway import logs
+from gateway.settings import Settings
+from gateway.store.database import Store
+from gateway.store.embedded import Embedded
+from tests import overheard
 
 SECRET = "Zephyrinia"
 
@@ -109,3 +113,26 @@ def test_a_terminal_gets_text_and_everybody_else_json_unless_it_is_said(
     os.close(write_end)
     assert "hello" in said
     assert said.startswith("{") == as_json
+
+
+def test_the_test_run_hears_a_name_in_a_line_and_finds_it_in_what_is_kept() -> None:
+    """Else nothing would be heard anywhere because nobody listens."""
+    ear = overheard.Overheard()
+    aside = logging.Logger("aside")
+    aside.addHandler(ear)
+    aside.warning("run %s of %s", 7, "Ptolemaia")
+    aside.warning("run 8")
+    assert len(ear.lines) == 2 and overheard.telling(ear.lines) == ear.lines[:1]
+
+
+async def test_the_test_run_finds_a_name_in_job_arguments(store: Store, settings: Settings) -> None:
+    if settings.database_url is not None:
+        pytest.skip("one server is enough")
+    planted = "INSERT INTO procrastinate_jobs (queue_name, task_name, args) VALUES ('q', 't', '{\"a\": \"Ptolemaia\"}')"
+    async with store.owner.begin() as c:
+        await c.exec_driver_sql(planted)
+    server = Embedded(settings.home / "postgres")
+    found = overheard.kept(server.url, password=server.password)
+    async with store.owner.begin() as c:
+        await c.exec_driver_sql("DELETE FROM procrastinate_jobs WHERE task_name = 't'")
+    assert found == ['job arguments: {"a": "Ptolemaia"}']

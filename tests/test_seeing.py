@@ -13,13 +13,13 @@ from unittest.mock import patch
 
 import pytest
 
-from gateway import delivery, jobs, planning, viewing
+from gateway import delivery, jobs, planning, record, viewing
 from gateway.access import SECTIONS, Who
 from gateway.cli import access as commands
 from gateway.cli import main
 from gateway.errors import Refused
 from gateway.settings import Settings
-from gateway.store import agreements, consents, deliveries, disclosures, purposes
+from gateway.store import agreements, consents, deliveries, disclosures, purposes, registers
 from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.registers import Actor
@@ -85,6 +85,18 @@ async def test_what_a_destination_is_sent_passes_agreement_and_consent(village: 
     assert "/goals/0" not in await withheld(village)
     made = await delivery.preview(village.store, village.district, village.plan, "ods")
     assert "planted-support" not in str(made.documents) and "interventions" not in str(made.documents)
+
+
+async def test_an_agreement_that_asks_for_no_consent_takes_none_away_that_another_asks_for(village: Village) -> None:
+    await finalize(village)
+    await hosted(village, needs_consent=True)
+    connection = await registers.connection(village.store, village.district, "ods")
+    async with village.store.transaction(village.district) as c:
+        await agreements.add(
+            c, connection, "LC-2", TODAY, LATER, AUTHOR, agreements.Terms(sections=frozenset({"health"}))
+        )
+    with pytest.raises(Refused, match="No consent that holds today covers it"):
+        await withheld(village)
 
 
 async def test_without_an_agreement_that_names_less_and_without_consents_nothing_is_taken_away(
@@ -192,6 +204,17 @@ async def test_a_review_says_who_may_see_whom_and_who_looked(village: Village) -
     }
 
 
+async def test_a_review_knows_whoever_works_above_the_school(village: Village) -> None:
+    above = [{"role": "nurse", "organization": village.above}]
+    async with village.store.transaction(village.district) as c:
+        moved = "UPDATE entity SET doc = CAST(CAST(doc AS jsonb) || CAST(%s AS jsonb) AS json) WHERE id = %s"
+        await c.exec_driver_sql(moved, (json.dumps({"roles": above}), village.nurse))
+    _, rows = await viewing.review(village.store, village.district, village.school)
+    assert {row["students"] for row in rows if row["person"] == village.nurse} == {2}
+    seen = await viewing.why(village.store, village.district, Who(village.nurse), village.other)
+    assert seen["health"].allowed, "as the table says"
+
+
 async def typed(village: Village, settings: Settings, *words: str) -> tuple[int, str]:
     """What somebody types about this district: how it ends, and all that it says."""
     async with village.store.owner.begin() as c:
@@ -282,3 +305,37 @@ async def test_a_plan_counts_on_a_consent_while_it_holds(village: Village) -> No
     await revoke(village, number)
     async with village.store.transaction(village.district) as c:
         assert await consents.references(c, village.student, TODAY) == frozenset()
+
+
+async def test_a_record_is_read_in_a_role_and_the_reading_is_on_record(village: Village, settings: Settings) -> None:
+    written = (
+        {"kind": "observation", "body": {"text": "planted-note"}},
+        {"kind": "observation", "domain": "physical_health", "body": {"text": "planted-asthma"}},
+        {"kind": "observation", "restricted": True, "body": {"text": "planted-restricted"}},
+    )
+    for one in written:
+        await record.add(village.store, village.district, village.student, one, AUTHOR)
+    await record.correct(village.store, village.district, village.student, "2", None, AUTHOR, "planted-not-his-asthma")
+
+    async def reads(*words: str) -> str:
+        _, said = await typed(village, settings, *words)
+        return said
+
+    for words in (("record", "list", "N-student", "--all", "--json"), ("record", "show", "N-student", "2"),
+                  ("plan", "known", village.plan, "--json"), ("record", "progress", village.plan, "--json"),
+                  ("plan", "history", village.plan, "--at", TODAY.isoformat())):  # fmt: skip
+        assert "planted" not in await reads(*words, "--role", "district_it"), words
+    listed = await reads("record", "list", "N-student", "--all", "--role", "principal")
+    assert "planted-note" in listed and "3 entries are not for this role." in listed
+    assert "asthma" not in listed and "planted-restricted" not in listed
+    assert "Code access-refused," in await reads("record", "show", "N-student", "3", "--role", "principal")
+    assert "planted-restricted" in await reads("record", "show", "N-student", "3", "--role", "counselor")
+    assert "planted-goal" not in await reads("plan", "history", village.plan, "--at", "1", "--role", "parent")
+    assert "planted-restricted" in await reads("record", "list", "N-student")
+    parent = await reads("record", "list", "N-student", "--role", "parent", "--as", "Dorothea Vexwood")
+    assert "planted-note" in parent and "restricted" not in parent
+    lines = {(one["party"], tuple(one["sections"]), one["outside"]) for one in await log(village)}
+    assert ("principal", ("notes",), False) in lines
+    assert ("counselor", ("restricted_notes",), False) in lines
+    assert ("Dorothea Vexwood", ("notes",), True) in lines
+    assert not any(party == "district_it" and set(told) - {"identity"} for party, told, _ in lines)

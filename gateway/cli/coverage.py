@@ -5,10 +5,10 @@ from typing import Annotated, Any, get_args
 import typer
 
 from gateway import clock, coverage
+from gateway.access import ADMINISTRATORS
 from gateway.cli.attention import School, school_id
 from gateway.cli.output import DEFAULT_DISTRICT, As, District, Json, Role, actor, gateway, run, show
 from gateway.cli.plans import named
-from gateway.continuity import ADMINISTRATORS
 from gateway.coverage import LACKS, STATES, Dimension, Row, Student
 from gateway.errors import ConfigError, Refused
 from gateway.store import coverage as stored

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import clock
+from gateway import clock, desk
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -26,7 +26,7 @@ from gateway.cli.plans import student_id
 from gateway.errors import ConfigError
 from gateway.exports import family as exports
 from gateway.identity import population
-from gateway.store import amendments, attention, copies, reading, standing
+from gateway.store import amendments, attention, reading, standing
 from gateway.store.copies import Copy
 
 family = typer.Typer(help="A family's rights: restrictions, copies, amendments.", no_args_is_help=True)
@@ -148,7 +148,7 @@ def family_copy(
         async with gateway(district) as g:
             child = await _person(g, student, "student")
             adult = await _person(g, recipient, "contact") if recipient else ""
-            return await copies.copy(g.store, g.district, child, adult, actor(as_, role))
+            return await desk.family_copy(g.store, g.district, child, adult, actor(as_, role))
 
     done = exports.write(run(work()), to)
     if as_json:

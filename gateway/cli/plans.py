@@ -1,13 +1,14 @@
 """Commands about plans: begin, edit, take each step of their life, and look at what they were at any moment."""
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gateway import planning, viewing
+from gateway import desk, planning, viewing
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -37,6 +38,15 @@ plan = typer.Typer(help="Success plans: what they say, their life, and their his
 Id = Annotated[str, typer.Argument(help="The plan's id.")]
 Outcome = Annotated[ClosingOutcome | None, typer.Option("--outcome", help="With which outcome it is closed.")]
 Note = Annotated[str, typer.Option("--note", help="For whoever comes next.")]
+Reader = Annotated[
+    str,
+    typer.Option(
+        "--role",
+        envvar="PLANBRIDGE_ROLE",
+        help="Show what this role may see; district_it sees no words. Default: the author, who reads all of it.",
+    ),
+]
+"""In which role somebody reads."""
 
 
 def register(app: typer.Typer) -> None:
@@ -95,14 +105,7 @@ def show_plan(
     version: Annotated[int | None, typer.Option(help="A finalized version instead of the working content.")] = None,
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
-    role: Annotated[
-        str,
-        typer.Option(
-            "--role",
-            envvar="PLANBRIDGE_ROLE",
-            help="Show what this role may see; district_it sees no words. Default: the author, who edits all of it.",
-        ),
-    ] = AUTHOR,
+    role: Reader = AUTHOR,
 ) -> None:
     """Print a plan's content as JSON, ready to be edited; or as a role may see it."""
 
@@ -250,6 +253,8 @@ def history(
     id: Id,
     at: Annotated[str, typer.Option("--at", help="The plan after the act of this number, or on this day.")] = "",
     district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Reader = AUTHOR,
     as_json: Json = False,
 ) -> None:
     """Every act upon a plan; or the plan as it was at any moment, as JSON."""
@@ -257,7 +262,8 @@ def history(
     async def work() -> list[dict[str, Any]] | Told:
         async with gateway(district) as g:
             if at:
-                return await planning.at(g.store, g.district, id, moment(at))
+                told = await planning.at(g.store, g.district, id, moment(at))
+                return replace(told, content=await desk.earlier(g.store, g.district, id, told, actor(as_, role)))
             return await planning.history(g.store, g.district, id)
 
     found = run(work())

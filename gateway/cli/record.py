@@ -7,9 +7,10 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from gateway import clock, opening, prefill, record
+from gateway import clock, desk, opening, record
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
+    STDERR,
     STDOUT,
     As,
     Because,
@@ -22,10 +23,12 @@ from gateway.cli.output import (
     run,
     show,
 )
-from gateway.cli.plans import named, plan, read, student_id
+from gateway.cli.plans import Reader, named, plan, read, student_id
+from gateway.desk import SeenEntry
 from gateway.errors import ConfigError, Refused
 from gateway.record import Session
 from gateway.schema.record import DeliveryOutcome, Entry
+from gateway.viewing import AUTHOR
 
 records = typer.Typer(help="Running records: what is known of a student, entry by entry.", no_args_is_help=True)
 Student = Annotated[str, typer.Argument(help="Student number (with leading zeros) or entity id.")]
@@ -76,29 +79,47 @@ def list_entries(
     ] = "",
     everything: Annotated[bool, typer.Option("--all", help="Also what was superseded.")] = False,
     district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Reader = AUTHOR,
     as_json: Json = False,
 ) -> None:
-    """The record as it stands, or as it stood."""
+    """The record as it stands, or as it stood, as far as it is for the role."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work() -> desk.SeenRecord:
         async with gateway(district) as g:
-            found = await record.read(g.store, g.district, await student_id(g, student), _as_of(as_of))
-            return [_told(entry) for entry in (found.entries if everything else found.standing)]
+            return await desk.entries(
+                g.store,
+                g.district,
+                await student_id(g, student),
+                actor(as_, role),
+                as_of=_as_of(as_of),
+                everything=everything,
+            )
 
+    found = run(work())
     columns = ("seq", "kind", "domain", "occurred_on", "recorded_at", "by", "says")
-    show(run(work()), as_json, columns=columns, empty="There is nothing in this record.")
+    empty = "There is nothing in this record." if not found.hidden else ""
+    show([_seen(one) for one in found.entries], as_json, columns=columns, empty=empty)
+    _print_hidden(found.hidden, "entries")
 
 
 @records.command("show")
-def show_entry(student: Student, which: Which, district: District = DEFAULT_DISTRICT) -> None:
-    """One entry, and what became of it, as JSON."""
+def show_entry(
+    student: Student, which: Which, district: District = DEFAULT_DISTRICT, as_: As = "", role: Reader = AUTHOR
+) -> None:
+    """One entry, and what became of it, as JSON, as far as it is for the role."""
 
     async def work() -> list[dict[str, Any]]:
         async with gateway(district) as g:
-            found = await record.became(g.store, g.district, await student_id(g, student), which)
-            return [_told(entry) for entry in found]
+            id = await student_id(g, student)
+            return [_seen(one) for one in await desk.entry(g.store, g.district, id, which, actor(as_, role))]
 
     show(run(work()), True)
+
+
+def _print_hidden(number: int, what: str) -> None:
+    if number:
+        STDERR.print(f"{number} {what} are not for this role.", highlight=False)
 
 
 @records.command("correct")
@@ -192,13 +213,15 @@ def _exception(what: str) -> DeliveryOutcome | int:
 def progress(
     plan: Annotated[str, typer.Argument(help="The plan's id.")],
     district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Reader = AUTHOR,
     as_json: Json = False,
 ) -> None:
     """Each goal against the line to its target, each support against its prescription."""
 
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
-            found = await record.progress_of(g.store, g.district, plan)
+            found = await desk.progress(g.store, g.district, plan, actor(as_, role))
             return {"goals": [vars(one) for one in found.goals], "supports": [vars(one) for one in found.supports]}
 
     found = run(work())
@@ -271,15 +294,21 @@ def open_plans(
 def known(
     id: Annotated[str, typer.Argument(help="The plan's id.")],
     district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Reader = AUTHOR,
     as_json: Json = False,
 ) -> None:
     """What a plan was begun with: filled in, suggested or told beside it, and which source said so."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work() -> tuple[list[dict[str, Any]], int]:
         async with gateway(district) as g:
-            return [vars(row) for row in await prefill.of_plan(g.store, g.district, id)]
+            rows, hidden = await desk.known(g.store, g.district, id, actor(as_, role))
+            return [vars(row) for row in rows], hidden
 
-    show(run(work()), as_json, columns=("use", "pointer", "value", "origins"), empty="Nothing was known of it.")
+    rows, hidden = run(work())
+    empty = "Nothing was known of it." if not hidden else ""
+    show(rows, as_json, columns=("use", "pointer", "value", "origins"), empty=empty)
+    _print_hidden(hidden, "values")
 
 
 def _by(name: str, role: str) -> Any:
@@ -294,6 +323,13 @@ def _as_of(given: str) -> datetime | int | None:
     found = moment(given)
     # A day is meant to its end.
     return found.replace(hour=23, minute=59, second=59, microsecond=999_999) if len(given) == 10 else found
+
+
+def _seen(one: SeenEntry) -> dict[str, Any]:
+    row = _told(one.entry)
+    if one.entry.body is not None:
+        row["says"] = one.says
+    return row | ({"left_out": one.left_out} if one.left_out else {})
 
 
 def _told(entry: Entry) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from typing import Any
 import gateway
 from gateway import clock, configuration
 from gateway.errors import ConfigError
-from gateway.store import districts, extracts
+from gateway.store import districts, extracts, standing
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 
 SETTINGS = "configuration.yaml"
+RESTRICTIONS = "restrictions.jsonl"
+"""Whom the district keeps from whom, as far as its roster has them: at rest there are keyed hashes only."""
 
 
 async def export(store: Store, name: str, file: Path, actor: Actor, also: Collection[str] = ()) -> dict[str, Any]:
@@ -34,7 +36,11 @@ async def export(store: Store, name: str, file: Path, actor: Actor, also: Collec
     district = await districts.named(store, name)
     draft = _begun(file)
     try:
-        files = {SETTINGS: (await configuration.exported(store, district)).encode()}
+        kept_away = await standing.restrictions(store, district)
+        files = {
+            SETTINGS: (await configuration.exported(store, district)).encode(),
+            RESTRICTIONS: "".join(json.dumps(one, default=str) + "\n" for one in kept_away).encode(),
+        }
         manifest: dict[str, Any] = {
             "district": name,
             "made_at": clock.now().isoformat(),

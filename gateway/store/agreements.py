@@ -80,7 +80,8 @@ class Terms:
 
 
 async def terms(c: AsyncConnection, connection: Connection, today: date) -> Terms:
-    """The terms under which a destination is sent plans today: what every agreement in force covers together."""
+    """The terms under which a destination is sent plans today: what every agreement in force covers together. Where
+    one of them asks for consents, so do all: else another one would take the families' word away."""
     agency = await hosted_by(c, connection.id)
     if not agency:
         return Terms()
@@ -96,7 +97,7 @@ async def terms(c: AsyncConnection, connection: Connection, today: date) -> Term
         return Terms(sections=frozenset(), needs_consent=True)
     named = [one.sections for one in found if one.sections is not None]
     covered = None if len(named) < len(found) else frozenset[Section]().union(*named)
-    return Terms(found[0].purpose, covered, all(one.needs_consent for one in found))
+    return Terms(found[0].purpose, covered, any(one.needs_consent for one in found))
 
 
 async def names(c: AsyncConnection, connection: Connection) -> list[str]:

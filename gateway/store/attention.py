@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import continuity
+from gateway.access import ADMINISTRATORS
 from gateway.continuity import (
-    ADMINISTRATORS,
     DRAFTED,
     OVER,
     SAYS,

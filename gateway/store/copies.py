@@ -7,9 +7,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.access import SECTIONS
 from gateway.errors import Refused
-from gateway.store import gathering, standing, traces
+from gateway.store import disclosures, gathering, standing, traces
 from gateway.store.database import Store
+from gateway.store.disclosures import Disclosure
 from gateway.store.registers import Actor, log_act
 
 INNER = {
@@ -70,7 +72,15 @@ async def copy(store: Store, district: int, student: str, recipient: str, actor:
         found.names = await _names(c, district, found)
         told = {"rows": {part: len(rows) for part, rows in found.parts.items() if rows}, "left_out": found.left_out}
         await log_act(c, district, actor, "family-copy", student, told)
+        await disclosures.note(c, district, _line(student, recipient), actor)
     return found
+
+
+def _line(student: str, recipient: str) -> Disclosure:
+    """Of everything but what is withheld, whatever of it there is."""
+    shown = [section for section in SECTIONS if section != "restricted_notes"]
+    who, basis = ("guardian", "They asked to see the record.") if recipient else ("student", "The record is theirs.")
+    return Disclosure(student, "read", f"A copy for the {who}.", True, who, "planning", basis, shown, recipient or None)
 
 
 async def _refuse_without_right(store: Store, c: AsyncConnection, student: str, recipient: str) -> None:

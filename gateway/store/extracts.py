@@ -17,7 +17,10 @@ _PLAN = """
             'guard_report', v.guard_report, 'amends', v.amends) ORDER BY v.version), '[]')
             FROM plan_version v WHERE v.plan_id = p.id),
         'events', (SELECT coalesce(json_agg(json_build_object('act', e.act, 'actor', e.actor, 'detail', e.detail,
-            'at', e.at) ORDER BY e.seq), '[]') FROM plan_event e WHERE e.plan_id = p.id)) AS text)
+            'at', e.at, 'seq', e.seq) ORDER BY e.seq), '[]') FROM plan_event e WHERE e.plan_id = p.id),
+        'begun_with', (SELECT coalesce(json_agg(json_build_object('use', k.use, 'pointer', k.pointer,
+            'value', k.value, 'origins', k.origins, 'at', k.at) ORDER BY k.n), '[]')
+            FROM plan_prefill k WHERE k.plan_id = p.id)) AS text)
     FROM plan p ORDER BY p.id
 """
 # `body` and `salt` are the texts that body_sha256 is of.
@@ -38,8 +41,8 @@ _DELIVERY = """
     FROM delivery d JOIN connection n ON n.id = d.connection_id ORDER BY d.id
 """
 _ACT = """
-    SELECT CAST(json_build_object('at', at, 'actor', actor, 'act', act, 'subject', subject, 'detail', detail) AS text)
-    FROM act ORDER BY seq
+    SELECT CAST(json_build_object('seq', seq, 'at', at, 'actor', actor, 'act', act, 'subject', subject,
+        'detail', detail) AS text) FROM act ORDER BY seq
 """
 _PURGE = """
     SELECT CAST(json_build_object('id', id, 'at', at, 'actor', actor, 'because', because, 'counts', counts,
@@ -56,6 +59,47 @@ _ENDING = f"""
     WHERE e.kind NOT IN ({", ".join(f"'{kind.name}'" for kind in KINDS.values() if kind.withheld)})
     ORDER BY e.publication, e.kind, e.entity_id
 """
+_CONSENT = """
+    SELECT CAST(json_build_object('id', id, 'student', student_id, 'grantor', grantor, 'capacity', capacity,
+        'recipient', recipient, 'sections', sections, 'purpose', purpose, 'permit', permit, 'from_on', from_on,
+        'until_on', until_on, 'evidence', evidence, 'actor', actor, 'at', at, 'revoked_at', revoked_at,
+        'revoked_because', revoked_because) AS text) FROM consent ORDER BY id
+"""
+_DISCLOSURE = """
+    SELECT CAST(json_build_object('id', id, 'student', student_id, 'at', at, 'act', act, 'party', party,
+        'person', person_id, 'actor', actor, 'outside', outside, 'interest', interest, 'purpose', purpose,
+        'basis', basis, 'sections', sections, 'plan', plan_id, 'version', version, 'delivery', delivery_id,
+        'until', until) AS text) FROM disclosure ORDER BY id
+"""
+_PURPOSE = """
+    SELECT CAST(json_build_object('assessment', assessment_id, 'purpose', purpose, 'because', because,
+        'actor', actor, 'at', at) AS text) FROM purpose ORDER BY assessment_id
+"""
+_AGREEMENT = """
+    SELECT CAST(json_build_object('id', a.id, 'destination', n.name, 'agency', a.agency, 'reference', a.reference,
+        'from_on', a.from_on, 'until_on', a.until_on, 'purpose', a.purpose, 'sections', a.sections,
+        'needs_consent', a.needs_consent, 'actor', a.actor, 'ended_at', a.ended_at,
+        'ended_because', a.ended_because) AS text)
+    FROM agreement a JOIN connection n ON n.id = a.connection_id ORDER BY a.id
+"""
+# Without its keyed hashes, which tell nothing elsewhere; gateway.exports.district writes whom restrictions are about.
+_STANDING = """
+    SELECT CAST(json_build_object('id', id, 'kind', kind, 'because', because, 'actor', actor, 'at', at,
+        'ended', ended) AS text) FROM standing ORDER BY at, id
+"""
+_AMENDMENT = """
+    SELECT CAST(json_build_object('id', id, 'student', student_id, 'asked_by', asked_by, 'about', about,
+        'asked', asked, 'asked_on', asked_on, 'due_on', due_on, 'decision', decision, 'because', because,
+        'decided_at', decided_at, 'statement', statement, 'actor', actor) AS text) FROM amendment ORDER BY id
+"""
+_LEGAL_HOLD = """
+    SELECT CAST(json_build_object('id', id, 'student', student_id, 'because', because, 'actor', actor, 'at', at,
+        'lifted_at', lifted_at, 'lifted_because', lifted_because) AS text) FROM legal_hold ORDER BY id
+"""
+_CHAIN = """
+    SELECT CAST(json_build_object('n', n, 'table', tab, 'row', ref, 'salt', salt, 'content_sha256', content_sha256,
+        'previous', previous, 'own', own, 'gone_by', gone_by, 'at', at) AS text) FROM chain ORDER BY n
+"""
 FILES = {
     **{f"entities/{kind}.jsonl": _ENTITY.format(kind=kind) for kind in KINDS},
     "plans.jsonl": _PLAN,
@@ -64,10 +108,49 @@ FILES = {
     "acts.jsonl": _ACT,
     "endings.jsonl": _ENDING,
     "purges.jsonl": _PURGE,
+    "consents.jsonl": _CONSENT,
+    "disclosures.jsonl": _DISCLOSURE,
+    "purposes.jsonl": _PURPOSE,
+    "agreements.jsonl": _AGREEMENT,
+    "standing.jsonl": _STANDING,
+    "amendments.jsonl": _AMENDMENT,
+    "legal-holds.jsonl": _LEGAL_HOLD,
+    "chain.jsonl": _CHAIN,
 }
 """Name -> what is in it, one JSON object per line. A version's `content` is the text that its sha256 is of."""
 WITHHELD = {f"entities/{kind.name}.jsonl": kind.name for kind in KINDS.values() if kind.withheld}
 """Those that are written only where they are asked for by the name of their kind."""
+
+NOT_WRITTEN = {
+    **dict.fromkeys(
+        ("claim", "link", "record", "staged", "waiting", "reject"), "how what is published was put together"
+    ),
+    **dict.fromkeys(("claim_history", "link_history", "record_history", "change"), "earlier states of that"),
+    **dict.fromkeys(
+        ("difference", "preview", "run", "run_page", "hold", "watermark", "verification", "leniency", "publication"),
+        "how its runs went; what people decided of them is in acts",
+    ),
+    **dict.fromkeys(
+        ("identity_conflict", "identity_decision", "identity_proposal", "person_number", "person_trait"),
+        "who is who, by keys of sources; who decided it is in acts",
+    ),
+    **dict.fromkeys(("quality_finding", "quality_report", "attention"), "found anew from what is written"),
+    **dict.fromkeys(
+        ("allowance", "blackout", "collected", "connection", "crosswalk_change", "destination", "field_override"),
+        "settings: the configuration has them, and acts who chose them",
+    ),
+    **dict.fromkeys(
+        ("hosting", "identifier_choice", "identity_rule", "schedule", "survivorship", "system_of_record", "channel"),
+        "settings: the configuration has them, and acts who chose them",
+    ),
+    **dict.fromkeys(("succession", "year_change"), "a day of connections; who ordered it is in acts"),
+    **dict.fromkeys(("alarm", "heartbeat", "notice", "sending"), "what people were told, and that all is well"),
+    **dict.fromkeys(("client", "first_link", "token"), "credentials of this installation"),
+    "purged_mark": "keyed hashes",
+    "record_stream": "the ends of what records.jsonl has",
+    "unsealed": "what the next seal takes into the chain",
+}
+"""Tables of districts that no file is made of, and why."""
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ until it is said here how it is called and with which scope.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import httpx
@@ -37,6 +38,7 @@ class How:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+TODAY = date.today().isoformat()
 PLANTED_GRADE = {"table": "grade", "code": "planted-grade", "word": "05"}
 EMAIL = {"collection": "users", "kind": "person", "field": "email", "expression": "metadata.mail"}
 
@@ -86,6 +88,9 @@ CALLS: dict[str, Any] = {
     "POST /v1/plans": lambda w: How("plans.write", body=content(w)),
     "PUT /v1/plans/{id}": lambda w: How("plans.write", f"/v1/plans/{w.plan}", content(w), (("If-Match", '"1"'),)),
     "POST /v1/plans/{id}/steps": lambda w: How("plans.write", f"/v1/plans/{w.plan}/steps", {"step": "consult"}),
+    "POST /v1/plans/{id}/reviews": lambda w: How(
+        "plans.write", f"/v1/plans/{w.final}/reviews", {"held_on": TODAY, "decision": "continue"}
+    ),
     "POST /v1/plans/{id}/deliveries": lambda w: How(
         "deliveries.write", f"/v1/plans/{w.final}/deliveries", {"destination": "ods"}
     ),

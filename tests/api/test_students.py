@@ -6,14 +6,15 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway import clock
+from gateway import clock, planning
 from gateway.access import SECTIONS
 from gateway.errors import Refused
-from gateway.store import agreements, clients, disclosures
+from gateway.store import agreements, clients, consents, disclosures, registers
 from gateway.store.clients import Grant
+from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.registers import Actor
-from tests.village import Village, destination, finalize, populate
+from tests.village import AUTHOR, Village, content, destination, finalize, populate
 
 HEALTH = "planted-physical_health"
 
@@ -147,3 +148,87 @@ async def test_nothing_is_given_for_a_purpose_that_judges(
 
 def date_of_today() -> Any:
     return clock.today()
+
+
+async def consented(village: Village, to: str, *, permit: bool) -> int:
+    today = date_of_today()
+    given = Given(village.student, village.mother, "guardian", to, ["goals"], "planning", permit, today, today)
+    async with village.store.transaction(village.district) as c:
+        return await consents.add(c, village.district, given, AUTHOR)
+
+
+async def test_what_a_family_forbade_a_program_or_took_back_it_has_for_nobody(
+    village: Village, http: httpx.AsyncClient, actor: Actor
+) -> None:
+    everything = await token(village, actor, *SECTIONS)
+    assert "planted-goal" in (await asked(http, village, everything, "counselor")).text
+    number = await consented(village, "program:planner", permit=False)
+    answer = await asked(http, village, everything, "counselor")
+    assert "planted-goal" not in answer.text and "planted-strength" in answer.text
+    assert "A family forbade it." in {one["reason"] for one in answer.json()["sections"]}
+    await finalize(village)
+    assert "planted-goal" not in (await asked(http, village, everything)).text, "nor for itself"
+    permitted = await consented(village, "program:Planner", permit=True)
+    async with village.store.transaction(village.district) as c:
+        for one in (number, permitted):
+            await consents.revoke(village.store, c, village.district, one, "The family asked.", AUTHOR)
+    answer = await asked(http, village, everything, "counselor")
+    assert answer.status_code == 403 and "No consent that holds today" in answer.text, "it rested on one"
+
+
+async def test_a_program_of_one_district_reaches_nobody_of_another(
+    village: Village, http: httpx.AsyncClient, actor: Actor
+) -> None:
+    neighbour = await populate(village.store, await registers.district(village.store, f"next to {village.district}"))
+    mine, theirs = await token(village, actor, *SECTIONS), await token(neighbour, actor, *SECTIONS)
+    for path in (f"{village.student}/plan", f"results?student={village.student}"):
+        for person in ("", "nurse"):
+            answer = await asked(http, neighbour, theirs, person, path)
+            assert (answer.status_code, answer.json()["code"]) == (404, "student-unknown"), path
+    more = {"Planbridge-On-Behalf-Of": neighbour.nurse}
+    answer = await http.get(f"/v1/students/{village.student}/plan", headers=mine | more)
+    assert (answer.status_code, answer.json()["code"]) == (404, "person-unknown")
+    answer = await http.get("/v1/students/results", headers=mine | more)
+    assert answer.json() == {"results": []}
+
+
+async def test_it_asks_for_nobody_who_may_not(village: Village, http: httpx.AsyncClient, actor: Actor) -> None:
+    """Another student, a school as if it were a person, staff who left; and nobody is said to have been shown what a
+    refusal kept."""
+    everything = await token(village, actor, *SECTIONS)
+    async with village.store.transaction(village.district) as c:
+        gone = "UPDATE entity SET doc = CAST(CAST(doc AS jsonb) || '{\"active\": false}' AS json) WHERE id = %s"
+        await c.exec_driver_sql(gone, (village.counselor,))
+    for person, code in (("other", 403), ("counselor", 403), ("school", 404)):
+        answer = await asked(http, village, everything, person)
+        assert answer.status_code == code and "planted" not in answer.text, person
+    both = f"results?student={village.student}&student={village.other}"
+    assert (await asked(http, village, everything, "teacher", both)).status_code == 403
+    async with village.store.transaction(village.district) as c:
+        assert await disclosures.of_student(c, village.student) == []
+
+
+async def test_who_was_merged_keeps_ties_and_what_keeps_them_away(
+    village: Village, http: httpx.AsyncClient, actor: Actor
+) -> None:
+    """The plan names them by the id that they had when it was written."""
+    met = {"held_on": date_of_today().isoformat(), "outcome": "declined_to_participate"}
+    met["participants"] = [{"who": village.mentor, "role": "relative", "education_rights": "no"}]
+    barred = content(village) | {"consultations": [met]}
+    await planning.edit(village.store, village.district, village.plan, barred, AUTHOR)
+    async with village.store.owner.begin() as c:
+        for former, now in (("coordinator", "stranger"), ("mentor", "mother")):
+            await c.exec_driver_sql(
+                "INSERT INTO identity_decision (district_id, act, entity_id, other_id, actor, because) "
+                "VALUES (%s, 'merge', %s, %s, '{}', 'the same')",
+                (village.district, village.ids[former], village.ids[now]),
+            )
+            await c.exec_driver_sql("DELETE FROM entity WHERE id = %s", (village.ids[former],))
+    everything = await token(village, actor, *SECTIONS)
+    for person in ("coordinator", "stranger"):
+        answer = await asked(http, village, everything, person)
+        assert answer.status_code == 200 and "planted-family_basic_needs" in answer.text, person
+        assert len((await asked(http, village, everything, person, "results")).json()["results"]) == 3
+    for person in ("mentor", "mother"):
+        answer = await asked(http, village, everything, person)
+        assert answer.status_code == 403 and "kept from the student" in answer.text, person

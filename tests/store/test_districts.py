@@ -1,6 +1,7 @@
 """Districts as a whole: suspended nothing runs, exported it is all there, deleted nothing is left of it."""
 
 import json
+import re
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -9,12 +10,26 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import jobs
+from gateway import clock, jobs, record
 from gateway.errors import ConfigError, Refused
 from gateway.exports import district as exports
-from gateway.store import clients, districts, reading, registers, states
+from gateway.store import (
+    amendments,
+    clients,
+    consents,
+    disclosures,
+    districts,
+    extracts,
+    legal,
+    reading,
+    registers,
+    standing,
+    states,
+)
+from gateway.store.consents import Given
 from gateway.store.database import Store
-from gateway.store.erasure import Erased
+from gateway.store.disclosures import Disclosure
+from gateway.store.erasure import Erased, tables
 from gateway.store.purge_file import Purged
 from gateway.store.registers import Actor
 from gateway.store.remembering import catch_up
@@ -137,6 +152,72 @@ async def test_an_export_has_everything_and_no_secret(store: Store, world: World
     assert b"planted-secret" not in everything and PLANTED[0].encode() in everything
     with pytest.raises(ConfigError, match="there already"):
         await exports.export(store, name, file, actor)
+
+
+async def decided(store: Store, world: World, actor: Actor) -> dict[str, str]:
+    """What people said about one student, one thing of every sort: file of the export -> what must stand in it."""
+    d, today = world.district, clock.today()
+    async with store.transaction(d) as c:
+        mother, student = (
+            await c.execute(
+                text(
+                    "SELECT doc->>'contact', doc->>'student' FROM entity "
+                    "WHERE kind = 'relationship' ORDER BY id LIMIT 1"
+                )
+            )
+        ).one()
+        given = Given(student, mother, "guardian", "program:x", ["goals"], "planning", True, today, today, "drawer 7")
+        consent = await consents.add(c, d, given, actor)
+        seen = Disclosure(student, "read", "planted-party", True, "guardian", "planning", "So.", ["goals"])
+        await disclosures.note(c, d, seen, actor)
+        request = await amendments.ask(c, d, student, "Her mother", "/needs/0", "planted-asked", today, today, actor)
+        hold = await legal.place(c, d, student, "inquiry 7", actor)
+        await legal.lift(c, d, hold, "closed", actor)
+        await c.execute(
+            text("INSERT INTO purpose SELECT :d, id, 'interim', 'The board.', '{}' FROM entity LIMIT 1"), {"d": d}
+        )
+        await c.execute(
+            text(
+                "INSERT INTO agreement (district_id, connection_id, agency, reference, from_on, until_on, actor) "
+                "SELECT :d, id, 'Fennel Agency', 'A-1', now(), now(), '{}' FROM connection LIMIT 1"
+            ),
+            {"d": d},
+        )
+    await record.add(store, d, student, {"kind": "observation", "body": {"text": "planted-note"}}, actor)
+    await standing.restrict(store, d, student, mother, "court order 2026-88", actor)
+    await jobs.seal(store)
+    return {
+        "consents.jsonl": f'"id" : {consent}',
+        "disclosures.jsonl": "planted-party",
+        "amendments.jsonl": request,
+        "legal-holds.jsonl": "inquiry 7",
+        "purposes.jsonl": "The board.",
+        "agreements.jsonl": "Fennel Agency",
+        "standing.jsonl": "court order 2026-88",
+        "restrictions.jsonl": mother,
+        "records.jsonl": "planted-note",
+        "chain.jsonl": '"table" : "consent"',
+    }  # fmt: skip
+
+
+async def test_an_export_has_what_people_said_of_students_and_a_deletion_takes_it(
+    store: Store, world: World, actor: Actor, tmp_path: Path, erased: Erased
+) -> None:
+    said = await decided(store, world, actor)
+    name = await name_of(store, world.district)
+    await exports.export(store, name, tmp_path / "export.zip", actor)
+    with zipfile.ZipFile(tmp_path / "export.zip") as package:
+        for part, told in said.items():
+            assert told in package.read(part).decode(), part
+    assert await districts.delete(store, name, actor, WHY) is erased
+    assert await rows(store, world.district) == {"purge": 1}
+
+
+async def test_every_table_is_exported_or_says_why_not(store: Store) -> None:
+    written = {table for sql in extracts.FILES.values() for table in re.findall(r"(?:FROM|JOIN) (\w+)", sql)}
+    async with store.owner.connect() as c:
+        assert set(await tables(c)) - written == set(extracts.NOT_WRITTEN) - written
+    assert not {"consent", "disclosure", "chain", "standing", "record_entry"} & set(extracts.NOT_WRITTEN)
 
 
 async def test_deleted_it_leaves_nothing_but_the_proof_and_does_not_come_back(

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import clock, jobs
+from gateway import clock, desk, jobs
 from gateway.errors import ConfigError, Refused
 from gateway.exports import family, schedule
 from gateway.settings import Settings
-from gateway.store import amendments, chain, copies, legal, purges, reading, retention, standing, traces
+from gateway.store import amendments, chain, copies, disclosures, legal, purges, reading, retention, standing, traces
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.store.school import HERS, NUMBER, School
@@ -90,6 +90,21 @@ async def test_who_has_no_right_gets_no_copy(school: School) -> None:
     await standing.restrict(school.store, school.district, student, mother, "court order 2026-88", school.actor)
     with pytest.raises(Refused, match="no right"):
         await copies.copy(school.store, school.district, student, mother, school.actor)
+
+
+async def test_a_copy_is_for_a_guardian_with_rights_today_and_is_a_disclosure(school: School) -> None:
+    d, student, mother = school.district, await person(school, "Ptolemaia"), await person(school, "Dorothea")
+    await desk.family_copy(school.store, d, student, mother, school.actor)
+    async with school.store.transaction(d) as c:
+        [line] = await disclosures.of_student(c, student, outside=True)
+    assert (line["party"], line["person"]) == ("A copy for the guardian.", mother)
+    assert "goals" in line["sections"] and "restricted_notes" not in line["sections"]
+    async with school.store.transaction(d) as c:
+        of_age = 'UPDATE entity SET doc = CAST(CAST(doc AS jsonb) || \'{"birth_date": "2000-02-03"}\' AS json) '
+        await c.execute(text(of_age + "WHERE id = CAST(:id AS uuid)"), {"id": student})
+    with pytest.raises(Refused, match="passed to the student at 18"):
+        await desk.family_copy(school.store, d, student, mother, school.actor)
+    assert (await desk.family_copy(school.store, d, student, "", school.actor)).parts
 
 
 async def test_what_is_restricted_is_counted_and_left_out(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
