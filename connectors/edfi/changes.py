@@ -187,6 +187,9 @@ class Changes:
     """The collections whose whole reading began here, and not with an earlier attempt."""
     reached: dict[str, int] = field(default_factory=dict)
     """Of those, up to which change version each was read when it ended: all that came is of that version or older."""
+    rekeyed: set[str] = field(default_factory=set)
+    """The collections of which changes of keys were told; also of keys that became again what they had been: what is
+    about such a record may have been read with the one in between."""
 
     async def first(self, resource: Resource, window: Window) -> Page | Notice:
         """The beginning; all of it where little changed. A notice instead, where only a whole pull can tell."""
@@ -202,6 +205,8 @@ class Changes:
         for answer in (renamed, deleted, changed):
             if answer.reply.status != 200 or answer.total is None:
                 return _not_told(resource, answer)
+        if renamed.entries:
+            self.rekeyed.add(resource.name)
         if renamed.cut_off or deleted.cut_off:
             return Page(next=(str(renamed.place),), partial=True)
         following = tuple(map(str, changed.following))

@@ -111,16 +111,17 @@ class EdfiSource:
             return await self._whole(
                 resource, Notice("change-versions-apart", "availableChangeVersions", resource.name)
             )
-        if versions.newest == mark:
+        quiet = versions.newest == mark
+        if quiet and not self._rekeyed:
             return Page(partial=True)
-        found = await self._changes.first(resource, Window(mark + 1, versions.newest))
+        found = Page(partial=True) if quiet else await self._changes.first(resource, Window(mark + 1, versions.newest))
         if isinstance(found, Page) and self._rekeyed:
             page = await self._whole(resource, Notice("people-rekeyed", self._rekeyed, resource.name))
             if page.absent:
                 return page
             following = self._changes.keys_beside(resource, found, page)
             return replace(page, gone=found.gone, renamed=found.renamed, next=following)
-        if isinstance(found, Page) and found.renamed and resource.name in _PEOPLE:
+        if isinstance(found, Page) and resource.name in _PEOPLE & self._changes.rekeyed:
             self._rekeyed = resource.name
         return await self._whole(resource, found) if isinstance(found, Notice) else found
 

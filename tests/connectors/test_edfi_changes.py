@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from connectors.edfi.client import EdfiSource, open_source
@@ -342,6 +342,7 @@ PAGINGS: Mapping[str, Mapping[str, Any]] = {
     st.lists(st.tuples(st.integers(0, 40), st.sampled_from(CHANGES)), min_size=1, max_size=8),
     st.sampled_from(sorted(PAGINGS)),
 )
+@example([(38, {"with_other_numbers": 0.1}), (38, {"reset": True}), (36, {"recoded": 0.1})], "cursor")
 def test_nothing_is_missed_while_the_server_changes(script: list[tuple[int, Mapping[str, Any]]], paging: str) -> None:
     with serve(twin(DISTRICT, **PAGINGS[paging])) as url:
         asyncio.run(follow(url, script, snapshots="snapshots" in PAGINGS[paging]))
