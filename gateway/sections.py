@@ -263,12 +263,11 @@ def _without_loose_ends(shown: dict[str, Any], hidden: frozenset[str]) -> dict[s
     """Without references to items that are not shown, whose number alone would tell of them, and without words about
     what is not shown in full."""
     here = {one["id"] for value in shown.values() if isinstance(value, list) for one in value if "id" in one}
-    of_line = {"translations": "item", "reviews": "goal", "consultations": "item"}
-    for name, field in LOOSE_ENDS.items():
-        if names := of_line.get(name):
-            _each(shown, name, field, lambda line, names=names: _told(line[names], hidden))
-        else:
-            _each(shown, name, field, lambda id: id in here or _told(id, hidden))
+    for name in ("goals", "supports"):
+        _each(shown, name, LOOSE_ENDS[name], lambda id: id in here or _told(id, hidden))
+    _each(shown, "translations", "items", lambda line: _told(line["item"], hidden))
+    _each(shown, "reviews", "per_goal", lambda found: _told(found["goal"], hidden))
+    _each(shown, "consultations", "changes", lambda change: _told(change["item"], hidden))
     return shown
 
 
@@ -314,7 +313,7 @@ def _tied_again(
     item: Mapping[str, Any], field: str, known: Mapping[str, list[Any]], was: Mapping[str, list[Any]]
 ) -> Mapping[str, Any]:
     """With those of its references that were kept from whoever wrote it."""
-    id = item.get("id")
+    id = item.get("id", "")
     if id not in was:
         return item
     more = [one for one in known[id] if one not in was[id] and one not in (item.get(field) or ())]
