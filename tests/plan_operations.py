@@ -122,7 +122,9 @@ class Operated:
                     content["consultations"][0] |= {"shown_sha256": shown[-1]["shown_sha256"]}
                     content["consultations"][0] |= {"changes": [{"item": item} for item in sorted(told_of)]}
             case 4:
-                content = content | {name: value for name, value in self.sound.items() if name != "consultations"}
+                # Each item under its id: one without would be a new one, and nothing would answer the need it answered.
+                whole = json.loads(canonical(Plan.model_validate(self.sound)))
+                content = content | {name: value for name, value in whole.items() if name != "consultations"}
                 content |= {"next_review_on": (today + timedelta(days=30)).isoformat()}
             case _:
                 content["period_start"] = (today + timedelta(days=self.rng.randrange(-3, 9))).isoformat()

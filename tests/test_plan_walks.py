@@ -267,6 +267,16 @@ def test_the_walks_know_how_each_step_is_taken() -> None:
     assert taken == set(get_args(Step))
 
 
+def test_an_edit_of_what_is_in_force_begins_its_next_version() -> None:
+    walk = AnyLife(set())
+    walk.begin(gathering=False)
+    for wanted in ("consult", "finalize", "activate"):
+        walk.well(wanted)
+    walk.spoil(("/title", "Another title"))
+    assert walk.life == Life("draft", "active")
+    walk.what_is_in_force_is_what_was_finalized()
+
+
 def test_no_steps_in_any_order_lead_round_the_guards() -> None:
     """E4."""
     run_state_machine_as_test(
