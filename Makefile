@@ -11,6 +11,8 @@ READY := .venv/ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+# Each of the hundred processes that the tests start would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install demo test fifteen proof bench lint fmt lock
 .DELETE_ON_ERROR:

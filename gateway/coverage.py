@@ -30,7 +30,7 @@ Dimension = Literal["school", "language", "program"]
 LACKS = ("plan", "owner", "consultation", "minutes")
 SMALL = 10
 """Numbers below it are not told, nor any from which they could be computed."""
-UNKNOWN, NONE = "unknown", "none"
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,13 @@ def _answered(owner: Any, here: Callable[[str], bool]) -> bool:
 
 
 def groups_of(student: Student, dimension: Dimension) -> Sequence[str]:
-    """In which groups a student is counted: one school, one language; every program, or none."""
+    """In which groups a student is counted: one school, one language; every program. How many are in no program is not
+    told: with the totals it would say how many are in several."""
     if dimension == "school":
         return (student.school,)
     if dimension == "language":
         return (student.languages[0] if student.languages else UNKNOWN,)
-    return tuple(dict.fromkeys(student.programs)) or (NONE,)
+    return tuple(dict.fromkeys(student.programs))
 
 
 def reach(
@@ -182,8 +183,9 @@ def reach(
         for one in students:
             for group in groups_of(one, dimension):
                 members.setdefault(group, []).append(one)
-        by[dimension] = suppressed({group: _grouped(found, missing) for group, found in members.items()})
-    [together] = suppressed({"all": whole})
+        groups = {group: _grouped(found, missing) for group, found in members.items()}
+        by[dimension] = suppressed(groups, whole, apart=dimension != "program")
+    [together] = suppressed({"all": whole}, whole)
     return together, by
 
 
@@ -191,40 +193,64 @@ def _grouped(students: Sequence[Student], missing: Mapping[str, set[str]]) -> Gr
     return Group(len(students), {what: sum(what in missing[one.id] for one in students) for what in LACKS})
 
 
-def suppressed(groups: Mapping[str, Group]) -> list[Row]:
-    """The groups with what may be told. Not told are groups of fewer than SMALL students, numbers of students below
-    SMALL who lack something or who have it; and of each column so many more, the smallest groups first, that what is
-    not told cannot be computed as the difference between all students and the groups that are told."""
-    small = {name for name, group in groups.items() if group.students < SMALL}
-    untold = _covered(small, groups, lambda group: (group.students,))
-    hidden = {}
-    for what in LACKS:
+def suppressed(groups: Mapping[str, Group], whole: Group, *, apart: bool = True) -> list[Row]:
+    """The groups with what may be told, beside the numbers of the `whole`. Not told are groups of fewer than SMALL
+    students; of a group what it lacks, all or nothing, where fewer than SMALL lack one thing, have it, or lack it with
+    a plan in force; and a column in which that is so of the whole. Where the groups are `apart` and make up the whole,
+    so many more are left out, the smallest first, that what is not told is no difference between the whole and the
+    groups that are told. Groups that overlap need none: of them only the rest of the whole must not be small."""
+    told = [what for what in LACKS if not _small(_parts(whole, what))]
 
-        def parts(group: Group, what: str = what) -> tuple[int, int]:
-            return group.lacks[what], group.students - group.lacks[what]
+    def students(group: Group) -> tuple[int, ...]:
+        return (group.students,)
 
-        few = {name for name, group in groups.items() if any(0 < part < SMALL for part in parts(group))}
-        hidden[what] = _covered(untold | few, groups, parts)
+    def lacks(group: Group) -> tuple[int, ...]:
+        return tuple(part for what in told for part in _parts(group, what))
+
+    untold = _hidden(groups, whole, students, set(), apart=apart)
+    silent = _hidden(groups, whole, lacks, untold, apart=apart)
     return [
         Row(
             name,
             None if name in untold else group.students,
-            {what: None if name in hidden[what] else group.lacks[what] for what in LACKS},
+            {what: None if name in silent or what not in told else group.lacks[what] for what in LACKS},
         )
         for name, group in sorted(groups.items())
     ]
 
 
-def _covered(
-    hidden: Set[str], groups: Mapping[str, Group], parts: Callable[[Group], tuple[int, ...]]
-) -> frozenset[str]:
-    """These, and as many of the smallest others as it takes until they are several and no sum over them is small."""
-    found = set(hidden)
+def _parts(group: Group, what: str) -> tuple[int, ...]:
+    """How many lack it, have it, and lack it though they have a plan in force: who has none lacks everything, so that
+    this is the difference of two numbers."""
+    return group.lacks[what], group.students - group.lacks[what], group.lacks[what] - group.lacks["plan"]
+
+
+def _small(parts: Iterable[int]) -> bool:
+    return any(0 < part < SMALL for part in parts)
+
+
+def _hidden(
+    groups: Mapping[str, Group],
+    whole: Group,
+    parts: Callable[[Group], tuple[int, ...]],
+    known: Set[str],
+    *,
+    apart: bool,
+) -> Set[str]:
+    """`known`, those with small parts, and as many of the smallest others as it takes."""
+    all_of_it = parts(whole)
+    few = {name for name, group in groups.items() if group.students < SMALL or _small(parts(group))}
+    if not apart:
+        rest = {name: (w - p for w, p in zip(all_of_it, parts(group), strict=True)) for name, group in groups.items()}
+        return known | few | {name for name in groups if _small(rest[name])}
+    found = {*known, *few}
     others = sorted(groups.keys() - found, key=lambda name: (groups[name].students, name))
-    while found and others and not _safe([parts(groups[name]) for name in found]):
+    while found and others and not _safe([parts(groups[name]) for name in found], all_of_it):
         found.add(others.pop(0))
-    return frozenset(found)
+    return found
 
 
-def _safe(parts: Sequence[tuple[int, ...]]) -> bool:
-    return len(parts) > 1 and all(sum(column) >= SMALL for column in zip(*parts, strict=True))
+def _safe(parts: Sequence[tuple[int, ...]], whole: tuple[int, ...]) -> bool:
+    """Whether several are hidden, and no sum over them is small. Of what nobody is, every group's number is known."""
+    sums = [sum(column) for column in zip(*parts, strict=True)]
+    return len(parts) > 1 and all(one >= SMALL or all_of_it == 0 for one, all_of_it in zip(sums, whole, strict=True))

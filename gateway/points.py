@@ -47,9 +47,11 @@ async def _settled(c: Transaction, results: Sequence[Result]) -> list[New]:
     names = await measured.assessment_names(c, sorted({r.doc["assessment"] for r in results if r.doc}))
     news: list[New] = []
     for result in results:
+        theirs = goals.get(result.doc["student"], ()) if result.doc else ()
+        began = {(goal.plan, goal.goal, goal.student): goal.after for goal in theirs}
         for place, entry in known.get(result.id, {}).items():
-            news += _revised(entry, result, place, now)
-        for goal in goals.get(result.doc["student"], ()) if result.doc else ():
+            news += _revised(entry, result, place, now, began.get(place))
+        for goal in theirs:
             before = known.get(result.id, {}).get((goal.plan, goal.goal, goal.student))
             news += _first(goal, result, names.get((result.doc or {})["assessment"], ()), before, now)
     return news
@@ -70,8 +72,9 @@ def _latest(results: Sequence[Result], entries: Sequence[Entry]) -> dict[str, di
     return found
 
 
-def _revised(entry: Entry, result: Result, place: Place, now: datetime) -> list[New]:
-    """What a point becomes that was made of this result before. One whose content was removed stays as it is."""
+def _revised(entry: Entry, result: Result, place: Place, now: datetime, began: date | None = None) -> list[New]:
+    """What a point becomes that was made of this result before. One whose content was removed stays as it is. `began`:
+    the day of the goal's baseline, by which nothing is progress; a new version's later baseline withdraws nothing."""
     said = entry.said()
     if entry.kind != "progress_point" or said is None or said.point is None:
         return []
@@ -79,13 +82,16 @@ def _revised(entry: Entry, result: Result, place: Place, now: datetime) -> list[
     if before.score is None or (doc is None and result.ended):
         return []
     value = progress.score(doc, before.score) if doc else None
-    if doc is None or value is None or doc["student"] != place[2]:
+    on = date.fromisoformat(doc["on"]) if doc and doc.get("on") else before.measured_on
+    early = began is not None and on != before.measured_on and on <= began
+    if doc is None or value is None or doc["student"] != place[2] or early:
         why = "The result is another student's."
         if doc is None or value is None:
             why = "The result was removed at its source." if doc is None else "The result has this score no more."
+        elif early:
+            why = "The result is of the time before the baseline."
         about = (place[0], place[1], result.id)
         return [_new(entry.student, "correction", now, Body(because=why), entry.id, about)]
-    on = date.fromisoformat(doc["on"]) if doc.get("on") else before.measured_on
     if (value, on) == (before.value, before.measured_on):
         return []
     point = before.model_copy(update={"value": value, "measured_on": on, "day_known": "on" in doc})

@@ -8,7 +8,8 @@ from gateway.fold import Stated, speakers_of
 from gateway.progress import in_numbers
 from gateway.resolve import Sources, by_precedence, sources_of
 from gateway.schema import KINDS
-from gateway.store import prefills, reading
+from gateway.store import plans as stored
+from gateway.store import prefills, reading, rights
 from gateway.store.database import Store, Transaction
 from gateway.store.prefills import Kept, Saying
 
@@ -18,6 +19,7 @@ GUARDIANS = {"parent", "guardian", "mother", "father"}
 RESULTS_OF = timedelta(days=400)
 """Results older than this are not suggested: they tell of another year."""
 MOST_RESULTS = 20
+PARTICIPANT = "/consultations/-/participants/-"
 NUMBERS = (int, float)
 
 Doc = dict[str, Any]
@@ -27,8 +29,8 @@ async def known(
     store: Store, c: Transaction, district: int, students: Sequence[Doc], today: date, *, school: str = ""
 ) -> list[list[Kept]]:
     """For each of these students (published people, enrolled today) what a plan of theirs begins with. Results are
-    suggested as evidence: no need is made of one. A contact whose rights are `no`, or who is kept away, is not
-    suggested. `school`: which of theirs is meant, where they attend several."""
+    suggested as evidence: no need is made of one. A contact whose rights are `no`, or who is kept away, by any source
+    or by the district itself, is not suggested. `school`: which of theirs is meant, where they attend several."""
     ids = [student["id"] for student in students]
     about = await prefills.about(c, ids)
     titles = await _assessments(store, district, about.values())
@@ -43,10 +45,24 @@ async def known(
         "session": await prefills.sayings(c, "session", [year["id"] for year in years]),
     }
     origins = _Origins(sources, said)
+    families = {id: [one["contact"] for one in about[id]["relationship"]] for id in ids}
+    barred = await rights.barred(store, c, families)
+    for id in ids:
+        about[id]["relationship"] = [one for one in about[id]["relationship"] if one["contact"] not in barred[id]]
     return [
         _of_one(student, school or schools(student, today)[0], about[student["id"]], titles, years, origins, today)
         for student in students
     ]
+
+
+async def of_plan(store: Store, district: int, plan: str) -> list[Kept]:
+    """What a plan was begun with, but nobody who has no right to it by now."""
+    async with store.transaction(district) as c:
+        student = (await stored.load(c, plan)).student
+        begun = await prefills.of_plan(c, plan)
+        people = [row.value["who"] for row in begun if row.pointer == PARTICIPANT]
+        barred = (await rights.barred(store, c, {student: people}))[student]
+    return [row for row in begun if row.pointer != PARTICIPANT or row.value["who"] not in barred]
 
 
 async def _assessments(store: Store, district: int, about: Iterable[Mapping[str, Sequence[Doc]]]) -> dict[str, Doc]:
@@ -112,9 +128,9 @@ def _of_one(
             value = {name: one[name] for name in ("status", "program", "begin_on", "end_on") if name in one}
             of = origins.of("program_status", one["id"], "status")
             found.append(Kept("context", "/context/program_status", value, of))
-    for one in _may_take_part(about["relationship"]):
+    for one in _each_once(about["relationship"]):
         of = origins.of("relationship", one["id"], "contact")
-        found.append(Kept("suggested", "/consultations/-/participants/-", _participant(one), of))
+        found.append(Kept("suggested", PARTICIPANT, _participant(one), of))
     for one in _newest(about["assessment_result"], today):
         of = origins.of("assessment_result", one["id"], "scores")
         found.append(Kept("suggested", "/needs/-/evidence/-", _evidence(one, titles.get(one["assessment"], {})), of))
@@ -137,13 +153,11 @@ def _school_year(years: Sequence[Doc], school: str, today: date) -> Doc | None:
     return min(now, key=lambda year: (year.get("school") is None, year["id"]), default=None)
 
 
-def _may_take_part(relationships: Sequence[Doc]) -> list[Doc]:
-    """`no` in any source counts, and so does being kept away; of several ties to one person the one that says most."""
-    barred = {r["contact"] for r in relationships if r.get("education_rights") == "no" or r.get("restrictions")}
+def _each_once(relationships: Sequence[Doc]) -> list[Doc]:
+    """Of several ties to one person the one that says most."""
     best: dict[str, Doc] = {}
     for one in sorted(relationships, key=lambda r: (r.get("education_rights") != "yes", not r.get("legal_guardian"))):
-        if one["contact"] not in barred:
-            best.setdefault(one["contact"], one)
+        best.setdefault(one["contact"], one)
     return sorted(best.values(), key=lambda r: (r.get("priority", 99), r["id"]))
 
 

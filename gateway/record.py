@@ -11,13 +11,12 @@ from pydantic import ValidationError
 
 from gateway import clock, progress
 from gateway.errors import ConfigError, Refused
-from gateway.identity import population
 from gateway.progress import Dosage, Standing
 from gateway.schema import record as documents
 from gateway.schema.plan import Goal, Plan, Who
 from gateway.schema.record import NOT_HELD, Body, DeliveryOutcome, Entry, Point, Written, standing
 from gateway.store import plans as stored
-from gateway.store import reading, record
+from gateway.store import record
 from gateway.store.database import Store, Transaction
 from gateway.store.record import New
 from gateway.store.registers import Actor
@@ -30,9 +29,11 @@ async def add(store: Store, district: int, student: str, content: Mapping[str, A
         raise ConfigError("record-invalid", "A correction corrects an entry.", "`planbridge record correct` does it.")
     if written.body.point and written.body.point.result:
         raise ConfigError("record-invalid", "Points of results come with their run.", "Leave out body.point.result.")
-    await _refuse_stranger(store, district, student)
     async with store.transaction(district) as c:
-        new = _new(await record.survivor(c, student), written)
+        known_as = await record.student(c, student)
+        if known_as is None:
+            raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
+        new = _new(known_as, written)
         await _refuse_other_plan(c, new)
         [entry] = await record.append(c, district, [new], actor, clock.now())
     return entry
@@ -46,7 +47,7 @@ async def correct(
     if not because.strip():
         raise Refused("reason-missing", "A correction needs a reason.", "Give --because.")
     async with store.transaction(district) as c:
-        before = find(await record.entries(c, student), which)
+        before = await find(c, student, which)
         if before.kind == "correction":
             raise Refused("record-withdrawn", "That entry withdraws another one.", "Write a new entry instead.")
         stated: dict[str, Any] = {"kind": "correction", "body": {"because": because}}
@@ -89,12 +90,6 @@ def parse(content: Mapping[str, Any]) -> Written:
     return written
 
 
-async def _refuse_stranger(store: Store, district: int, student: str) -> None:
-    person = await reading.entity(store, district, "person", student)
-    if person is None or population(person) != "student":
-        raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
-
-
 def _new(student: str, written: Written, supersedes: str | None = None) -> New:
     said = written.body
     about: tuple[str | None, str | None, str | None] = (None, None, None)
@@ -114,12 +109,12 @@ async def _refuse_other_plan(c: Transaction, new: New) -> None:
         raise Refused("plan-other-student", "That plan is another student's.", "Name a plan of this student.")
 
 
-def find(entries: Sequence[Entry], which: str) -> Entry:
+async def find(c: Transaction, student: str, which: str) -> Entry:
     """The entry of that id or number; of a number that two streams have, the one of the newer stream."""
-    for entry in reversed(entries):
-        if which.lower() in (entry.id, str(entry.seq)):
-            return entry
-    raise ConfigError("record-unknown", "There is no such entry.", "`planbridge record list` numbers them.")
+    found = await record.entry(c, student, which)
+    if found is None:
+        raise ConfigError("record-unknown", "There is no such entry.", "`planbridge record list` numbers them.")
+    return found
 
 
 @dataclass(frozen=True)
@@ -134,9 +129,19 @@ async def read(store: Store, district: int, student: str, as_of: datetime | int 
     """The record now, at a moment, or when its entry of that number had just been written."""
     async with store.transaction(district) as c:
         if isinstance(as_of, int):
-            as_of = find(await record.entries(c, student), str(as_of)).recorded_at
+            as_of = (await find(c, student, str(as_of))).recorded_at
         entries = await record.entries(c, student, as_of)
     return Record(standing(entries), entries)
+
+
+async def became(store: Store, district: int, student: str, which: str) -> list[Entry]:
+    """An entry, and one after the other what took its place."""
+    async with store.transaction(district) as c:
+        chain = [await find(c, student, which)]
+        after = {entry.supersedes: entry for entry in await record.entries(c, student)}
+    while later := after.get(chain[-1].id):
+        chain.append(later)
+    return chain
 
 
 # --- what was given of a support ---------------------------------------------------------------------------
@@ -273,6 +278,6 @@ async def verify(store: Store, district: int, student: str | None = None) -> Ver
 async def forget(store: Store, district: int, student: str, which: str, actor: Actor, because: str) -> Entry:
     """Lawfully remove what one entry says; that there was one stays, and the chain still verifies."""
     async with store.transaction(district) as c:
-        entry = find(await record.entries(c, student), which)
+        entry = await find(c, student, which)
     await record.forget(store, district, [entry.id], actor, because)
     return entry

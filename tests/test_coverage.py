@@ -1,13 +1,16 @@
 """Every student is counted once, and no small number can be read from what is told."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import clock, decisions, planning
 from gateway.coverage import (
+    IN_FORCE,
     LACKS,
     NO_PLAN,
     SMALL,
@@ -24,7 +27,13 @@ from gateway.coverage import (
     suppressed,
     without_adult,
 )
+from gateway.plan_guards import Given
 from gateway.plans import State
+from gateway.store import plans
+from gateway.store.coverage import enrolled
+from gateway.store.database import Store
+from gateway.store.registers import Actor
+from tests.records import small, tied_goal
 
 
 def here(person: str) -> bool:
@@ -129,41 +138,85 @@ def test_what_a_student_lacks(doc: dict[str, Any], state: str, delivered: bool, 
 
 # --- small numbers
 
+COUNTS = st.integers(0, 40)
 GROUPS = st.dictionaries(
     st.sampled_from("abcdefgh"),
-    st.integers(1, 60).flatmap(
-        lambda n: st.builds(
-            Group, students=st.just(n), lacks=st.fixed_dictionaries({what: st.integers(0, n) for what in LACKS})
-        )
+    st.builds(
+        # Who has no plan lacks everything; others lack this or that.
+        lambda nothing, some, well: Group(
+            nothing + max(some) + well,
+            {"plan": nothing} | {w: nothing + n for w, n in zip(LACKS[1:], some, strict=True)},
+        ),
+        COUNTS,
+        st.tuples(COUNTS, COUNTS, COUNTS),
+        st.integers(1, 40),
     ),
     min_size=1,
 )
 
 
+def parts(students: int, lacks: Mapping[str, int | None]) -> list[int]:
+    """What can be computed of one row."""
+    told = {what: n for what, n in lacks.items() if n is not None}
+    having = [students - n for n in told.values()]
+    return [*told.values(), *having, *(n - told["plan"] for n in told.values() if "plan" in told)]
+
+
 @given(GROUPS)
 def test_no_small_number_is_told(groups: Mapping[str, Group]) -> None:
-    for row in suppressed(groups):
-        group = groups[row.group]
+    [together] = suppressed({"all": _sum(groups)}, _sum(groups))
+    for row in [together, *suppressed(groups, _sum(groups))]:
+        group = groups.get(row.group, _sum(groups))
         assert row.students is None or row.students == group.students >= SMALL
+        assert row.students is not None or set(row.lacks.values()) == {None}
         for what, told in row.lacks.items():
-            if told is not None:
-                assert told == group.lacks[what]
-                assert row.students is not None
-                assert not any(0 < part < SMALL for part in (told, group.students - told))
+            assert told in (None, group.lacks[what])
+        assert not any(0 < part < SMALL for part in parts(group.students, row.lacks))
 
 
 @given(GROUPS)
 def test_no_number_that_is_not_told_can_be_computed_from_the_totals(groups: Mapping[str, Group]) -> None:
-    """By whoever knows the totals, if these are told, and that nobody counts less than nothing or more than all."""
-    rows = suppressed(groups)
-    [together] = suppressed({"all": _sum(groups)})
-    if together.students is not None:
-        _open(
-            [(0, together.students) if row.students is None else (row.students,) * 2 for row in rows], together.students
-        )
+    """By whoever knows the totals, if these are told, and that nobody counts less than nothing or more than all. Where
+    nobody at all lacks something, or everybody does, that is known of each."""
+    whole = _sum(groups)
+    rows = suppressed(groups, whole)
+    [together] = suppressed({"all": whole}, whole)
+    if together.students is None:
+        return
+    _open([(0, together.students) if row.students is None else (row.students,) * 2 for row in rows], together.students)
     for what in LACKS:
-        if (total := together.lacks[what]) is not None:
+        total = together.lacks[what]
+        if total is not None and 0 < total < together.students:
             _open([_bounds(row, what, total) for row in rows], total)
+        if total is not None and together.lacks["plan"] is not None and (more := total - together.lacks["plan"]) > 0:
+            _open([_more(row, what, more) for row in rows], more)
+
+
+def _more(row: Row, what: str, total: int) -> tuple[int, int]:
+    """Who has a plan and lacks this."""
+    told, none = row.lacks[what], row.lacks["plan"]
+    return (0, total) if told is None or none is None else (told - none,) * 2
+
+
+@given(st.lists(st.tuples(st.sets(st.sampled_from(["el", "idea", "504"])), st.booleans()), max_size=150))
+def test_of_programs_that_overlap_neither_the_rest_nor_the_overlap_can_be_computed(
+    drawn: list[tuple[set[str], bool]],
+) -> None:
+    planned = [PlanFacts("a", "active")]
+    students = [
+        Student(f"{n}", "north", programs=sorted(programs), plans=planned if has else ())
+        for n, (programs, has) in enumerate(drawn)
+    ]
+    together, by = reach(students, ("program",), here)
+    assert not {"none", "unknown"} & {row.group for row in by.get("program", ())}, (
+        "it would tell how many are in several"
+    )
+    for row in by["program"]:
+        if row.students is not None:
+            rest = {w: a - b for w, a in together.lacks.items() if a is not None and (b := row.lacks[w]) is not None}
+            assert together.students is not None
+            assert not any(0 < part < SMALL for part in [together.students - row.students])
+            assert not any(0 < part < SMALL for part in parts(together.students - row.students, rest))
 
 
 def _sum(groups: Mapping[str, Group]) -> Group:
@@ -193,9 +246,16 @@ def _open(bounds: list[tuple[int, int]], total: int) -> None:
 
 def test_one_small_group_takes_the_smallest_of_the_others_with_it() -> None:
     even = dict.fromkeys(LACKS, 0)
-    rows = suppressed({"a": Group(40, even), "b": Group(12, even), "c": Group(4, even)})
+    groups = {"a": Group(40, even), "b": Group(12, even), "c": Group(4, even)}
+    rows = suppressed(groups, _sum(groups))
     assert {row.group: row.students for row in rows} == {"a": 40, "b": None, "c": None}
     assert all(number is None for row in rows[1:] for number in row.lacks.values())
+
+
+def test_a_program_that_nearly_all_are_in_is_not_told() -> None:
+    students = [Student(f"{n}", "north", programs=["idea"] if n < 95 else []) for n in range(100)]
+    [row] = reach(students, ("program",), here)[1]["program"]
+    assert row == Row("idea", None, dict.fromkeys(LACKS, None))
 
 
 def test_students_are_counted_in_every_program_and_in_one_language() -> None:
@@ -208,4 +268,34 @@ def test_students_are_counted_in_every_program_and_in_one_language() -> None:
     together, by = reach(students, ("school", "language", "program"), here)
     assert together == Row("all", 60, dict.fromkeys(LACKS, 60))
     assert {row.group: row.students for row in by["language"]} == {"spa": 20, "unknown": 40}
-    assert {row.group: row.students for row in by["program"]} == {"el": 15, "idea": 15, "none": 45}
+    assert {row.group: row.students for row in by["program"]} == {"el": 15, "idea": 15}
+
+
+# --- of real plans
+
+
+async def test_each_enrolled_student_is_counted_once_whatever_became_of_their_plans(
+    store: Store, district: int, actor: Actor, tmp_path: Path
+) -> None:
+    school = await small(store, district, actor, tmp_path)
+    next_one, put_back, stays, gone, twice, _ = school.children
+    team = [{"who": school.teacher, "role": "trusted_adult"}]
+    plan = await school.finalized(0, team=team, goals=[tied_goal()])
+    async with store.transaction(district) as c:
+        content = (await plans.load(c, plan)).content
+    await planning.edit(store, district, plan, content | {"team": []}, actor)
+    revoked = await school.finalized(1, team=team, goals=[tied_goal()])
+    await planning.take(store, district, revoked, "revoke", actor, Given(because="Another child's."))
+    await school.plan(3)
+    await school.plan(4)
+    await school.finalized(4, goals=[tied_goal()])
+    await decisions.merge(store, district, gone, stays, actor, "Enrolled twice.")
+    async with store.transaction(district) as c:
+        found = await enrolled(c, clock.today())
+    states = {one.id: one.state for one in found}
+    assert len(found) == len(states) == 5 and gone not in states
+    in_force = {states[one] for one in (next_one, twice)}
+    assert in_force <= IN_FORCE, "of two plans the one in force counts, and so it does while the next is written"
+    assert (states[put_back], states[stays]) == ("revoked", "draft")
+    adult = {one.id: one.plan.doc["team"] for one in found if one.plan}
+    assert adult[next_one], "what is in force counts"

@@ -1,18 +1,19 @@
 """Plans begin with what the sources know: few values are typed, each other one names its source, many open at once."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from gateway import clock, opening, planning, prefill
 from gateway.errors import ConfigError, Refused
 from gateway.schema.plan import sha256
 from gateway.store import plans as stored
-from gateway.store import prefills, purges, reading
+from gateway.store import prefills, purges, reading, standing
 from gateway.store.database import Store
 from gateway.store.plans import StoredVersion
 from gateway.store.prefills import Kept
@@ -149,20 +150,52 @@ def tie(contact: str, **more: Any) -> dict[str, Any]:
     return {"id": f"of-{contact}", "contact": contact} | more
 
 
-def test_who_has_no_rights_in_any_source_is_not_suggested() -> None:
-    found = prefill._may_take_part(
+def test_of_several_ties_to_one_person_the_one_that_says_most_is_suggested() -> None:
+    found = prefill._each_once(
         [
-            tie("mother", education_rights="yes", relation="mother"),
-            tie("father", education_rights="yes", legal_guardian=True),
-            tie("father", education_rights="no"),
-            tie("uncle", restrictions="court order"),
+            tie("mother", relation="mother"),
+            tie("mother", education_rights="yes", legal_guardian=True),
             tie("aunt"),
         ]
     )
     assert [prefill._participant(one) for one in found] == [
         {"who": "aunt", "education_rights": "unknown"},
-        {"who": "mother", "education_rights": "yes", "role": "parent"},
+        {"who": "mother", "education_rights": "yes", "role": "guardian"},
     ]
+
+
+async def test_who_has_no_rights_by_a_source_or_by_the_district_is_not_suggested(school: School) -> None:
+    people = {one["given_name"]: one["id"] for one in await reading.entities(school.store, school.district, "person")}
+    child = await student(school)
+
+    async def suggested() -> set[str]:
+        plan = await planning.begin(school.store, school.district, child, school.actor)
+        told = await prefill.of_plan(school.store, school.district, plan)
+        assert told == await begun_with(school, plan)
+        return participants(told)
+
+    def participants(told: Sequence[Kept]) -> set[str]:
+        return {row.value["who"] for row in told if "participants" in row.pointer}
+
+    first = await planning.begin(school.store, school.district, child, school.actor)
+    assert await suggested() == {people["Ignatz"], people["Dorothea"]}
+    await standing.restrict(school.store, school.district, child, people["Ignatz"], "Order 26/118", school.actor)
+    assert await suggested() == {people["Dorothea"]}
+    for word in ('{"education_rights": "no"}', '{"restrictions": "Order 26/119"}'):
+        async with school.store.transaction(school.district) as c:
+            await c.execute(
+                text(
+                    "UPDATE entity SET doc = CAST(CAST(doc AS jsonb) - 'education_rights' || CAST(:word AS jsonb) "
+                    "AS json) WHERE kind = 'relationship' AND doc->>'contact' = :contact"
+                ),
+                {"word": word, "contact": people["Dorothea"]},
+            )
+        assert await suggested() == set()
+    begun = await begun_with(school, first)
+    assert participants(begun) == {people["Ignatz"], people["Dorothea"]}
+    assert participants(await prefill.of_plan(school.store, school.district, first)) == set(), (
+        "nor where they were once"
+    )
 
 
 def test_nothing_is_implied_where_two_things_could_be_meant_and_what_was_written_stays() -> None:

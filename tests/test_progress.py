@@ -93,6 +93,20 @@ async def test_a_removed_result_retracts_its_point_and_one_that_is_back_gives_it
     assert (await record.verify(here.store, here.district)).faults == []
 
 
+async def test_a_day_that_is_corrected_to_before_the_baseline_is_no_progress(here: Small, vendor: Owl) -> None:
+    plan = await here.finalized(0, goals=[tied_goal()])
+    others = [row(n, winter="48") for n in range(1, 6)]
+    await vendor.says(row(0, winter="48"), *others)
+    assert await points(here, 0) == [("goal-1", 48)]
+    later = tied_goal(id="goal-1", baseline={"measure": "Owl points", "value": 48, "on": "2026-11-20"})
+    await planning.edit(here.store, here.district, plan, await content(here, plan) | {"goals": [later]}, here.actor)
+    await here.finalize(plan)
+    assert await points(here, 0) == [("goal-1", 48)], "a later baseline takes nothing back"
+    await vendor.says(row(0, winter="48").replace("11/20/2026", "9/10/2026"), *others)
+    assert await points(here, 0) == []
+    assert (await history(here, 0))[-1] == ("correction", "The result is of the time before the baseline.")
+
+
 async def test_what_a_person_says_of_a_point_and_what_the_source_says_later_go_together(
     here: Small, vendor: Owl
 ) -> None:

@@ -58,6 +58,21 @@ async def test_a_correction_supersedes_and_every_earlier_record_can_be_read(here
         await record.correct(here.store, here.district, student, "3", body, here.actor, " ")
 
 
+async def test_a_correction_looks_one_entry_up_however_long_the_record_is(
+    here: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await wrote(here, said="Reads 40 words.")
+
+    async def all_of_it(*_: Any) -> list[Entry]:
+        raise AssertionError("the whole record was read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stored, "entries", all_of_it)
+        await record.correct(here.store, here.district, here.children[0], "1", None, here.actor, "Another child.")
+    entries = await record.became(here.store, here.district, here.children[0], "1")
+    assert [entry.kind for entry in entries] == ["observation", "correction"]
+
+
 async def test_what_is_no_entry_is_refused_and_nothing_of_it_repeated(here: Small) -> None:
     wrong: dict[str, dict[str, Any]] = {
         "record-future": {"occurred_on": "2999-01-01"},
@@ -190,6 +205,7 @@ async def test_two_records_that_are_one_childs_are_read_as_one_until_they_are_pa
     for known_as in (stays, gone):
         read = await record.read(here.store, here.district, known_as)
         assert texts(read.standing) == ["At the first school.", "At the second school."]
+    assert [entry.id for entry in await record.became(here.store, here.district, stays, "1")] == [first.id]
     body = {"text": "At the second school, in May."}
     await record.correct(here.store, here.district, stays, first.id, body, here.actor, "When?")
     await wrote(here, 1, "After it was found out.")

@@ -1,7 +1,7 @@
 """Commands about who may see what: access why, review, reveal; consents; disclosures; purposes."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +19,7 @@ from gateway.cli.output import (
     Json,
     Role,
     actor,
+    day,
     gateway,
     run,
     show,
@@ -43,10 +44,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(consents, name="consents")
     app.add_typer(purposes, name="purposes")
     app.command()(disclosures)
-
-
-def _day(text: str) -> date:
-    return datetime.strptime(text, "%Y-%m-%d").date()
 
 
 async def looking(g: Gateway, given: str) -> Who:
@@ -149,8 +146,8 @@ def consents_add(
         ),
     ],
     section: Annotated[list[str], typer.Option("--section", help="A section it covers; repeat.")],
-    begin: Annotated[date, typer.Option("--from", parser=_day, metavar="DATE", help="First day.")],
-    until: Annotated[date, typer.Option("--until", parser=_day, metavar="DATE", help="Last day.")],
+    begin: Annotated[date, typer.Option("--from", parser=day, metavar="DATE", help="First day.")],
+    until: Annotated[date, typer.Option("--until", parser=day, metavar="DATE", help="Last day.")],
     as_what: Annotated[str, typer.Option("--as-what", help=f"As what: {', '.join(CAPACITIES)}.")] = "guardian",
     purpose: Annotated[str, typer.Option("--purpose", help=f"What for: {', '.join(PURPOSES)}.")] = "planning",
     deny: Annotated[bool, typer.Option("--deny", help="It forbids these sections instead.")] = False,
@@ -158,6 +155,7 @@ def consents_add(
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
     role: Role = "educator",
+    as_json: Json = False,
 ) -> None:
     """Record that somebody with the right to do so lets a recipient see sections of a student, or forbids it."""
 
@@ -171,7 +169,11 @@ def consents_add(
             async with g.store.transaction(g.district) as c:
                 return await stored_consents.add(c, g.district, given, by_whom)
 
-    STDOUT.print(f"Consent {run(work())} is recorded.", highlight=False)
+    made = run(work())
+    if as_json:
+        show({"id": made}, True)
+    else:
+        STDOUT.print(f"Consent {made} is recorded.", highlight=False)
 
 
 @consents.command("list")
@@ -194,7 +196,11 @@ def consents_list(
 
 @consents.command("revoke")
 def consents_revoke(
-    number: int, because: Because = "", district: District = DEFAULT_DISTRICT, as_: As = "", role: Role = "educator"
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="The consent: planbridge consents list.")],
+    because: Because = "",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Role = "educator",
 ) -> None:
     """Take a consent back: nothing is shown or sent under it from now on, not even what waits to be sent."""
 
@@ -234,7 +240,7 @@ def in_words(one: Mapping[str, Any]) -> str:
     """One line of the log as a family reads it."""
     what = ", ".join(section.replace("_", " ") for section in one["sections"]) or "nothing"
     done = {"read": "was shown", "push": "was sent", "reveal": "opened"}[one["act"]]
-    party = str(one["party"]).replace("_", " ")
+    party = str(one["party"]).replace("_", " ").removesuffix(".")
     what_for = PURPOSES.get(one["purpose"], one["purpose"])
     return f"{one['at']:%d %B %Y, %H:%M} UTC: {party} {done} {what}. What for: {what_for}. Why: {one['basis']}"
 
@@ -253,7 +259,7 @@ def purposes_list(district: District = DEFAULT_DISTRICT, as_json: Json = False) 
 
 @purposes.command("set")
 def purposes_set(
-    assessment: Annotated[str, typer.Argument(help="Entity id of the assessment.")],
+    assessment: Annotated[str, typer.Argument(help="The assessment's title or entity id: planbridge purposes list.")],
     purpose: Annotated[str, typer.Argument(help=f"{', '.join(rules.RESULT_PURPOSES)}.")],
     because: Because = "",
     district: District = DEFAULT_DISTRICT,

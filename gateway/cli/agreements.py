@@ -1,6 +1,6 @@
 """Commands about who hosts a destination, and under which agreement another agency is sent plans."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +14,7 @@ from gateway.cli.output import (
     Json,
     Role,
     actor,
+    day,
     gateway,
     run,
     show,
@@ -28,10 +29,6 @@ agreements = typer.Typer(help="Agencies that host destinations, and what was agr
 
 def register(app: typer.Typer) -> None:
     app.add_typer(agreements, name="agreements")
-
-
-def _day(text: str) -> date:
-    return datetime.strptime(text, "%Y-%m-%d").date()
 
 
 Destination = Annotated[str, typer.Argument(help="The connection that plans are pushed to.")]
@@ -77,8 +74,8 @@ def agreements_host(
 def agreements_add(
     destination: Destination,
     reference: Annotated[str, typer.Option("--reference", help="Under which number or name it is kept.")],
-    begin: Annotated[date, typer.Option("--from", parser=_day, metavar="DATE", help="First day.")],
-    until: Annotated[date, typer.Option("--until", parser=_day, metavar="DATE", help="Last day.")],
+    begin: Annotated[date, typer.Option("--from", parser=day, metavar="DATE", help="First day.")],
+    until: Annotated[date, typer.Option("--until", parser=day, metavar="DATE", help="Last day.")],
     purpose: Annotated[str, typer.Option("--purpose", help=f"What it is for: {', '.join(PURPOSES)}.")] = "planning",
     section: Annotated[
         list[str] | None, typer.Option("--section", help="Sections of a plan it covers; without, all. Repeat.")

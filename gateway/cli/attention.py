@@ -5,10 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from gateway import clock
+from gateway.cli.access import looking
 from gateway.cli.output import DEFAULT_DISTRICT, District, Gateway, Json, gateway, run, show
 from gateway.errors import ConfigError
 from gateway.store import attention as stored
-from gateway.store import reading
+from gateway.store import reading, runs
 
 School = Annotated[str, typer.Option("--school", help="Only this school: its number, name or entity id.")]
 
@@ -18,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def attention(
-    person: Annotated[str, typer.Option("--for", help="Only what this person must act on, by entity id.")] = "",
+    person: Annotated[str, typer.Option("--for", help="Only what this person must act on: number or entity id.")] = "",
     school: School = "",
     number: Annotated[int | None, typer.Option("--run", help="What this run showed, mended by now or not.")] = None,
     district: District = DEFAULT_DISTRICT,
@@ -29,9 +30,14 @@ def attention(
     async def work() -> list[dict[str, Any]]:
         async with gateway(district) as g:
             at = await school_id(g, school)
+            acts = (await looking(g, person)).person if person else ""
+            if acts is None:
+                raise ConfigError("person-unknown", f"{person!r} is a role.", "Name one person: entity id or number.")
             async with g.store.transaction(g.district) as c:
+                if number is not None and not await runs.summary(c, run=number):
+                    raise ConfigError("run-unknown", f"There is no run {number}.", "`planbridge runs` lists them.")
                 await stored.look_again(g.store, c, g.district, clock.today())
-                return await stored.listed(c, clock.today(), acts=person, school=at, run=number)
+                return await stored.listed(c, clock.today(), acts=acts, school=at, run=number)
 
     show(run(work()), as_json, columns=("due_on", "says", "plan", "item", "school_name", "who_acts", "to_do", "reason"),
          empty="Nothing of any plan waits for a person.")  # fmt: skip

@@ -50,7 +50,7 @@ def cover(
                 alone = [one for one in meant if coverage.without_adult(one, here)]
                 return await (_students(c, alone) if no_adult else _counts(c, meant, alone))
 
-    show(run(work()), as_json, empty="No student is meant.")
+    show(run(work()), as_json, empty="No student is meant. Grades are CEDS codes: KG, 01 ... 12.")
 
 
 async def _students(c: Transaction, students: list[Student]) -> list[dict[str, Any]]:

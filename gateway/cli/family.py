@@ -1,6 +1,6 @@
 """Commands for a family's rights: who is kept from a student, a copy of everything, requests to amend the record."""
 
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +17,12 @@ from gateway.cli.output import (
     Json,
     Role,
     actor,
+    day,
     gateway,
     run,
     show,
 )
+from gateway.cli.plans import student_id
 from gateway.errors import ConfigError
 from gateway.exports import family as exports
 from gateway.identity import population
@@ -34,13 +36,33 @@ def register(app: typer.Typer) -> None:
     app.add_typer(family, name="family")
 
 
-def _day(text: str) -> date:
-    return datetime.strptime(text, "%Y-%m-%d").date()
-
-
-Student = Annotated[str, typer.Argument(metavar="STUDENT", help="The student's id: planbridge students.")]
-Contact = Annotated[str, typer.Argument(metavar="CONTACT", help="The family member's id.")]
+Student = Annotated[str, typer.Argument(metavar="STUDENT", help="Student number (with leading zeros) or entity id.")]
+Contact = Annotated[str, typer.Argument(metavar="CONTACT", help="The family member's id: planbridge family members.")]
 Request = Annotated[str, typer.Argument(metavar="REQUEST", help="The request: planbridge family amendments.")]
+
+
+@family.command("members")
+def family_members(student: Student, district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
+    """List a student's family by id and relation, without names: whom sources or the district keep away."""
+
+    async def look() -> list[dict[str, Any]]:
+        async with gateway(district) as g:
+            child = await _person(g, student, "student")
+            ties = await reading.referring(g.store, g.district, "relationship", "student", child)
+            away = {one["contact"] for one in await standing.restrictions(g.store, g.district, child)}
+            return [
+                {
+                    "id": tie["contact"],
+                    "relation": tie.get("relation"),
+                    "legal_guardian": tie.get("legal_guardian"),
+                    "education_rights": tie.get("education_rights", "unknown"),
+                    "restricted_by_a_source": bool(tie.get("restrictions")),
+                    "kept_away_by_the_district": tie["contact"] in away,
+                }
+                for tie in ties
+            ]
+
+    show(run(look()), as_json, empty="No source names family of this student.")
 
 
 @family.command("restrict")
@@ -144,8 +166,8 @@ def family_amend(
     by: Annotated[str, typer.Option("--by", help="Who asks.")],
     about: Annotated[str, typer.Option("--about", help="Which part of the record.")],
     asked: Annotated[str, typer.Option("--asked", help="What is to be changed, and why.")],
-    on: Annotated[date | None, typer.Option("--on", parser=_day, metavar="DATE", help="Day it was asked.")] = None,
-    due: Annotated[date | None, typer.Option("--due", parser=_day, metavar="DATE", help="Day of the answer.")] = None,
+    on: Annotated[date | None, typer.Option("--on", parser=day, metavar="DATE", help="Day it was asked.")] = None,
+    due: Annotated[date | None, typer.Option("--due", parser=day, metavar="DATE", help="Day of the answer.")] = None,
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
@@ -245,13 +267,15 @@ def _read(file: Path) -> str:
 
 
 async def _person(g: Gateway, id: str, kind: str) -> str:
-    """The id that stands for this person today. ConfigError where nobody of that kind has it."""
+    """The id that stands for this person today; a student's number will do. ConfigError where nobody is meant."""
+    if kind == "student" and not _like_an_id(id):
+        return await student_id(g, id)
     found = await reading.entity(g.store, g.district, "person", id) if _like_an_id(id) else None
     if found is None or population(found) != kind:
         if kind == "student":
             raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
         raise ConfigError(
-            "contact-unknown", "There is no such family member.", "The student's relationships name their ids."
+            "contact-unknown", "There is no such family member.", "`planbridge family members STUDENT` lists them."
         )
     return str(found["id"])
 

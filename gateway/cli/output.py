@@ -93,7 +93,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
-    if isinstance(value, Mapping | list):
+    if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, default=plain)
     return str(value)
 
@@ -113,6 +113,14 @@ def moment(text: str) -> datetime:
             "time-unreadable", f"{text!r} is no date or time.", "Write it as 2027-06-30 or 2027-06-30T18:00-05:00."
         ) from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def day(text: str) -> date:
+    """A day as typed."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError("time-unreadable", f"{text!r} is no day.", "Write it as 2027-06-30.") from None
 
 
 def error_document(error: PlanbridgeError) -> dict[str, Any]:

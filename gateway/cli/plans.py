@@ -300,7 +300,7 @@ async def student_id(g: Gateway, given: str) -> str:
     """The student of that number or entity id. ConfigError when there is none, Refused when there are several."""
     found = await reading.find_students(g.store, g.district, given)
     if not found:
-        found = [s for s in await reading.find_students(g.store, g.district) if s["id"] == given]
+        found = [s for s in await reading.find_students(g.store, g.district) if s["id"] == given.lower()]
     if not found:
         raise ConfigError("student-unknown", "No student has this number.", "Give it exactly, with leading zeros.")
     if len(found) > 1:

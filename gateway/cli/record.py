@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from gateway import clock, opening, record
+from gateway import clock, opening, prefill, record
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -26,8 +26,6 @@ from gateway.cli.plans import named, plan, read, student_id
 from gateway.errors import ConfigError, Refused
 from gateway.record import Session
 from gateway.schema.record import DeliveryOutcome, Entry
-from gateway.store import plans as stored_plans
-from gateway.store import prefills
 
 records = typer.Typer(help="Running records: what is known of a student, entry by entry.", no_args_is_help=True)
 Student = Annotated[str, typer.Argument(help="Student number (with leading zeros) or entity id.")]
@@ -97,11 +95,8 @@ def show_entry(student: Student, which: Which, district: District = DEFAULT_DIST
 
     async def work() -> list[dict[str, Any]]:
         async with gateway(district) as g:
-            found = (await record.read(g.store, g.district, await student_id(g, student))).entries
-            chain = [record.find(found, which)]
-            while later := next((entry for entry in found if entry.supersedes == chain[-1].id), None):
-                chain.append(later)
-            return [_told(entry) for entry in chain]
+            found = await record.became(g.store, g.district, await student_id(g, student), which)
+            return [_told(entry) for entry in found]
 
     show(run(work()), True)
 
@@ -265,9 +260,12 @@ def open_plans(
         plans = [{"student": student, "plan": id or None} for student, id in done.plans]
         show({"opened": len(plans), "skipped": done.skipped, "plans": plans, "dry_run": dry}, True)
         return
+    if not done.plans and not done.skipped:
+        STDOUT.print("No student is meant. Grades are CEDS codes: KG, 01 ... 12.")
+        return
     STDOUT.print(f"{len(done.plans)} plans {'would be' if dry else 'were'} opened.", highlight=False)
     for why, many in sorted(done.skipped.items()):
-        STDOUT.print(f"{many} students were left out: {why}.", highlight=False)
+        STDOUT.print(f"Students who were left out ({why}): {many}.", highlight=False)
 
 
 def known(
@@ -278,9 +276,8 @@ def known(
     """What a plan was begun with: filled in, suggested or told beside it, and which source said so."""
 
     async def work() -> list[dict[str, Any]]:
-        async with gateway(district) as g, g.store.transaction(g.district) as c:
-            await stored_plans.load(c, id)
-            return [vars(row) for row in await prefills.of_plan(c, id)]
+        async with gateway(district) as g:
+            return [vars(row) for row in await prefill.of_plan(g.store, g.district, id)]
 
     show(run(work()), as_json, columns=("use", "pointer", "value", "origins"), empty="Nothing was known of it.")
 

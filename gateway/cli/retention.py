@@ -19,10 +19,11 @@ from gateway.cli.output import (
     run,
     show,
 )
+from gateway.cli.plans import student_id
 from gateway.errors import ConfigError
 from gateway.exports import schedule
 from gateway.settings import Settings
-from gateway.store import legal, reading
+from gateway.store import legal
 from gateway.store import retention as stored
 
 retention = typer.Typer(help="How long things are kept, and the proof that they went.", no_args_is_help=True)
@@ -76,7 +77,7 @@ def retention_page(
 
 @retention.command("hold")
 def retention_hold(
-    student: Annotated[str, typer.Argument(metavar="ID", help="The student's id: planbridge students.")],
+    student: Annotated[str, typer.Argument(metavar="STUDENT", help="Student number or entity id.")],
     because: Because = "",
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
@@ -86,13 +87,9 @@ def retention_hold(
 
     async def work() -> int:
         async with gateway(district) as g:
-            known = {str(one["id"]) for one in await reading.find_students(g.store, g.district)}
-            if student.lower() not in known:
-                raise ConfigError(
-                    "student-unknown", "There is no such student.", "`planbridge students` shows their ids."
-                )
+            meant = await student_id(g, student)
             async with g.store.transaction(g.district) as c:
-                return await legal.place(c, g.district, student.lower(), because, actor(as_, role))
+                return await legal.place(c, g.district, meant, because, actor(as_, role))
 
     STDOUT.print(f"Legal hold {run(work())}: nothing of this student is removed until it is lifted.")
 

@@ -66,7 +66,7 @@ async def after_run(
 
 async def _concerned(c: AsyncConnection, publication: int) -> list[str]:
     """The plans whose student, or whose family relationships, changed, and those that name a person who did: only in
-    what says who is here. Both what is worked on and what is in force is looked at."""
+    what says who is here."""
     if not await c.scalar(text("SELECT EXISTS (SELECT FROM plan)")):
         return []
     rows = await c.execute(
@@ -79,30 +79,50 @@ async def _concerned(c: AsyncConnection, publication: int) -> list[str]:
                 WHERE h.publication = :publication AND (h.kind = 'relationship' OR h.kind = 'person' AND (
                     h.before->>'roles' IS DISTINCT FROM e.doc->>'roles'
                     OR h.before->>'active' IS DISTINCT FROM e.doc->>'active'))
-            ), gone AS MATERIALIZED (
-                SELECT id FROM moved WHERE kind = 'person'
-                UNION SELECT CAST(d.entity_id AS text) FROM identity_decision d
+            ), touched AS MATERIALIZED (
+                SELECT id, kind = 'person' AS moved FROM moved WHERE kind = 'person'
+                UNION SELECT was, false FROM moved UNION SELECT student, false FROM moved
+            ), known AS MATERIALIZED (
+                SELECT id, moved FROM touched
+                UNION SELECT CAST(d.entity_id AS text), t.moved FROM identity_decision d
+                JOIN touched t ON t.id = CAST(planbridge_survivor(d.entity_id) AS text)
                 WHERE d.act = 'merge' AND d.undone_by IS NULL
-                  AND CAST(planbridge_survivor(d.entity_id) AS text) IN (SELECT id FROM moved)
-            ), student AS MATERIALIZED (
-                SELECT id FROM gone UNION SELECT was FROM moved UNION SELECT student FROM moved
             )
-            SELECT CAST(p.id AS text) FROM plan p WHERE p.state <> ALL(:over) AND (
-                CAST(p.student_id AS text) IN (SELECT id FROM student WHERE id IS NOT NULL)
-                OR EXISTS (
-                    SELECT FROM (SELECT p.content UNION ALL (
-                        SELECT CAST(v.content AS json) FROM plan_version v WHERE v.plan_id = p.id
-                        ORDER BY v.version DESC LIMIT 1)) d (doc)
-                    CROSS JOIN LATERAL (
-                        SELECT d.doc->>'coordinator'
-                        UNION ALL SELECT s->>'owner' FROM json_array_elements(d.doc->'supports') s) n (who)
-                    WHERE n.who IN (SELECT id FROM gone)))
+            SELECT CAST(p.id AS text) FROM plan p WHERE p.state <> ALL(:over) AND p.id IN (
+                SELECT q.id FROM plan q JOIN known k ON q.student_id = CAST(k.id AS uuid)
+                UNION SELECT n.plan_id FROM plan_named n JOIN known k ON n.person = k.id AND k.moved)
             ORDER BY 1
             """
         ),
         {"publication": publication, "over": list(OVER)},
     )
     return list(rows.scalars())
+
+
+async def name(c: AsyncConnection, district: int, plan: str) -> None:
+    """Keep who coordinates a plan or owns a support of it, in what is worked on and in its newest version: a run that
+    moves people finds their plans by it, and reads no other."""
+    await c.execute(
+        text(
+            """
+            WITH who AS MATERIALIZED (
+                SELECT DISTINCT w #>> '{}' AS person FROM plan p
+                CROSS JOIN LATERAL (SELECT p.content UNION ALL (
+                    SELECT CAST(v.content AS json) FROM plan_version v WHERE v.plan_id = p.id
+                    ORDER BY v.version DESC LIMIT 1)) d (doc)
+                CROSS JOIN LATERAL (SELECT d.doc->'coordinator'
+                    UNION ALL SELECT s->'owner' FROM json_array_elements(d.doc->'supports') s) n (w)
+                WHERE p.id = CAST(:plan AS uuid) AND json_typeof(w) = 'string'
+            ), gone AS (
+                DELETE FROM plan_named n WHERE n.plan_id = CAST(:plan AS uuid)
+                AND n.person NOT IN (SELECT person FROM who)
+            )
+            INSERT INTO plan_named (district_id, plan_id, person)
+            SELECT :district, CAST(:plan AS uuid), person FROM who ON CONFLICT DO NOTHING
+            """
+        ),
+        {"district": district, "plan": plan},
+    )
 
 
 async def look(

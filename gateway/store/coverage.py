@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import continuity
-from gateway.coverage import PlanFacts, Student
+from gateway.coverage import IN_FORCE, PlanFacts, Student
 from gateway.store import attention
 
 LATELY = timedelta(days=30)
@@ -53,9 +53,10 @@ async def _plans(c: AsyncConnection, today: date) -> dict[str, list[PlanFacts]]:
             "    AND r.occurred_at >= CAST(:since AS date) AND CAST(r.body AS json)->>'minutes' <> '0' "
             "    AND NOT EXISTS (SELECT FROM record_entry s WHERE s.supersedes = r.id)) AS delivered "
             "FROM plan p CROSS JOIN LATERAL (SELECT coalesce((SELECT CAST(v.content AS json) FROM plan_version v "
-            "  WHERE v.plan_id = p.id ORDER BY v.version DESC LIMIT 1), p.content) AS doc) d ORDER BY p.created_at"
+            "  WHERE v.plan_id = p.id AND p.standing = ANY(:in_force) ORDER BY v.version DESC LIMIT 1), p.content) "
+            "  AS doc) d ORDER BY p.created_at"
         ),
-        {"since": today - LATELY},
+        {"since": today - LATELY, "in_force": sorted(IN_FORCE)},
     )
     found: dict[str, list[PlanFacts]] = {}
     for row in rows:

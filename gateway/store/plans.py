@@ -65,6 +65,7 @@ async def create(
         ),
         {"id": id, "district": district, "student": student, "content": content, "state": state},
     )
+    await attention.name(c, district, id)
     await note(c, district, id, "created", actor, {"to": state, "revision": 1, **change({}, json.loads(content))})
 
 
@@ -124,6 +125,7 @@ async def save(
     stands = {"standing": placed.standing} if placed.standing else {}
     moved = {"from": plan.state, "to": placed.state, **stands, "revision": revision}
     await note(c, district, plan.id, act, actor, moved | change(plan.kept, json.loads(content)) | detail)
+    await attention.name(c, district, plan.id)
     await attention.look(c, district, [plan.id], clock.today())
     return revision
 
@@ -148,6 +150,7 @@ async def add_version(c: AsyncConnection, district: int, version: StoredVersion,
             "amends": amends,
         },
     )
+    await attention.name(c, district, version.plan)
     await attention.look(c, district, [version.plan], clock.today())
 
 

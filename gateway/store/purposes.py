@@ -53,15 +53,11 @@ async def decide(c: AsyncConnection, district: int, assessment: str, purpose: st
         )
     if not because.strip():
         raise Refused("reason-missing", "To say what an assessment is for needs a reason.", "Give --because.")
-    found = await listed(c, [assessment])
-    if not found:
-        raise ConfigError(
-            "assessment-unknown", "There is no such assessment.", "`planbridge purposes list` shows their ids."
-        )
-    if found[0]["stated"] not in (None, "other"):
+    found = await _meant(c, assessment)
+    if found["stated"] not in (None, "other"):
         raise Refused(
             "purpose-stated",
-            f"Its source says what it is for: {found[0]['stated']}.",
+            f"Its source says what it is for: {found['stated']}.",
             "Correct it at the source, or the code in its crosswalk: planbridge crosswalks set",
         )
     await c.execute(
@@ -73,13 +69,25 @@ async def decide(c: AsyncConnection, district: int, assessment: str, purpose: st
         ),
         {
             "district": district,
-            "id": assessment,
+            "id": found["id"],
             "purpose": purpose,
             "because": because.strip(),
             "actor": actor.as_json(),
         },
     )
-    await log_act(c, district, actor, "purpose", assessment, {"purpose": purpose, "because": because.strip()})
+    await log_act(c, district, actor, "purpose", found["id"], {"purpose": purpose, "because": because.strip()})
+
+
+async def _meant(c: AsyncConnection, given: str) -> dict[str, Any]:
+    """The one assessment of that title or entity id. ConfigError where there is none, or several have the title."""
+    found = [one for one in await listed(c) if given in (one["id"], one["title"])]
+    if len(found) != 1:
+        raise ConfigError(
+            "assessment-unknown",
+            "Several assessments have this title." if found else "There is no such assessment.",
+            "Give the entity id: `planbridge purposes list` shows it.",
+        )
+    return found[0]
 
 
 async def refuse_judging(store: Store, district: int, purpose: str, subject: str, actor: Actor) -> None:

@@ -90,26 +90,21 @@ async def _locked(
     c: AsyncConnection, district: int, students: Sequence[str]
 ) -> dict[str, tuple[int, str, datetime | None]]:
     """The ends of these streams, nobody else's until the transaction ends."""
-    values = {"district": district, "students": list(students)}
-    await c.execute(
-        text(
-            "INSERT INTO record_stream (district_id, student_id) SELECT :district, s FROM "
-            "unnest(CAST(:students AS uuid[])) s ORDER BY s ON CONFLICT DO NOTHING"
-        ),
-        values,
-    )
     rows = await c.execute(
         text(
-            "SELECT CAST(student_id AS text), seq, hash, recorded_at FROM record_stream "
-            "WHERE district_id = :district AND student_id = ANY(CAST(:students AS uuid[])) "
-            "ORDER BY student_id FOR UPDATE"
+            "INSERT INTO record_stream AS s (district_id, student_id) SELECT :district, one FROM "
+            "unnest(CAST(:students AS uuid[])) one ORDER BY one "
+            "ON CONFLICT (district_id, student_id) DO UPDATE SET seq = s.seq "
+            "RETURNING CAST(s.student_id AS text), s.seq, s.hash, s.recorded_at"
         ),
-        values,
+        {"district": district, "students": list(students)},
     )
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
 async def _refuse_superseded(c: AsyncConnection, ids: Sequence[str]) -> None:
+    if not ids:
+        return
     done = await c.scalar(
         text("SELECT count(*) FROM record_entry WHERE supersedes = ANY(CAST(:ids AS uuid[]))"), {"ids": list(ids)}
     )
@@ -173,6 +168,19 @@ async def entries(c: AsyncConnection, student: str, until: datetime | None = Non
     return [_entry(row) for row in rows]
 
 
+async def entry(c: AsyncConnection, student: str, which: str) -> Entry | None:
+    """The entry of that id or number; of a number that two streams have, the one of the newer stream."""
+    rows = await c.execute(
+        text(
+            f"{_ENTRY} WHERE {_THEIRS} AND (CAST(e.id AS text) = :which OR CAST(e.seq AS text) = :which) "
+            "ORDER BY e.recorded_at DESC, e.student_id DESC, e.seq DESC LIMIT 1"
+        ),
+        {"student": student, "which": which.lower()},
+    )
+    found = rows.first()
+    return _entry(found) if found else None
+
+
 async def about(c: AsyncConnection, *, plan: str | None = None, results: Iterable[str] = ()) -> list[Entry]:
     """Entries about a plan's supports and goals, or about results, in the order in which they were written."""
     rows = await c.execute(
@@ -183,6 +191,18 @@ async def about(c: AsyncConnection, *, plan: str | None = None, results: Iterabl
         {"plan": plan, "results": list(results)},
     )
     return [_entry(row) for row in rows]
+
+
+async def student(c: AsyncConnection, id: str) -> str | None:
+    """The id under which the roster has a student today; None where it has none."""
+    found = await c.scalar(
+        text(
+            "SELECT CAST(id AS text) FROM entity WHERE kind = 'person' AND doc->>'population' = 'student' "
+            "AND id = (SELECT planbridge_survivor(CAST(:id AS uuid)))"
+        ),
+        {"id": id},
+    )
+    return None if found is None else str(found)
 
 
 async def survivor(c: AsyncConnection, student: str) -> str:

@@ -18,20 +18,29 @@ async def barred(store: Store, c: AsyncConnection, named: Named) -> dict[str, fr
     return {one: by_sources.get(one, frozenset()) | by_district.get(one, frozenset()) for one in named}
 
 
-async def barred_by_sources(c: AsyncConnection, students: Collection[str]) -> dict[str, frozenset[str]]:
-    """Student -> the contacts whose education rights are `no`, or whose contact with the student is restricted, by any
-    source."""
-    if not students:
+async def barred_by_sources(c: AsyncConnection, named: Named) -> dict[str, frozenset[str]]:
+    """Student -> those of the named people whose education rights are `no`, or whose contact with the student is
+    restricted, by any source; also where either goes by an id from before a merge."""
+    if not named:
         return {}
+    known_as = await c.execute(
+        text("SELECT one, CAST(planbridge_survivor(CAST(one AS uuid)) AS text) FROM unnest(CAST(:ids AS text[])) one"),
+        {"ids": sorted({*named, *(person for people in named.values() for person in people)})},
+    )
+    today = {row[0]: row[1] for row in known_as}
     rows = await c.execute(
         text(
             "SELECT doc->>'student' AS student, array_agg(DISTINCT doc->>'contact') AS contacts FROM entity "
             "WHERE kind = 'relationship' AND doc->>'student' = ANY(:students) "
             "AND (doc->>'education_rights' = 'no' OR coalesce(doc->>'restrictions', '') <> '') GROUP BY 1"
         ),
-        {"students": sorted(students)},
+        {"students": sorted({today[student] for student in named})},
     )
-    return {row.student: frozenset(row.contacts) for row in rows}
+    kept_away = {row.student: set(row.contacts) for row in rows}
+    return {
+        student: frozenset(person for person in people if today[person] in kept_away.get(today[student], ()))
+        for student, people in named.items()
+    }
 
 
 async def _barred_by_district(store: Store, c: AsyncConnection, named: Named) -> dict[str, frozenset[str]]:

@@ -83,8 +83,24 @@ def test_every_row_score_and_level_is_published_set_aside_or_waits(
         # The roster is corrected: what waited comes by itself, score by score as it stands in the files.
         roster(office, tmp_path / "sis", set(server.numbers.values()))
         assert tally_of(published(office)) == tally(results[1:])
-        stated = Counter(score["result"] for row in results[1:] for one in every(row) for score in one["scoreResults"])
-        assert Counter(score["value"] for one in published(office) for score in one.doc.get("scores", ())) == stated
+        ours = [one.doc for one in published(office)]
+        assert Counter(
+            (one["method"], one.get("value", one.get("level")))
+            for doc in ours
+            for one in (*doc.get("scores", ()), *doc.get("performance_levels", ()))
+        ) == Counter(said for row in results[1:] for one in every(row) for said in stated(one))
+
+
+def stated(one: Row) -> Iterator[tuple[str, str]]:
+    """(method, score or level) of a result or a part of one, as a server has it."""
+    for each in one.get("scoreResults", ()):
+        yield code(each["assessmentReportingMethodDescriptor"]), each["result"]
+    for level in one.get("performanceLevels", ()):
+        yield code(level["assessmentReportingMethodDescriptor"]), code(level["performanceLevelDescriptor"])
+
+
+def code(descriptor: str) -> str:
+    return descriptor.rpartition("#")[2]
 
 
 def every(row: Row) -> Iterator[Row]:
@@ -230,7 +246,7 @@ def test_identifiers_that_collide_keep_what_they_identify_apart(office: Office, 
     """Two assessments with a part of the same code; one number for the sitting of two students in both of them."""
     roster(office, tmp_path / "sis", {"0012", "0013"})
     read, count = reference("READ"), reference("COUNT")
-    rows = {
+    rows: dict[str, list[Row]] = {
         "assessments": [{**one, "assessmentTitle": one["assessmentIdentifier"].title()} for one in (read, count)],
         "objectiveAssessments": [
             {

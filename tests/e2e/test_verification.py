@@ -17,6 +17,7 @@ from gateway.errors import Refused
 from gateway.messages import Message
 from gateway.sending import fingerprint
 from gateway.settings import Settings
+from gateway.status import ConnectionState
 from gateway.store import agreements, plans, registers, states, verifications
 from gateway.store.verifications import Known
 from gateway.verification import _found, holds
@@ -107,7 +108,7 @@ class Night:
             async with self.here.store.transaction(self.here.district) as c:
                 await c.execute(text(statement))
 
-    async def state(self) -> states.ConnectionState:
+    async def state(self) -> ConnectionState:
         [found] = await states.read(self.here.store, self.here.district)
         return found
 
@@ -238,6 +239,21 @@ async def test_what_would_be_sent_otherwise_today_is_counted_and_not_compared(ni
     found = await night.look()
     assert (found["skipped"], found["objects"], found["renewed"]) == (2, 5, 0), "a person chose that, and pushes"
     assert found["lost"] == {(ENROLLMENTS, "dropped")}
+
+
+async def test_what_cannot_be_compared_is_looked_at_once_and_what_is_not_sent_any_more_is_not_missed(
+    night: Night,
+) -> None:
+    await night.begin(include_team=True)
+    await night.here.profile(mark_enrollment=True, include_team=True, include_need_statements=True)
+    team = night.here.there.http.get("studentCohortAssociations").json()
+    assert night.here.there.http.delete(f"studentCohortAssociations/{team[0]['id']}").status_code == 204
+    found = await night.look()
+    assert found["skipped"] == 2 and found["lost"] == {("studentCohortAssociations", "gone")}
+    await night.here.profile(mark_enrollment=True, include_need_statements=True)
+    found = await night.look()
+    assert (found["plans"], found["lost"]) == (1, set()), "the team is not to be there: nothing of it is missing"
+    assert (await night.look())["plans"] == 0, "nor is the plan looked at again although two objects were skipped"
 
 
 async def test_a_mark_follows_its_student_and_nobody_is_told_that_it_was_lost(night: Night) -> None:

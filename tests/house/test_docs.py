@@ -99,3 +99,20 @@ def test_every_decision_has_the_same_four_parts_and_stands_in_the_list() -> None
                 "Alternatives",
             ], path
             assert f"({path.name})" in listed
+
+
+def test_every_demand_of_the_essay_names_tests_that_exist() -> None:
+    rows = re.findall(r"^\| (E\d+) \|[^|]+\|([^|]*)\|", _text(Path("docs/success-plan.md")), re.MULTILINE)
+    assert [number for number, _ in rows] == [f"E{n}" for n in range(1, 27)]
+    named = {number: re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", tests) for number, tests in rows}
+    assert [number for number, tests in named.items() if not tests] == []
+
+
+def test_tests_that_documents_name_exist() -> None:
+    gone = [
+        f"{document}: {file}::{name}"
+        for document in DOCUMENTS
+        for file, name in re.findall(r"\b(tests/[\w/]+\.py)::(\w+)", _text(document))
+        if not (ROOT / file).exists() or f"def {name}(" not in _text(Path(file))
+    ]
+    assert gone == []

@@ -8,6 +8,7 @@ from gateway import clock, jobs
 from gateway.store import registers, runs, successions
 from gateway.store.database import Store
 from gateway.store.registers import Actor
+from gateway.store.runs import Mode
 
 GONE = "stu-vexwood-1"
 NUMBER = "77310455"
@@ -105,10 +106,11 @@ class School(Package):
             self.store, self.district, name, "oneroster", settings, {}, self.actor
         )
 
-    async def pull(self) -> dict[str, object]:
+    async def pull(self, mode: Mode = "publish") -> dict[str, object]:
         """One run to its end: its summary."""
         self.write()
-        return await self._done(await jobs.request_pull(self.store, self.district, self.connection, self.actor))
+        run = await jobs.request_pull(self.store, self.district, self.connection, self.actor, mode=mode)
+        return await self._done(run)
 
     async def succeed(self, name: str) -> registers.Connection:
         """Another connection takes the place of this one, which is returned."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import clock, continuity, delivery, jobs, planning
+from gateway import clock, continuity, decisions, delivery, jobs, planning
 from gateway.errors import Refused
 from gateway.schema.plan import Plan, canonical, sha256
 from gateway.store import attention, deliveries, outbox, purges, registers, standing
@@ -129,6 +129,7 @@ async def test_15_who_owns_a_support_and_leaves_is_told_in_the_same_run(town: To
     hers, other = await town.finalized("stu-vexwood-1"), await town.plan("stu-vexwood-2", owner="tea-2")
     assert await town.kinds() == []
     leave(town, "tea-1")
+    assert (await town.pull("dry"))["state"] == "compared" and await town.waits() == [], "nobody has left yet"
     run = await town.pull()
     assert run["state"] == "published" and run["counts"]["plans"] == {"owner-gone": 1}  # type: ignore[index]
     [one] = await town.waits(run=run["id"])
@@ -233,6 +234,25 @@ async def lose_rights(town: Town, student: str, contact: str) -> dict[str, Any]:
     return await town.pull()
 
 
+async def test_whom_plans_name_is_kept_apart_from_what_they_say(town: Town) -> None:
+    """A run that moves people finds their plans by it."""
+    plan = await town.finalized("stu-vexwood-1")
+    tea, lead, adm = [await town.person(one) for one in ("tea-1", "tea-2", "adm-1")]
+
+    async def known() -> set[str]:
+        async with town.store.transaction(town.district) as c:
+            return set((await c.execute(text("SELECT person FROM plan_named"))).scalars())
+
+    assert await known() == {tea, lead}
+    await town.edit(plan, coordinator=adm)
+    assert await known() == {tea, lead, adm}, "those of the version in force stay"
+    draft = await town.plan("stu-vexwood-2", owner="adm-2")
+    assert len(await known()) == 4
+    nana = {"name": "Nana", "side": "family"}
+    await town.edit(draft, supports=[{"name": "Chess", "kind": "mentoring", "owner": nana}])
+    assert await known() == {tea, lead, adm}
+
+
 async def test_13_a_guardian_loses_rights_after_the_plan_is_finalized(town: Town) -> None:
     father, mother = await town.person("par-ignatz"), await town.person(SHARED_PARENT)
     team = [{"who": father, "role": "guardian"}]
@@ -247,6 +267,23 @@ async def test_13_a_guardian_loses_rights_after_the_plan_is_finalized(town: Town
     await says(town, 13)
     await town.edit(named, team=[])
     assert {one["plan"]: one["drafted"] for one in await town.waits()} == {named: True, rests: False, both: False}
+
+
+async def test_13_so_it_is_where_the_plan_knows_them_by_ids_from_before_a_merge(town: Town) -> None:
+    town.files["users"].append(user("stu-again", "student", "Orla", "Quillfeather", identifier="77001"))
+    await town.pull()
+    student, gone = await town.person("stu-vexwood-1"), await town.person("stu-again")
+    father, other = await town.person("par-ignatz"), await town.person(SHARED_PARENT)
+    plan = await town.finalized("stu-again", team=[{"who": other, "role": "guardian"}])
+    for loses, stays in ((other, father), (gone, student)):
+        await decisions.merge(town.store, town.district, loses, stays, town.actor, "Entered twice.")
+    assert await town.kinds() == []
+    run = await lose_rights(town, "stu-vexwood-1", "par-ignatz")
+    assert run["counts"]["plans"] == {"rights-ended": 1}
+    await connect_ods(town)
+    with pytest.raises(Refused) as refused:
+        await delivery.preview(town.store, town.district, plan, "ods")
+    assert refused.value.code == "contact-without-rights"
 
 
 async def connect_ods(town: Town) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -17,7 +16,7 @@ from connectors.edfi.twin.keys import natural_key
 from tests import openapi
 from tests.openapi import CONTRACTS
 from tests.serving import serve
-from tests.twins.edfi import DISTRICT, WRITABLE, Client, assert_refused, write_plan
+from tests.twins.edfi import DISTRICT, WRITABLE, Client, assert_refused, read, write_plan
 
 with_contracts = pytest.mark.skipif(not CONTRACTS.is_dir(), reason=f"no contracts at {CONTRACTS}")
 
@@ -172,7 +171,7 @@ def test_the_factory_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_discovery_describes_the_release(client: Client, standard: str) -> None:
-    told = httpx.get(client.twin).json()
+    told = read(client.twin).json()
     assert told["dataModels"][0]["version"] == f"{standard}.0"
     assert (told["version"], told.get("apiMode")) == {"4.0": ("6.2", "Year Specific"), "5.0": ("7.3", None)}[standard]
     assert all(url.startswith(f"{client.twin}/") for url in told["urls"].values())
@@ -180,7 +179,7 @@ def test_discovery_describes_the_release(client: Client, standard: str) -> None:
 
 
 def test_people_stand_twice_among_the_dependencies(client: Client, standard: str) -> None:
-    listed = httpx.get(client.urls["dependencies"]).json()
+    listed = read(client.urls["dependencies"]).json()
     for name in ("students", "staffs", PEOPLE[standard][0]):
         entries = [one for one in listed if one["resource"] == f"/ed-fi/{name}"]
         assert [one["operations"] for one in entries] == [["Create"], ["Update"]]
@@ -188,9 +187,9 @@ def test_people_stand_twice_among_the_dependencies(client: Client, standard: str
 
 
 def test_the_openapi_list_leads_to_the_longest_page(client: Client, standard: str) -> None:
-    listed = httpx.get(client.urls["openApiMetadata"]).json()
+    listed = read(client.urls["openApiMetadata"]).json()
     assert [one["name"] for one in listed] == ["Resources", "Descriptors"]
-    document = httpx.get(listed[0]["endpointUri"]).json()
+    document = read(listed[0]["endpointUri"]).json()
     limit = (
         document["components"]["parameters"]["limit"]["schema"]
         if standard == "5.0"

@@ -16,7 +16,7 @@ from synthetic import build
 from tests import openapi
 from tests.openapi import CONTRACTS
 from tests.serving import serve
-from tests.twins.edfi import Client
+from tests.twins.edfi import Client, read
 
 with_contracts = pytest.mark.skipif(not CONTRACTS.is_dir(), reason=f"no contracts at {CONTRACTS}")
 
@@ -84,14 +84,14 @@ def test_what_it_tells_of_itself_is_as_the_discovery_contract_says(
     client = clients[release]
     eight = release[1] == "8.0"
     known = discovery("2.0" if eight else "1.0")
-    told = httpx.get(client.twin).json()
+    told = read(client.twin).json()
     root = known["discoveryRoot" if eight else "metadataRoot"]
     Draft202012Validator(root).validate(told)
     # tokenInfo is in no contract; the Ed-Fi API has it all the same.
     assert set(told) <= set(root["properties"]) | {"informationalVersion"}
     assert set(told["urls"]) <= set(root["properties"]["urls"]["properties"]) | {"tokenInfo"}
     for url, one in (("openApiMetadata", "apiSpecLink"), ("dependencies", "dependency")):
-        for each in httpx.get(told["urls"][url]).json():
+        for each in read(told["urls"][url]).json():
             Draft202012Validator(known[one]).validate(each)
 
 
@@ -100,7 +100,7 @@ def test_the_year_specific_6_1_says_what_a_real_one_said() -> None:
     real = json.loads((CONTRACTS / "edfi/dependencies/v6.1-Version.json").read_text(encoding="utf-8"))
     base = "https://localhost/v6.1/WebApi"
     with played("4.0", "6.1") as client:
-        told = httpx.get(client.twin).json()
+        told = read(client.twin).json()
     assert {name: told[name] for name in ("version", "suite", "apiMode")} == {
         name: real[name] for name in ("version", "suite", "apiMode")
     }
@@ -146,27 +146,25 @@ def test_the_paths_say_which_data_is_meant(
         assert all(url.startswith(client.twin) for url in client.urls.values())
         changes = client.get(f"{client.urls['changeQueries'].rstrip('/')}/availableChangeVersions")
         assert changes.status_code == 200
-        for one in httpx.get(client.urls["openApiMetadata"]).json():
-            assert httpx.get(one["endpointUri"]).status_code == 200
+        for one in read(client.urls["openApiMetadata"]).json():
+            assert read(one["endpointUri"]).status_code == 200
 
 
 def test_a_server_that_is_not_told_which_data_leaves_the_place_open() -> None:
     with played("5.0", "7.3", "/mapleridge/2027", route="edfi_tenant/year") as client:
-        told = httpx.get(client.twin).json()["urls"]["dataManagementApi"]
+        told = read(client.twin).json()["urls"]["dataManagementApi"]
     assert told == f"{client.twin}/{{tenantIdentifier}}/{{schoolYearFromRoute}}/data/v3/"
 
 
 def test_people_stand_twice_among_the_dependencies_from_6_1_on(clients: Mapping[tuple[str, str], Client]) -> None:
     for release, client in clients.items():
-        listed = httpx.get(client.urls["dependencies"]).json()
+        listed = read(client.urls["dependencies"]).json()
         people = [one["operations"] for one in listed if one["resource"] == "/ed-fi/students"]
         twice = release[1] >= "6.1"
         assert people == ([["Create"], ["Update"]] if twice else [["Create", "Update"]]), release
         for area in openapi_of(client):
             served = {
-                path.rpartition("/")[2]
-                for path in httpx.get(area["endpointUri"]).json()["paths"]
-                if path.count("/") == 2
+                path.rpartition("/")[2] for path in read(area["endpointUri"]).json()["paths"] if path.count("/") == 2
             }
             assert served <= {one["resource"].removeprefix("/ed-fi/") for one in listed}, release
 
@@ -179,7 +177,7 @@ def test_the_served_document_tells_keys_lengths_and_the_longest_page(
 ) -> None:
     for release, client in clients.items():
         [url] = [one["endpointUri"] for one in openapi_of(client) if one["name"] == "Resources"]
-        document = httpx.get(url).json()
+        document = read(url).json()
         new = release[1] >= "7.1"
         assert ("openapi" in document, "swagger" in document) == (new, not new), release
         schemas = document["components"]["schemas"] if new else document["definitions"]
@@ -209,7 +207,7 @@ def test_the_served_document_tells_keys_lengths_and_the_longest_page(
 
 
 def openapi_of(client: Client) -> Any:
-    return httpx.get(client.urls["openApiMetadata"]).json()
+    return read(client.urls["openApiMetadata"]).json()
 
 
 @pytest.mark.parametrize("release", [("3.3", "5.4"), ("5.0", "7.3"), ("6.0", "8.0")], ids="-".join)
@@ -218,7 +216,7 @@ def test_rows_are_what_the_served_document_describes(
 ) -> None:
     client = clients[release]
     for area in openapi_of(client):
-        document = json.loads(httpx.get(area["endpointUri"]).text.replace("#/definitions/", "#/components/schemas/"))
+        document = json.loads(read(area["endpointUri"]).text.replace("#/definitions/", "#/components/schemas/"))
         schemas = document.get("definitions") or document["components"]["schemas"]
         found = {"components": {"schemas": schemas}}
         for path in (one for one in document["paths"] if one.count("/") == 2):
@@ -238,7 +236,7 @@ def test_rows_are_what_the_served_document_describes(
 def test_what_the_served_document_says_of_writing_is_in_the_standard(standard: str) -> None:
     official = openapi.document(f"edfi-openapi/resources-ds-{standard}.yaml")
     with played(standard, "7.1" if standard == "5.0" else "") as client:
-        document = httpx.get(openapi_of(client)[0]["endpointUri"]).json()
+        document = read(openapi_of(client)[0]["endpointUri"]).json()
     schemas = document.get("definitions") or document["components"]["schemas"]
     for name in ("program", "studentProgramAssociation", "intervention", "studentInterventionAssociation"):
         ours, theirs = schemas[f"edFi_{name}"], official["components"]["schemas"][f"edFi_{name}"]
@@ -380,6 +378,7 @@ def test_a_snapshot_stays_as_it_was_made(standard: str, version: str, gone: int)
         assert listed.status_code == (200 if gone == 410 else 404)
         named = {"Snapshot-Identifier": listed.json()[0]["snapshotIdentifier"]} if gone == 410 else {}
         header = named or {"Use-Snapshot": "true"}
+        as_made = client.get(versions).json()
         client.change(without_students=0.5)
         assert len(client.all("students")) < len(before)
         frozen = client.get("students", headers=header).json()
@@ -388,14 +387,19 @@ def test_a_snapshot_stays_as_it_was_made(standard: str, version: str, gone: int)
             live = client.get("students", headers={"Use-Snapshot": "false"}).json()
             assert len(live) < len(before), "only true asks for it"
         assert client.get("students/deletes", headers=header).json() == [] != client.get("students/deletes").json()
-        assert client.get(versions, headers=header).json() != client.get(versions).json()
+        assert client.get(versions, headers=header).json() == as_made != client.get(versions).json()
         assert client.post("programs", json={}, headers=header).status_code == 405
         assert client.post(f"{client.twin}/_host/snapshot").status_code == 204
         again = client.get("students", headers=header)
         assert again.status_code == (410 if named else 200)
         assert named or len(again.json()) < len(before)
+        if named:
+            [older], [newer] = listed.json(), client.get(str(listed.url)).json()
+            assert newer["snapshotDateTime"] > older["snapshotDateTime"], "one takes the place of the one before it"
     with played(standard, version) as client:
         assert client.get("students", headers=header).status_code == gone
+        none = client.get(f"{client.urls['changeQueries'].rstrip('/')}/snapshots")
+        assert none.json() == [] if gone == 410 else none.status_code == 404
 
 
 def test_the_ed_fi_api_has_no_snapshots() -> None:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -24,6 +23,7 @@ from tests.twins.edfi import (
     intervention,
     participation,
     program,
+    read,
     taking_part,
     write_plan,
 )
@@ -96,7 +96,7 @@ def test_what_was_written_is_served_as_the_standard_describes_it(standard: str) 
 @with_contracts
 def test_every_descriptor_row_is_one_the_standard_describes(client: Client, standard: str) -> None:
     document = openapi.closed(f"edfi-openapi/descriptor-api-{standard}.yaml")
-    listed = [one["resource"].removeprefix("/ed-fi/") for one in httpx.get(client.urls["dependencies"]).json()]
+    listed = [one["resource"].removeprefix("/ed-fi/") for one in read(client.urls["dependencies"]).json()]
     names = [name for name in listed if name.endswith("Descriptors")]
     assert len(names) >= 14
     for name in names:
@@ -244,7 +244,7 @@ def test_other_refusals_have_the_shape_of_their_generation(client: Client, stand
     for answer, status, kind in (
         (client.get("schools", headers={"Authorization": "Bearer old"}), 401, "security:authentication"),
         (client.get("schools", headers={"Authorization": "Basic eA=="}), 401, "security:authentication"),
-        (httpx.get(f"{client.base_url}schools"), 401, "security:authentication"),
+        (read(f"{client.base_url}schools"), 401, "security:authentication"),
         (client.get("students/" + "0" * 32), 404, "not-found"),
         (client.get(f"{client.twin}/nowhere"), 404, "not-found"),
         (client.get("schools", params={"limit": 501}), 400, bad),

@@ -1,4 +1,5 @@
-"""What of plans waits for a person, since when, by which run; and when a district's plans were last looked over."""
+"""What of plans waits for a person, since when, by which run; who is named in plans; and when a
+district's plans were last looked over."""
 
 from gateway.migrations import adding
 
@@ -32,9 +33,25 @@ CREATE TABLE attention (
 CREATE UNIQUE INDEX attention_open ON attention (plan_id, kind, item, person) WHERE closed_at IS NULL;
 CREATE INDEX ON attention (run_id);
 
+-- Who coordinates a plan or owns a support of it, by the ids that stand in its content and its newest version.
+CREATE TABLE plan_named (
+    district_id int NOT NULL,
+    plan_id uuid NOT NULL REFERENCES plan ON DELETE CASCADE,
+    person text COLLATE "C" NOT NULL,
+    PRIMARY KEY (plan_id, person)
+);
+CREATE INDEX ON plan_named (person);
+INSERT INTO plan_named (district_id, plan_id, person)
+SELECT DISTINCT p.district_id, p.id, w #>> '{}' FROM plan p
+CROSS JOIN LATERAL (SELECT p.content UNION ALL (SELECT CAST(v.content AS json) FROM plan_version v
+    WHERE v.plan_id = p.id ORDER BY v.version DESC LIMIT 1)) d (doc)
+CROSS JOIN LATERAL (SELECT d.doc->'coordinator'
+    UNION ALL SELECT s->'owner' FROM json_array_elements(d.doc->'supports') s) n (w)
+WHERE json_typeof(w) = 'string';
+
 ALTER TABLE district ADD plans_looked_on date;
 """
 
 
 def upgrade() -> None:
-    adding.apply(STATEMENTS, districts=("attention",))
+    adding.apply(STATEMENTS, districts=("attention", "plan_named"))
