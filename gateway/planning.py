@@ -351,12 +351,24 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
         relationships=[*tied, *barred],
         results=frozenset(result["id"] for result in results),
         shown={e["detail"]["shown_sha256"]: e["detail"]["items"] for e in history if e["act"] == "shown"},
-        authors=frozenset(e["actor"]["person"] for e in history if e["act"] in WROTE and "person" in e["actor"]),
+        authors=_authors([e["actor"] for e in history if e["act"] in WROTE], people),
         programs=frozenset(one["status"] for one in programs if prefill.current(one, today)),
         consents=await consents.references(c, plan.student, today),
         in_review_since=date.fromisoformat(reviews[-1]) if reviews else None,
         given=given,
     )
+
+
+def _authors(actors: Sequence[dict[str, Any]], people: dict[str, dict[str, Any]]) -> frozenset[str]:
+    """Who wrote the plan. At the command line somebody is known by their name alone: whoever of these people has it is
+    taken for its author, as nobody may waive the consultation for a plan of their own."""
+    names = {" ".join(actor["name"].casefold().split()) for actor in actors}
+    same = {
+        who
+        for who, one in people.items()
+        if " ".join(f"{one.get('given_name', '')} {one.get('family_name', '')}".casefold().split()) in names
+    }
+    return frozenset(actor["person"] for actor in actors if "person" in actor) | same
 
 
 async def kept_away(store: Store, c: Transaction, student: str, people: Sequence[str]) -> list[RelationshipFacts]:

@@ -250,12 +250,22 @@ def _told(item: str, hidden: frozenset[str]) -> bool:
     return id not in hidden if f"known {id}" in hidden else f"{id.rsplit('-', 1)[0]}-" not in hidden
 
 
+LOOSE_ENDS = {
+    "goals": "addresses",
+    "supports": "goals",
+    "translations": "items",
+    "reviews": "per_goal",
+    "consultations": "changes",
+}
+"""Where the items of a section speak of other items."""
+
+
 def _without_loose_ends(shown: dict[str, Any], hidden: frozenset[str]) -> dict[str, Any]:
     """Without references to items that are not shown, whose number alone would tell of them, and without words about
     what is not shown in full."""
     here = {one["id"] for value in shown.values() if isinstance(value, list) for one in value if "id" in one}
-    for name, field in (("goals", "addresses"), ("supports", "goals")):
-        _each(shown, name, field, lambda id: id in here or _told(id, hidden))
+    for name in ("goals", "supports"):
+        _each(shown, name, LOOSE_ENDS[name], lambda id: id in here or _told(id, hidden))
     _each(shown, "translations", "items", lambda line: _told(line["item"], hidden))
     _each(shown, "reviews", "per_goal", lambda found: _told(found["goal"], hidden))
     _each(shown, "consultations", "changes", lambda change: _told(change["item"], hidden))
@@ -269,6 +279,46 @@ def _each(shown: dict[str, Any], name: str, field: str, kept: Callable[[Any], bo
             {**item, field: [one for one in item[field] if kept(one)]} if item.get(field) else item
             for item in shown[name]
         ]
+
+
+def written(
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    how: Mapping[Section, May],
+    mine: Callable[[Mapping[str, Any]], bool] = lambda item: False,
+) -> dict[str, Any]:
+    """A plan's content once somebody who sees `before` so has put `after` in its place: what they were not shown in
+    full stays as it stands, at its place, whatever they wrote."""
+    shown, _ = seen(before, how, mine)
+    whole = dict(after)
+    for name, value in before.items():
+        if not isinstance(value, list):
+            if name not in shown:
+                whole[name] = value
+            continue
+        rule = PLAN_FIELDS.get(name)
+        hidden = {n: item for n, item in enumerate(value) if _item(item, _sections(rule, item), how, mine)[1]}
+        gone = {item["id"] for item in hidden.values()}
+        items = [one for one in after.get(name) or () if one.get("id") not in gone]
+        for n, item in hidden.items():
+            items.insert(n, item)
+        whole[name] = items
+        if field := LOOSE_ENDS.get(name):
+            known = {item["id"]: item.get(field, []) for item in value}
+            was = {item["id"]: item.get(field, []) for item in shown.get(name, ()) if item["id"] not in gone}
+            whole[name] = [_tied_again(one, field, known, was) for one in items]
+    return whole
+
+
+def _tied_again(
+    item: Mapping[str, Any], field: str, known: Mapping[str, list[Any]], was: Mapping[str, list[Any]]
+) -> Mapping[str, Any]:
+    """With those of its references that were kept from whoever wrote it."""
+    id = item.get("id", "")
+    if id not in was:
+        return item
+    more = [one for one in known[id] if one not in was[id] and one not in (item.get(field) or ())]
+    return {**item, field: [*(item.get(field) or ()), *more]} if more else item
 
 
 def touched(content: Mapping[str, Any]) -> list[Section]:

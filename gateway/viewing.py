@@ -110,7 +110,7 @@ async def plan(
             content, left = None, list[sections.Left]()
             if found.content is not None:
                 content, left = sections.seen(
-                    found.content, {s: d.how for s, d in decisions.items() if d.allowed}, _theirs(who)
+                    found.content, {s: d.how for s, d in decisions.items() if d.allowed}, theirs(who)
                 )
                 await _note(c, district, found, content, who, decisions, actor, program)
     if refusal is not None:
@@ -162,7 +162,9 @@ async def _stored(c: Transaction, student: str, decisions: Decisions, id: str | 
     return _Found(student, id, found.state, found.revision, version or found.version, content)
 
 
-def _theirs(who: Who) -> Any:
+def theirs(who: Who) -> Any:
+    """Whether an item of a plan is somebody's own: they, or their organization, are named in it."""
+
     def mine(item: Mapping[str, Any]) -> bool:
         named = [item.get("owner"), item.get("who"), item.get("by")]
         named += [one.get("who") for one in item.get("participants", ()) if isinstance(one, dict)]

@@ -31,6 +31,8 @@ ONWARD: dict[str, list[Step]] = {
     "in_review": ["continue", "close"],
     "on_hold": ["resume"],
 }
+EDITS = (0, 1, 2, 3, 4, 4, 4, 5)
+"""Kinds of edits; the one that mends everything comes more often, or few plans would get anywhere."""
 WORDS = ("Reads aloud.", "Reads a chapter.", "Retells a story.", "")
 
 
@@ -101,7 +103,7 @@ class Operated:
     async def _edit(self, what: int | None = None) -> None:
         content = copy.deepcopy((await self._stored()).content)
         today = clock.today()
-        match self.rng.randrange(6) if what is None else what:
+        match self.rng.choice(EDITS) if what is None else what:
             case 0:
                 content["strengths"] = [{"statement": words} for words in WORDS[: self.rng.randrange(3)]]
             case 1 if content.get("goals"):
@@ -120,7 +122,9 @@ class Operated:
                     content["consultations"][0] |= {"shown_sha256": shown[-1]["shown_sha256"]}
                     content["consultations"][0] |= {"changes": [{"item": item} for item in sorted(told_of)]}
             case 4:
-                content = content | {name: value for name, value in self.sound.items() if name != "consultations"}
+                # Each item under its id: one without would be a new one, and nothing would answer the need it answered.
+                whole = json.loads(canonical(Plan.model_validate(self.sound)))
+                content = content | {name: value for name, value in whole.items() if name != "consultations"}
                 content |= {"next_review_on": (today + timedelta(days=30)).isoformat()}
             case _:
                 content["period_start"] = (today + timedelta(days=self.rng.randrange(-3, 9))).isoformat()

@@ -5,13 +5,12 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
@@ -653,99 +652,6 @@ def test_a_small_plan_takes_few_typed_values() -> None:
 
 
 # --- no way round -----------------------------------------------------------------------------------------------
-
-FAULTS = [(pointer, value) for pointer, value, _, _ in RED] + [
-    ("/consultations/0/participants", [{"who": FATHER, "role": "relative"}]),
-    ("/consultations/0/held_on", "2026-03-09"),
-    ("/consultations/0/outcome", "declined_to_participate"),
-    ("/title", "Another title"),
-]
-
-
-class Life(RuleBasedStateMachine):
-    """Anybody may edit and try any step at any time; a version never lacks what the rules ask for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.content = whole()
-        self.state: State = "draft"
-        self.shown: dict[str, dict[str, str]] = {}
-        self.versions: list[tuple[plans.Version, dict[str, dict[str, str]]]] = []
-
-    @rule(fault=st.sampled_from(FAULTS))
-    def spoil(self, fault: tuple[str, Any]) -> None:
-        edited = copy.deepcopy(self.content)
-        try:
-            put(edited, *fault)
-            Plan.model_validate(edited)
-        except (IndexError, KeyError, TypeError, ValidationError):
-            return
-        self.save(edited)
-
-    @rule(part=st.sampled_from(sorted(whole())))
-    def mend(self, part: str) -> None:
-        self.save({**self.content, part: whole()[part]})
-
-    @rule(item=st.sampled_from(["goal-1", "need-1", "/title", "support-1", "strength-1", "/next_review_on"]))
-    def tell(self, item: str) -> None:
-        edited = copy.deepcopy(self.content)
-        for meeting in edited["consultations"]:
-            meeting.setdefault("changes", []).append({"item": item})
-        self.save(edited)
-
-    def save(self, content: dict[str, Any]) -> None:
-        self.content = content
-        self.state = "draft" if self.state == "finalized" else self.state
-
-    @rule(wanted=st.sampled_from(sorted(plans.STEPS)))
-    def take(self, wanted: plans.Step) -> None:
-        plan = Plan.model_validate(self.content)
-        facts = known(plan, shown=dict(self.shown))
-        try:
-            self.state, report = plans.step(self.state, plan, wanted, facts)
-        except Refused as refused:
-            assert refused.missing or refused.code == "plan-wrong-state"
-            return
-        if wanted == "consult":
-            self.shown[sha256(shown(plan))] = shown_items(plan)
-        if wanted == "finalize":
-            at = datetime(2026, 3, 2, tzinfo=UTC)
-            self.versions.append((plans.finalized(plan, at, {}, report), dict(self.shown)))
-
-    @precondition(lambda self: self.versions)
-    @invariant()
-    def versions_hold(self) -> None:
-        version, shown_then = self.versions[-1]
-        assert version.sha256 == sha256(version.content)
-        lawful(json.loads(version.content), shown_then)
-
-
-def lawful(plan: dict[str, Any], shown_then: dict[str, dict[str, str]]) -> None:
-    """The rules once more, written down apart from the guards."""
-    assert plan["strengths"]
-    live = {need["id"] for need in plan["needs"] if need["status"] != "entered_in_error"}
-    assert all(need.get("evidence") for need in plan["needs"] if need["id"] in live)
-    assert all(goal["addresses"] and set(goal["addresses"]) <= live for goal in plan["goals"])
-    assert all(goal["targets"] and goal["baseline"] for goal in plan["goals"])
-    for support in plan["supports"]:
-        assert support["owner"] == TEACHER or (support["owner"] == PARTNER and support["consent"])
-        assert support["setting"] == "in_school" or support["owner"] == PARTNER
-    assert date(2026, 3, 2) < date.fromisoformat(plan["next_review_on"]) <= date(2026, 3, 2) + timedelta(366)
-    assert plan["coordinator"] == TEACHER
-    assert FATHER not in [member["who"] for member in plan["team"]]
-    assert plan["school"] == SCHOOL
-    now = shown_items(Plan.model_validate(plan))
-    for meeting in plan["consultations"]:
-        before = shown_then[meeting.get("shown_sha256") or next(iter(shown_then))]
-        told = {change["item"] for change in meeting.get("changes", [])}
-        assert meeting["held_on"] <= "2026-03-02" and meeting["outcome"] == "agreed"
-        assert [one["who"] for one in meeting["participants"]] == [MOTHER]
-        assert {item for item in before.keys() | now.keys() if before.get(item) != now.get(item)} <= told
-    assert plan["consultations"]
-
-
-TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 
 
 @settings(deadline=None)

@@ -42,9 +42,15 @@ class Desk:
     folder: Path
     plan: str
     mother: str
+    people: dict[str, str]
+    """Given name -> entity id."""
 
     async def type(self, *arguments: str, code: int = 0) -> Any:
-        """What a command says; it must end with `code`."""
+        """What a command about plans says; it must end with `code`."""
+        return await self.command("plan", *arguments, code=code)
+
+    async def command(self, *arguments: str, code: int = 0) -> Any:
+        """What any command says; it must end with `code`."""
         async with self.store.owner.begin() as c:
             name = await c.scalar(text("SELECT name FROM district WHERE id = :id"), {"id": self.district})
         environment = {"PLANBRIDGE_HOME": str(self.settings.home), "PLANBRIDGE_DISTRICT": str(name)}
@@ -54,7 +60,7 @@ class Desk:
 
         def typed() -> tuple[int, str]:
             said = io.StringIO()
-            with patch.dict(os.environ, environment), patch.object(sys, "argv", ["planbridge", "plan", *arguments]):
+            with patch.dict(os.environ, environment), patch.object(sys, "argv", ["planbridge", *arguments]):
                 with redirect_stdout(said), redirect_stderr(said):
                     try:
                         main()
@@ -81,11 +87,16 @@ class Desk:
 @pytest.fixture
 async def desk(store: Store, settings: Settings, district: int, actor: Actor, tmp_path: Path) -> AsyncIterator[Desk]:
     school = School(tmp_path / "roster", store=store, district=district, actor=actor)
+    for name in ("lineItems", "results"):
+        del school.files[name]  # a roster and nothing else
     await school.connect()
     await school.pull()
     people = {one["given_name"]: one for one in await reading.entities(store, district, "person")}
     id = await planning.begin(store, district, people["Ptolemaia"]["id"], COORDINATOR)
-    made = Desk(store, settings, district, tmp_path, id, people["Dorothea"]["id"])
+    made = Desk(
+        store, settings, district, tmp_path, id, people["Dorothea"]["id"],
+        {name: one["id"] for name, one in people.items()},
+    )  # fmt: skip
     teacher, later = people["Ferdinand"]["id"], (clock.today() + timedelta(days=60)).isoformat()
     target = {"measure": "stories", "value": 4, "due_on": later}
     await made.change(

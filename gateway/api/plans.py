@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, HTTPException, Path, Response
+from fastapi import APIRouter, Header, HTTPException, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import jobs, planning
-from gateway.api.oauth import Call, may
+from gateway import authoring, jobs, planning
+from gateway.api.oauth import Call, For, may
 from gateway.plans import GUARDS, TAKEN_BACK, Given, Step
 from gateway.schema.codes import ClosingOutcome
 from gateway.schema.plan import Plan, Review
@@ -135,10 +135,13 @@ class Queued(BaseModel):
 
 
 @router.post("/plans", status_code=201)
-async def create(plan: Plan, response: Response, call: Writing, gathering: bool = False) -> PlanState:
-    """Keep a plan as a draft. A draft need not be complete: the guards ask for that when a step is taken. One that is
-    only being gathered for is nobody's draft yet."""
-    id = await planning.create(call.store, call.district, _content(plan), call.actor, gathering=gathering)
+async def create(
+    plan: Plan, response: Response, call: Writing, person: For = None, gathering: bool = False
+) -> PlanState:
+    """Keep a plan as a draft, for an educator of the student's. A draft need not be complete: the guards ask for that
+    when a step is taken. One that is only being gathered for is nobody's draft yet."""
+    actor = call.on_behalf_of(person)
+    id = await authoring.create(call.store, call.district, _content(plan), actor, gathering=gathering)
     async with call.store.transaction(call.district) as c:
         made = await stored.load(c, id)
     response.headers["Location"] = f"/v1/plans/{id}"
@@ -147,12 +150,21 @@ async def create(plan: Plan, response: Response, call: Writing, gathering: bool 
 
 @router.put("/plans/{id}")
 async def edit(
-    id: UUID, plan: Plan, response: Response, call: Writing, if_match: Annotated[str | None, Header()] = None
+    id: UUID,
+    plan: Plan,
+    request: Request,
+    response: Response,
+    call: Writing,
+    person: For = None,
+    if_match: Annotated[str | None, Header()] = None,
 ) -> PlanState:
-    """Replace a plan's content. If-Match names the revision it replaces, so that nobody's edit is lost unseen."""
+    """Replace a plan's content, for an educator of the student's; what they were not shown of it stays as it is.
+    If-Match names the revision it replaces, so that nobody's edit is lost unseen."""
     if if_match is None:
         raise HTTPException(428, "An edit needs the header If-Match with the plan's revision.")
-    edited = await planning.edit(call.store, call.district, str(id), _content(plan), call.actor, _revision(if_match))
+    actor, revision = call.on_behalf_of(person), _revision(if_match)
+    content = await request.json()  # as it was sent: `plan` has given its new items numbers from one on
+    edited = await authoring.edit(call.store, call.district, str(id), content, actor, call.program, revision)
     return _state(edited, response)
 
 
@@ -180,18 +192,20 @@ async def take_step(
     wanted: Wanted,
     response: Response,
     call: Writing,
+    person: For = None,
     dry_run: bool = False,
     if_match: Annotated[str | None, Header()] = None,
 ) -> Taken | Asked:
-    """Take a step of the plan's life; all its guards are asked. As a dry run it says what they would say, and changes
-    nothing."""
+    """Take a step of the plan's life, for an educator of the student's; all its guards are asked. As a dry run it says
+    what they would say, and changes nothing."""
     given = Given(wanted.because, wanted.outcome or "", wanted.note)
     if dry_run:
         report = await planning.ask(call.store, call.district, str(id), wanted.step, given)
         said = [Verdict(code=one.code, rule=one.text, ok=one.ok, missing=list(one.missing)) for one in report]
         return Asked(step=wanted.step, possible=all(one.ok for one in report), guards=said)
     revision = _revision(if_match)
-    taken = await planning.take(call.store, call.district, str(id), wanted.step, call.actor, given, revision)
+    actor = call.on_behalf_of(person)
+    taken = await authoring.take(call.store, call.district, str(id), wanted.step, actor, given, revision)
     async with call.store.transaction(call.district) as c:
         state = _state(await stored.load(c, str(id)), response)
         retract = await stored.holders(c, str(id)) if state.state in TAKEN_BACK else []
@@ -205,11 +219,17 @@ async def take_step(
 
 @router.post("/plans/{id}/reviews", status_code=201)
 async def keep_review(
-    id: UUID, review: Review, response: Response, call: Writing, if_match: Annotated[str | None, Header()] = None
+    id: UUID,
+    review: Review,
+    response: Response,
+    call: Writing,
+    person: For = None,
+    if_match: Annotated[str | None, Header()] = None,
 ) -> PlanState:
     """Keep a review of a plan in force. Whether the plan goes on as it is, is a step of its own."""
     held = review.model_dump(mode="json", exclude_none=True)
-    kept = await planning.review(call.store, call.district, str(id), held, call.actor, _revision(if_match))
+    actor = call.on_behalf_of(person)
+    kept = await authoring.review(call.store, call.district, str(id), held, actor, _revision(if_match))
     return _state(kept, response)
 
 

@@ -57,7 +57,7 @@ async def _planned(request: Request, error: Exception) -> JSONResponse:
     headers = {}
     if isinstance(error, ConfigError) and error.code.endswith("-unknown"):
         status = 404
-    if error.code in ("access-refused", "purpose-firewall", "purpose-refused"):
+    if error.code in ("access-refused", "author-missing", "author-refused", "purpose-firewall", "purpose-refused"):
         status = 403
     if error.code == "plan-changed":
         status = 412  # RFC 9110 13.1.1: what If-Match asked for is not so

@@ -3,26 +3,16 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from gateway import viewing
 from gateway.access import Who
-from gateway.api.oauth import Call, may
+from gateway.api.oauth import Call, For, may
 from gateway.store import purposes
-from gateway.viewing import Program, View
+from gateway.viewing import View
 
 router = APIRouter(prefix="/v1/students", tags=["students"])
-
-For = Annotated[
-    UUID | None,
-    Header(
-        alias="Planbridge-On-Behalf-Of",
-        description="Entity id of the person for whom the client asks. The client answers for it that this person is "
-        "signed in with it. They get what they may see themselves, and of that what the district granted to the "
-        "client; both are on record. Without it the client asks for itself.",
-    ),
-]
 
 
 class Seen(BaseModel):
@@ -78,7 +68,7 @@ async def results(
     if measure or by:
         await purposes.refuse_measure(call.store, call.district, measure, by, call.actor)
     asked = [str(one) for one in student or ()]
-    found = await viewing.results(call.store, call.district, asked, _who(call, person), call.actor, _program(call))
+    found = await viewing.results(call.store, call.district, asked, _who(call, person), call.actor, call.program)
     return Results(results=[Score.model_validate(one) for one in found])
 
 
@@ -88,18 +78,13 @@ async def plan(id: UUID, call: Annotated[Call, may("plans.read")], person: For =
     Planbridge-On-Behalf-Of), and of that what was granted to the client. Staff see the plan as it stands; everybody
     else its newest finalized version, a family also what is put before it."""
     who = _who(call, person)
-    return _answer(await viewing.plan(call.store, call.district, str(id), who, call.actor, program=_program(call)))
+    return _answer(await viewing.plan(call.store, call.district, str(id), who, call.actor, program=call.program))
 
 
 def _who(call: Call, person: UUID | None) -> Who:
     if person is not None:
         return Who(person=str(person))
-    return viewing.itself(_program(call))
-
-
-def _program(call: Call) -> Program:
-    client = call.client
-    return Program(client.id, client.name, client.kind, client.sections, client.purpose)  # type: ignore[arg-type]
+    return viewing.itself(call.program)
 
 
 def _answer(view: View) -> StudentPlan:

@@ -26,7 +26,7 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 @pytest.fixture
 async def mine(http: httpx.AsyncClient, world: World, bearer: Bearer) -> httpx.AsyncClient:
     """A caller with every scope in the populated district."""
-    http.headers.update(await bearer(world.district))
+    http.headers.update(await bearer(world.district) | {"Planbridge-On-Behalf-Of": world.teacher})
     return http
 
 

@@ -38,8 +38,13 @@ class How:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-TODAY = date.today().isoformat()
+def educator(world: World) -> tuple[tuple[str, str], ...]:
+    """Plans are written for somebody."""
+    return (("Planbridge-On-Behalf-Of", world.teacher),)
+
+
 PLANTED_GRADE = {"table": "grade", "code": "planted-grade", "word": "05"}
+REVIEW = {"held_on": date.today().isoformat(), "decision": "continue"}
 EMAIL = {"collection": "users", "kind": "person", "field": "email", "expression": "metadata.mail"}
 
 CALLS: dict[str, Any] = {
@@ -85,12 +90,14 @@ CALLS: dict[str, Any] = {
     "GET /v1/students": lambda w: How("students.read"),
     "GET /v1/students/results": lambda w: How("results.read"),
     "GET /v1/students/{id}/plan": lambda w: How("plans.read", f"/v1/students/{w.student}/plan"),
-    "POST /v1/plans": lambda w: How("plans.write", body=content(w)),
-    "PUT /v1/plans/{id}": lambda w: How("plans.write", f"/v1/plans/{w.plan}", content(w), (("If-Match", '"1"'),)),
-    "POST /v1/plans/{id}/steps": lambda w: How("plans.write", f"/v1/plans/{w.plan}/steps", {"step": "consult"}),
-    "POST /v1/plans/{id}/reviews": lambda w: How(
-        "plans.write", f"/v1/plans/{w.final}/reviews", {"held_on": TODAY, "decision": "continue"}
+    "POST /v1/plans": lambda w: How("plans.write", body=content(w), headers=educator(w)),
+    "PUT /v1/plans/{id}": lambda w: How(
+        "plans.write", f"/v1/plans/{w.plan}", content(w), (("If-Match", '"1"'), *educator(w))
     ),
+    "POST /v1/plans/{id}/steps": lambda w: How(
+        "plans.write", f"/v1/plans/{w.plan}/steps", {"step": "consult"}, educator(w)
+    ),
+    "POST /v1/plans/{id}/reviews": lambda w: How("plans.write", f"/v1/plans/{w.final}/reviews", REVIEW, educator(w)),
     "POST /v1/plans/{id}/deliveries": lambda w: How(
         "deliveries.write", f"/v1/plans/{w.final}/deliveries", {"destination": "ods"}
     ),

@@ -28,7 +28,7 @@ REVIEW = {"decision": "continue", "per_goal": [{"goal": "goal-1", "achievement":
 
 @pytest.fixture
 async def mine(http: httpx.AsyncClient, world: World, bearer: Bearer) -> httpx.AsyncClient:
-    http.headers.update(await bearer(world.district))
+    http.headers.update(await bearer(world.district) | {"Planbridge-On-Behalf-Of": world.teacher})
     return http
 
 

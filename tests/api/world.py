@@ -28,7 +28,7 @@ STUDENTS = 30
 @dataclass
 class World:
     """A populated district. `twice` is another student; `first` is a run that published, `held` one that waits;
-    `reject` a record that was set aside; `plan` a draft; `final` a plan in force."""
+    `reject` a record that was set aside; `plan` a draft; `final` a plan that is active."""
 
     district: int
     student: str
@@ -214,7 +214,7 @@ async def finalized(store: Store, world: World, actor: Actor) -> str:
     await planning.take(store, world.district, plan, "consult", actor)
     await planning.edit(store, world.district, plan, consulted(world), actor)
     await planning.take(store, world.district, plan, "finalize", actor)
-    await planning.take(store, world.district, plan, "activate", actor)
+    await planning.pass_time(store, world.district, plan)  # as a worker would: its first day is today
     return plan
 
 

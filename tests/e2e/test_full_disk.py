@@ -99,7 +99,8 @@ def draft(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Draft:
             id, secret = await clients.add(store, number, "planner", SCOPES, COUNSELOR)
             client = await clients.authenticate(store, id, secret)
             assert client is not None
-            return Draft(plan, {"Authorization": f"Bearer {await clients.issue_token(store, client, client.scopes)}"})
+            token = await clients.issue_token(store, client, client.scopes)
+            return Draft(plan, {"Authorization": f"Bearer {token}", "Planbridge-On-Behalf-Of": world.teacher})
         finally:
             await store.close()
 
