@@ -187,6 +187,11 @@ class Changes:
     """The collections whose whole reading began here, and not with an earlier attempt."""
     reached: dict[str, int] = field(default_factory=dict)
     """Of those, up to which change version each was read when it ended: all that came is of that version or older."""
+    before: dict[str, int] = field(default_factory=dict)
+    """Up to which change version changes of keys are told beside a whole reading: they were before it."""
+    moved: set[str] = field(default_factory=set)
+    """The collections whose keys changed while all of them was read: what was read between two changes of one key is
+    told of by none."""
     rekeyed: set[str] = field(default_factory=set)
     """The collections of which changes of keys were told; also of keys that became again what they had been: what is
     about such a record may have been read with the one in between."""
@@ -232,6 +237,7 @@ class Changes:
         """How to go on where all there is is read, of which `page` is the first, although it was asked what `changed`:
         with which keys became which too, where these are more than came at once."""
         places = [Place.parse(cursor) for cursor in changed.next]
+        self.before[resource.name] = max((place.window.high for place in places), default=-1)
         keys = [replace(place, turn=1) for place in places if place.kind in TOMBSTONES]
         if keys and page.next and resource.name in self.begun:
             self.chains[resource.name] += len(keys)
@@ -278,6 +284,9 @@ class Changes:
             return Page(answer.rows, next=following, partial=not place.whole)
         if answer.cut_off:
             return Page(next=following, partial=not place.whole)
+        meanwhile = place.window.low > self.before.get(resource.name, -1)
+        if place.whole and place.kind == "keyChanges" and answer.entries and meanwhile:
+            self.moved.add(resource.name)
         try:
             moves = self._moves(resource, answer)
         except _KeyNotTold:

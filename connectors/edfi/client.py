@@ -67,7 +67,11 @@ class EdfiSource:
         """From now on pull what changed after these versions, of the collections that are in them."""
         self._since = marks
         stands = self._versions.newest if self._versions else 0
-        if self._snapshot and self._settings.snapshot == "auto" and any(stands <= int(mark) for mark in marks.values()):
+        if (
+            self._snapshot
+            and self._settings.snapshot == "auto"
+            and any(stands <= _version(mark) for mark in marks.values())
+        ):
             self._snapshot, self._versions = LIVE, None  # what it has is known: the server itself may have more
         self.pages_move = not marks  # a window is read so that nothing which stays in it is missed
 
@@ -75,15 +79,19 @@ class EdfiSource:
         """What was read wholly was read while the server changed: up to these versions, which are later than `marks`.
 
         # Ed-Fi: of several changes of a key in one window only the first and the last are told. What changes from here
-        on must be asked for from here on: a key that was read in between would otherwise never be told of.
+        on must be asked for from here on: a key that was read in between would otherwise never be told of. Nor is one
+        that was read between two changes while all was read: such a collection is read wholly once more.
         """
-        return {name: str(version) for name, version in self._changes.reached.items()}
+        return {
+            name: f"{version}{_ONCE_MORE}" if name in self._changes.moved else str(version)
+            for name, version in self._changes.reached.items()
+        }
 
     async def pull(self, resource: Resource, cursor: str) -> Page:
         """One page. The first one tells the total and how to go on; it has no rows where partitions follow."""
         await self._told_versions()
         if cursor == START and resource.name in self._since:
-            return await self._first_of_changes(resource, int(self._since[resource.name]))
+            return await self._first_of_changes(resource, self._since[resource.name])
         if cursor == START:
             return await self._first(resource)
         if cursor.startswith("changes:"):
@@ -102,21 +110,23 @@ class EdfiSource:
     async def close(self) -> None:
         """Nothing is held open: the transport belongs to the caller."""
 
-    async def _first_of_changes(self, resource: Resource, mark: int) -> Page:
+    async def _first_of_changes(self, resource: Resource, since: str) -> Page:
         """What changed after the mark, if the server can tell all of it; else everything, and why."""
-        versions = await self._told_versions()
+        versions, mark = await self._told_versions(), _version(since)
         if versions is None:
             return await self._whole(resource, Notice("changes-not-told", "availableChangeVersions", resource.name))
         if not versions.reach_back_to(mark):
             return await self._whole(
                 resource, Notice("change-versions-apart", "availableChangeVersions", resource.name)
             )
+        doubt = self._doubt(resource, since)
         quiet = versions.newest == mark
-        if quiet and not self._rekeyed:
+        if quiet and doubt is None:
             return Page(partial=True)
-        found = Page(partial=True) if quiet else await self._changes.first(resource, Window(mark + 1, versions.newest))
-        if isinstance(found, Page) and self._rekeyed:
-            page = await self._whole(resource, Notice("people-rekeyed", self._rekeyed, resource.name))
+        window = Window(mark + 1, versions.newest)
+        found = Page(partial=True) if quiet else await self._changes.first(resource, window)
+        if isinstance(found, Page) and doubt is not None:
+            page = await self._whole(resource, doubt)
             if page.absent:
                 return page
             following = self._changes.keys_beside(resource, found, page)
@@ -124,6 +134,12 @@ class EdfiSource:
         if isinstance(found, Page) and resource.name in _PEOPLE & self._changes.rekeyed:
             self._rekeyed = resource.name
         return await self._whole(resource, found) if isinstance(found, Notice) else found
+
+    def _doubt(self, resource: Resource, since: str) -> Notice | None:
+        """Why what the server tells of its changes is not all that changed in what we have of a collection."""
+        if self._rekeyed:
+            return Notice("people-rekeyed", self._rekeyed, resource.name)
+        return Notice("keys-moved", "keyChanges", resource.name) if since.endswith(_ONCE_MORE) else None
 
     async def _whole(self, resource: Resource, why: Notice) -> Page:
         page = await self._first(resource)
@@ -263,8 +279,14 @@ class EdfiSource:
 # Ed-Fi: a server keeps what is about people by numbers of its own, so it need not count it as changed when their keys
 # do, although it then serves it with other keys.
 _PEOPLE = frozenset({"students", "staffs", "parents", "contacts"})
+_ONCE_MORE = "*"
+"""Ends the mark of a collection whose keys changed while all of it was read."""
 _NOT_FOUND, _GONE = 404, 410
 _NO_SNAPSHOT = (_NOT_FOUND, _GONE)  # Ed-Fi: the first from 7.0 on, the second before
+
+
+def _version(mark: str) -> int:
+    return int(mark.removesuffix(_ONCE_MORE))
 
 
 def _absence(reply: Reply) -> str:

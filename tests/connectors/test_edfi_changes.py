@@ -343,6 +343,7 @@ PAGINGS: Mapping[str, Mapping[str, Any]] = {
     st.sampled_from(sorted(PAGINGS)),
 )
 @example([(38, {"with_other_numbers": 0.1}), (38, {"reset": True}), (36, {"recoded": 0.1})], "cursor")
+@example([(25, {"recoded": 0.1}), (31, {"reset": True}), (34, {"recoded": 0.1})], "cursor")
 def test_nothing_is_missed_while_the_server_changes(script: list[tuple[int, Mapping[str, Any]]], paging: str) -> None:
     with serve(twin(DISTRICT, **PAGINGS[paging])) as url:
         asyncio.run(follow(url, script, snapshots="snapshots" in PAGINGS[paging]))
