@@ -134,7 +134,9 @@ NOT_WRITTEN = {
         ("identity_conflict", "identity_decision", "identity_proposal", "person_number", "person_trait"),
         "who is who, by keys of sources; who decided it is in acts",
     ),
-    **dict.fromkeys(("quality_finding", "quality_report", "attention"), "found anew from what is written"),
+    **dict.fromkeys(
+        ("quality_finding", "quality_report", "attention", "plan_named"), "found anew from what is written"
+    ),
     **dict.fromkeys(
         ("allowance", "blackout", "collected", "connection", "crosswalk_change", "destination", "field_override"),
         "settings: the configuration has them, and acts who chose them",
