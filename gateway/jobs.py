@@ -275,14 +275,17 @@ async def seal(store: Store) -> None:
 
 async def _look_over_plans(store: Store) -> None:
     """Once a day: days come in plans without a run."""
-    try:
-        for district, found in await attention.look_daily(store, clock.today()):
-            with logs.about(district=district):
-                log.info("the plans were looked over: %s wait anew", sum(found.values()))
-    except Exception as error:
-        if isinstance(error, DatabaseError) and is_lost(error):
-            raise
-        log.error("the look over plans met a fault of ours: %s", logs.where(error))
+    for district in await attention.due(store, today := clock.today()):
+        with logs.about(district=district):
+            try:
+                found = await attention.look_today(store, district, today)
+            except Exception as error:  # one district's trouble is not the others'
+                if isinstance(error, DatabaseError) and is_lost(error):
+                    raise
+                log.error("the look over plans met a fault of ours: %s", logs.where(error))
+            else:
+                if found is not None:
+                    log.info("the plans were looked over: %s wait anew", sum(found.values()))
 
 
 async def _pull_due(store: Store, connection: Connection) -> None:

@@ -22,7 +22,7 @@ from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.sinks import MailServer, WebServer, mail_server, web_server
 
-PLANTED = "Quillfeather"
+PLANTED = "Hollowmere"
 """A name that stands wherever a source could have put one, and may stand in no message."""
 NUMBERS = itertools.count(1)
 

@@ -312,31 +312,30 @@ async def _breaks(c: AsyncConnection) -> Breaks:
     return [(row.last_day, row.first_day) for row in rows]
 
 
-async def look_daily(store: Store, today: date) -> list[tuple[int, dict[str, int]]]:
-    """Look over all plans of each district where that was not done today; (district, kind -> how many were opened).
-    Each district is taken by one of many processes."""
+async def due(store: Store, today: date) -> list[int]:
+    """The districts whose plans were not looked over today."""
     async with store.owner.begin() as c:
         rows = await c.execute(
             text(
                 "SELECT id FROM district d WHERE coalesce(plans_looked_on < :today, true) "
-                "AND EXISTS (SELECT FROM plan p WHERE p.district_id = d.id)"
+                "AND EXISTS (SELECT FROM plan p WHERE p.district_id = d.id) ORDER BY id"
             ),
             {"today": today},
         )
-        due = list(rows.scalars())
-    done = []
-    for district in due:
-        async with store.transaction(district) as c:
-            mine = await c.scalar(
-                text(
-                    "UPDATE district SET plans_looked_on = :today WHERE id = :district "
-                    "AND coalesce(plans_looked_on < :today, true) RETURNING id"
-                ),
-                {"district": district, "today": today},
-            )
-            if mine is not None:
-                done.append((district, await look_all(store, c, district, today)))
-    return done
+        return list(rows.scalars())
+
+
+async def look_today(store: Store, district: int, today: date) -> dict[str, int] | None:
+    """Look over all plans of a district; kind -> how many were opened. None where another process does so."""
+    async with store.transaction(district) as c:
+        mine = await c.scalar(
+            text(
+                "UPDATE district SET plans_looked_on = :today WHERE id = :district "
+                "AND coalesce(plans_looked_on < :today, true) RETURNING id"
+            ),
+            {"district": district, "today": today},
+        )
+        return None if mine is None else await look_all(store, c, district, today)
 
 
 async def look_all(store: Store, c: AsyncConnection, district: int, today: date) -> dict[str, int]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -396,11 +397,33 @@ async def test_an_urgent_support_leaves_for_nowhere(town: Town) -> None:
 async def test_each_district_is_looked_over_once_a_day(town: Town) -> None:
     await town.finalized("stu-vexwood-1")
     day = TODAY + timedelta(days=30)
-    assert (town.district, {"review-due": 1}) in await attention.look_daily(town.store, day)
-    assert town.district not in dict(await attention.look_daily(town.store, day))
-    assert dict(await attention.look_daily(town.store, day + timedelta(days=15)))[town.district] == {
-        "review-overdue": 1
-    }
+    assert town.district in await attention.due(town.store, day)
+    assert await attention.look_today(town.store, town.district, day) == {"review-due": 1}
+    assert await attention.look_today(town.store, town.district, day) is None, "another process would have done it"
+    assert town.district not in await attention.due(town.store, day)
+    late = day + timedelta(days=15)
+    assert await attention.look_today(town.store, town.district, late) == {"review-overdue": 1}
+
+
+async def test_a_district_whose_plans_cannot_be_read_keeps_no_other_from_being_looked_over(
+    store: Store, district: int
+) -> None:
+    other = await registers.district(store, f"beside-{district}")
+    for one, content in ((district, "no plan at all"), (other, "{}")):
+        async with store.transaction(one) as c:
+            for insert in PLAN_AND_VERSION:
+                await c.execute(text(insert), {"d": one, "plan": str(uuid4()), "content": content})
+    await jobs._look_over_plans(store)
+    due = await attention.due(store, TODAY)
+    assert district in due and other not in due
+
+
+PLAN_AND_VERSION = (
+    "INSERT INTO plan (id, district_id, student_id, state, content) VALUES "
+    "(CAST(:plan AS uuid), :d, CAST(:plan AS uuid), 'finalized', '{}')",
+    "INSERT INTO plan_version (plan_id, version, district_id, content, sha256, finalized_at, finalized_by, "
+    " guard_report) VALUES ((SELECT id FROM plan), 1, :d, :content, '', now(), '{}', '[]')",
+)
 
 
 async def test_what_waits_goes_with_the_student_who_is_purged(town: Town) -> None:
