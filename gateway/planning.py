@@ -341,7 +341,7 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
     programs = await reading.referring(store, district, "program_status", "student", plan.student)
     history = await stored.events(c, id)
     reviews = [e["detail"]["on"] for e in history if e["act"] == "review" and "on" in e["detail"]]
-    tied = [_relationship(r) for r in relationships]
+    tied = [relationship(r) for r in relationships]
     barred = await kept_away(store, c, plan.student, sorted(people.keys() | {r.contact for r in tied}))
     return Facts(
         today=today,
@@ -398,7 +398,7 @@ def _person(person: dict[str, Any], today: date) -> PersonFacts:
     )
 
 
-def _relationship(stated: dict[str, Any]) -> RelationshipFacts:
+def relationship(stated: dict[str, Any]) -> RelationshipFacts:
     return RelationshipFacts(
         contact=stated["contact"],
         education_rights=stated.get("education_rights", "unknown"),

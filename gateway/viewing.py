@@ -415,7 +415,7 @@ async def _facts(
             *(
                 replace(tie, parent_or_guardian=tie.parent_or_guardian or parent)
                 for one in await reading.referring(store, district, "relationship", "student", child["id"])
-                if one["contact"] == person["id"] and (tie := planning._relationship(one))
+                if one["contact"] == person["id"] and (tie := planning.relationship(one))
             ),
             *await planning.kept_away(store, c, child["id"], [person["id"]]),
             *(_BARRED for one in under_way if one.barred & ids),

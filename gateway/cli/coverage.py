@@ -50,7 +50,9 @@ def cover(
                 alone = [one for one in meant if coverage.without_adult(one, here)]
                 return await (_students(c, alone) if no_adult else _counts(c, meant, alone))
 
-    show(run(work()), as_json, empty="No student is meant. Grades are CEDS codes: KG, 01 ... 12.")
+    asked = school or grade or state or no_adult
+    none = "No student is meant. Grades are CEDS codes: KG, 01 ... 12." if asked else "Nobody is enrolled today."
+    show(run(work()), as_json, empty=none)
 
 
 async def _students(c: Transaction, students: list[Student]) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ Named = Mapping[str, Collection[str]]
 
 async def barred(store: Store, c: AsyncConnection, named: Named) -> dict[str, frozenset[str]]:
     """Student -> those of the named people who are told nothing and sent nothing today."""
-    by_sources, by_district = await barred_by_sources(c, named), await _barred_by_district(store, c, named)
-    return {one: by_sources.get(one, frozenset()) | by_district.get(one, frozenset()) for one in named}
+    by_sources, by_district = await barred_by_sources(c, named), await standing.restricted_among(store, c, named)
+    return {one: by_sources[one] | by_district[one].keys() for one in named}
 
 
 async def barred_by_sources(c: AsyncConnection, named: Named) -> dict[str, frozenset[str]]:
@@ -39,30 +39,5 @@ async def barred_by_sources(c: AsyncConnection, named: Named) -> dict[str, froze
     kept_away = {row.student: set(row.contacts) for row in rows}
     return {
         student: frozenset(person for person in people if today[person] in kept_away.get(today[student], ()))
-        for student, people in named.items()
-    }
-
-
-async def _barred_by_district(store: Store, c: AsyncConnection, named: Named) -> dict[str, frozenset[str]]:
-    """The same by the district's own entries, which are known by keyed hashes only: so it is asked of each pair."""
-    rows = await c.execute(
-        text("SELECT unnest(subject) FROM standing WHERE kind = :kind AND ended IS NULL"),
-        {"kind": standing.RESTRICTION},
-    )
-    marks = set(rows.scalars())
-    if not marks:
-        return {}
-    ids = await standing.former(c, {*named, *(person for people in named.values() for person in people)})
-    return {
-        student: frozenset(
-            person
-            for person in people
-            if any(
-                mark in marks
-                for whose in ids[student]
-                for who in ids[person]
-                for mark in store.marks.every(standing.RESTRICTION, whose, who)
-            )
-        )
         for student, people in named.items()
     }

@@ -105,25 +105,35 @@ async def _refuse_names(c: AsyncConnection, people: Sequence[str], because: str)
 
 async def restricted(store: Store, c: AsyncConnection, student: str, contacts: Iterable[str]) -> dict[str, list[str]]:
     """Of these family members those whom the district keeps from the student -> the ids of the restrictions."""
+    return (await restricted_among(store, c, {student: list(contacts)}))[student]
+
+
+async def restricted_among(
+    store: Store, c: AsyncConnection, named: Mapping[str, Collection[str]]
+) -> dict[str, dict[str, list[str]]]:
+    """The same of many: student -> people, each student with those of them who are kept away."""
     rows = await c.execute(
         text("SELECT CAST(id AS text) AS id, subject FROM standing WHERE kind = :kind AND ended IS NULL"),
         {"kind": RESTRICTION},
     )
     standing = {mark: row.id for row in rows for mark in row.subject}
     if not standing:
-        return {}
-    ids_of = await former(c, [student, *contacts])
-    found: dict[str, list[str]] = {}
-    for contact in contacts:
+        return {student: {} for student in named}
+    ids_of = await former(c, {*named, *(person for people in named.values() for person in people)})
+
+    def between(student: str, person: str) -> list[str]:
         marks = (
             mark
             for whose in ids_of[student]
-            for who in ids_of[contact]
+            for who in ids_of[person]
             for mark in store.marks.every(RESTRICTION, whose, who)
         )
-        if ids := [standing[mark] for mark in marks if mark in standing]:
-            found[contact] = ids
-    return found
+        return [standing[mark] for mark in marks if mark in standing]
+
+    return {
+        student: {person: ids for person in people if (ids := between(student, person))}
+        for student, people in named.items()
+    }
 
 
 async def former(c: AsyncConnection, people: Iterable[str]) -> dict[str, set[str]]:
