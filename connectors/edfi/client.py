@@ -125,14 +125,14 @@ class EdfiSource:
             return Page(partial=True)
         window = Window(mark + 1, versions.newest)
         found = Page(partial=True) if quiet else await self._changes.first(resource, window)
+        if resource.name in _PEOPLE and (doubt is not None or resource.name in self._changes.rekeyed):
+            self._rekeyed = self._rekeyed or resource.name
         if isinstance(found, Page) and doubt is not None:
             page = await self._whole(resource, doubt)
             if page.absent:
                 return page
             following = self._changes.keys_beside(resource, found, page)
             return replace(page, gone=found.gone, renamed=found.renamed, next=following)
-        if isinstance(found, Page) and resource.name in _PEOPLE & self._changes.rekeyed:
-            self._rekeyed = resource.name
         return await self._whole(resource, found) if isinstance(found, Notice) else found
 
     def _doubt(self, resource: Resource, since: str) -> Notice | None:

@@ -426,6 +426,24 @@ async def test_what_is_about_people_whose_keys_changed_is_read_wholly(server: st
     assert reader.state == await whole(reader)
 
 
+@pytest.mark.parametrize("options", [PAGINGS["cursor"]], ids=str)
+async def test_so_it_is_where_keys_of_people_moved_while_all_of_them_were_read(server: str) -> None:
+    reader = Reader(server)
+
+    def changing() -> None:
+        if asked(server)["students"] == 1:
+            steer(server, "POST", "change", {"with_other_numbers": 0.5})
+
+    reader.before_each = changing
+    await reader.pull()
+    reader.before_each = lambda: None
+    steer(server, "POST", "change", {"with_other_numbers": 0.2})
+    await reader.pull()
+    assert ("keys-moved", "students") in {(notice.code, notice.example) for notice in reader.notices}
+    assert ("people-rekeyed", "students") in {(notice.code, notice.field) for notice in reader.notices}
+    assert reader.state == await whole(reader)
+
+
 @pytest.mark.parametrize("options", [PAGINGS["cursor"], PAGINGS["windows"]], ids=str)
 async def test_all_keys_that_changed_are_told_where_everything_is_read_too(server: str) -> None:
     """They are more than come at once, and none of them is a loss."""
