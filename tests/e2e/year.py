@@ -123,14 +123,18 @@ class Plans:
                     "plan", "new", "--student", number, "--file", str(file), "--as", "Ottoline Farrow"
                 )
                 self.contents[made["id"]] = ""
-            self._finalize(made["id"], file, day)
+            self._finalize(made["id"], known.people[number], file, day)
         self.contents = {id: self._content(id) for id in self.contents}
 
-    def _finalize(self, id: str, file: Path, day: date) -> None:
+    def _finalize(self, id: str, student: str, file: Path, day: date) -> None:
         self.office.ask("plan", "consult", id, "--as", "Ottoline Farrow")
         talk = {
             "held_on": day.isoformat(),
-            "participants": [{"who": {"name": "Imre Halloway", "side": "family"}, "role": "guardian"}],
+            # Who is of age has the rights, until then the family: both are there.
+            "participants": [
+                {"who": student, "role": "student"},
+                {"who": {"name": "Imre Halloway", "side": "family"}, "role": "guardian"},
+            ],
             "outcome": "agreed",
         }
         content = json.loads(self._content(id)) | {"consultations": [talk]}
