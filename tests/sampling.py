@@ -39,13 +39,14 @@ SHARES: Mapping[str, float] = {
 LONG: Sequence[str] = tuple(
     f"tests/e2e/test_{name}.py"
     for name in (
-        *("changes_only", "contract_traffic", "crash", "crash_push", "delivery", "disasters", "doctor", "drill"),
-        *("edfi_changes_only", "edfi_extension", "edfi_identity", "edfi_planted", "edfi_standards", "edfi_vendors"),
-        *("edfi_writing", "faulted", "gradebook", "guards", "history", "leaks", "needs", "service", "two_sources"),
-        *("verification", "workers", "year_change"),
+        *("bad_input", "changes_conflict", "changes_only", "contract_traffic", "crash", "crash_push", "delivery"),
+        *("disasters", "doctor", "drill", "edfi_changes_only", "edfi_extension", "edfi_identity", "edfi_planted"),
+        *("edfi_standards", "edfi_vendors", "edfi_writing", "faulted", "full_disk", "gradebook", "guards", "history"),
+        *("leaks", "memory", "needs", "notices", "proxy", "real_input", "service", "two_sources", "verification"),
+        *("workers", "year", "year_change"),
     )
-)
-"""Files that each take the better part of a minute: every draw takes half of them."""
+) + tuple(f"tests/store/test_{name}.py" for name in ("attention", "embedded", "purges"))
+"""Files that each take the better part of a minute: every draw takes a third of them."""
 
 
 def seed() -> str:
@@ -55,7 +56,7 @@ def seed() -> str:
 
 def left_out(items: Sequence[pytest.Item], drawn_by: str) -> set[str]:
     """The node ids that this draw leaves out."""
-    resting = tuple(f"{file}::" for file in random.Random(f"{drawn_by}/long").sample(LONG, len(LONG) // 2))
+    resting = tuple(f"{file}::" for file in random.Random(f"{drawn_by}/long").sample(LONG, 2 * len(LONG) // 3))
     found = {item.nodeid for item in items if item.nodeid.startswith(resting)}
     for file, share in SHARES.items():
         ids = sorted(i.nodeid for i in items if i.nodeid.startswith(f"{file}::") and i.nodeid.endswith("]"))
