@@ -120,7 +120,7 @@ NO_KEYS = Keys()
 def key_set(jwks: Mapping[str, Any]) -> KeySet:
     """The public keys for signatures of a JWK set, or of one JWK. ConfigError where there is none, or a private or a
     shared one among them. # RFC 7517 5"""
-    listed: Any = jwks["keys"] if "keys" in jwks else [jwks]
+    listed: Any = jwks.get("keys", [jwks])
     try:
         given = [one for one in listed if one.get("use", "sig") == "sig"]
         # Looked at before they are read: the library takes a shared secret, or half of a pair, for a key like others.

@@ -12,11 +12,12 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet, OctKey
+from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 from oauthlib import oauth1
 from sqlalchemy import text
 
 from gateway.api.oauth import proofs, signed_call, tokens
+from gateway.api.oauth.published import described as described_at
 from gateway.cli import clients as commands
 from gateway.errors import ConfigError
 from gateway.http import Network, PrivateAddress
@@ -75,6 +76,10 @@ async def test_a_key_proves_a_client_and_each_assertion_once(
         assert answer.status_code == 200, answer.text
     header = {"Authorization": f"Bearer {answer.json()['access_token']}"}
     assert (await http.get("/v1/runs", headers=header)).status_code == 200
+    long = RSAKey.generate_key(2048, auto_kid=True)
+    await credentials.replace_keys(store, district, id, Keys(KeySet([KEY, long]).as_dict(private=False)), actor)
+    for key, alg in ((long, "RS256"), (long, "PS256"), (KEY, "ES256")):
+        assert (await ask(http, assertion(id, key, alg))).status_code == 200
     form = assertion(id)
     answers = await asyncio.gather(*(ask(http, form) for _ in range(4)))
     assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401]
@@ -280,6 +285,9 @@ async def test_a_token_says_what_rfc_9068_wants_and_anybody_can_check_it(
     assert described["issuer"] == store.address and described["grant_types_supported"] == sorted(tokens.GRANTS)
     assert described["jwks_uri"] == f"{store.address}/.well-known/jwks.json"
     assert {"private_key_jwt", "client_secret_basic"} <= set(described["token_endpoint_auth_methods_supported"])
+    # Authlib knows no server without redirects: what it wants of them is said for it.
+    public = described_at("https://plans.district.example.org")
+    type(public)({**public, "response_types_supported": ["code"]}).validate()
     published = (await http.get("/.well-known/jwks.json")).json()
     assert not any("d" in key for key in published["keys"])
     read = jwt.decode(token, KeySet.import_key_set(published), ["ES256"])

@@ -218,7 +218,7 @@ async def _public_keys(request: Request, found: Proving, kid: str) -> KeySet:
     age = time.monotonic() - read_at
     lacks = keys is None or (bool(kid) and kid not in {key.kid for key in keys.keys})
     if keys is None or age > _KEYS_FRESH or (lacks and age > _KEYS_REST):
-        keys = await _fetched(found.keys, getattr(request.app.state, "network", Network()))
+        keys = await _fetched(found.keys, request.app.state.network)
         _PUBLISHED[found.keys.url] = (time.monotonic(), keys)
     return keys
 
