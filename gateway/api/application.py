@@ -19,6 +19,7 @@ from gateway.api import (
     rejects,
     runs,
     service,
+    signin,
     students,
 )
 from gateway.api.envelope import Envelope
@@ -68,6 +69,7 @@ def assembled(settings: Settings) -> FastAPI:
         plans,
         changes,
         firstlink,
+        signin,
         students,
     ):
         application.include_router(part.router)

@@ -148,6 +148,14 @@ NOT_WRITTEN = {
     **dict.fromkeys(("succession", "year_change"), "a day of connections; who ordered it is in acts"),
     **dict.fromkeys(("alarm", "heartbeat", "notice", "sending"), "what people were told, and that all is well"),
     **dict.fromkeys(("client", "first_link", "token"), "credentials of this installation"),
+    **dict.fromkeys(
+        ("account", "account_link", "recovery_code", "sign_in_try", "session", "sign_in_begun"),
+        "how people get in; who was let in stands in acts",
+    ),
+    **dict.fromkeys(
+        ("authorization_code", "refresh_token", "family_token", "api_token"), "credentials of this installation"
+    ),
+    "identity_provider": "settings: acts say who chose them",
     "purged_mark": "keyed hashes",
     "record_stream": "the ends of what records.jsonl has",
     "unsealed": "what the next seal takes into the chain",
