@@ -147,7 +147,6 @@ NOT_WRITTEN = {
     ),
     **dict.fromkeys(("succession", "year_change"), "a day of connections; who ordered it is in acts"),
     **dict.fromkeys(("alarm", "heartbeat", "notice", "sending"), "what people were told, and that all is well"),
-    **dict.fromkeys(("client", "first_link", "token"), "credentials of this installation"),
     **dict.fromkeys(
         ("account", "account_link", "recovery_code", "sign_in_try", "session", "sign_in_begun"),
         "how people get in; who was let in stands in acts",
@@ -156,7 +155,9 @@ NOT_WRITTEN = {
         ("authorization_code", "refresh_token", "family_token", "api_token"), "credentials of this installation"
     ),
     "identity_provider": "settings: acts say who chose them",
+    **dict.fromkeys(("client", "client_token", "first_link", "token", "used_once"), "credentials of this installation"),
     "purged_mark": "keyed hashes",
+    "scope_miss": "counts of how programs were set up",
     "record_stream": "the ends of what records.jsonl has",
     "unsealed": "what the next seal takes into the chain",
 }

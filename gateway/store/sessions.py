@@ -177,17 +177,17 @@ async def end_all(store: Store, district: int, person: str, actor: Actor, only: 
 
 
 # What else opens something as somebody. A code or a token that is issued a moment later finds them gone by itself.
-_TOKENS = ("authorization_code", "refresh_token")
+_TOKENS = {"client_token": "person", "authorization_code": "person_id", "refresh_token": "person_id"}
 
 
 async def end(c: Transaction, district: int, person: str, *, tokens: bool = False, only: int | None = None) -> int:
     """The same in the caller's transaction, without a word about it."""
     values = {"district": district, "person": person, "only": only}
-    whose = "district_id = :district AND planbridge_survivor(person_id) = planbridge_survivor(CAST(:person AS uuid))"
+    whose = "district_id = :district AND planbridge_survivor({}) = planbridge_survivor(CAST(:person AS uuid))"
     one = " AND id = CAST(:only AS bigint)" if only is not None else ""
-    ended = await c.execute(text(f"DELETE FROM session WHERE {whose}{one}"), values)
-    for table in _TOKENS if tokens else ():
-        await c.execute(text(f"DELETE FROM {table} WHERE {whose}"), values)
+    ended = await c.execute(text(f"DELETE FROM session WHERE {whose.format('person_id')}{one}"), values)
+    for table, column in _TOKENS.items() if tokens else ():
+        await c.execute(text(f"DELETE FROM {table} WHERE {whose.format(column)}"), values)
     return ended.rowcount
 
 
@@ -198,12 +198,12 @@ async def follow(c: Transaction, publication: int) -> int:
     district = await c.scalar(text("SELECT district_id FROM publication WHERE id = :id"), {"id": publication})
     values = {"district": district, "today": clock.today().isoformat()}
     ended = 0
-    for table in ("session", *_TOKENS):
+    for table, column in {"session": "person_id", **_TOKENS}.items():
         done = await c.execute(
             text(
-                f"DELETE FROM {table} t WHERE t.district_id = :district AND t.person_id = ANY(ARRAY("
-                f"  SELECT p.person_id FROM (SELECT DISTINCT person_id FROM {table} WHERE person_id IS NOT NULL) p "
-                f"  WHERE NOT {live('p.person_id')}))"
+                f"DELETE FROM {table} t WHERE t.district_id = :district AND t.{column} = ANY(ARRAY("
+                f"  SELECT p.id FROM (SELECT DISTINCT {column} AS id FROM {table} WHERE district_id = :district "
+                f"    AND {column} IS NOT NULL) p WHERE NOT {live('p.id')}))"
             ),
             values,
         )

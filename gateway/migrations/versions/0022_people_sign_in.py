@@ -4,7 +4,7 @@ of programs that act for somebody; tokens of automation."""
 from gateway.migrations import adding
 
 revision = "0022"
-down_revision = "0020"
+down_revision = "0021"
 
 # Whatever opens something is kept as a hash; `totp` (a seed) is sealed. `person_id` is the person by the id that the
 # roster had when it was written: planbridge_survivor says who that is today. `sign_in_try` counts by keyed hashes of
