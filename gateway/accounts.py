@@ -17,11 +17,14 @@ from gateway.settings import referenced
 from gateway.store import accounts, providers, sessions
 from gateway.store.accounts import Account
 from gateway.store.database import Store, Transaction
+from gateway.store.present import on_roster
 from gateway.store.providers import Provider
 from gateway.store.sessions import Session
 
 SHORTEST, LONGEST = 12, 200
 RECOVERY_CODES = 10
+HASHER = PasswordHasher()
+"""argon2id with what its library recommends: 64 MB a try."""
 
 
 async def sign_in(store: Store, district: int, name: str, password: str, code: str) -> str:
@@ -55,7 +58,7 @@ _WRONG = Refused(
 
 async def _begin(c: Transaction, district: int, person: str, means: str, *, second_factor: bool) -> str:
     """A session for somebody who may have one. Refused otherwise."""
-    found = await sessions.on_roster(c, district, person)
+    found = await on_roster(c, district, person)
     if found is None or await accounts.is_suspended(c, person):
         raise _WRONG
     if needs_second_factor(found[1]) and not second_factor:
@@ -131,7 +134,7 @@ async def invited(store: Store, token: str) -> Invited | None:
         return None
     async with store.transaction(district) as c:
         link = await accounts.opened_by(store, c, token)
-        person = None if link is None else await sessions.on_roster(c, district, link.account.person)
+        person = None if link is None else await on_roster(c, district, link.account.person)
     if link is None or person is None:
         return None
     return Invited(link.account.name, link.totp, needs_second_factor(person[1]))
@@ -152,7 +155,7 @@ async def enrol(store: Store, token: str, password: str, code: str) -> Sequence[
             "The code is not the one that belongs to this key, or is too old.",
             "Add the key to your authenticator, then type the code that it shows now.",
         )
-    hashed = await asyncio.to_thread(PasswordHasher().hash, password)
+    hashed = await asyncio.to_thread(HASHER.hash, password)
     codes = [secrets.token_hex(8).upper() for _ in range(RECOVERY_CODES)] if step is not None else []
     district = int(token.partition(".")[0])
     async with store.transaction(district) as c:
@@ -175,7 +178,7 @@ def _refuse_weak(password: str, name: str) -> None:
 
 def _is_password(hashed: str, password: str) -> bool:
     try:
-        return PasswordHasher().verify(hashed, password)
+        return HASHER.verify(hashed, password)
     except (VerificationError, InvalidHashError):
         return False
 
@@ -183,7 +186,7 @@ def _is_password(hashed: str, password: str) -> bool:
 @cache
 def _nobody() -> str:
     """The hash of a password that nobody has."""
-    return PasswordHasher().hash(secrets.token_urlsafe(32))
+    return HASHER.hash(secrets.token_urlsafe(32))
 
 
 # --- by the word of the district's provider -------------------------------------------------------------------------
@@ -228,7 +231,7 @@ async def vouched_for(store: Store, district: int, client_id: str, token: str) -
     claims = await oidc.verified(provider.issuer, provider.private_addresses, token, audiences)
     async with store.transaction(district) as c:
         person = await _matched(c, district, provider, claims)
-        found = await sessions.on_roster(c, district, person)
+        found = await on_roster(c, district, person)
         if found is None or await accounts.is_suspended(c, person):
             raise _UNMATCHED
         if needs_second_factor(found[1]) and not (provider.second_factor or oidc.says_second_factor(claims)):

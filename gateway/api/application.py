@@ -7,6 +7,7 @@ from fastapi.telemetry import TelemetryConfig
 
 import gateway
 from gateway.api import (
+    authorize,
     changes,
     crosswalks,
     firstlink,
@@ -70,6 +71,7 @@ def assembled(settings: Settings) -> FastAPI:
         changes,
         firstlink,
         signin,
+        authorize,
         students,
     ):
         application.include_router(part.router)

@@ -71,7 +71,7 @@ async def show(
     if session is not None and not next and district in ("", session.district_name):
         name = session.doc.get("preferred_given_name") or session.doc.get("given_name", "")
         csrf = csrf_of(request.cookies[SESSION])
-        return page(request, "home", name=name, district=session.district_name, csrf=csrf, root=_root(request))
+        return page(request, "home", name=name, district=session.district_name, csrf=csrf, root=root(request))
     return await _form(request, district, next)
 
 
@@ -85,7 +85,7 @@ async def _form(request: Request, district: str, next: str, status: int = 200, w
     cookie = request.cookies.get(FORM) or secrets.token_urlsafe(32)
     answer = page(
         request, "signin", status, district=name, next=_local(next), csrf=csrf_of(cookie), provider=provider,
-        query=urlencode({"district": name, "next": _local(next)}), wrong=wrong, root=_root(request),
+        query=urlencode({"district": name, "next": _local(next)}), wrong=wrong, root=root(request),
     )  # fmt: skip
     _set(answer, FORM, cookie)
     return answer
@@ -116,7 +116,7 @@ async def sign_in(
 
 
 def _in(request: Request, token: str, next: str) -> Response:
-    answer = RedirectResponse(_root(request) + (_local(next) or "/sign-in"), 303)
+    answer = RedirectResponse(root(request) + (_local(next) or "/sign-in"), 303)
     _set(answer, SESSION, token)
     return answer
 
@@ -171,7 +171,7 @@ async def sign_out(request: Request, csrf: Text = "", everywhere: Text = "") -> 
         await sessions.end_all(store, session.district, session.person, session.actor)
     else:
         await sessions.close(store, session)
-    answer = RedirectResponse(f"{_root(request)}/sign-in", 303)
+    answer = RedirectResponse(f"{root(request)}/sign-in", 303)
     answer.delete_cookie(SESSION, path="/", secure=True, httponly=True, samesite="lax")
     return answer
 
@@ -244,7 +244,7 @@ def _local(next: str) -> str:
     return next if plain else ""
 
 
-def _root(request: Request) -> str:
+def root(request: Request) -> str:
     """What stands before our paths where others reach us, without host."""
     settings: Settings = request.app.state.settings
     return "" if settings.public_url is None else urlsplit(settings.public_url).path

@@ -17,22 +17,26 @@ from gateway.cli.output import (
     Role,
     actor,
     gateway,
+    moment,
     run,
     show,
 )
 from gateway.errors import ConfigError
 from gateway.settings import referenced
 from gateway.store import accounts as stored
-from gateway.store import providers, sessions
+from gateway.store import automation, grants, providers, sessions
+from gateway.store.clients import SCOPES
 from gateway.store.providers import MATCHED_BY, Provider
 
 accounts = typer.Typer(help="Who may sign in, and how.", no_args_is_help=True)
+tokens = typer.Typer(help="Tokens of your own automation.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name they sign in with: planbridge accounts list.")]
 IT = "district IT"
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(accounts, name="accounts")
+    app.add_typer(tokens, name="tokens")
 
 
 @accounts.command("invite")
@@ -216,6 +220,73 @@ def _pair(given: str) -> tuple[str, str]:
     if not audience or not client:
         raise ConfigError("audience-unreadable", f"{given!r} names no client.", "Write --audience AUD=CLIENT.")
     return audience, client
+
+
+@accounts.command("redirects")
+def redirects(
+    client: Annotated[str, typer.Argument(metavar="CLIENT", help="Id of a program: planbridge client list.")],
+    uri: Annotated[list[str] | None, typer.Option("--uri", help="To where people go back with a code; repeat.")] = None,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = IT,
+    role: Role = "district_it",
+    as_json: Json = False,
+) -> None:
+    """Say to which addresses a program may have people sent back who allow it to act for them; none: to nowhere."""
+
+    async def work(g: Gateway) -> None:
+        await grants.set_redirects(g.store, g.district, client, uri or (), actor(as_, role))
+
+    _do(work, district, {"client": client, "redirect_uris": uri or []}, as_json)
+
+
+@tokens.command("add")
+def token_add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.")],
+    until: Annotated[str, typer.Option("--until", help="When it ends: a day within a year.")],
+    scope: Annotated[list[str] | None, typer.Option("--scope", help=f"Repeat: {', '.join(SCOPES)}.")] = None,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = IT,
+    role: Role = "district_it",
+    as_json: Json = False,
+) -> None:
+    """Make a token for automation of your own. It is shown once."""
+
+    async def work() -> str:
+        async with gateway(district) as g:
+            return await automation.add(g.store, g.district, name, scope or (), moment(until), actor(as_, role))
+
+    token = run(work())
+    if as_json:
+        show({"name": name, "token": token, "until": until}, True)
+        return
+    STDOUT.print(f"{name}: send it as Authorization: Bearer ... It is not shown again:\n  {token}", highlight=False)
+
+
+@tokens.command("list")
+def token_list(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
+    """List the tokens, also those that were revoked."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with gateway(district) as g:
+            return await automation.listed(g.store, g.district)
+
+    show(run(work()), as_json, empty="There is no token.")
+
+
+@tokens.command("revoke")
+def token_revoke(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which token.")],
+    district: District = DEFAULT_DISTRICT,
+    as_: As = IT,
+    role: Role = "district_it",
+    as_json: Json = False,
+) -> None:
+    """End a token at once."""
+
+    async def work(g: Gateway) -> None:
+        await automation.revoke(g.store, g.district, name, actor(as_, role))
+
+    _do(work, district, {"name": name, "state": "revoked"}, as_json)
 
 
 def _do(work: Any, district: str, said: dict[str, Any], as_json: bool) -> None:

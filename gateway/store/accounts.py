@@ -14,6 +14,7 @@ from gateway.errors import ConfigError, Refused
 from gateway.store import sessions
 from gateway.store.clients import fingerprint
 from gateway.store.database import Store, Transaction
+from gateway.store.present import live, on_roster
 from gateway.store.registers import Actor, log_act
 
 LINK_HOURS = 72
@@ -40,7 +41,7 @@ async def invite(store: Store, district: int, person: str, name: str, actor: Act
     links end. Refused where they are not on the roster today, or the name is somebody else's."""
     name = _checked_name(name)
     async with store.transaction(district) as c:
-        if await sessions.on_roster(c, district, person) is None:
+        if await on_roster(c, district, person) is None:
             raise Refused(
                 "account-without-person",
                 "Nobody with this id is on the roster today.",
@@ -288,7 +289,7 @@ async def listed(store: Store, district: int) -> list[dict[str, Any]]:
         rows = await c.execute(
             text(
                 "SELECT a.name, CAST(a.person_id AS text) AS person, CASE WHEN a.suspended_at IS NOT NULL "
-                f"  THEN 'suspended' WHEN NOT {sessions.live('a.person_id')} THEN 'not on the roster' "
+                f"  THEN 'suspended' WHEN NOT {live('a.person_id')} THEN 'not on the roster' "
                 "  WHEN a.password_hash IS NULL THEN 'invited' ELSE 'active' END AS state, "
                 "  a.totp IS NOT NULL AS second_factor, a.created_at, a.signed_in_at, "
                 "  (SELECT count(*) FROM session s WHERE s.person_id = a.person_id AND s.ends_at > :now) AS sessions "

@@ -105,7 +105,6 @@ SEALED = {
 
 APART = {
     "agreement": "its days change; act says who made and ended it",
-    "api_token": "it ends; act says who made and revoked it",
     "allowance": "act says who gave it",
     "amendment": "a request that is answered later; act says who asked and who decided",
     "blackout": "act says who made and ended it",

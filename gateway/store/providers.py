@@ -13,6 +13,7 @@ from gateway.errors import ConfigError
 from gateway.store import sessions
 from gateway.store.clients import fingerprint
 from gateway.store.database import Store, Transaction
+from gateway.store.present import live
 from gateway.store.registers import Actor, log_act
 
 BEGUN_MINUTES = 10
@@ -103,7 +104,7 @@ async def people(c: Transaction, district: int, matched_by: str, value: str) -> 
         text(
             "SELECT CAST(e.id AS text) AS id, e.doc FROM entity e WHERE e.kind = 'person' "
             f"AND e.district_id = :district AND {_MATCHED_BY[matched_by]} "
-            f"AND {sessions.live('e.id')} ORDER BY 1 LIMIT 2"
+            f"AND {live('e.id')} ORDER BY 1 LIMIT 2"
         ),
         {"district": district, "value": value, "today": clock.today().isoformat()},
     )

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from gateway import clock
 from gateway.store.clients import fingerprint
 from gateway.store.database import Store, Transaction
+from gateway.store.present import STANDS, live
 from gateway.store.registers import Actor, log_act
 
 LASTS_HOURS = 12
@@ -39,34 +40,6 @@ class Session:
 def whoever(person: str) -> Actor:
     """Somebody who signed in, as acts name them: they outlive a purge, so by the id and no name."""
     return Actor(person, "account", person=person)
-
-
-def live(person: str) -> str:
-    """SQL: whether somebody (a uuid expression) is on the roster `:today` in `:district`: there, active, and with a
-    role that holds where they have roles, which staff always need."""
-    return f"EXISTS (SELECT FROM entity e WHERE e.id = planbridge_survivor({person}) AND {_STANDS})"
-
-
-_STANDS = """
-    e.kind = 'person' AND e.district_id = :district AND coalesce(e.doc->>'active', 'true') <> 'false'
-    AND (EXISTS (SELECT FROM json_array_elements(e.doc->'roles') r WHERE coalesce(r->>'begin_on', '') <= :today
-           AND coalesce(r->>'end_on', '9') >= :today)
-      OR (e.doc->>'population' IN ('student', 'contact') AND coalesce(json_array_length(e.doc->'roles'), 0) = 0))
-"""
-
-
-async def on_roster(c: Transaction, district: int, person: str) -> tuple[str, dict[str, Any]] | None:
-    """Somebody by today's id and what the roster says of them; None where they are not on it today."""
-    row = (
-        await c.execute(
-            text(
-                "SELECT CAST(e.id AS text) AS id, e.doc FROM entity e "
-                f"WHERE e.id = planbridge_survivor(CAST(:person AS uuid)) AND {_STANDS}"
-            ),
-            {"district": district, "person": person, "today": clock.today().isoformat()},
-        )
-    ).one_or_none()
-    return None if row is None else (row.id, row.doc)
 
 
 async def begin(c: Transaction, district: int, person: str, means: str, *, second_factor: bool) -> str:
@@ -108,7 +81,7 @@ async def found(store: Store, token: str) -> Session | None:
                     "LEFT JOIN account a ON a.district_id = s.district_id AND a.person_id = s.person_id "
                     "WHERE s.id_hash = :hash AND s.ends_at > now() AND d.suspended_at IS NULL "
                     "AND s.used_at > now() - make_interval(mins => :idle) "
-                    f"AND a.suspended_at IS NULL AND {_STANDS}"
+                    f"AND a.suspended_at IS NULL AND {STANDS}"
                 ),
                 {
                     "hash": fingerprint(token),
@@ -146,6 +119,11 @@ async def district_named(store: Store, name: str) -> tuple[int, str] | None:
         )
         found = [(int(row.id), str(row.name)) for row in rows]
     return found[0] if len(found) == 1 else None
+
+
+async def district_name(store: Store, district: int) -> str:
+    async with store.transaction() as c:
+        return str(await c.scalar(text("SELECT name FROM district WHERE id = :id"), {"id": district}))
 
 
 async def close(store: Store, session: Session) -> None:

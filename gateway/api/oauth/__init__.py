@@ -27,8 +27,9 @@ from fastapi.security import OAuth2, SecurityScopes
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 
+from gateway.api.oauth.people import GRANTS
 from gateway.errors import Refused
-from gateway.store import clients, keys
+from gateway.store import automation, clients, keys
 from gateway.store.clients import Client
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Actor
@@ -50,24 +51,26 @@ class Token(BaseModel):
 @router.post(TOKEN_PATH, response_model=Token)
 async def token(
     request: Request,
-    grant_type: Annotated[str, Form(description="client_credentials")] = "",
+    grant_type: Annotated[str, Form(description=f"client_credentials, {', '.join(GRANTS)}.")] = "",
     scope: Annotated[str, Form(description="Separated by spaces; all that the client has when left out.")] = "",
     client_id: Annotated[str, Form(description="Where HTTP Basic is not used.")] = "",
     client_secret: Annotated[str, Form(description="Where HTTP Basic is not used.")] = "",
 ) -> Any:
-    """Get an access token by client credentials. # RFC 6749 4.4"""
+    """Get an access token: for the client itself by its credentials, or for a person. # RFC 6749 4, RFC 8693"""
     try:
         form = (await request.form()).multi_items()
         if len({name for name, _ in form}) < len(form):
             raise InvalidRequestError("A parameter is given twice.")
         if not grant_type:
             raise InvalidRequestError("grant_type is missing.")
-        if grant_type != "client_credentials":
+        if grant_type != "client_credentials" and grant_type not in GRANTS:
             raise UnsupportedGrantTypeError(grant_type)
         store: Store = request.app.state.store
         client = await _authenticated(store, *_credentials(request.headers, client_id, client_secret))
         if client.suspended:
             raise UnauthorizedClientError("The client's district is suspended.")
+        if grant_type in GRANTS:
+            return await GRANTS[grant_type](store, client, {name: str(value) for name, value in form})
         granted = _granted(client, scope)
         return Token(access_token=await clients.issue_token(store, client, granted), scope=" ".join(granted))
     except OAuth2Error as error:
@@ -172,11 +175,13 @@ async def opened(
     if kind.lower() != "bearer":
         raise HTTPException(401, "This needs an access token.", {"WWW-Authenticate": "Bearer"})
     store: Store = request.app.state.store
-    said = await keys.said(store, given.strip())
-    if said is None:
+    token = given.strip()
+    said = await keys.said(store, token)
+    district = automation.district_of(token) if said is None else said.district
+    if district is None:
         raise _unknown()
-    async with store.transaction(said.district) as c:
-        held = await clients.held(c, said)
+    async with store.transaction(district) as c:
+        held = await automation.held(c, token) if said is None else await clients.held(c, said)
         if held is None:
             raise _unknown()
         if held.client.suspended:

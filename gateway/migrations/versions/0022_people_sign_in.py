@@ -97,6 +97,7 @@ CREATE TABLE authorization_code (
     challenge text NOT NULL,
     scopes json NOT NULL,
     family uuid NOT NULL,
+    second_factor boolean NOT NULL,
     expires_at timestamptz NOT NULL,
     used_at timestamptz
 );
@@ -108,6 +109,7 @@ CREATE TABLE refresh_token (
     person_id uuid NOT NULL,
     scopes json NOT NULL,
     family uuid NOT NULL,
+    second_factor boolean NOT NULL,
     expires_at timestamptz NOT NULL,
     used_at timestamptz
 );
@@ -123,14 +125,13 @@ CREATE TABLE family_token (
 );
 
 CREATE TABLE api_token (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    client_id text COLLATE "C" PRIMARY KEY REFERENCES client ON DELETE CASCADE,
     district_id int NOT NULL REFERENCES district ON DELETE CASCADE,
     name text NOT NULL,
     token_hash text COLLATE "C" NOT NULL UNIQUE,
-    scopes json NOT NULL,
-    actor json NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
+    used_on date,
     revoked_at timestamptz
 );
 CREATE UNIQUE INDEX ON api_token (district_id, name) WHERE revoked_at IS NULL;
