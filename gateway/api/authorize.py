@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.datastructures import QueryParams
 
-from gateway.api.oauth.people import scopes_for
+from gateway.api.oauth.people import AUTHORIZE_PATH, scopes_for
 from gateway.api.pages import page
 from gateway.api.signin import SESSION, csrf_of, is_form, note, root, session_of
 from gateway.store import clients, grants, sessions
@@ -21,7 +21,7 @@ router = APIRouter(tags=["people"])
 ASKED = ("response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method")
 
 
-@router.get("/oauth/authorize", response_class=HTMLResponse)
+@router.get(AUTHORIZE_PATH, response_class=HTMLResponse)
 async def ask(request: Request) -> Response:
     """Ask whoever is signed in whether the program may act for them. # RFC 6749 4.1.1, RFC 7636 4.3"""
     asked = request.query_params
@@ -33,7 +33,7 @@ async def ask(request: Request) -> Response:
     session = await session_of(request)
     if session is None or session.district != client.district:
         district = await sessions.district_name(request.app.state.store, client.district)
-        next = f"/oauth/authorize?{urlencode({name: asked[name] for name in ASKED if name in asked})}"
+        next = f"{AUTHORIZE_PATH}?{urlencode({name: asked[name] for name in ASKED if name in asked})}"
         return RedirectResponse(f"{root(request)}/sign-in?{urlencode({'district': district, 'next': next})}", 303)
     where = urlsplit(asked["redirect_uri"])
     return page(
@@ -44,7 +44,7 @@ async def ask(request: Request) -> Response:
     )  # fmt: skip
 
 
-@router.post("/oauth/authorize", response_class=HTMLResponse)
+@router.post(AUTHORIZE_PATH, response_class=HTMLResponse)
 async def decide(
     request: Request,
     decision: Annotated[str, Form(max_length=10)] = "",
@@ -77,10 +77,10 @@ async def _client(request: Request, asked: QueryParams) -> Client | None:
     id = asked.get("client_id", "")
     if len(asked.multi_items()) > len(asked) or not id.isascii() or not id.isprintable():
         return None
-    client = await clients.at_work(store, id)
-    if client is None or client.suspended:
+    proving = await clients.proving(store, id)
+    if proving is None or proving.client.suspended:
         return None
-    return client if asked.get("redirect_uri") in await grants.redirects(store, client) else None
+    return proving.client if asked.get("redirect_uri") in await grants.redirects(store, proving.client) else None
 
 
 def _wrong(client: Client, asked: QueryParams) -> dict[str, str] | None:

@@ -17,6 +17,7 @@ from gateway.cli import (
     attention,
     audit,
     backup,
+    clients,
     collecting,
     configuration,
     connections,
@@ -62,7 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
+    service, connections, clients, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
     identity, unmatched, schedules, notices, plans, printing, record, attention, coverage, pushing, verification,
     agreements, access, accounts, family, purge, retention, audit, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip

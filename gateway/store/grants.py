@@ -225,6 +225,20 @@ async def issue(
     return Issued(access, refresh, scopes)
 
 
+async def end_refresh(store: Store, client: Client, token: str) -> None:
+    """End a refresh token of this client with all that came of the same consent. # RFC 7009 2.1"""
+    async with store.transaction(client.district) as c:
+        family = await c.scalar(
+            text(
+                "SELECT CAST(family AS text) FROM refresh_token WHERE token_hash = :hash AND client_id = :client "
+                "AND used_at IS NULL"
+            ),
+            {"hash": fingerprint(token), "client": client.id},
+        )
+        if family is not None:
+            await _revoke_family(c, client, family, "ended by the program")
+
+
 async def exchange(
     store: Store, client: Client, person: str, scopes: Sequence[str], token: str, until: float
 ) -> Issued | None:

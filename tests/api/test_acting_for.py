@@ -20,6 +20,7 @@ from tests.api.provider import IdentityProvider
 from tests.api.test_signin import enrolled, name_of, person, provided
 from tests.store.school import School, user
 
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
 BACK = "https://vendor.example.org/back?from=planbridge"
 VERIFIER = "v" * 64
 SCOPES = ["students.read", "plans.read", "runs.read"]
@@ -129,6 +130,15 @@ async def test_a_person_allows_a_program(school: School, http: httpx.AsyncClient
     again = await program.token("refresh_token", refresh_token=given["refresh_token"])
     assert again.json()["error"] == "invalid_grant"
     assert await program.reads(second["access_token"]) == await program.reads(given["access_token"]) == 401
+
+    told = (await http.get("/.well-known/oauth-authorization-server")).json()
+    assert told["authorization_endpoint"] == f"{school.store.address}/oauth/authorize"
+    assert {"authorization_code", "refresh_token", EXCHANGE} <= set(told["grant_types_supported"])
+    assert told["code_challenge_methods_supported"] == ["S256"]
+    given = (await program.redeem(await program.code(browser))).json()
+    proof = {"client_id": program.id, "client_secret": program.secret, "token": given["refresh_token"]}
+    assert (await http.post("/oauth/revoke", data=proof)).status_code == 200
+    assert await program.reads(given["access_token"]) == 401
 
     # so does a code; of several at once one gets the tokens, and then nobody has them
     code = await program.code(browser)

@@ -22,6 +22,7 @@ from tests.api.conftest import serving
 from tests.api.provider import CLIENT, SECRET, IdentityProvider
 from tests.store.school import GONE, NUMBER, School, user
 
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
 PASSWORD = "marmalade on the piano"
 
 

@@ -1,7 +1,6 @@
 """The grants by which a client acts for a person: a code that the person allowed, its refreshing, token exchange."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
     InvalidGrantError,
@@ -11,10 +10,11 @@ from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
 )
 
 from gateway import accounts, oidc
+from gateway.api.oauth.published import MORE
+from gateway.api.oauth.tokens import GRANTS, Asking, Token
 from gateway.errors import ConfigError, Refused
 from gateway.store import grants
-from gateway.store.clients import TOKEN_SECONDS, Client
-from gateway.store.database import Store
+from gateway.store.clients import Client
 from gateway.store.grants import Issued
 from gateway.store.present import on_roster
 
@@ -31,11 +31,10 @@ FOR_PEOPLE = frozenset(
     }
 )
 """What a client can do for a person. The rest is the district's business, which nobody allows for it by a click."""
+AUTHORIZE_PATH = "/oauth/authorize"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 a kind
 ID_TOKENS = ("urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:jwt")
-
-Form = Mapping[str, str]
 
 
 def scopes_for(client: Client, asked: str) -> Sequence[str]:
@@ -47,8 +46,9 @@ def scopes_for(client: Client, asked: str) -> Sequence[str]:
     return sorted(wanted)
 
 
-async def by_code(store: Store, client: Client, form: Form) -> dict[str, Any]:
+async def by_code(asking: Asking) -> Token:
     """# RFC 6749 4.1.3 and RFC 7636 4.5"""
+    store, client, form = asking.store, asking.client, asking.form
     verifier = form.get("code_verifier", "")
     if not form.get("code") or not 43 <= len(verifier) <= 128 or not verifier.isascii():
         raise InvalidRequestError("code or code_verifier is missing.")
@@ -60,8 +60,9 @@ async def by_code(store: Store, client: Client, form: Form) -> dict[str, Any]:
     return _answer(await grants.issue(store, client, allowed, allowed.scopes))
 
 
-async def by_refresh(store: Store, client: Client, form: Form) -> dict[str, Any]:
+async def by_refresh(asking: Asking) -> Token:
     """# RFC 6749 6, rotated as RFC 9700 4.14.2 asks"""
+    store, client, form = asking.store, asking.client, asking.form
     if not form.get("refresh_token"):
         raise InvalidRequestError("refresh_token is missing.")
     taken = await grants.take_refresh(store, client, form["refresh_token"])
@@ -79,8 +80,9 @@ async def by_refresh(store: Store, client: Client, form: Form) -> dict[str, Any]
     return _answer(await grants.issue(store, client, allowed, granted, until))
 
 
-async def by_exchange(store: Store, client: Client, form: Form) -> dict[str, Any]:
+async def by_exchange(asking: Asking) -> Token:
     """A token of the district's identity provider, issued to this client's application, for one of ours. # RFC 8693"""
+    store, client, form = asking.store, asking.client, asking.form
     token = form.get("subject_token", "")
     if not token or form.get("subject_token_type") not in ID_TOKENS:
         raise InvalidRequestError("subject_token is missing, or its type is none that is taken here.")
@@ -95,27 +97,25 @@ async def by_exchange(store: Store, client: Client, form: Form) -> dict[str, Any
     issued = await grants.exchange(store, client, person, scopes, once, float(claims["exp"]) + oidc.SKEW_SECONDS)
     if issued is None:
         raise InvalidGrantError("This token was exchanged before.")
-    return _answer(issued) | {"issued_token_type": ACCESS_TOKEN}
+    return _answer(issued, ACCESS_TOKEN)
 
 
-def _answer(issued: Issued | None) -> dict[str, Any]:
+def _answer(issued: Issued | None, kind: str | None = None) -> Token:
     if issued is None:
         raise _gone()
-    answer = {
-        "access_token": issued.access,
-        "token_type": "Bearer",
-        "expires_in": TOKEN_SECONDS,
-        "scope": " ".join(issued.scopes),
-    }
-    return answer if issued.refresh is None else answer | {"refresh_token": issued.refresh}
+    scope = " ".join(issued.scopes)
+    return Token(access_token=issued.access, scope=scope, refresh_token=issued.refresh, issued_token_type=kind)
 
 
 def _gone() -> InvalidGrantError:
     return InvalidGrantError("The person is not on the roster any more, is suspended, or has to sign in again.")
 
 
-GRANTS: Mapping[str, Callable[[Store, Client, Form], Awaitable[dict[str, Any]]]] = {
-    "authorization_code": by_code,
-    "refresh_token": by_refresh,
-    EXCHANGE: by_exchange,
+GRANTS |= {"authorization_code": by_code, "refresh_token": by_refresh, EXCHANGE: by_exchange}
+MORE |= {
+    "authorization_endpoint": AUTHORIZE_PATH,
+    "response_types_supported": ["code"],
+    "response_modes_supported": ["query"],
+    "code_challenge_methods_supported": ["S256"],
+    "authorization_response_iss_parameter_supported": True,
 }
