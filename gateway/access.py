@@ -1,6 +1,6 @@
 """Who may see which section of a student's plan and record, by which right: the one table, and how it is read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, get_args
@@ -116,6 +116,12 @@ teach: that they work in the house makes them none of these."""
 ADMINISTRATORS = frozenset(role for role, column in AT_SCHOOL.items() if column == "administrator")
 """Roles of the roster that administer a school or the district: who may waive a consultation, is told what is overdue,
 and may count by program status."""
+
+
+def sees_beyond_own(roles: Iterable[str]) -> bool:
+    """Whether one of these roles of the roster shows somebody students whom nothing but the house ties to them."""
+    return not AT_SCHOOL.keys().isdisjoint(roles)
+
 
 ON_TEAM: Mapping[str, Role] = {
     "coordinator": "coordinator",

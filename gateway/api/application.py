@@ -7,6 +7,7 @@ from fastapi.telemetry import TelemetryConfig
 
 import gateway
 from gateway.api import (
+    authorize,
     changes,
     crosswalks,
     firstlink,
@@ -19,6 +20,7 @@ from gateway.api import (
     rejects,
     runs,
     service,
+    signin,
     students,
 )
 from gateway.api.envelope import Envelope
@@ -72,6 +74,8 @@ def assembled(settings: Settings) -> FastAPI:
         plans,
         changes,
         firstlink,
+        signin,
+        authorize,
         students,
     ):
         application.include_router(part.router)

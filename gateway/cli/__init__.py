@@ -12,6 +12,7 @@ from rich.markup import escape
 from gateway import clock, logs, messages
 from gateway.cli import (
     access,
+    accounts,
     agreements,
     attention,
     audit,
@@ -64,7 +65,7 @@ app = typer.Typer(
 for part in (
     service, connections, clients, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
     identity, unmatched, schedules, notices, plans, printing, record, attention, coverage, pushing, verification,
-    agreements, access, family, purge, retention, audit, backup, districts, doctor, upload, exports, demo,
+    agreements, access, accounts, family, purge, retention, audit, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway import clock
 from gateway.access import CLIENTS, Section
 from gateway.errors import ConfigError
 from gateway.scopes import ONEROSTER
@@ -20,6 +21,7 @@ from gateway.store import credentials, keys, purposes
 from gateway.store.consents import checked_sections
 from gateway.store.credentials import NO_KEYS, Keys
 from gateway.store.database import Store
+from gateway.store.present import live
 from gateway.store.registers import Actor, log_act
 from gateway.store.secret_hashes import NOBODY, fits, hashed
 
@@ -309,14 +311,30 @@ async def held(c: AsyncConnection, said: keys.Said) -> Held | None:
             text(
                 f"SELECT {_CLIENT}, t.scopes AS granted, CAST(t.person AS text) AS person, t.issued_at, t.expires_at "
                 "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
-                "WHERE t.jti = :jti AND t.expires_at > now() AND n.revoked_at IS NULL"
+                "WHERE t.jti = :jti AND t.expires_at > now() AND n.revoked_at IS NULL "
+                f"AND (t.person IS NULL OR {live('t.person')})"  # whoever left acts no more, through nobody
             ),
-            {"jti": said.jti},
+            {"jti": said.jti, "district": said.district, "today": clock.today().isoformat()},
         )
     ).one_or_none()
     return (
         None if row is None else Held(_client(row), row.person, frozenset(row.granted), row.issued_at, row.expires_at)
     )
+
+
+async def held_by_api_token(c: AsyncConnection, token_hash: str) -> Held | None:
+    """What a token of automation allows: all that its program may; None once it is over or was revoked."""
+    row = (
+        await c.execute(
+            text(
+                f"SELECT {_CLIENT}, t.created_at, t.expires_at FROM api_token t JOIN client n ON n.id = t.client_id "
+                "JOIN district d ON d.id = n.district_id "
+                "WHERE t.token_hash = :hash AND t.expires_at > now() AND n.revoked_at IS NULL"
+            ),
+            {"hash": token_hash},
+        )
+    ).one_or_none()
+    return None if row is None else Held(_client(row), None, frozenset(row.scopes), row.created_at, row.expires_at)
 
 
 _CLIENT = (

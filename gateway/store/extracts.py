@@ -147,6 +147,14 @@ NOT_WRITTEN = {
     ),
     **dict.fromkeys(("succession", "year_change"), "a day of connections; who ordered it is in acts"),
     **dict.fromkeys(("alarm", "heartbeat", "notice", "sending"), "what people were told, and that all is well"),
+    **dict.fromkeys(
+        ("account", "account_link", "recovery_code", "sign_in_try", "session", "sign_in_begun"),
+        "how people get in; who was let in stands in acts",
+    ),
+    **dict.fromkeys(
+        ("authorization_code", "refresh_token", "family_token", "api_token"), "credentials of this installation"
+    ),
+    "identity_provider": "settings: acts say who chose them",
     **dict.fromkeys(("client", "client_token", "first_link", "token", "used_once"), "credentials of this installation"),
     "purged_mark": "keyed hashes",
     "scope_miss": "counts of how programs were set up",

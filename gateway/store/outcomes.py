@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Refused
 from gateway.guard import Confused, Effects, Hold, Shrunk
+from gateway.store import sessions
 from gateway.store.compare import BY_KEY, over
 from gateway.store.registers import Actor, log_act
 from gateway.store.runs import Attempt, Verdict
@@ -60,7 +61,9 @@ async def open_publication(c: AsyncConnection, attempt: Attempt) -> int:
 
 
 async def close_publication(c: AsyncConnection, publication: int) -> None:
-    """Stamp the publication: the last statement, so that its time is later than all it publishes."""
+    """End what is open for whoever is not on the roster any more, then stamp the publication: the last statement, so
+    that its time is later than all it publishes."""
+    await sessions.follow(c, publication)
     await c.execute(text("UPDATE publication SET at = clock_timestamp() WHERE id = :id"), {"id": publication})
 
 

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import text
@@ -325,7 +325,14 @@ async def owners(c: AsyncConnection, district: int, order: list[int]) -> dict[st
 async def log_act(
     c: AsyncConnection, district: int, actor: Actor, act: str, subject: str, detail: dict[str, Any]
 ) -> None:
-    """Keep who did what, in the transaction that does it."""
+    """Keep who did what, in the transaction that does it. Somebody at the district's own machine under the name of an
+    account is kept as the person whose it is."""
+    if actor.person is None and actor.client is None:
+        person = await c.scalar(
+            text("SELECT CAST(person_id AS text) FROM account WHERE district_id = :district AND name = lower(:name)"),
+            {"district": district, "name": actor.name},
+        )
+        actor = replace(actor, person=person)
     await c.execute(
         text(
             "INSERT INTO act (district_id, actor, act, subject, detail) "

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 
 from gateway import api
@@ -70,3 +71,9 @@ def bearer(store: Store, actor: Actor) -> Bearer:
         return {"Authorization": f"Bearer {await clients.issue_token(store, client, client.scopes)}"}
 
     return header
+
+
+@pytest.fixture
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords hashed with little: what argon2 takes from whoever guesses, it takes from tests too."""
+    monkeypatch.setattr("gateway.accounts.HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))

@@ -11,7 +11,7 @@ from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
 from fastapi.security import OAuth2, SecurityScopes
 
 from gateway.errors import Refused
-from gateway.store import clients, keys
+from gateway.store import automation, clients, keys
 from gateway.store.clients import Client
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Actor
@@ -87,11 +87,13 @@ async def opened(
     if kind.lower() != "bearer":
         raise HTTPException(401, "This needs an access token.", {"WWW-Authenticate": "Bearer"})
     store: Store = request.app.state.store
-    said = await keys.said(store, given.strip())
-    if said is None:
+    token = given.strip()
+    said = await keys.said(store, token)
+    district = automation.district_of(token) if said is None else said.district
+    if district is None:
         raise _unknown()
-    async with store.transaction(said.district) as c:
-        held = await clients.held(c, said)
+    async with store.transaction(district) as c:
+        held = await automation.held(c, token) if said is None else await clients.held(c, said)
         if held is None:
             raise _unknown()
         if held.client.suspended:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request, Response
 from pydantic import BaseModel
 
 from gateway.api.oauth import proofs
-from gateway.store import clients, keys
+from gateway.store import clients, grants, keys
 from gateway.store.database import Store
 
 router = APIRouter(tags=["access"])
@@ -46,6 +46,8 @@ async def revoke(request: Request, token: Given = "", token_type_hint: Hint = ""
         if said is not None and said.district == client.district:
             async with store.transaction(client.district) as c:
                 await clients.end_token(c, said.jti, client.id)
+        elif said is None:
+            await grants.end_refresh(store, client, _token(sent))
         return Response()
     except OAuth2Error as error:
         return proofs.answered(error)

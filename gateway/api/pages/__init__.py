@@ -1,0 +1,73 @@
+"""The few pages that people see before a program gets on: plain HTML without script, in the reader's language."""
+
+import base64
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+FOLDER = Path(__file__).parent
+
+
+def page(request: Request, template: str, status: int = 200, /, *, leads_to: str = "", **given: Any) -> HTMLResponse:
+    """A page from its template, which escapes everything. `leads_to`: the origin to which its form may end up."""
+    language = _language(request.headers.get("accept-language", ""))
+    words = _words()[language]
+    html = _templates().get_template(f"{template}.html").render(language=language, words=words, **given)
+    return HTMLResponse(html, status, {"Content-Security-Policy": _policy(leads_to), "Referrer-Policy": "no-referrer"})
+
+
+def said(request: Request, code: str, otherwise: str) -> str:
+    """The sentence for a refusal in the reader's language."""
+    found = _words()[_language(request.headers.get("accept-language", ""))]["refusals"].get(code)
+    return otherwise if found is None else str(found)
+
+
+def _policy(leads_to: str) -> str:
+    # Nothing is loaded; a form goes to us, and after a consent its answer leads on to the program.
+    return (
+        "default-src 'none'; style-src 'sha256-" + _style_hash() + "'; base-uri 'none'; frame-ancestors 'none'; "
+        f"form-action 'self'{' ' + leads_to if leads_to else ''}"
+    )
+
+
+@cache
+def _style_hash() -> str:
+    return base64.b64encode(hashlib.sha256((FOLDER / "style.css").read_bytes()).digest()).decode()
+
+
+def _language(accepted: str) -> str:
+    """The first language of a browser's list that we have words of, else English."""
+    # RFC 9110 12.5.4; browsers list by preference
+    for one in accepted.split(","):
+        tag = one.partition(";")[0].strip().partition("-")[0].lower()
+        if tag in _words():
+            return tag
+    return "en"
+
+
+@cache
+def _words() -> Mapping[str, Mapping[str, Any]]:
+    return {
+        path.stem: tomllib.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((FOLDER / "languages").glob("*.toml"))
+    }
+
+
+@cache
+def _templates() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["style"] = (FOLDER / "style.css").read_text(encoding="utf-8")
+    return made
