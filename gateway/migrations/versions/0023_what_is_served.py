@@ -11,7 +11,7 @@ down_revision = "0020"
 # `survivor`: into whom somebody was merged; `family_of`: by whose schools a member of a family has roles.
 STATEMENTS = """
 -- How far the rows of a district follow its changes. `number` counts the projections that changed a row, `at` is when
--- the last one did; `again`: everything is looked at anew the next time; `restamp`: and every row counts as changed.
+-- the last one did; `publication`: the last that is in them; `again`: everything is looked at anew the next time; `restamp`: and every row counts as changed.
 CREATE TABLE projection (
     district_id int PRIMARY KEY REFERENCES district ON DELETE CASCADE,
     xid xid8 NOT NULL DEFAULT '0',
@@ -20,8 +20,11 @@ CREATE TABLE projection (
     at timestamptz,
     followed_at timestamptz,
     again boolean NOT NULL DEFAULT false,
-    restamp boolean NOT NULL DEFAULT false
+    restamp boolean NOT NULL DEFAULT false,
+    publication bigint NOT NULL DEFAULT 0
 );
+
+CREATE INDEX ON publication (district_id, id);
 
 -- What is not served, or not wholly. `field` is what a record lacks; `target`: the entity that it refers to and that is
 -- left out; `whole`: the record is left out for it.
