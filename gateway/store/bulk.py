@@ -1,13 +1,12 @@
 """Leave to take a whole collection at once: given by the district with a reason, limited, told and on record."""
 
-from datetime import date
-from typing import Any
-
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
-from gateway.errors import ConfigError, Refused, Unavailable
+from gateway.errors import Refused, Unavailable
+from gateway.messages import Message
+from gateway.store import outbox
 from gateway.store.reads import Caller
 from gateway.store.registers import Actor, log_act
 from gateway.vendors import Agreement
@@ -58,13 +57,25 @@ async def check(c: AsyncConnection, call: Caller, agreement: Agreement, collecti
             "Come back later, or ask for what changed since a time.",
             retry_after=float(taken.wait),
         )
-    await c.execute(
+    made = await c.scalar(
         text(
             "INSERT INTO bulk_export (district_id, agreement_id, collection, form) "
-            "VALUES (:district, :id, :collection, :form)"
+            "VALUES (:district, :id, :collection, :form) RETURNING id"
         ),
         {"district": call.client.district, "id": agreement.id, "collection": collection, "form": form},
     )
     detail = {"agreement": agreement.id, "collection": collection, "form": form}
     by = Actor(call.client.name, "client", call.person, call.client.id)
     await log_act(c, call.client.district, by, "bulk-export", call.client.id, detail)
+    await outbox.add(c, call.client.district, "access", f"bulk/{made}", _told(agreement, collection, form))
+
+
+def _told(agreement: Agreement, collection: str, form: str) -> Message:
+    what = "as a file" if form == "csv" else "in one walk through its pages"
+    return Message(
+        "A vendor takes a whole collection at once, as the district gave it leave to.",
+        f"One collection, {collection}, {what}, under agreement {agreement.id}.",
+        "It gets what its agreement reaches, and each answer is on record.",
+        f"If nobody expects this, end the leave: planbridge vendors bulk {agreement.id} --off.",
+        "Within a day.",
+    )

@@ -8,23 +8,22 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
-from gateway.store import standing
-from gateway.store.database import Store
+from gateway.served import COLLECTIONS
 from gateway.store.vendors import every_in_force
-from gateway.vendors import ONEROSTER, Agreement, Terms
+from gateway.vendors import Agreement, Terms
 
 UNSTAMPED = "infinity"
 """The time of rows whose transaction has not said when it ends."""
 
 
-async def refresh(store: Store, c: AsyncConnection, district: int, agreement: int | None = None) -> int:
+async def refresh(c: AsyncConnection, district: int, agreement: int | None = None) -> int:
     """Bring what every agreement in force reaches, or this one, up to what is served in this transaction; returns how
     many rows came or went. They have no time yet: whoever commits them calls `stamp`, as the last statement."""
     today = clock.today()
     moved = 0
     for one in await every_in_force(c, today):
         if agreement in (None, one.id):
-            moved += await _refresh(store, c, district, one, today)
+            moved += await _refresh(c, district, one, today)
     return moved
 
 
@@ -36,8 +35,8 @@ async def stamp(c: AsyncConnection, district: int, at: datetime) -> None:
     )
 
 
-async def _refresh(store: Store, c: AsyncConnection, district: int, agreement: Agreement, today: date) -> int:
-    wanted = await wanting(store, c, agreement.client, agreement.terms, today)
+async def _refresh(c: AsyncConnection, district: int, agreement: Agreement, today: date) -> int:
+    wanted = wanting(agreement.client, agreement.terms, today)
     moved = await c.scalar(
         text(f"{wanted.sql}{_MOVE}"), wanted.values | {"district": district, "agreement": agreement.id}
     )
@@ -72,7 +71,7 @@ class Wanted:
     values: dict[str, Any]
 
 
-async def wanting(store: Store, c: AsyncConnection, client: str, terms: Terms, today: date) -> Wanted:
+def wanting(client: str, terms: Terms, today: date) -> Wanted:
     """How to find what these terms reach of what is served in this transaction."""
     rule = terms.rule
 
@@ -89,39 +88,17 @@ async def wanting(store: Store, c: AsyncConnection, client: str, terms: Terms, t
         "courses": listed(rule.courses or frozenset(), lower=True),
         "only_classes": rule.only_classes,
         "people": sorted(rule.people),
-        "collections": sorted(set(terms.collections) & set(ONEROSTER)),
+        "collections": sorted(set(terms.collections) & set(COLLECTIONS)),
         "basis": terms.basis,
         "recipient": f"program:{client}".lower(),
         "today": today,
-        **await _kept_away(store, c),
     }
     return Wanted(_WANTED, values)
 
 
-async def _kept_away(store: Store, c: AsyncConnection) -> dict[str, Any]:
-    """Students, and beside each the family member whom the district keeps from them."""
-    pairs: list[tuple[str, str]] = []
-    if await c.scalar(
-        text("SELECT EXISTS (SELECT FROM standing WHERE kind = :kind AND ended IS NULL)"),
-        {"kind": standing.RESTRICTION},
-    ):
-        rows = await c.execute(
-            text("SELECT doc->>'student' AS student, doc->>'contact' AS contact FROM entity WHERE kind = 'relationship'")
-        )
-        known: dict[str, list[str]] = {}
-        for row in rows:
-            known.setdefault(row.student, []).append(row.contact)
-        found = await standing.restricted_among(store, c, known)
-        pairs = [(student, contact) for student, contacts in found.items() for contact in contacts]
-    return {"kept_students": [one for one, _ in pairs], "kept_contacts": [one for _, one in pairs]}
-
-
-TABLES = {
-    name: "served_" + "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-    for name in ONEROSTER
-}
-
-
+_ALIVE = " UNION ALL ".join(
+    f"SELECT '{one.name}', sourced_id FROM {one.table} WHERE NOT gone" for one in COLLECTIONS.values()
+)
 _CONSENTED = """
     EXISTS (SELECT FROM consent n WHERE planbridge_survivor(n.student_id) = s.entity_id AND n.permit = {permit}
         AND lower(n.recipient) = :recipient AND n.revoked_at IS NULL
@@ -132,13 +109,14 @@ _WANTED = f"""
 WITH RECURSIVE place AS (
         SELECT sourced_id FROM served_orgs WHERE NOT gone
         AND (CAST(:schools AS text[]) IS NULL OR sourced_id = ANY(CAST(:schools AS text[])))
-        UNION SELECT o.sourced_id FROM served_orgs o JOIN place p ON o.parent = p.sourced_id WHERE NOT o.gone),
+        UNION SELECT o.sourced_id FROM served_orgs o JOIN place p ON o.parent_id = p.sourced_id WHERE NOT o.gone),
     org AS (
-        SELECT o.sourced_id, o.parent FROM served_orgs o JOIN place p ON p.sourced_id = o.sourced_id
-        UNION SELECT o.sourced_id, o.parent FROM served_orgs o JOIN org h ON o.sourced_id = h.parent WHERE NOT o.gone),
+        SELECT o.sourced_id, o.parent_id FROM served_orgs o JOIN place p ON p.sourced_id = o.sourced_id
+        UNION SELECT o.sourced_id, o.parent_id FROM served_orgs o JOIN org h ON o.sourced_id = h.parent_id
+        WHERE NOT o.gone),
     class AS MATERIALIZED (
-        SELECT k.sourced_id, k.course, k.school FROM served_classes k JOIN place p ON p.sourced_id = k.school
-        LEFT JOIN served_courses u ON u.sourced_id = k.course
+        SELECT k.sourced_id, k.course_id, k.school_id FROM served_classes k JOIN place p ON p.sourced_id = k.school_id
+        LEFT JOIN served_courses u ON u.sourced_id = k.course_id
         WHERE NOT k.gone
         AND (CAST(:grades AS text[]) IS NULL OR coalesce(cardinality(k.grades), 0) = 0
             OR k.grades && CAST(:grades AS text[]))
@@ -146,11 +124,11 @@ WITH RECURSIVE place AS (
             OR k.subjects && CAST(:subjects AS text[]) OR k.subject_codes && CAST(:subjects AS text[])
             OR u.course_code = ANY(CAST(:courses AS text[])))),
     seat AS MATERIALIZED (
-        SELECT e.sourced_id, e."user", e.role FROM served_enrollments e JOIN class k ON k.sourced_id = e.class
+        SELECT e.sourced_id, e.user_id, e.role FROM served_enrollments e JOIN class k ON k.sourced_id = e.class_id
         WHERE NOT e.gone),
     now_in AS MATERIALIZED (
-        SELECT DISTINCT e."user", e.role = 'student' AS learns FROM served_enrollments e
-        JOIN class k ON k.sourced_id = e.class
+        SELECT DISTINCT e.user_id, e.role = 'student' AS learns FROM served_enrollments e
+        JOIN class k ON k.sourced_id = e.class_id
         WHERE NOT e.gone AND (e.end_date IS NULL OR e.end_date >= :today)),
     part AS MATERIALIZED (
         SELECT DISTINCT s.sourced_id, s.entity_id, r->>'role' AS role, r->'org'->>'sourcedId' AS org
@@ -162,7 +140,7 @@ WITH RECURSIVE place AS (
             WHERE t.sourced_id = s.sourced_id AND t.role = 'student')
         AND (CAST(:grades AS text[]) IS NULL OR s.grades && CAST(:grades AS text[]))
         AND (NOT :only_classes
-            OR EXISTS (SELECT FROM now_in n WHERE n."user" = s.sourced_id AND n.learns))
+            OR EXISTS (SELECT FROM now_in n WHERE n.user_id = s.sourced_id AND n.learns))
         AND NOT (:basis = 'directory' AND EXISTS (SELECT FROM directory_opt_out d
             WHERE planbridge_survivor(d.student_id) = s.entity_id AND d.withdrawn_at IS NULL))
         AND (:basis <> 'consent' OR {_CONSENTED.format(permit="true")})
@@ -170,23 +148,18 @@ WITH RECURSIVE place AS (
     staff AS MATERIALIZED (
         SELECT DISTINCT t.sourced_id, t.entity_id FROM part t WHERE 'staff' = ANY(:people)
         AND t.role NOT IN ('student', 'guardian', 'parent', 'relative')
-        AND (EXISTS (SELECT FROM now_in n WHERE n."user" = t.sourced_id AND NOT n.learns)
+        AND (EXISTS (SELECT FROM now_in n WHERE n.user_id = t.sourced_id AND NOT n.learns)
             OR NOT :only_classes AND EXISTS (SELECT FROM org o WHERE o.sourced_id = t.org))),
     contact AS MATERIALIZED (
-        SELECT DISTINCT s.sourced_id, s.entity_id FROM served_users s
-        JOIN entity e ON e.kind = 'relationship' AND e.doc->>'contact' = CAST(s.entity_id AS text)
-        JOIN child k ON CAST(k.entity_id AS text) = e.doc->>'student'
-        WHERE NOT s.gone AND 'contact' = ANY(:people)
-        AND coalesce(e.doc->>'restrictions', '') = '' AND coalesce(e.doc->>'education_rights', '') <> 'no'
-        AND NOT EXISTS (SELECT FROM unnest(CAST(:kept_students AS text[]), CAST(:kept_contacts AS text[])) x (student,
-            contact) WHERE x.student = e.doc->>'student' AND x.contact = e.doc->>'contact')),
+        SELECT DISTINCT s.sourced_id, s.entity_id FROM served_family f JOIN child k ON k.entity_id = f.student_id
+        JOIN served_users s ON s.entity_id = f.contact_id WHERE NOT s.gone AND 'contact' = ANY(:people)),
     person AS MATERIALIZED (
         SELECT sourced_id FROM child UNION SELECT sourced_id FROM staff UNION SELECT sourced_id FROM contact),
     item AS MATERIALIZED (
-        SELECT l.sourced_id FROM served_line_items l JOIN class k ON k.sourced_id = l.class WHERE NOT l.gone),
+        SELECT l.sourced_id FROM served_line_items l JOIN class k ON k.sourced_id = l.class_id WHERE NOT l.gone),
     test AS MATERIALIZED (
         SELECT l.sourced_id FROM served_assessment_line_items l WHERE NOT l.gone
-        AND (l.class IS NULL OR EXISTS (SELECT FROM class k WHERE k.sourced_id = l.class))),
+        AND (l.class_id IS NULL OR EXISTS (SELECT FROM class k WHERE k.sourced_id = l.class_id))),
     every_wanted (collection, sourced_id) AS (
         SELECT 'academicSessions', sourced_id FROM served_academic_sessions WHERE NOT gone
         UNION ALL SELECT 'categories', sourced_id FROM served_categories WHERE NOT gone
@@ -194,23 +167,24 @@ WITH RECURSIVE place AS (
         UNION ALL SELECT 'orgs', sourced_id FROM org
         UNION ALL SELECT 'classes', sourced_id FROM class
         UNION ALL SELECT 'courses', u.sourced_id FROM served_courses u WHERE NOT u.gone
-            AND (EXISTS (SELECT FROM class k WHERE k.course = u.sourced_id)
-                OR NOT :by_class AND EXISTS (SELECT FROM org o WHERE o.sourced_id = u.org))
+            AND (EXISTS (SELECT FROM class k WHERE k.course_id = u.sourced_id)
+                OR NOT :by_class AND EXISTS (SELECT FROM org o WHERE o.sourced_id = u.org_id))
         UNION ALL SELECT 'users', sourced_id FROM person
         UNION ALL SELECT 'demographics', d.sourced_id FROM served_demographics d
             JOIN child k ON k.sourced_id = d.sourced_id WHERE NOT d.gone
-        UNION ALL SELECT 'enrollments', e.sourced_id FROM seat e JOIN person p ON p.sourced_id = e."user"
+        UNION ALL SELECT 'enrollments', e.sourced_id FROM seat e JOIN person p ON p.sourced_id = e.user_id
         UNION ALL SELECT 'lineItems', sourced_id FROM item
-        UNION ALL SELECT 'results', r.sourced_id FROM served_results r JOIN item l ON l.sourced_id = r.line_item
-            JOIN child k ON k.sourced_id = r.student WHERE NOT r.gone
+        UNION ALL SELECT 'results', r.sourced_id FROM served_results r JOIN item l ON l.sourced_id = r.line_item_id
+            JOIN child k ON k.sourced_id = r.student_id WHERE NOT r.gone
         UNION ALL SELECT 'scoreScales', l.sourced_id FROM served_score_scales l WHERE NOT l.gone
-            AND (l.class IS NULL OR EXISTS (SELECT FROM class k WHERE k.sourced_id = l.class))
+            AND (l.class_id IS NULL OR EXISTS (SELECT FROM class k WHERE k.sourced_id = l.class_id))
         UNION ALL SELECT 'assessmentLineItems', sourced_id FROM test
         UNION ALL SELECT 'assessmentResults', r.sourced_id FROM served_assessment_results r
-            JOIN test l ON l.sourced_id = r.assessment_line_item
-            JOIN child k ON k.sourced_id = r.student WHERE NOT r.gone),
+            JOIN test l ON l.sourced_id = r.assessment_line_item_id
+            JOIN child k ON k.sourced_id = r.student_id WHERE NOT r.gone),
     wanted AS MATERIALIZED (
         SELECT collection, sourced_id FROM every_wanted WHERE collection = ANY(CAST(:collections AS text[]))),
     alive (collection, sourced_id) AS (
-        {" UNION ALL ".join(f"SELECT '{name}', sourced_id FROM {table} WHERE NOT gone" for name, table in TABLES.items())})
+        SELECT collection, sourced_id FROM ({_ALIVE}) l (collection, sourced_id)
+        WHERE collection = ANY(CAST(:collections AS text[])))
 """

@@ -25,12 +25,12 @@ _STUDENT = {
     "users": "SELECT s.entity_id FROM served_users s WHERE s.sourced_id = x.id AND 'student' = ANY(s.roles_role)",
     "demographics": "SELECT s.entity_id FROM served_users s WHERE s.sourced_id = x.id "
     "AND 'student' = ANY(s.roles_role)",
-    "enrollments": "SELECT u.entity_id FROM served_enrollments s JOIN served_users u ON u.sourced_id = s.\"user\" "
+    "enrollments": "SELECT u.entity_id FROM served_enrollments s JOIN served_users u ON u.sourced_id = s.user_id "
     "WHERE s.sourced_id = x.id AND s.role = 'student'",
-    "results": "SELECT u.entity_id FROM served_results s JOIN served_users u ON u.sourced_id = s.student "
+    "results": "SELECT u.entity_id FROM served_results s JOIN served_users u ON u.sourced_id = s.student_id "
     "WHERE s.sourced_id = x.id",
     "assessmentResults": "SELECT u.entity_id FROM served_assessment_results s "
-    "JOIN served_users u ON u.sourced_id = s.student WHERE s.sourced_id = x.id",
+    "JOIN served_users u ON u.sourced_id = s.student_id WHERE s.sourced_id = x.id",
     **dict.fromkeys(("plans", "record", "events"), "SELECT CAST(x.id AS uuid)"),
 }
 
