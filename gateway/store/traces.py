@@ -16,11 +16,13 @@ from gateway.store.gathering import QUOTES
 
 @dataclass(frozen=True)
 class Place:
-    """Where traces stand: rows `t` of a table that are theirs. `blank` is what becomes NULL where the row stays."""
+    """Where traces stand: rows `t` of a table that are theirs. `blank` is what becomes NULL where the row stays, or
+    becomes `left`, which tells of the others only."""
 
     table: str
     theirs: str
     blank: str = ""
+    left: str = "NULL"
 
     @property
     def name(self) -> str:
@@ -118,6 +120,16 @@ PLACES = (
     Place("plan_version", _OF_PLAN),
     Place("disclosure", _person("student_id")),
     Place("disclosure", _person("person_id"), blank="person_id"),
+    Place(
+        "client_read",
+        "t.students && CAST((SELECT array_agg(id) FROM trace_entity WHERE kind = 'person') AS uuid[])",
+        blank="students",
+        left="(SELECT array_agg(CASE WHEN e.id IS NULL THEN s.id END ORDER BY s.n) "
+        "FROM unnest(t.students) WITH ORDINALITY s (id, n) "
+        "LEFT JOIN trace_entity e ON e.kind = 'person' AND e.id = s.id)",
+    ),
+    Place("client_read", _person("person_id"), blank="person_id"),
+    Place("directory_opt_out", _person("student_id")),
     Place("consent", _person("student_id")),
     Place("plan", "t.student_id IN (SELECT id FROM trace_entity WHERE kind = 'person')"),
     Place("amendment", _person("student_id")),
@@ -130,6 +142,8 @@ NOBODY = {
     "agreement": "references and days of agreements with agencies",
     "allowance": "limits of a connection",
     "blackout": "times of a connection",
+    "bulk_export": "which collection was taken when",
+    "bulk_grant": "days and a reason",
     "chain": "hashes, and numbers of rows",
     "client": "programs that may call",
     "collected": "what a district reads, and what for",
@@ -147,6 +161,7 @@ NOBODY = {
     "purpose": "what assessments are for",
     "purge": "the proof: keyed hashes and counts",
     "purged_mark": "keyed hashes",
+    "reach": "ids of rows, kept so that vendors are told what is gone",
     "run": "counts and codes",
     "run_page": "counts and cursors",
     "verification": "counts and times",
@@ -156,6 +171,8 @@ NOBODY = {
     "succession": "a day of two connections",
     "survivorship": "settings of a district",
     "system_of_record": "settings of a district",
+    "vendor_agreement": "programs, days and a letter that names nobody",
+    "vendor_terms": "what was agreed: collections, fields, schools, classes",
     "year_change": "days of a district",
     "token": "sealed access tokens of systems",
     "unsealed": "numbers of rows",
@@ -195,7 +212,11 @@ async def sweep(c: AsyncConnection, district: int) -> dict[str, int]:
     for place in PLACES:
         if place.table == "entity":
             await c.execute(text(_REMOVED), values | {"publication": publication})
-        act = f"UPDATE {place.table} t SET {place.blank} = NULL" if place.blank else f"DELETE FROM {place.table} t"
+        act = (
+            f"UPDATE {place.table} t SET {place.blank} = {place.left}"
+            if place.blank
+            else f"DELETE FROM {place.table} t"
+        )
         done = await c.execute(text(f"{act} WHERE {_theirs(place)}"), values)
         if done.rowcount:
             swept[place.name] = done.rowcount
