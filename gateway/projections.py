@@ -10,7 +10,7 @@ from gateway import clock, registry, wire
 from gateway.mapping import Crosswalks
 from gateway.schema import ORDER
 from gateway.served import COLLECTIONS, OF_KIND, Collection
-from gateway.store import reach, served
+from gateway.store import reach, served, served_rows
 from gateway.store.database import DatabaseError, Store, Transaction, is_outrun
 from gateway.store.served import State
 
@@ -63,7 +63,7 @@ class _Projection:
             # Nobody has read anything, so nobody's next question can miss what came before its end.
             self._at = clock.now()
         place = await served.note_changes(self._c, now)
-        await served.note_family(self._c, now)
+        await served_rows.note_family(self._c, everything=now.everything)
         for kind in _KINDS:
             await self._kind(kind)
         return await self._end(now, place)
@@ -71,25 +71,25 @@ class _Projection:
     async def _kind(self, kind: str) -> None:
         """Rounds, until nothing is to be looked at again because of what the last one found."""
         round = 0
-        while ids := await served.noted(self._c, kind, round, None):
+        while ids := await served_rows.noted(self._c, kind, round, None):
             while ids:
                 await self._some(kind, round, ids)
-                ids = await served.noted(self._c, kind, round, ids[-1]) if len(ids) == served.CHUNK else []
+                ids = await served_rows.noted(self._c, kind, round, ids[-1]) if len(ids) == served_rows.CHUNK else []
             round += 1
         for collection in OF_KIND[kind]:
             if kind == "person" and round:
-                self._written[collection.name] += await served.name_survivors(self._c, collection, self._at)
-            await served.grown(self._c, collection, self._written[collection.name])
+                self._written[collection.name] += await served_rows.name_survivors(self._c, collection, self._at)
+            await served_rows.grown(self._c, collection, self._written[collection.name])
 
     async def _some(self, kind: str, round: int, ids: list[str]) -> None:
         collections = OF_KIND[kind]
         above = await self._parents(kind, ids)
         drafts = [
             (id, draft)
-            for id, doc, said in await served.published(self._c, kind, ids)
+            for id, doc, said in await served_rows.published(self._c, kind, ids)
             for draft in wire.drafts(kind, id, doc, said, self._codes)
         ]
-        absent = await served.absent(self._c, (id for _, draft in drafts for id in wire.referred(draft)))
+        absent = await served_rows.absent(self._c, (id for _, draft in drafts for id in wire.referred(draft)))
         rows: dict[str, list[wire.Row]] = {one.name: [] for one in collections}
         gaps = []
         out = set()  # who is left out is left out of every collection
@@ -103,36 +103,36 @@ class _Projection:
         for collection in collections:
             await self._write(collection, ids, rows[collection.name])
         if gaps or not self._everything or round:
-            await served.put_gaps(self._c, self._district, ids, [one.name for one in collections], gaps)
+            await served_rows.put_gaps(self._c, self._district, ids, [one.name for one in collections], gaps)
         here = {row.id for row in rows[collections[0].name]}
         await self._note_others(kind, round, ids, here, above)
 
     async def _write(self, collection: Collection, ids: list[str], rows: list[wire.Row]) -> None:
         here = {row.id for row in rows}
-        written = await served.put(self._c, self._district, collection, rows, self._at)
+        written = await served_rows.put(self._c, self._district, collection, rows, self._at)
         gone = [id for id in ids if id not in here]
         if gone:
-            written += await served.bury(self._c, collection, gone, self._at)
+            written += await served_rows.bury(self._c, collection, gone, self._at)
         self._written[collection.name] += written
 
     async def _parents(self, kind: str, ids: list[str]) -> dict[str, str]:
         collection = _WITH_CHILDREN.get(kind)
-        return await served.parents(self._c, collection, ids) if collection else {}
+        return await served_rows.parents(self._c, collection, ids) if collection else {}
 
     async def _note_others(self, kind: str, round: int, ids: list[str], here: set[str], above: dict[str, str]) -> None:
         """Note whose rows say something of these."""
         missing = [id for id in ids if id not in here]
         if missing:
-            await served.note_referrers(self._c, kind, round, missing)
+            await served_rows.note_referrers(self._c, kind, round, missing)
         if here and (round or not self._everything):
-            await served.note_waiting(self._c, kind, round, sorted(here))
+            await served_rows.note_waiting(self._c, kind, round, sorted(here))
         if kind == "class" and not self._everything:
-            await served.note_of_classes(self._c, ids)
+            await served_rows.note_of_classes(self._c, ids)
         if kind in _WITH_CHILDREN:
             now = await self._parents(kind, ids)
             moved = {id for id in ids if above.get(id) != now.get(id)}
             of = {found[id] for found in (above, now) for id in moved if id in found}
-            await served.note(self._c, kind, round + 1, of)
+            await served_rows.note(self._c, kind, round + 1, of)
 
     async def _end(self, now: State, place: served.Place) -> Projected:
         moved = await reach.refresh(self._c, self._district)

@@ -56,9 +56,7 @@ def drafts(kind: str, id: str, doc: Mapping[str, Any], said: Mapping[str, Any], 
     return found
 
 
-def _fill(
-    collection: str, record: dict[str, Any], doc: Mapping[str, Any], said: Mapping[str, Any]
-) -> tuple[str, ...]:
+def _fill(collection: str, record: dict[str, Any], doc: Mapping[str, Any], said: Mapping[str, Any]) -> tuple[str, ...]:
     """Put what the standard demands, nobody states, and something honest stands for; by whom roles were found."""
     if collection == "orgs":
         record.setdefault("identifier", record["sourcedId"])
