@@ -253,8 +253,9 @@ async def note_referrers(c: AsyncConnection, kind: str, round: int, ids: Sequenc
     for collection, column, several in referrers(kind):
         if column == "agents_ids":
             found = (
-                "SELECT student_id AS entity_id FROM served_family WHERE contact_id = ANY(CAST(:ids AS uuid[])) "
-                "AND CAST(:several AS boolean)"
+                "SELECT u.entity_id FROM served_family f JOIN served_users u ON u.entity_id = f.student_id "
+                "WHERE f.contact_id = ANY(CAST(:ids AS uuid[])) AND NOT u.gone "
+                "AND u.agents_ids && CAST(:ids AS text[]) AND :several = :several"
             )
         else:
             names = f"{column} && CAST(:ids AS text[])" if several else f"{column} = ANY(:ids)"
