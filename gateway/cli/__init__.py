@@ -43,6 +43,7 @@ from gateway.cli import (
     service,
     unmatched,
     upload,
+    vendors,
     verification,
     year,
 )
@@ -63,7 +64,7 @@ app = typer.Typer(
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
     identity, unmatched, schedules, notices, plans, printing, record, attention, coverage, pushing, verification,
-    agreements, access, family, purge, retention, audit, backup, districts, doctor, upload, exports, demo,
+    agreements, vendors, access, family, purge, retention, audit, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
 
