@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.schema import KINDS
+from gateway.served import COLLECTIONS
 from gateway.store.database import Store
 
 _PLAN = """
@@ -170,6 +171,10 @@ NOT_WRITTEN = {
     **dict.fromkeys(("alarm", "heartbeat", "notice", "sending"), "what people were told, and that all is well"),
     **dict.fromkeys(("client", "first_link", "token"), "credentials of this installation"),
     "vendor_terms": "vendor-agreements.jsonl has them",
+    **dict.fromkeys(
+        ("projection", "served_gap", "served_family", *(one.table for one in COLLECTIONS.values())),
+        "found anew from entities, for those who read by OneRoster",
+    ),
     "reach": "found anew from what is served and agreed",
     **dict.fromkeys(("bulk_grant", "bulk_export"), "who gave leave, and that it was used, is in acts"),
     "purged_mark": "keyed hashes",

@@ -47,6 +47,13 @@ _DECIDED = f"{_OF_PERSON} OR {_person('other_id')}"
 _OF_PLAN = "t.plan_id IN (SELECT p.id FROM plan p JOIN trace_entity e ON e.kind = 'person' AND e.id = p.student_id)"
 
 
+def _served(kind: str) -> str:
+    return f"EXISTS (SELECT FROM trace_entity e WHERE e.kind = '{kind}' AND e.id = t.entity_id)"
+
+
+_IDS = "(SELECT CAST(e.id AS text) FROM trace_entity e WHERE e.kind = 'person')"
+
+
 def _of_record(key: str) -> str:
     return (
         "EXISTS (SELECT FROM trace_record r WHERE r.connection_id = t.connection_id "
@@ -103,6 +110,18 @@ PLACES = (
     # What stays of the log says that an id is gone, to those who ask what changed.
     Place("change", f"{_OF_ENTITY} AND (t.op <> 'removed' OR t.before IS NOT NULL)"),
     Place("entity", "EXISTS (SELECT FROM trace_entity e WHERE e.kind = t.kind AND e.id = t.id)"),
+    # What is told of them, and what refers to them, also where it is gone.
+    Place("served_users", f"{_person('entity_id')} OR t.survivor IN {_IDS}"),
+    Place("served_demographics", f"{_person('entity_id')} OR t.survivor IN {_IDS}"),
+    Place("served_enrollments", f"{_served('enrollment')} OR t.user_id IN {_IDS}"),
+    Place("served_results", f"{_served('result')} OR t.student_id IN {_IDS}"),
+    Place("served_assessment_results", f"{_served('assessment_result')} OR t.student_id IN {_IDS}"),
+    Place("served_family", f"{_person('student_id')} OR {_person('contact_id')}"),
+    Place(
+        "served_gap",
+        "EXISTS (SELECT FROM trace_entity e WHERE e.id = t.entity_id) "
+        "OR EXISTS (SELECT FROM trace_entity e WHERE e.kind = 'person' AND e.id = t.target)",
+    ),
     Place(
         "attention",
         f"{_OF_PLAN} OR EXISTS (SELECT FROM trace_entity e WHERE e.kind = 'person' AND CAST(e.id AS text) = t.person)",
@@ -153,6 +172,7 @@ NOBODY = {
     "field_override": "expressions over field names",
     "hold": "counts and codes",
     "hosting": "names of agencies",
+    "projection": "numbers and times",
     "publication": "times",
     "first_link": "hashes of links",
     "identifier_choice": "names of identifier systems, and counts",
@@ -167,6 +187,13 @@ NOBODY = {
     "verification": "counts and times",
     "watermark": "instants or change versions of whole collections",
     "schedule": "times of a connection",
+    **dict.fromkeys(
+        (
+            *("served_orgs", "served_academic_sessions", "served_resources", "served_courses", "served_classes"),
+            *("served_categories", "served_score_scales", "served_line_items", "served_assessment_line_items"),
+        ),
+        "what belongs to nobody: places, times, what is taught and graded",
+    ),
     "standing": "keyed hashes",
     "succession": "a day of two connections",
     "survivorship": "settings of a district",
