@@ -116,6 +116,17 @@ RULES = (
         )
         for one in COLLECTIONS.values()
     ),
+    # A row that agreements reached goes with it, and one that left what is reached once that was told long enough.
+    *(
+        Rule(
+            f"what agreements reached of {one.name}",
+            "history_days",
+            "reach",
+            f"reach t WHERE t.collection = '{one.name}' AND t.at < {_OLD} AND (NOT t.visible OR NOT EXISTS "
+            f"(SELECT FROM {one.table} s WHERE s.sourced_id = t.sourced_id AND s.district_id = t.district_id))",
+        )
+        for one in COLLECTIONS.values()
+    ),
     Rule(
         "why entities ended",
         "history_days",

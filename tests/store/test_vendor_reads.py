@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ from sqlalchemy import text
 
 from gateway import clock
 from gateway.errors import PlanbridgeError
-from gateway.store import bulk, clients, outbox, reads, standing, vendors
+from gateway.store import bulk, clients, outbox, purges, reading, reads, standing, vendors
 from gateway.store.clients import Client
 from gateway.store.database import Store
 from gateway.store.purge_file import Stood
 from gateway.store.registers import Actor
 from gateway.vendors import Agreement
+from tests.store.school import NUMBER, School
 from tests.store.served_rows import agreed, serve, terms
 from tests.store.test_reach import World
 
@@ -182,3 +184,25 @@ async def test_before_and_after_its_days_nothing_is_served(store: Store, distric
     assert await code(in_force(today, client)) == "agreement-none"
     await vendors.draft(store, district, client, terms(), actor)
     assert await code(in_force(today, client)) == "agreement-none"
+
+
+async def test_a_purge_takes_one_student_out_of_what_was_read(
+    store: Store, district: int, actor: Actor, tmp_path: Path
+) -> None:
+    school = School(tmp_path / "roster", store=store, district=district, actor=actor)
+    await school.connect()
+    await school.pull()
+    [gone] = await reading.find_students(store, district, NUMBER)
+    [stays] = await reading.find_students(store, district, "88000")
+    made = await agreed(store, district, actor, terms(collections={"plans": None}))
+    asking = Asking(store, district, World(random.Random(1)), made, Client(made.client, district, "", frozenset()))
+    await asking.log("plans", {gone["id"]: {"goals"}, stays["id"]: {"academic"}})
+    async with store.transaction(district) as c:
+        await vendors.opt_out(c, district, gone["id"], "the mother", actor)
+    await purges.purge_student(store, district, gone["id"], actor, "The family asked.")
+    async with store.transaction(district) as c:
+        found = await reads.received(c, made.client)
+        left = await c.scalar(text("SELECT CAST(array_agg(r) AS text) FROM client_read r"))
+        opted = await c.scalar(text("SELECT count(*) FROM directory_opt_out"))
+    assert [(one["student"], one["field"]) for one in found] == [(stays["id"], "academic")]
+    assert gone["id"] not in str(left) and opted == 0
