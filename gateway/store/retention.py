@@ -116,14 +116,15 @@ RULES = (
         )
         for one in COLLECTIONS.values()
     ),
-    # A row that agreements reached goes with it, and one that left what is reached once that was told long enough.
+    Rule("what agreements reach no longer", "history_days", "reach", f"reach t WHERE NOT t.visible AND t.at < {_OLD}"),
+    # What an agreement reached goes with the row.
     *(
         Rule(
             f"what agreements reached of {one.name}",
             "history_days",
             "reach",
-            f"reach t WHERE t.collection = '{one.name}' AND t.at < {_OLD} AND (NOT t.visible OR NOT EXISTS "
-            f"(SELECT FROM {one.table} s WHERE s.sourced_id = t.sourced_id AND s.district_id = t.district_id))",
+            f"reach t WHERE t.collection = '{one.name}' AND t.at < {_OLD} AND NOT EXISTS "
+            f"(SELECT FROM {one.table} s WHERE s.sourced_id = t.sourced_id AND s.district_id = t.district_id)",
         )
         for one in COLLECTIONS.values()
     ),

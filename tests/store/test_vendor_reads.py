@@ -11,9 +11,10 @@ from sqlalchemy import text
 
 from gateway import clock
 from gateway.errors import PlanbridgeError
-from gateway.store import bulk, clients, outbox, purges, reading, reads, standing, vendors
+from gateway.store import bulk, clients, disclosures, outbox, purges, reading, reads, standing, vendors
 from gateway.store.clients import Client
 from gateway.store.database import Store
+from gateway.store.disclosures import Disclosure
 from gateway.store.purge_file import Stood
 from gateway.store.registers import Actor
 from gateway.vendors import Agreement
@@ -104,6 +105,25 @@ async def test_an_incident_has_exactly_what_was_read(asking: Asking, actor: Acto
         assert (one["first"], one["last"]) == (min(times), max(times))
 
 
+async def test_a_read_that_is_a_disclosure_too_counts_once(asking: Asking) -> None:
+    [student, another, *_] = asking.world.students
+    by = Actor("Reading App", "client", client=asking.client.id)
+
+    def shown(whom: str) -> Disclosure:
+        return Disclosure(whom, "read", "Reading App", True, "planning", "planning", "So.", ["goals"], plan=whom)
+
+    async with asking.store.transaction(asking.district) as c:
+        await reads.log(c, asking, "plans", [student], ["goals"])
+        await disclosures.note(c, asking.district, shown(student), by)
+    async with asking.store.transaction(asking.district) as c:  # as before reads had lines of their own
+        await disclosures.note(c, asking.district, shown(another), by)
+    async with asking.store.transaction(asking.district) as c:
+        found = await reads.received(c, asking.client.id)
+    assert sorted((one["student"], one["collection"], one["field"], one["times"]) for one in found) == sorted(
+        [(student, "plans", "goals", 1), (another, "plans", "goals", 1)]
+    )
+
+
 async def test_what_is_agreed_and_never_read(asking: Asking) -> None:
     student = asking.world.students[0]
     await asking.log("users", {student: {"givenName", "email"}})
@@ -162,7 +182,7 @@ async def test_what_is_ended_stays_ended(asking: Asking, actor: Actor) -> None:
         await c.execute(text("DELETE FROM standing WHERE district_id = :d"), {"d": district})
         await c.execute(text("UPDATE vendor_agreement SET ended_at = NULL WHERE district_id = :d"), {"d": district})
     await in_force()
-    [line] = [one for one in store.purges.read() if isinstance(one, Stood) and one.kind == standing.ENDED_VENDOR]
+    *_, line = [one for one in store.purges.read() if isinstance(one, Stood) and one.kind == standing.ENDED_VENDOR]
     async with store.owner.begin() as c:
         await standing.again(store, c, line, actor)
     assert await code(in_force()) == "agreement-ended"
