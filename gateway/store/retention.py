@@ -116,6 +116,18 @@ RULES = (
         )
         for one in COLLECTIONS.values()
     ),
+    Rule("what agreements reach no longer", "history_days", "reach", f"reach t WHERE NOT t.visible AND t.at < {_OLD}"),
+    # What an agreement reached goes with the row.
+    *(
+        Rule(
+            f"what agreements reached of {one.name}",
+            "history_days",
+            "reach",
+            f"reach t WHERE t.collection = '{one.name}' AND t.at < {_OLD} AND NOT EXISTS "
+            f"(SELECT FROM {one.table} s WHERE s.sourced_id = t.sourced_id AND s.district_id = t.district_id)",
+        )
+        for one in COLLECTIONS.values()
+    ),
     Rule(
         "why entities ended",
         "history_days",
