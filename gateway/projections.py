@@ -141,4 +141,4 @@ class _Projection:
         at, rows = await served.end(self._c, self._district, now, place, changed, moved=bool(moved))
         if at is not None:
             await reach.stamp(self._c, self._district, at)
-        return Projected(rows, at)
+        return Projected({name: n for name, n in rows.items() if n}, at)
