@@ -67,6 +67,7 @@ class _Projection:
         await served_rows.note_family(self._c, everything=now.everything)
         for kind in _KINDS:
             await self._kind(kind)
+        await served_rows.forget(self._c, self._district)
         return await self._end(now, place)
 
     async def _kind(self, kind: str) -> None:

@@ -234,8 +234,9 @@ async def note_waiting(c: AsyncConnection, kind: str, round: int, ids: Sequence[
     """These are served: note what lacks them."""
     await c.execute(
         text(
-            "INSERT INTO projecting SELECT DISTINCT k.kind, CASE WHEN k.kind = :kind THEN :next ELSE 0 END, g.entity_id "
-            "FROM served_gap g JOIN json_each_text(CAST(:kinds AS json)) k (name, kind) ON k.name = g.collection "
+            "INSERT INTO projecting "
+            "SELECT DISTINCT k.kind, CASE WHEN k.kind = :kind THEN :next ELSE 0 END, g.entity_id FROM served_gap g "
+            "JOIN json_each_text(CAST(:kinds AS json)) k (name, kind) ON k.name = g.collection "
             "WHERE g.target = ANY(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING"
         ),
         {
@@ -284,6 +285,14 @@ async def note_of_classes(c: AsyncConnection, ids: Sequence[str]) -> None:
             ),
             {"ids": ids},
         )
+
+
+async def forget(c: AsyncConnection, district: int) -> None:
+    """What is gone is said to be so for as long as changes are kept."""
+    begins = await c.scalar(text("SELECT history_from FROM district WHERE id = :district"), {"district": district})
+    if begins is not None:
+        for collection in COLLECTIONS.values():
+            await c.execute(text(f"DELETE FROM {collection.table} WHERE gone AND at < :begins"), {"begins": begins})
 
 
 async def grown(c: AsyncConnection, collection: Collection, rows: int) -> None:

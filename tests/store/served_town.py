@@ -179,7 +179,9 @@ _MADE: dict[str, Any] = {
         "line_item": of("line_item"), "student": of("person"), "status": d.choice(["exempt", ""]),
         "on": d.choice(["2026-09-02", ""]), "score": d.choice(["9", "A"]),
     },
-    "assessment": lambda d, of: {"title": "Map", "parent": of("assessment") or "", "purpose": d.choice(["interim", ""])},
+    "assessment": lambda d, of: {
+        "title": "Map", "parent": of("assessment") or "", "purpose": d.choice(["interim", ""]),
+    },
     "assessment_result": lambda d, of: {
         "assessment": of("assessment"), "student": of("person"), "on": "2026-09-02",
         "scores": [{"method": "scale", "value": d.choice(["196", "201"]), "datatype": "integer"}],

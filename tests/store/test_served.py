@@ -334,6 +334,19 @@ async def queued(town: Town) -> int:
         return int(str(await c.scalar(text(jobs_of), {"d": str(town.district)})))
 
 
+async def test_what_is_gone_is_said_as_long_as_changes_are_kept(town: Town) -> None:
+    one, other = Roster(random.Random(9)).ids["category"]
+    await town.publish({("category", id): {"title": "Talks"} for id in (one, other)})
+    await follow(town)
+    await town.publish({("category", one): None})
+    await follow(town)
+    assert set((await town.rows())["categories"]) == {one, other}
+    async with town.store.owner.begin() as c:
+        await c.execute(text("UPDATE district SET history_from = now() WHERE id = :d"), {"d": town.district})
+    await follow(town)
+    assert set((await town.rows())["categories"]) == {other}
+
+
 async def test_after_a_restore_everything_counts_as_changed(town: Town) -> None:
     await town.publish(Roster(random.Random(7)).changes({}, 40))
     before = await follow(town)
