@@ -1,6 +1,8 @@
 """Which rows of the served collections each agreement reaches, and since when: the rules, set-based."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -8,9 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
+from gateway.masking import shape, tail
 from gateway.served import COLLECTIONS
-from gateway.store.vendors import every_in_force
-from gateway.vendors import Agreement, Terms
+from gateway.vendors import Agreement, Terms, Widening, from_json, new_fields
 
 UNSTAMPED = "infinity"
 """The time of rows whose transaction has not said when it ends."""
@@ -21,10 +23,16 @@ async def refresh(c: AsyncConnection, district: int, agreement: int | None = Non
     many rows came or went. They have no time yet: whoever commits them calls `stamp`, as the last statement."""
     today = clock.today()
     moved = 0
-    for one in await every_in_force(c, today):
+    for one in await _in_force(c, today):
         if agreement in (None, one.id):
             moved += await _refresh(c, district, one, today)
     return moved
+
+
+async def settle(c: AsyncConnection, district: int) -> None:
+    """Let what this transaction moved be seen: its last act, where it is no projection that stamps and commits."""
+    await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.served'), :d)"), {"d": district})
+    await stamp(c, district, (await c.execute(text("SELECT clock_timestamp()"))).scalar_one())
 
 
 async def stamp(c: AsyncConnection, district: int, at: datetime) -> None:
@@ -33,6 +41,19 @@ async def stamp(c: AsyncConnection, district: int, at: datetime) -> None:
         text("UPDATE reach SET at = :at WHERE district_id = :district AND at = 'infinity'"),
         {"at": at, "district": district},
     )
+
+
+async def _in_force(c: AsyncConnection, today: date) -> list[Agreement]:
+    """Every agreement under which somebody is served today, or will be from its first day on."""
+    rows = await c.execute(
+        text(
+            "SELECT a.id, a.client_id, a.version, t.terms FROM vendor_agreement a JOIN vendor_terms t "
+            "ON t.agreement_id = a.id AND t.version = a.version WHERE a.ended_at IS NULL AND a.until_on >= :today "
+            "ORDER BY a.id"
+        ),
+        {"today": today},
+    )
+    return [Agreement(row.id, row.client_id, row.version, from_json(row.terms)) for row in rows]
 
 
 async def _refresh(c: AsyncConnection, district: int, agreement: Agreement, today: date) -> int:
@@ -188,3 +209,131 @@ WITH RECURSIVE place AS (
         SELECT collection, sourced_id FROM ({_ALIVE}) l (collection, sourced_id)
         WHERE collection = ANY(CAST(:collections AS text[])))
 """
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What terms would reach. `people`: by what they are; `rows`: of each collection; `schools`: each with its classes,
+    students, staff, and students by grade; `newly` and `no_longer`: people, against the terms in force; `examples`:
+    some whom it would reach, those first who are new, masked."""
+
+    people: dict[str, int]
+    rows: dict[str, int]
+    schools: list[dict[str, Any]]
+    newly: int
+    no_longer: int
+    examples: list[dict[str, Any]]
+    widening: Widening
+
+    def as_document(self) -> dict[str, Any]:
+        return asdict(self) | {"confirm": self.widening.people if self.widening.large else None}
+
+
+EXAMPLES = 10
+_TELLING = ("plans", "record", "events", "demographics", "results", "assessmentResults")
+"""Collections that tell of students, where neither users nor enrollments are agreed."""
+
+
+async def preview(c: AsyncConnection, client: str, terms: Terms, before: Terms | None, today: date) -> Preview:
+    """What these terms would reach now, and how that differs from the terms in force, if any are."""
+    people = await _people(c, client, terms, today)
+    known = await _people(c, client, before, today) if before else {}
+    wanted = wanting(client, terms, today)
+    counted = await c.execute(
+        text(f"{wanted.sql} SELECT collection, count(*) AS n FROM wanted GROUP BY 1 ORDER BY 1"), wanted.values
+    )
+    rows = {row.collection: row.n for row in counted}
+    schools = await _schools(c, wanted, people)
+    new = people.keys() - known.keys()
+    there = {place for one in known.values() for place in one.places}
+    opened = tuple(one["name"] for one in schools if one["students"] and one["school"] not in there) if before else ()
+    widening = Widening(len(known), len(new), opened, new_fields(before, terms))
+    return Preview(
+        dict(Counter(one.what for one in people.values())),
+        rows,
+        schools,
+        len(new),
+        len(known.keys() - people.keys()),
+        await _examples(c, [*sorted(new), *sorted(people.keys() & known.keys())][:EXAMPLES], people),
+        widening,
+    )
+
+
+@dataclass(frozen=True)
+class _Reached:
+    what: str
+    grades: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+async def _people(c: AsyncConnection, client: str, terms: Terms, today: date) -> dict[str, _Reached]:
+    """sourcedId -> whom these terms reach."""
+    if {"users", "enrollments"} & set(terms.collections):
+        of: tuple[str, ...] = ("child", "staff", "contact")
+    elif set(_TELLING) & set(terms.collections):
+        of = ("child",)
+    else:
+        return {}
+    wanted = wanting(client, terms, today)
+    each = " UNION ALL ".join(f"SELECT '{one}' AS what, sourced_id FROM {one}" for one in of)
+    found = await c.execute(
+        text(
+            f"{wanted.sql} SELECT p.what, p.sourced_id, s.grades, (SELECT array_agg(DISTINCT t.org) FROM part t "
+            "  JOIN place l ON l.sourced_id = t.org WHERE t.sourced_id = p.sourced_id) AS places "
+            f"FROM ({each}) p JOIN served_users s ON s.sourced_id = p.sourced_id"
+        ),
+        wanted.values,
+    )
+    words = {"child": "students", "staff": "staff", "contact": "family"}
+    return {
+        row.sourced_id: _Reached(words[row.what], tuple(row.grades or ()), tuple(row.places or ())) for row in found
+    }
+
+
+async def _schools(c: AsyncConnection, wanted: Wanted, people: Mapping[str, _Reached]) -> list[dict[str, Any]]:
+    counted = await c.execute(
+        text(f"{wanted.sql} SELECT school_id, count(*) AS n FROM class GROUP BY 1"), wanted.values
+    )
+    classes = {row.school_id: row.n for row in counted}
+    at: dict[str, Counter[str]] = {school: Counter() for school in classes}
+    for one in people.values():
+        for place in one.places:
+            at.setdefault(place, Counter())[one.what] += 1
+            if one.what == "students":
+                at[place].update(f"grade {grade}" for grade in one.grades or ("none",))
+    named = await c.execute(
+        text("SELECT sourced_id, doc->>'name' AS name FROM served_orgs WHERE sourced_id = ANY(CAST(:ids AS text[]))"),
+        {"ids": list(at)},
+    )
+    names = {row.sourced_id: row.name for row in named}
+    return [
+        {
+            "school": id,
+            "name": names.get(id, id),
+            "classes": classes.get(id, 0),
+            "students": n["students"],
+            "staff": n["staff"],
+            "grades": {key.removeprefix("grade "): m for key, m in sorted(n.items()) if key.startswith("grade ")},
+        }
+        for id, n in sorted(at.items(), key=lambda one: names.get(one[0], one[0]))
+    ]
+
+
+async def _examples(c: AsyncConnection, ids: Sequence[str], people: Mapping[str, _Reached]) -> list[dict[str, Any]]:
+    rows = await c.execute(
+        text(
+            "SELECT sourced_id, doc->>'givenName' AS given, doc->>'familyName' AS family, "
+            "  doc->>'identifier' AS number FROM served_users WHERE sourced_id = ANY(CAST(:ids AS text[]))"
+        ),
+        {"ids": list(ids)},
+    )
+    found = {row.sourced_id: row for row in rows}
+    return [
+        {
+            "is": people[id].what,
+            "name": f"{shape(found[id].given or '')} {shape(found[id].family or '')}",
+            "number": tail(found[id].number),
+            "grades": list(people[id].grades),
+        }
+        for id in ids
+    ]

@@ -3,15 +3,16 @@
 from gateway.migrations import adding
 
 revision = "0023"
-down_revision = "0020"
+down_revision = "0021"
 
 # One table per collection; its columns are those of gateway.served as it was then. `doc`: the record of 1.2 without its
 # status and dateLastModified, which are `gone` and `at`; of a row that is gone nothing but its id. What a row that is
 # gone was found by stays, so that whoever asked for it by that learns that it is gone. Texts are in lower case.
 # `survivor`: into whom somebody was merged; `family_of`: by whose schools a member of a family has roles.
 STATEMENTS = """
--- How far the rows of a district follow its changes. `number` counts the projections that changed a row, `at` is when
--- the last one did; `again`: everything is looked at anew the next time; `restamp`: and every row counts as changed.
+-- How far the rows of a district follow its changes, and up to which publication. `number` counts the projections that
+-- changed a row, `at` is when the last one did; `again`: everything is looked at anew the next time; `restamp`: and
+-- every row counts as changed; `failed_at`: the last try failed, by a fault of ours.
 CREATE TABLE projection (
     district_id int PRIMARY KEY REFERENCES district ON DELETE CASCADE,
     xid xid8 NOT NULL DEFAULT '0',
@@ -19,9 +20,13 @@ CREATE TABLE projection (
     number bigint NOT NULL DEFAULT 0,
     at timestamptz,
     followed_at timestamptz,
+    failed_at timestamptz,
     again boolean NOT NULL DEFAULT false,
-    restamp boolean NOT NULL DEFAULT false
+    restamp boolean NOT NULL DEFAULT false,
+    publication bigint NOT NULL DEFAULT 0
 );
+
+CREATE INDEX ON publication (district_id, id);
 
 -- What is not served, or not wholly. `field` is what a record lacks; `target`: the entity that it refers to and that is
 -- left out; `whole`: the record is left out for it.
