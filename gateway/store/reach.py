@@ -29,10 +29,23 @@ async def refresh(c: AsyncConnection, district: int, agreement: int | None = Non
     return moved
 
 
+async def alone(c: AsyncConnection, district: int) -> None:
+    """Before anything that decides who is reached is changed: a projection under way would go by what was before."""
+    await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.project'), :d)"), {"d": district})
+
+
 async def settle(c: AsyncConnection, district: int) -> None:
     """Let what this transaction moved be seen: its last act, where it is no projection that stamps and commits."""
     await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.served'), :d)"), {"d": district})
-    await stamp(c, district, (await c.execute(text("SELECT clock_timestamp()"))).scalar_one())
+    at = await c.scalar(
+        text(
+            "UPDATE projection SET number = number + 1, "
+            "  at = greatest(clock_timestamp(), at + interval '1 microsecond') "
+            "WHERE district_id = :d AND at IS NOT NULL RETURNING at"
+        ),
+        {"d": district},
+    )
+    await stamp(c, district, at or (await c.execute(text("SELECT clock_timestamp()"))).scalar_one())
 
 
 async def stamp(c: AsyncConnection, district: int, at: datetime) -> None:

@@ -113,7 +113,8 @@ async def use(
     asked = await c.execute(
         text(
             "SELECT collection, count(*) AS times, max(at) AS last FROM client_read "
-            "WHERE client_id = :client AND at >= :since GROUP BY 1 UNION ALL SELECT CASE WHEN plan_id IS NULL THEN 'record' ELSE 'plans' END, count(*), max(at) "
+            "WHERE client_id = :client AND at >= :since GROUP BY 1 "
+            "UNION ALL SELECT CASE WHEN plan_id IS NULL THEN 'record' ELSE 'plans' END, count(*), max(at) "
             "FROM disclosure WHERE actor->>'client' = :client AND act <> 'reveal' AND at >= :since GROUP BY 1"
         ),
         {"client": client, "since": since},

@@ -66,6 +66,26 @@ async def get(c: AsyncConnection, agreement: int, version: int | None = None) ->
     return Agreement(row.id, row.client_id, row.version, vendors.from_json(row.terms))
 
 
+async def known(c: AsyncConnection, district: int, client: str) -> None:
+    """ConfigError where the district has, and had, no such program."""
+    found = await c.scalar(
+        text("SELECT 1 FROM client WHERE id = :client AND district_id = :district"),
+        {"client": client, "district": district},
+    )
+    if found is None:
+        raise ConfigError(
+            "client-unknown", f"There is no client {client!r} at work.", "`planbridge client list` shows them."
+        )
+
+
+async def open_terms(c: AsyncConnection, client: str) -> Terms | None:
+    """The newest terms with a program whose agreement is not over, drafted or approved."""
+    found = await c.scalar(
+        text("SELECT id FROM vendor_agreement WHERE client_id = :client AND ended_at IS NULL"), {"client": client}
+    )
+    return None if found is None else (await get(c, found)).terms
+
+
 async def draft(store: Store, district: int, client: str, terms: Terms, actor: Actor) -> Agreement:
     """Draft terms for a program: of a new agreement, or a change of the one that is open. Nothing changes for the
     vendor before they are approved. ConfigError where the terms or the program are none, Refused, and on record, where
@@ -73,14 +93,7 @@ async def draft(store: Store, district: int, client: str, terms: Terms, actor: A
     await purposes.refuse_judging(store, district, terms.purpose, client, actor)
     terms = vendors.checked(terms)
     async with store.transaction(district) as c:
-        known = await c.scalar(
-            text("SELECT 1 FROM client WHERE id = :client AND district_id = :district AND revoked_at IS NULL"),
-            {"client": client, "district": district},
-        )
-        if known is None:
-            raise ConfigError(
-                "client-unknown", f"There is no client {client!r} at work.", "`planbridge client list` shows them."
-            )
+        await known(c, district, client)
         id = await c.scalar(
             text(
                 "INSERT INTO vendor_agreement (district_id, client_id) VALUES (:district, :client) "
@@ -106,7 +119,7 @@ async def approve(
 ) -> reach.Preview:
     """Put the newest draft in force: from now on the vendor sees what these terms reach. Refused to whoever drafted it,
     where anybody else works for the district, and without its number of `people` where it widens much."""
-    await c.execute(text("SELECT FROM vendor_agreement WHERE id = :id FOR UPDATE"), {"id": agreement})
+    await reach.alone(c, district)
     drafted = await get(c, agreement)
     row = (
         await c.execute(
@@ -225,6 +238,7 @@ async def end(
     Returns what the vendor ever received, and the request to destroy it. Refused without a reason."""
     if not because.strip():
         raise Refused("reason-missing", "Ending an agreement needs a reason.", "Give --because.")
+    await reach.alone(c, district)
     found = await get(c, agreement)
     ended = await c.scalar(
         text(
@@ -283,6 +297,15 @@ DESTROY_DAYS = 60
 """Within how many days everything is destroyed where the terms name no day."""
 
 
+async def use(c: AsyncConnection, agreement: int) -> list[dict[str, Any]]:
+    """What is read of that which is agreed: see gateway.store.reads."""
+    newest = await get(c, agreement)
+    row = (await c.execute(text("SELECT version, at FROM vendor_agreement WHERE id = :id"), {"id": agreement})).one()
+    terms = (await get(c, agreement, row.version)).terms
+    agreed = {name: vendors.fields_of(name) if of is None else of for name, of in terms.collections.items()}
+    return await reads.use(c, newest.client, row.at, agreed)
+
+
 async def destroyed(c: AsyncConnection, district: int, agreement: int, on: date, actor: Actor) -> None:
     """Keep that the vendor confirmed that everything was destroyed. Refused while the agreement goes on."""
     await get(c, agreement)
@@ -303,6 +326,7 @@ async def opt_out(c: AsyncConnection, district: int, student: str, said_by: str,
     """Keep a family's word that nothing of the student is directory information, and let it hold at once."""
     if not said_by.strip():
         raise ConfigError("opt-out-incomplete", "It is not said who said so.", "Give --by.")
+    await reach.alone(c, district)
     await c.execute(
         text(
             "INSERT INTO directory_opt_out (district_id, student_id, said_by, actor) "
@@ -319,6 +343,7 @@ async def opt_out(c: AsyncConnection, district: int, student: str, said_by: str,
 
 async def opt_in(c: AsyncConnection, district: int, student: str, actor: Actor) -> None:
     """The family takes its word back."""
+    await reach.alone(c, district)
     await c.execute(
         text(
             "UPDATE directory_opt_out SET withdrawn_at = now() WHERE withdrawn_at IS NULL "
