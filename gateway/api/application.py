@@ -13,6 +13,7 @@ from gateway.api import (
     identity,
     notices,
     oauth,
+    oneroster,
     plans,
     problems,
     quality,
@@ -71,6 +72,7 @@ def assembled(settings: Settings) -> FastAPI:
         students,
     ):
         application.include_router(part.router)
+    application.mount(oneroster.ROOT, oneroster.provider(application, only_encrypted))
     problems.install(application)
     application.add_middleware(Envelope)
     return application

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from gateway.errors import ConfigError
 from gateway.queries import Bond, Clause, Filter, Holds, Own, Query, View
 from gateway.served import COLLECTIONS, Collection, Column
+from gateway.store import served
 from gateway.store.database import Transaction
 
 STEP = 500
@@ -55,7 +56,7 @@ async def single(c: Transaction, district: int, agreement: int, view: View, sour
     """One row of a view; None where this program has none such, or no longer."""
     query = Query(view, filter=Filter((Clause("sourcedId", "=", sourced_id),)), limit=1)
     asked = _Asked(district, agreement, query)
-    await _lock(c, district)
+    await served.reading(c, district)
     found = await _rows(c, asked, _Known(1, ()))
     return found[0] if found else None
 
@@ -361,30 +362,23 @@ class _Known:
     places: Sequence[str]
 
 
-async def _lock(c: Transaction, district: int) -> None:
-    """Until the end of this transaction no projection is committed: what is read fits together, and whoever reads
-    after a time has seen all that is stamped with an earlier one."""
-    await c.execute(text("SELECT pg_advisory_xact_lock_shared(:kind, :district)"), {"kind": 0, "district": district})
-
-
 async def _state(c: Transaction, asked: _Asked) -> tuple[Any, ...]:
     """What totals depend on: which projection, and when this program's reach last moved. ConfigError where a parent
-    is not there."""
-    await _lock(c, asked.district)
+    is not there. Until the end of this transaction no projection is committed, so what is read fits together."""
+    number, _ = await served.reading(c, asked.district)
     collections = asked.value(sorted(asked.query.told))
     parents = "".join(f", {asked.parent(n)}" for n in range(len(asked.query.parents)))
     row = (
         await c.execute(
             text(
-                "SELECT (SELECT number FROM projection WHERE district_id = :district), "
-                "(SELECT string_agg(CAST(m.at AS text), ' ') FROM unnest(CAST("
+                "SELECT (SELECT string_agg(CAST(m.at AS text), ' ') FROM unnest(CAST("
                 f"{collections} AS text[])) k (name), LATERAL (SELECT max(at) AS at FROM reach "
                 f"WHERE agreement_id = :agreement AND collection = k.name) m){parents}"
             ),
             asked.values,
         )
     ).one()
-    number, moved, *there = row
+    moved, *there = row
     for parent, found in zip(asked.query.parents, there, strict=True):
         if not found:
             raise ConfigError(

@@ -156,7 +156,7 @@ async def lay(store: Store, district: int, actor: Actor, *scopes: str) -> Laid:
     laid = Laid(district, client, await agree(store, district, client))
     async with store.transaction(district) as c:
         await c.execute(
-            text("INSERT INTO projection (district_id, number) VALUES (:district, 1)"), {"district": district}
+            text("INSERT INTO projection (district_id, number, at) VALUES (:district, 1, now())"), {"district": district}
         )
         for collection, records in RECORDS.items():
             for short, record in records.items():

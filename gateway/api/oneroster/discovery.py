@@ -93,7 +93,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "security": [{"OAuth2CC": [scope]} for scope in sorted(operation.scopes)],
         "parameters": [
             *({"name": name, "in": "path", "required": True, "schema": _TEXT} for name in operation.parameters),
-            *(_FIELDS,) if operation.one else (*_PAGING, _FIELDS),
+            *(() if operation.one else _PAGING),
+            _FIELDS,
         ],
         "responses": {
             "200": answer,

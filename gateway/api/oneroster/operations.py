@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.queries import Bond, Clause, Holds, Own, Parent, Via, View
-
-SCOPES = "https://purl.imsglobal.org/spec/or/v1p2/scope/"
+from gateway.scopes import V1P2
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,7 @@ def _below() -> Iterator[Operation]:
 
 
 def _scopes(*names: str) -> frozenset[str]:
-    return frozenset(f"{SCOPES}{name}" for name in names)
+    return frozenset(f"{V1P2}{name}" for name in names)
 
 
 def _capital(name: str) -> str:
