@@ -100,8 +100,9 @@ def values(record: Any, path: str) -> list[Any]:
 
 
 def holds(clause: Clause, record: Any, type: str) -> bool:
-    stated = [str(one).lower() for one in values(record, clause.field)]
-    wanted = clause.value.lower()
+    fold = str if type in ("ref", "refs") else str.lower  # ids are as they are
+    stated = [fold(str(one)) for one in values(record, clause.field)]
+    wanted = fold(clause.value)
     if type in ("list", "refs"):
         parts = [part.strip() for part in wanted.split(",")]
         every = set(parts) <= set(stated) or wanted in stated
@@ -143,7 +144,7 @@ def clauses(draw: st.DrawFn, collection: str) -> tuple[Clause, str]:
     stated = [str(one) for record in there(collection).values() for one in values(record, path)]
     texts = [*stated, *(one.upper() for one in stated if type in ("text", "list")), *(one[1:3] for one in stated)]
     odd = ["", "quill", "%", "_", "\\", "05,06", "Art, Music", "Drama,art", "'", "O'", "100%"]
-    choice = stated + [LIKE[type]] if type in LIKE else [*texts, *odd]
+    choice = [*stated, LIKE[type]] if type in LIKE else [*texts, *odd]
     return Clause(path, draw(st.sampled_from(OPS[type])), draw(st.sampled_from(choice))), type  # type: ignore[arg-type]
 
 
@@ -153,7 +154,7 @@ def questions(draw: st.DrawFn) -> tuple[str, list[tuple[Clause, str]], bool]:
     return collection, draw(st.lists(clauses(collection), min_size=1, max_size=2)), draw(st.booleans())
 
 
-@examples(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(question=questions())
 @example(question=("users", [(Clause("familyName", "=", "o'quill"), "text")], False))
 @example(question=("users", [(Clause("familyName", "=", "ÄMTER"), "text")], False))
@@ -224,6 +225,6 @@ def test_time_is_compared_as_it_is_shown(asked: Callable[[Query], list[str]]) ->
         return len(asked(Query(wire.view("orgs"), filter=Filter((clause,)))))
 
     assert [count(op, at) for op in ("=", "!=", ">", ">=", "<", "<=")] == [1, 2, 0, 1, 2, 3]
-    assert asked(
-        Query(wire.view("orgs"), filter=Filter((Clause("dateLastModified", "=", at.isoformat()),)))
-    ) == [name(last)]
+    assert asked(Query(wire.view("orgs"), filter=Filter((Clause("dateLastModified", "=", at.isoformat()),)))) == [
+        name(last)
+    ]

@@ -1,6 +1,5 @@
 """A tiny district as OneRoster's wire has it, laid straight into what is served, and a program with an agreement."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -115,7 +114,8 @@ RECORDS: dict[str, dict[str, dict[str, Any]]] = {
                  "class": ref("classes", "m5a"), "school": ref("orgs", "alder"), "category": ref("categories", "tests"),
                  "resultValueMax": 10, "learningObjectiveSet": [{"source": "case", "learningObjectiveIds": ["x-1"]}]},
         "essay": {"title": "Essay", "assignDate": "2026-09-08T00:00:00.000Z", "dueDate": "2026-09-15T00:00:00.000Z",
-                  "class": ref("classes", "m5b"), "school": ref("orgs", "birch"), "category": ref("categories", "work")},
+                  "class": ref("classes", "m5b"), "school": ref("orgs", "birch"), "category": ref("categories", "work"),
+                  "description": "Two pages"},
     },
     "results": {
         "ann-quiz": {"lineItem": ref("lineItems", "quiz"), "student": ref("users", "ann"),
@@ -132,7 +132,7 @@ RECORDS: dict[str, dict[str, dict[str, Any]]] = {
                       "score": 512, "scoreDate": "2026-05-02", "scoreStatus": "fully graded", "scorePercentile": 71},
     },
 }  # fmt: skip
-"""By collection and by what the tests call them. `hidden` was never in reach, `left` is so no longer, `gone` is gone."""
+"""By collection and by what the tests call them. `hidden` was never in reach, `left` is so no more, `gone` is gone."""
 PARENTS = {
     "school": "alder", "class": "m5a", "course": "maths", "term": "fall", "student": "bo", "teacher": "tess",
     "user": "ann", "lineItem": "quiz",
@@ -156,7 +156,8 @@ async def lay(store: Store, district: int, actor: Actor, *scopes: str) -> Laid:
     laid = Laid(district, client, await agree(store, district, client))
     async with store.transaction(district) as c:
         await c.execute(
-            text("INSERT INTO projection (district_id, number, at) VALUES (:district, 1, now())"), {"district": district}
+            text("INSERT INTO projection (district_id, number, at) VALUES (:district, 1, now())"),
+            {"district": district},
         )
         for collection, records in RECORDS.items():
             for short, record in records.items():
@@ -235,9 +236,7 @@ async def agree(
 async def reagree(store: Store, laid: Laid, collections: Mapping[str, frozenset[str] | None]) -> None:
     """The same agreement says something else by now."""
     async with store.transaction(laid.district) as c:
-        said = await c.scalar(
-            text("SELECT terms FROM vendor_terms WHERE agreement_id = :id"), {"id": laid.agreement}
-        )
+        said = await c.scalar(text("SELECT terms FROM vendor_terms WHERE agreement_id = :id"), {"id": laid.agreement})
         terms = msgspec.structs.replace(vendors.from_json(said), collections=dict(collections))
         await c.execute(
             text("UPDATE vendor_terms SET terms = CAST(:terms AS json) WHERE agreement_id = :id"),
@@ -247,7 +246,3 @@ async def reagree(store: Store, laid: Laid, collections: Mapping[str, frozenset[
 
 def view(collection: str) -> View:
     return View(collection, collection)
-
-
-def shown(record: Any) -> str:
-    return json.dumps(record)

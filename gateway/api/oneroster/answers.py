@@ -26,9 +26,7 @@ MINOR = {
 class Trouble(Exception):
     """An answer that is an error: its status, the code of the vocabulary, and what to do in plain words."""
 
-    def __init__(
-        self, status: int, minor: str, description: str, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, minor: str, description: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(description)
         self.status = status
         self.minor = minor

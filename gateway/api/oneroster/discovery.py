@@ -180,9 +180,7 @@ _STATUS_INFO = {
                             "imsx_codeMinorFieldName": _TEXT,
                             "imsx_codeMinorFieldValue": {
                                 "type": "string",
-                                "enum": sorted(
-                                    {*MINOR.values(), "invalid_filter_field", "internal_server_error"}
-                                ),
+                                "enum": sorted({*MINOR.values(), "invalid_filter_field", "internal_server_error"}),
                             },
                         },
                     },

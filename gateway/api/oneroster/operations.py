@@ -199,9 +199,7 @@ def _below() -> Iterator[Operation]:
         view = VIEWS[name]
         service = next(service for service, served in SERVICES.items() if view.collection in served)
         scopes = _scopes(f"{FAMILY[service]}.readonly")
-        yield Operation(
-            service, path, id, scopes, view, view.collection, parents=parents, bonds=bonds, all_of=all_of
-        )
+        yield Operation(service, path, id, scopes, view, view.collection, parents=parents, bonds=bonds, all_of=all_of)
 
 
 def _scopes(*names: str) -> frozenset[str]:

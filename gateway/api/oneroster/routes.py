@@ -40,7 +40,7 @@ def provider(application: FastAPI, guard: Guard) -> Starlette:
     for service in SERVICES:
         path = f"/{service}/v1p2/discovery/{discovery.NAMES[service]}"
         routes.append(Route(path, _discovery(service, guard), methods=["GET"]))
-    found = Starlette(routes=routes, exception_handlers=HANDLERS)  # type: ignore[arg-type]
+    found = Starlette(routes=routes, exception_handlers=HANDLERS)
     found.router.redirect_slashes = False
     found.state = application.state
     return found
@@ -150,9 +150,7 @@ def _told(error: ConfigError) -> Trouble:
     return Trouble(400, "invalid_filter_field", error.message)
 
 
-def _written(
-    rows: Iterable[Row], fields: frozenset[str] | None
-) -> tuple[list[bytes], Mapping[str, Collection[str]]]:
+def _written(rows: Iterable[Row], fields: frozenset[str] | None) -> tuple[list[bytes], Mapping[str, Collection[str]]]:
     """Each row as it is sent, and the names of the fields that it has, by its id."""
     written, served = [], {}
     for row in rows:
