@@ -116,7 +116,7 @@ def holds(clause: Clause, record: Any, type: str) -> bool:
     if type == "number":
         here, wanted = float(here), float(wanted)
     elif type == "datetime":
-        here, wanted = datetime.fromisoformat(here), datetime.fromisoformat(wanted)
+        here, wanted = datetime.fromisoformat(here.upper()), datetime.fromisoformat(wanted.upper())
     return {
         "=": here == wanted, "!=": here != wanted, ">": here > wanted, ">=": here >= wanted, "<": here < wanted,
         "<=": here <= wanted, "~": type in ("text", "ref") and wanted in here,
