@@ -59,6 +59,10 @@ async def _planned(request: Request, error: Exception) -> JSONResponse:
         status = 404
     if error.code in ("access-refused", "author-missing", "author-refused", "purpose-firewall", "purpose-refused"):
         status = 403
+    if error.code.startswith(("agreement-", "bulk-not-")):
+        status = 403
+    if error.code == "bulk-too-often":
+        status, title = 429, "Too many requests"  # RFC 6585 4
     if error.code == "plan-changed":
         status = 412  # RFC 9110 13.1.1: what If-Match asked for is not so
     if isinstance(error, Unavailable) and error.retry_after is not None:

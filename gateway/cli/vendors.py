@@ -306,6 +306,7 @@ def destroyed(
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Record that the vendor confirmed that it destroyed everything."""
 
@@ -314,7 +315,10 @@ def destroyed(
             await stored.destroyed(c, g.district, number, on or clock.today(), actor(named(as_), role))
 
     run(work())
-    STDOUT.print(f"It is on record that what was received under agreement {number} is destroyed.", highlight=False)
+    if as_json:
+        show({"agreement": number, "destroyed_on": on or clock.today()}, True)
+    else:
+        STDOUT.print(f"It is on record that what was received under agreement {number} is destroyed.", highlight=False)
 
 
 @vendors.command("bulk")
@@ -327,6 +331,7 @@ def bulk(
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Give a program leave to take whole collections at once, or take it back."""
 
@@ -343,7 +348,10 @@ def bulk(
             return last
 
     last = run(work())
-    STDOUT.print("The leave is ended." if last is None else f"Leave is given until {last}.", highlight=False)
+    if as_json:
+        show({"agreement": number, "until": last}, True)
+    else:
+        STDOUT.print("The leave is ended." if last is None else f"Leave is given until {last}.", highlight=False)
 
 
 @vendors.command("opt-out")
@@ -354,6 +362,7 @@ def opt_out(
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
     role: Role = "educator",
+    as_json: Json = False,
 ) -> None:
     """Record that a family wants nothing of the student given as directory information, or no longer so."""
 
@@ -367,7 +376,10 @@ def opt_out(
                     await stored.opt_out(c, g.district, id, by, actor(named(as_), role))
 
     run(work())
-    STDOUT.print("It holds from now on." if not off else "It holds no longer.", highlight=False)
+    if as_json:
+        show({"opted_out": not off}, True)
+    else:
+        STDOUT.print("It holds no longer." if off else "It holds from now on.", highlight=False)
 
 
 def incident(

@@ -29,6 +29,28 @@ async def refresh(c: AsyncConnection, district: int, agreement: int | None = Non
     return moved
 
 
+async def students(c: AsyncConnection, agreement: Agreement) -> frozenset[str]:
+    """Entity ids of the students whose plans and records an agreement reaches."""
+    rows = await c.execute(
+        text("SELECT sourced_id FROM reach WHERE agreement_id = :id AND collection = 'students' AND visible"),
+        {"id": agreement.id},
+    )
+    return frozenset(rows.scalars())
+
+
+async def reaches(c: AsyncConnection, agreement: Agreement, student: str) -> bool:
+    """Whether it reaches the plans and the record of this student."""
+    return bool(
+        await c.scalar(
+            text(
+                "SELECT EXISTS (SELECT FROM reach WHERE agreement_id = :id AND collection = 'students' AND visible "
+                "AND sourced_id = CAST(planbridge_survivor(CAST(:student AS uuid)) AS text))"
+            ),
+            {"id": agreement.id, "student": student},
+        )
+    )
+
+
 async def alone(c: AsyncConnection, district: int) -> None:
     """Before anything that decides who is reached is changed: a projection under way would go by what was before."""
     await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.project'), :d)"), {"d": district})
@@ -217,7 +239,8 @@ WITH RECURSIVE place AS (
             JOIN test l ON l.sourced_id = r.assessment_line_item_id
             JOIN child k ON k.sourced_id = r.student_id WHERE NOT r.gone),
     wanted AS MATERIALIZED (
-        SELECT collection, sourced_id FROM every_wanted WHERE collection = ANY(CAST(:collections AS text[]))),
+        SELECT collection, sourced_id FROM every_wanted WHERE collection = ANY(CAST(:collections AS text[]))
+        UNION ALL SELECT 'students', CAST(entity_id AS text) FROM child),
     alive (collection, sourced_id) AS (
         SELECT collection, sourced_id FROM ({_ALIVE}) l (collection, sourced_id)
         WHERE collection = ANY(CAST(:collections AS text[])))
@@ -253,7 +276,11 @@ async def preview(c: AsyncConnection, client: str, terms: Terms, before: Terms |
     known = await _people(c, client, before, today) if before else {}
     wanted = wanting(client, terms, today)
     counted = await c.execute(
-        text(f"{wanted.sql} SELECT collection, count(*) AS n FROM wanted GROUP BY 1 ORDER BY 1"), wanted.values
+        text(
+            f"{wanted.sql} SELECT collection, count(*) AS n FROM wanted WHERE collection <> 'students' "
+            "GROUP BY 1 ORDER BY 1"
+        ),
+        wanted.values,
     )
     rows = {row.collection: row.n for row in counted}
     schools = await _schools(c, wanted, people)

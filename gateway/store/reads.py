@@ -73,7 +73,8 @@ async def log_each(c: AsyncConnection, call: Caller, collection: str, served: Ma
     )
 
 
-# A reader is told of one student under one id, also of what was read before two were found to be one.
+# One student has one id, also of what was read before two were found to be one. What is on record as a disclosure and
+# as a read of the same transaction is one read.
 _TOLD = """
     SELECT planbridge_survivor(x.student) AS student, r.collection, f.field, r.at, r.person_id
     FROM client_read r CROSS JOIN LATERAL unnest(r.students, r.sets) x (student, set)
@@ -84,6 +85,8 @@ _TOLD = """
         d.at, d.person_id
     FROM disclosure d CROSS JOIN LATERAL json_array_elements_text(d.sections) s (section)
     WHERE d.actor->>'client' = :client AND d.act <> 'reveal' AND d.at >= :begin AND d.at < :until
+    AND NOT EXISTS (SELECT FROM client_read r WHERE r.client_id = :client AND r.at = d.at
+        AND d.student_id = ANY(r.students))
 """
 
 
@@ -113,36 +116,26 @@ async def use(
     asked = await c.execute(
         text(
             "SELECT collection, count(*) AS times, max(at) AS last FROM client_read "
-            "WHERE client_id = :client AND at >= :since GROUP BY 1 "
-            "UNION ALL SELECT CASE WHEN plan_id IS NULL THEN 'record' ELSE 'plans' END, count(*), max(at) "
-            "FROM disclosure WHERE actor->>'client' = :client AND act <> 'reveal' AND at >= :since GROUP BY 1"
+            "WHERE client_id = :client AND at >= :since GROUP BY 1"
         ),
         {"client": client, "since": since},
     )
-    times: dict[str, int] = {}
-    last: dict[str, datetime] = {}
-    for row in asked:
-        times[row.collection] = times.get(row.collection, 0) + row.times
-        last[row.collection] = max(row.last, last.get(row.collection, row.last))
+    reads = {row.collection: row for row in asked}
     fields = await c.execute(
         text(
-            "SELECT DISTINCT r.collection, f.field FROM client_read r "
+            "SELECT r.collection, array_agg(DISTINCT f.field) AS fields FROM client_read r "
             "CROSS JOIN LATERAL json_array_elements(r.fields) s "
-            "CROSS JOIN LATERAL json_array_elements_text(s) f (field) WHERE r.client_id = :client AND r.at >= :since "
-            "UNION SELECT CASE WHEN d.plan_id IS NULL THEN 'record' ELSE 'plans' END, s.section FROM disclosure d "
-            "CROSS JOIN LATERAL json_array_elements_text(d.sections) s (section) "
-            "WHERE d.actor->>'client' = :client AND d.act <> 'reveal' AND d.at >= :since"
+            "CROSS JOIN LATERAL json_array_elements_text(s) f (field) "
+            "WHERE r.client_id = :client AND r.at >= :since GROUP BY 1"
         ),
         {"client": client, "since": since},
     )
-    read: dict[str, set[str]] = {}
-    for row in fields:
-        read.setdefault(row.collection, set()).add(row.field)
+    read = {row.collection: set(row.fields) for row in fields}
     return [
         {
             "collection": collection,
-            "reads": times.get(collection, 0),
-            "last": last.get(collection),
+            "reads": reads[collection].times if collection in reads else 0,
+            "last": reads[collection].last if collection in reads else None,
             "read": sorted(read.get(collection, set()) & set(names)),
             "never_read": sorted(set(names) - read.get(collection, set())),
         }

@@ -116,6 +116,7 @@ PLACES = (
     Place("served_enrollments", f"{_served('enrollment')} OR t.user_id IN {_IDS}"),
     Place("served_results", f"{_served('result')} OR t.student_id IN {_IDS}"),
     Place("served_assessment_results", f"{_served('assessment_result')} OR t.student_id IN {_IDS}"),
+    Place("reach", "t.sourced_id IN (SELECT CAST(e.id AS text) FROM trace_entity e)"),
     Place("served_family", f"{_person('student_id')} OR {_person('contact_id')}"),
     Place(
         "served_gap",
@@ -182,7 +183,6 @@ NOBODY = {
     "purpose": "what assessments are for",
     "purge": "the proof: keyed hashes and counts",
     "purged_mark": "keyed hashes",
-    "reach": "ids of rows, kept so that vendors are told what is gone",
     "run": "counts and codes",
     "run_page": "counts and cursors",
     "verification": "counts and times",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from gateway import clock, served
@@ -187,7 +188,10 @@ class World:
 async def seen(store: Store, district: int, agreement: int, *, visible: bool = True) -> Reached:
     async with store.transaction(district) as c:
         rows = await c.execute(
-            text("SELECT collection, sourced_id FROM reach WHERE agreement_id = :id AND visible = :visible"),
+            text(
+                "SELECT collection, sourced_id FROM reach WHERE agreement_id = :id AND visible = :visible "
+                "AND collection <> 'students'"
+            ),
             {"id": agreement, "visible": visible},
         )
         return {(row.collection, row.sourced_id) for row in rows}
@@ -197,7 +201,10 @@ async def moved(store: Store, district: int, agreement: int) -> Reached:
     """What changed since the rows were last put back in time."""
     async with store.transaction(district) as c:
         rows = await c.execute(
-            text("SELECT collection, sourced_id FROM reach WHERE agreement_id = :id AND at > :before"),
+            text(
+                "SELECT collection, sourced_id FROM reach WHERE agreement_id = :id AND at > :before "
+                "AND collection <> 'students'"
+            ),
             {"id": agreement, "before": BEFORE},
         )
         return {(row.collection, row.sourced_id) for row in rows}
@@ -252,6 +259,12 @@ async def test_the_rule_is_read_alike_and_who_leaves_is_told(
 
     async with store.transaction(district) as c:
         assert await reach.refresh(c, district) == 0
+        theirs = await reach.students(c, made)
+        for student in world.students:
+            assert await reach.reaches(c, made, student) == (student in theirs)
+    everything = replace(of, collections=dict.fromkeys(served.COLLECTIONS))
+    users = {id for name, id in world.reached(everything, opted, denied) if name == "users"}
+    assert theirs == users & set(world.students)
 
 
 async def test_nothing_is_reached_before_anything_is_served_and_only_with_consent(
