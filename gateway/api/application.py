@@ -14,6 +14,7 @@ from gateway.api import (
     identity,
     notices,
     oauth,
+    oneroster,
     plans,
     problems,
     quality,
@@ -79,6 +80,7 @@ def assembled(settings: Settings) -> FastAPI:
         students,
     ):
         application.include_router(part.router)
+    application.mount(oneroster.ROOT, oneroster.provider(application, only_encrypted))
     problems.install(application)
     application.add_middleware(Envelope)
     return application
