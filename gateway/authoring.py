@@ -18,7 +18,7 @@ AUTHORED: frozenset[Step] = frozenset({"draft", "consult", "finalize"})
 
 async def create(store: Store, district: int, content: dict[str, Any], actor: Actor, *, gathering: bool = False) -> str:
     """Keep a draft for the educator who is named as the actor's person; returns its id."""
-    await _may(store, district, planning.parse(content).student, actor, author=True)
+    await may_write(store, district, planning.parse(content).student, actor)
     return await planning.create(store, district, content, actor, gathering=gathering)
 
 
@@ -27,7 +27,7 @@ async def edit(
 ) -> StoredPlan:
     """Replace as much of a plan as the educator sees through this program; what they were not shown stays."""
     found = await _found(store, district, id)
-    decisions = await _may(store, district, found.student, actor, author=True)
+    decisions = await may_write(store, district, found.student, actor)
     if program.sections:  # one that reads nothing writes what it holds itself, and that is whole
         decisions = {one: decision for one, decision in decisions.items() if one in program.sections}
     how = {section: decision.how for section, decision in decisions.items() if decision.allowed}
@@ -40,7 +40,7 @@ async def take(
 ) -> StoredPlan | StoredVersion:
     """Take a step for an educator of the student's; one that is not about its words for an administrator too."""
     found = await _found(store, district, id)
-    await _may(store, district, found.student, actor, author=step in AUTHORED)
+    await may_write(store, district, found.student, actor, author=step in AUTHORED)
     return await planning.take(store, district, id, step, actor, given, revision)
 
 
@@ -49,7 +49,7 @@ async def review(
 ) -> StoredPlan:
     """Keep a review for an educator of the student's."""
     found = await _found(store, district, id)
-    await _may(store, district, found.student, actor, author=True)
+    await may_write(store, district, found.student, actor)
     return await planning.review(store, district, id, held, actor, revision)
 
 
@@ -58,13 +58,13 @@ async def _found(store: Store, district: int, id: str) -> StoredPlan:
         return await stored.load(c, id)
 
 
-async def _may(store: Store, district: int, student: str, actor: Actor, *, author: bool) -> Decisions:
+async def may_write(store: Store, district: int, student: str, actor: Actor, *, author: bool = True) -> Decisions:
     """What the actor's person may see of the student. Refused, and on record, where they do not write plans."""
     if actor.person is None:
         raise Refused(
             "author-missing",
-            "Plans are written by educators: a program does it for one, and names them.",
-            "Send the header Planbridge-On-Behalf-Of with the id of the educator who is signed in.",
+            "Plans are written by educators: a program does it for one, never as itself.",
+            "Come with a token that names the educator: by authorization code, or by exchange of their identity token.",
         )
     decisions = await viewing.why(store, district, Who(person=actor.person), student)
     goals = decisions["goals"]
