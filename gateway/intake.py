@@ -99,11 +99,18 @@ def _bounded(given: list[Given]) -> list[Given]:
 
 
 async def take(
-    store: Store, district: int, given: Sequence[Given], actor: Actor, caller: str = "", *, by_program: bool = False
+    store: Store,
+    district: int,
+    given: Sequence[Given],
+    actor: Actor,
+    caller: str = "",
+    *,
+    by_program: bool = False,
+    reached: frozenset[str] | None = None,
 ) -> Taken:
     """Take in plans. What came from this caller under the same id before is not taken in again, and stays as it is;
     what comes under it now and is something else is rejected. `by_program`: the actor's person must be an educator of
-    each student. One plan's fault is no other plan's."""
+    each student, and these are among `reached` unless that is None. One plan's fault is no other plan's."""
     done = Taken()
     twice = {own for own, n in Counter(one.own_id for one in given).items() if n > 1}
     async with store.transaction(district) as c:
@@ -121,7 +128,7 @@ async def take(
             draft = _Draft(one, fingerprint, list(_readable(one, twice, known_before=came is not None)))
             _name(draft, people)
             fresh.append(draft)
-        await _fill(store, district, fresh, actor)
+        await _fill(store, district, fresh, actor, reached)
         for draft in fresh:
             await _take_one(store, district, draft, actor, caller, by_program, done)
     async with store.transaction(district) as c:
@@ -194,11 +201,15 @@ def _name(draft: _Draft, people: Mapping[str, Sequence[dict[str, Any]]]) -> None
         whole[last] = found[0]["id"]
 
 
-async def _fill(store: Store, district: int, drafts: Sequence[_Draft], actor: Actor) -> None:
+async def _fill(
+    store: Store, district: int, drafts: Sequence[_Draft], actor: Actor, reached: frozenset[str] | None
+) -> None:
     """Add what the sources know of each student, as to any plan that is begun, and read it by the schema."""
     ids = {id for one in drafts if isinstance(id := one.given.content.get("student"), str) and _UUID.fullmatch(id)}
     # one by one: whoever was merged is found under the id that stands today
     found = {id.lower(): one for id in ids if (one := await reading.entity(store, district, "person", id))}
+    if reached is not None:
+        found = {id: one for id, one in found.items() if one["id"] in reached}
     today = clock.today()
     students = {
         one["id"]: one for one in found.values() if population(one) == "student" and prefill.schools(one, today)

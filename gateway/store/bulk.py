@@ -1,13 +1,11 @@
 """Leave to take a whole collection at once: given by the district with a reason, limited, told and on record."""
 
-from datetime import date
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
-from gateway.errors import ConfigError, Refused, Unavailable
+from gateway.errors import Refused, Unavailable
 from gateway.store.reads import Caller
 from gateway.store.registers import Actor, log_act
 from gateway.vendors import Agreement

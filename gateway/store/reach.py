@@ -106,7 +106,9 @@ async def _kept_away(store: Store, c: AsyncConnection) -> dict[str, Any]:
         {"kind": standing.RESTRICTION},
     ):
         rows = await c.execute(
-            text("SELECT doc->>'student' AS student, doc->>'contact' AS contact FROM entity WHERE kind = 'relationship'")
+            text(
+                "SELECT doc->>'student' AS student, doc->>'contact' AS contact FROM entity WHERE kind = 'relationship'"
+            )
         )
         known: dict[str, list[str]] = {}
         for row in rows:

@@ -25,7 +25,7 @@ _STUDENT = {
     "users": "SELECT s.entity_id FROM served_users s WHERE s.sourced_id = x.id AND 'student' = ANY(s.roles_role)",
     "demographics": "SELECT s.entity_id FROM served_users s WHERE s.sourced_id = x.id "
     "AND 'student' = ANY(s.roles_role)",
-    "enrollments": "SELECT u.entity_id FROM served_enrollments s JOIN served_users u ON u.sourced_id = s.\"user\" "
+    "enrollments": 'SELECT u.entity_id FROM served_enrollments s JOIN served_users u ON u.sourced_id = s."user" '
     "WHERE s.sourced_id = x.id AND s.role = 'student'",
     "results": "SELECT u.entity_id FROM served_results s JOIN served_users u ON u.sourced_id = s.student "
     "WHERE s.sourced_id = x.id",

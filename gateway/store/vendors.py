@@ -1,9 +1,6 @@
 """Agreements with vendors at rest: drafted, approved, in force, ended; and the request for destruction."""
 
-import json
-from collections.abc import Collection, Mapping
 from datetime import date
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,10 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway import vendors
 from gateway.access import JUDGING
 from gateway.errors import ConfigError, Refused
-from gateway.store import standing
-from gateway.store.database import Store
-from gateway.store.registers import Actor, log_act
-from gateway.vendors import Agreement, Terms
+from gateway.vendors import Agreement
 
 
 async def in_force(c: AsyncConnection, client: str, today: date) -> Agreement:
