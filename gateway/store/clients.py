@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access import CLIENTS, Section
 from gateway.errors import ConfigError
-from gateway.store import purposes
+from gateway.scopes import ONEROSTER
+from gateway.store import keys, purposes
 from gateway.store.consents import checked_sections
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
@@ -36,20 +38,25 @@ SCOPES = {
     "students.read": "See which students there are: ids, schools and grades.",
     "plans.read": "See what a plan says, as far as its sections were granted and the person may for whom it asks.",
     "results.read": "List results of students whom the person may see for whom it asks; never a number about a class.",
-    "plans.write": "Write drafts of plans and move plans through their steps.",
+    "plan.write": "Write drafts of plans and move plans through their steps, on behalf of the educator the token names.",
+    "record.read": "Read running records, progress and consents, as far as sections were granted and the person may.",
+    "input.write": "Add input and evidence to running records; for itself, or for the person the token names.",
     "deliveries.read": "See what became of a delivery.",
     "deliveries.write": "Send a finalized plan to a destination.",
+    "input.write": "Add input and evidence to plans and records, also without a person.",
+    "tokens.introspect": "Ask of any token of the district whether it is good, and for what.",
+    **ONEROSTER,
 }
-"""Every scope there is, with what it allows. None opens names, demographics, needs or the text of a plan by itself:
-for `plans.read` and `results.read` the district also grants sections."""
+"""Every scope there is, with what it allows. None of our own opens names, demographics, needs or the text of a plan by
+itself: for `plans.read` and `results.read` the district also grants sections. Those of OneRoster need an agreement."""
 
 TOKEN_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class Client:
-    """A program that may call, which district it belongs to, and what it, or this token of it, may do. While its
-    district is suspended it may do nothing."""
+    """A program that may call, which district it belongs to, and what it may do. While its district is suspended it
+    may do nothing. `default` is what a token of it may do where nothing was asked for."""
 
     id: str
     district: int
@@ -59,6 +66,16 @@ class Client:
     kind: str = "vendor"
     purpose: str = "planning"
     sections: frozenset[Section] = frozenset()
+    default: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Held:
+    """Whose token it is, for which person of the roster it was issued, if for one, and what it may do."""
+
+    client: Client
+    person: str | None
+    scopes: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -164,56 +181,93 @@ async def authenticate(store: Store, client_id: str, secret: str) -> Client | No
         row = (
             await c.execute(
                 text(
-                    "SELECT n.district_id, n.name, n.secret_hash, n.scopes, d.suspended_at IS NOT NULL AS suspended "
-                    "FROM client n JOIN district d ON d.id = n.district_id WHERE n.id = :id AND n.revoked_at IS NULL"
+                    f"SELECT {_CLIENT}, n.secret_hash FROM client n JOIN district d ON d.id = n.district_id "
+                    "WHERE n.id = :id AND n.revoked_at IS NULL"
                 ),
                 {"id": client_id},
             )
         ).one_or_none()
-    right = await asyncio.to_thread(_is_secret, secret, row.secret_hash if row else _NOBODY)
-    if row is None or not right:
-        return None
-    return Client(client_id, row.district_id, row.name, frozenset(row.scopes), row.suspended)
+    hashed = row.secret_hash if row is not None and row.secret_hash else _NOBODY
+    right = await asyncio.to_thread(_is_secret, secret, hashed)
+    return _client(row) if row is not None and right else None
 
 
-async def issue_token(store: Store, client: Client, scopes: Iterable[str]) -> str:
-    """An opaque token for these scopes, good for TOKEN_SECONDS; the client's expired ones are dropped."""
-    token = secrets.token_urlsafe(32)
-    async with store.transaction() as c:
-        await c.execute(
-            text("DELETE FROM client_token WHERE client_id = :id AND expires_at < now()"), {"id": client.id}
-        )
-        await c.execute(
-            text(
-                "INSERT INTO client_token (token_hash, client_id, scopes, expires_at) "
-                "VALUES (:hash, :id, CAST(:scopes AS json), now() + make_interval(secs => :seconds))"
-            ),
-            {
-                "hash": fingerprint(token),
-                "id": client.id,
-                "scopes": json.dumps(sorted(scopes)),
-                "seconds": TOKEN_SECONDS,
-            },
-        )
+async def issue_token(store: Store, client: Client, scopes: Iterable[str], person: str | None = None) -> str:
+    """An access token of this client, for this person of the roster if for one, with these scopes, good for
+    TOKEN_SECONDS; the client's expired ones are dropped."""
+    async with store.transaction(client.district) as c:
+        return await issue_token_in(store, c, client, scopes, person)
+
+
+async def issue_token_in(
+    store: Store, c: AsyncConnection, client: Client, scopes: Iterable[str], person: str | None = None
+) -> str:
+    """The same in the caller's transaction, which is the client's district's."""
+    now, jti, granted = int(time.time()), secrets.token_urlsafe(16), sorted(scopes)
+    token = await keys.sign(
+        store,
+        {
+            "iss": store.address,
+            "aud": store.address,
+            "sub": person or client.id,
+            "client_id": client.id,
+            "scope": " ".join(granted),
+            "jti": jti,
+            "iat": now,
+            "exp": now + TOKEN_SECONDS,
+            keys.DISTRICT: client.district,
+        },
+    )
+    await c.execute(text("DELETE FROM client_token WHERE client_id = :id AND expires_at < now()"), {"id": client.id})
+    await c.execute(
+        text(
+            "INSERT INTO client_token (jti, district_id, client_id, person, scopes, expires_at) VALUES "
+            "(:jti, :district, :id, CAST(:person AS uuid), CAST(:scopes AS json), now() + make_interval(secs => :secs))"
+        ),
+        {
+            "jti": jti,
+            "district": client.district,
+            "id": client.id,
+            "person": person,
+            "scopes": json.dumps(granted),
+            "secs": TOKEN_SECONDS,
+        },
+    )
     return token
 
 
-async def token_client(store: Store, token: str) -> Client | None:
-    """The client that holds this token, with the scopes of the token; None once it has expired or was revoked."""
-    async with store.transaction() as c:
-        row = (
-            await c.execute(
-                text(
-                    "SELECT n.id, n.district_id, n.name, t.scopes, d.suspended_at IS NOT NULL AS suspended, "
-                    "  n.kind, n.purpose, n.sections "
-                    "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
-                    "WHERE t.token_hash = :hash AND t.expires_at > now() AND n.revoked_at IS NULL"
-                ),
-                {"hash": fingerprint(token)},
-            )
-        ).one_or_none()
-    if row is None:
+async def token_client(store: Store, token: str) -> Held | None:
+    """Whose token this is; None once it has expired or was revoked."""
+    said = await keys.said(store, token)
+    if said is None:
         return None
+    async with store.transaction(said.district) as c:
+        return await held(c, said)
+
+
+async def held(c: AsyncConnection, said: keys.Said) -> Held | None:
+    """The same in the caller's transaction, which is of the district that the token names. What the token allows is
+    what was kept when it was issued: a signature alone opens nothing."""
+    row = (
+        await c.execute(
+            text(
+                f"SELECT {_CLIENT}, t.scopes AS granted, CAST(t.person AS text) AS person "
+                "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
+                "WHERE t.jti = :jti AND t.expires_at > now() AND n.revoked_at IS NULL"
+            ),
+            {"jti": said.jti},
+        )
+    ).one_or_none()
+    return None if row is None else Held(_client(row), row.person, frozenset(row.granted))
+
+
+_CLIENT = (
+    "n.id, n.district_id, n.name, n.scopes, d.suspended_at IS NOT NULL AS suspended, n.kind, n.purpose, n.sections, "
+    "n.default_scopes"
+)
+
+
+def _client(row: Any) -> Client:
     return Client(
         row.id,
         row.district_id,
@@ -223,6 +277,7 @@ async def token_client(store: Store, token: str) -> Client | None:
         row.kind,
         row.purpose,
         frozenset(row.sections),
+        frozenset(row.scopes if row.default_scopes is None else row.default_scopes),
     )
 
 

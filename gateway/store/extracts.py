@@ -147,10 +147,11 @@ NOT_WRITTEN = {
     ),
     **dict.fromkeys(("succession", "year_change"), "a day of connections; who ordered it is in acts"),
     **dict.fromkeys(("alarm", "heartbeat", "notice", "sending"), "what people were told, and that all is well"),
-    **dict.fromkeys(("client", "first_link", "token"), "credentials of this installation"),
     "intake": "under which id of a program's own a plan came",
     "repeatable": "answers of the last seven days, for whoever asks again",
+    **dict.fromkeys(("client", "client_token", "first_link", "token", "used_once"), "credentials of this installation"),
     "purged_mark": "keyed hashes",
+    "scope_miss": "counts of how programs were set up",
     "record_stream": "the ends of what records.jsonl has",
     "unsealed": "what the next seal takes into the chain",
 }

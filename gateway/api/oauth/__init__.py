@@ -4,7 +4,8 @@ Authlib's authorization server asks for clients and keeps tokens by calls that c
 store, and one grant needs none of its machinery; its errors and its reading of headers and scopes are used here.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from uuid import UUID
@@ -27,9 +28,9 @@ from pydantic import BaseModel
 from starlette.datastructures import Headers
 
 from gateway.errors import Refused
-from gateway.store import clients
+from gateway.store import clients, keys
 from gateway.store.clients import Client
-from gateway.store.database import Store
+from gateway.store.database import Store, Transaction
 from gateway.store.registers import Actor
 from gateway.viewing import Program
 
@@ -98,7 +99,7 @@ async def _authenticated(store: Store, client_id: str, secret: str) -> Client:
 
 
 def _granted(client: Client, asked: str) -> list[str]:
-    wanted = set(scope_to_list(asked)) or client.scopes
+    wanted = set(scope_to_list(asked)) or client.default
     if not wanted <= client.scopes:
         raise InvalidScopeError("The client does not have all the scopes that are asked for.")
     return sorted(wanted)
@@ -106,10 +107,14 @@ def _granted(client: Client, asked: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Call:
-    """One authenticated call: the client that makes it, and the store it works on, for the client's district."""
+    """One authenticated call: the client that makes it, and the store it works on, for the client's district.
+    `person` is the id of whoever of the roster the token was issued for, None where the client calls for itself;
+    `scopes` are what the token, which may have fewer than the client, may do."""
 
     store: Store
     client: Client
+    person: str | None
+    scopes: frozenset[str]
 
     @property
     def district(self) -> int:
@@ -117,8 +122,8 @@ class Call:
 
     @property
     def actor(self) -> Actor:
-        """The client itself."""
-        return Actor(self.client.name, "client", client=self.client.id)
+        """The client, and the person for whom its token was issued."""
+        return Actor(self.client.name, "client", self.person, self.client.id)
 
     def on_behalf_of(self, person: UUID | None) -> Actor:
         """The client, acting for somebody who it says is signed in with it."""
@@ -153,21 +158,40 @@ async def calling(
     request: Request, needed: SecurityScopes, authorization: Annotated[str | None, Security(SCHEME)]
 ) -> Call:
     """The call that a bearer token authorizes; 401 without a good one, 403 when it lacks a scope. # RFC 6750 3"""
+    async with opened(request, authorization, needed.scopes) as (call, _):
+        return call
+
+
+@asynccontextmanager
+async def opened(
+    request: Request, authorization: str | None, scopes: Sequence[str]
+) -> AsyncIterator[tuple[Call, Transaction]]:
+    """The call that a bearer token with these scopes authorizes, and the transaction in which it was found: a route
+    that reads in it needs no second one. Refuses as `calling` does."""
     kind, _, given = (authorization or "").partition(" ")
     if kind.lower() != "bearer":
         raise HTTPException(401, "This needs an access token.", {"WWW-Authenticate": "Bearer"})
-    client = await clients.token_client(request.app.state.store, given.strip())
-    if client is None:
-        raise HTTPException(401, "The token is not known or has expired.", _challenge("invalid_token"))
-    if client.suspended:
-        raise Refused("district-suspended", "The district is suspended.", "Ask who runs Planbridge for it.")
-    if not client.scopes.issuperset(needed.scopes):
-        raise HTTPException(
-            403,
-            f"This needs the scope {needed.scope_str}, which the token does not have.",
-            _challenge("insufficient_scope", needed.scopes),
-        )
-    return Call(request.app.state.store, client)
+    store: Store = request.app.state.store
+    said = await keys.said(store, given.strip())
+    if said is None:
+        raise _unknown()
+    async with store.transaction(said.district) as c:
+        held = await clients.held(c, said)
+        if held is None:
+            raise _unknown()
+        if held.client.suspended:
+            raise Refused("district-suspended", "The district is suspended.", "Ask who runs Planbridge for it.")
+        if not held.scopes.issuperset(scopes):
+            raise HTTPException(
+                403,
+                f"This needs the scope {' '.join(scopes)}, which the token does not have.",
+                _challenge("insufficient_scope", scopes),
+            )
+        yield Call(store, held.client, held.person, held.scopes), c
+
+
+def _unknown() -> HTTPException:
+    return HTTPException(401, "The token is not known or has expired.", _challenge("invalid_token"))
 
 
 def may(scope: str) -> Any:
