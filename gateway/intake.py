@@ -15,11 +15,11 @@ from gateway.errors import ConfigError, PlanbridgeError
 from gateway.identity import population
 from gateway.plan_template import Given
 from gateway.plan_template import read as from_csv
-from gateway.prefill import Kept
 from gateway.schema.plan import Plan
 from gateway.store import intake as stored
 from gateway.store import reading
 from gateway.store.database import Store
+from gateway.store.prefills import Kept
 from gateway.store.registers import Actor, log_act
 
 MOST_PLANS = 5_000

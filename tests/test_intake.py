@@ -1,4 +1,4 @@
-"""Plans come in by the hundred: each becomes a draft or is rejected with every place that is wrong; none comes twice."""
+"""Plans come in by the hundred: each becomes a draft or is rejected with every place that is wrong, and none twice."""
 
 import csv
 import io

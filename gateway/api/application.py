@@ -9,6 +9,8 @@ import gateway
 from gateway.api import (
     changes,
     crosswalks,
+    deliveries,
+    described,
     firstlink,
     identity,
     notices,
@@ -16,12 +18,15 @@ from gateway.api import (
     plans,
     problems,
     quality,
+    records,
     rejects,
+    results,
     runs,
     service,
     students,
 )
 from gateway.api.envelope import Envelope
+from gateway.api.idempotency import Once
 from gateway.settings import Settings
 from gateway.store.database import Store
 
@@ -54,6 +59,7 @@ def assembled(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         telemetry=NO_TELEMETRY,
         dependencies=[Depends(only_encrypted)],
+        generate_unique_id_function=described.operation_id,
     )
     application.state.settings = settings
     for part in (
@@ -66,12 +72,17 @@ def assembled(settings: Settings) -> FastAPI:
         crosswalks,
         notices,
         plans,
+        deliveries,
         changes,
         firstlink,
+        results,
         students,
+        records,
     ):
         application.include_router(part.router)
     problems.install(application)
+    described.install(application)
+    application.add_middleware(Once)
     application.add_middleware(Envelope)
     return application
 

@@ -17,7 +17,7 @@ Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 Fields = Annotated[
     str,
     Query(
-        description="Which parts are wanted, separated by commas; all where it is left out. Ids and states always come.",
+        description="Which parts are wanted, separated by commas; left out: all. Ids and states always come.",
         max_length=1000,
         examples=["goals,supports"],
     ),

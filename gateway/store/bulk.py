@@ -1,6 +1,5 @@
 """Leave to take a whole collection at once: given by the district with a reason, limited, told and on record."""
 
-
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
