@@ -9,7 +9,7 @@ from gateway import authoring, clock
 from gateway.access import Who
 from gateway.api.oauth import Call, may
 from gateway.showing import Asker
-from gateway.store import plans, reached, vendors
+from gateway.store import plans, reach, vendors
 from gateway.viewing import itself
 
 
@@ -22,7 +22,7 @@ async def asker(call: Call, collection: str = "") -> Asker:
         return Asker(who, call.actor, program)
     async with call.store.transaction(call.district) as c:
         agreement = await vendors.in_force(c, call.client.id, clock.today())
-        students = await reached.students(call.store, c, agreement, clock.today())
+        students = await reach.students(c, agreement)
     if collection:
         fields = agreement.fields(collection)
         if collection in ("plans", "record") and fields is not None:
@@ -54,5 +54,5 @@ async def _author(call: Annotated[Call, may("plan.write")]) -> Author:
     async with call.store.transaction(call.district) as c:
         agreement = await vendors.in_force(c, call.client.id, clock.today())
         agreement.refuse_authoring()
-        students = await reached.students(call.store, c, agreement, clock.today())
+        students = await reach.students(c, agreement)
     return Author(call, Asker(Who(person=call.person), call.actor, call.program, students))

@@ -90,7 +90,7 @@ async def agree(store: Store, district: int, client: str, **differing: Any) -> N
     terms = Terms(
         **{
             "purpose": "planning", "basis": "school_official", "signer": "Ottoline Farrow", "document": "A-1",
-            "breach_contact": "privacy@vendor.example.org", "begin": today, "until": today + timedelta(days=30),
+            "breach_contact": "privacy@vendor.example.org", "begin": today, "until": today + timedelta(days=3650),
             "collections": dict.fromkeys(vendors.COLLECTIONS), "authoring": True,
         }
         | differing
@@ -110,4 +110,12 @@ async def agree(store: Store, district: int, client: str, **differing: Any) -> N
                 "VALUES (:district, :id, 1, CAST(:terms AS json), '{}')"
             ),
             {"district": district, "id": made, "terms": vendors.as_json(terms)},
+        )
+        await c.execute(
+            text(
+                "INSERT INTO reach (district_id, agreement_id, collection, sourced_id, visible) "
+                "SELECT :district, :id, 'students', CAST(id AS text), true FROM entity WHERE kind = 'person' "
+                "AND doc->>'population' = 'student'"
+            ),
+            {"district": district, "id": made},
         )

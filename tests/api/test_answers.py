@@ -271,8 +271,7 @@ async def test_what_cannot_be_sent_is_refused_at_once(
         ("GET", "/v1/deliveries/5", 404, "delivery-unknown"),
         ("POST", f"/v1/plans/{UNKNOWN}/deliveries", 404, "plan-unknown"),
         ("GET", f"/v1/plans/{UNKNOWN}", 404, "plan-unknown"),
-        ("POST", "/v1/plans/5/steps/consult", 422, "request-invalid"),
-        ("POST", f"/v1/plans/{UNKNOWN}/steps/grow", 422, "request-invalid"),
+        ("POST", "/v1/plans/5/deliveries", 422, "request-invalid"),
     ],
 )
 async def test_what_is_not_there(empty: httpx.AsyncClient, method: str, path: str, status: int, code: str) -> None:

@@ -35,6 +35,10 @@ CREATE TABLE repeatable (
     PRIMARY KEY (district_id, client_id, key_sha256)
 );
 CREATE INDEX ON repeatable (begun_at);
+
+-- The scope has the name that vendors are told.
+UPDATE client SET scopes = CAST(replace(CAST(scopes AS text), '"plans.write"', '"plan.write"') AS json)
+WHERE CAST(scopes AS text) LIKE '%"plans.write"%';
 """
 
 
