@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Unpack
 
 import procrastinate
+from procrastinate.exceptions import AlreadyEnqueued
 
-from gateway import clock, delivery, logs, planning, sync, verification
+from gateway import clock, delivery, logs, planning, projections, sync, verification
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
 from gateway.store import (
@@ -23,6 +25,7 @@ from gateway.store import (
     registers,
     runs,
     schedules,
+    served,
     successions,
     verifications,
     years,
@@ -221,10 +224,10 @@ async def request_look(store: Store, district: int, destination: str, *, whole: 
     return found.id
 
 
-async def _defer(c: Transaction, task: str, lock: str, **arguments: int) -> None:
-    """In the caller's transaction: the job exists exactly if what it is about exists."""
+async def _defer(c: Transaction, task: str, lock: str, waits: str | None = None, **arguments: int) -> None:
+    """In the caller's transaction: the job exists exactly if what it is about exists. `waits`: only one such waits."""
     queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
-    await queue.configure_task(task, lock=lock, connection=await raw(c)).defer_async(**arguments)
+    await queue.configure_task(task, lock=lock, queueing_lock=waits, connection=await raw(c)).defer_async(**arguments)
 
 
 async def tick(store: Store) -> None:
@@ -259,7 +262,29 @@ async def tick(store: Store) -> None:
                 await _pull_due(store, await registers.connection(store, district, connection))
             except Exception as error:  # one connection's trouble is not the others'
                 log.error("the schedule met a fault of ours: %s", logs.where(error))
+    await project_due(store)
     await seal(store)
+
+
+async def project_due(store: Store, only: int | None = None) -> None:
+    """Queue the projection of every district, or of one, that has published since what is served was made."""
+    for district in await served.due(store):
+        if only in (None, district):
+            with suppress(AlreadyEnqueued):
+                async with store.transaction(district) as c:
+                    await _defer(c, "project", lock := f"project/{district}", lock, district=district)
+
+
+async def project_job(store: Store, district: int) -> None:
+    """Bring what a district serves up to what it has published. Where it fails, it is tried again later."""
+    try:
+        done = await projections.follow(store, district)
+        log.info("what is served follows: %s rows", sum(done.rows.values()))
+    except Exception as error:
+        if isinstance(error, DatabaseError) and is_lost(error):
+            raise
+        log.error("what is served met a fault of ours: %s", logs.where(error))
+        await served.note_failure(store, district)
 
 
 async def seal(store: Store) -> None:

@@ -25,11 +25,6 @@ STATUS: dict[type[PlanbridgeError], tuple[int, str]] = {
 
 FORBIDDEN = (
     "access-refused",
-    "agreement-authoring",
-    "agreement-collection",
-    "agreement-ended",
-    "agreement-none",
-    "agreement-reach",
     "author-missing",
     "author-refused",
     "input-refused",
@@ -88,6 +83,10 @@ def _of_tree(error: Exception) -> JSONResponse:
         status = 422  # draft-ietf-httpapi-idempotency-key-header 2.7
     if error.code == "idempotency-running":
         headers["Retry-After"] = "1"
+    if error.code.startswith(("agreement-", "bulk-not-")):
+        status = 403
+    if error.code == "bulk-too-often":
+        status, title = 429, "Too many requests"  # RFC 6585 4
     if error.code == "plan-changed":
         status = 412  # RFC 9110 13.1.1: what If-Match asked for is not so
     if isinstance(error, Unavailable) and error.retry_after is not None:

@@ -40,9 +40,11 @@ from gateway.cli import (
     retention,
     runs,
     schedules,
+    serve,
     service,
     unmatched,
     upload,
+    vendors,
     verification,
     year,
 )
@@ -63,7 +65,8 @@ app = typer.Typer(
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
     identity, unmatched, schedules, notices, plans, printing, record, attention, coverage, pushing, verification,
-    agreements, access, family, purge, retention, audit, backup, districts, doctor, upload, exports, demo,
+    agreements, vendors, access, family, purge, retention, audit, backup, districts, doctor, upload, exports, serve,
+    demo,
 ):  # fmt: skip
     part.register(app)
 

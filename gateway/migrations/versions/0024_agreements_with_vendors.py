@@ -3,15 +3,17 @@
 from gateway.migrations import adding
 
 revision = "0024"
-down_revision = "0020"
+down_revision = "0023"
 
 # vendor_agreement: one open one for a program at a time. What it says stands in vendor_terms, a row for every draft;
 # `version` is the one that the district approved last, NULL before it approved any. `destruction`: the request.
 # reach: which rows of the served collections an agreement reaches, and those that it reached once; `at` is 'infinity'
-# until the transaction that changed them is stamped. There is no foreign key to the served tables: they are written
+# until the transaction that changed them is stamped. Its `students` are no collection of the standard: those whose
+# plans and records it reaches. There is no foreign key to the served tables: they are written
 # anew as a whole.
 # client_read: one row for an answer. `students` are those whom it tells of, `sets` says for each which of the lists in
-# `fields` was served of them; a purge leaves NULL in a student's place.
+# `fields` was served of them; a purge leaves NULL in a student's place. `at` is when the transaction began, as in the
+# disclosures of that transaction.
 # directory_opt_out: a family's word against directory information.
 # bulk_grant: leave to take a collection at once, `per_day` times; bulk_export: that it was taken.
 STATEMENTS = """
@@ -59,7 +61,7 @@ CREATE INDEX reach_unstamped ON reach (district_id) WHERE at = 'infinity';
 CREATE TABLE client_read (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     district_id int NOT NULL,
-    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    at timestamptz NOT NULL DEFAULT now(),
     client_id text COLLATE "C" NOT NULL,
     agreement_id bigint,
     person_id uuid,
