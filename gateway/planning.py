@@ -67,13 +67,20 @@ async def create(
     """Keep a plan as a draft; returns its id. `known`: what of it the sources said, or might say. `gathering`: only
     what is known is being brought together, nobody has begun to write. ConfigError when it does not fit the schema."""
     plan = parse(content)
-    id = str(uuid.uuid4())
     if await reading.entity(store, district, "person", plan.student) is None:
         raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
     async with store.transaction(district) as c:
-        state = "gathering" if gathering else "draft"
-        await stored.create(c, district, id, plan.student, canonical(plan).decode(), actor, state)
-        await prefills.keep(c, district, id, known, clock.now())
+        return await create_in(c, district, plan, actor, known, gathering=gathering)
+
+
+async def create_in(
+    c: Transaction, district: int, plan: Plan, actor: Actor, known: Sequence[Kept] = (), *, gathering: bool = False
+) -> str:
+    """The same in the caller's transaction, of a student who is known to be there."""
+    id = str(uuid.uuid4())
+    state = "gathering" if gathering else "draft"
+    await stored.create(c, district, id, plan.student, canonical(plan).decode(), actor, state)
+    await prefills.keep(c, district, id, known, clock.now())
     return id
 
 

@@ -12,7 +12,7 @@ from gateway.errors import ConfigError, Refused
 from gateway.identity import population
 from gateway.messages import Message
 from gateway.plan_guards import RelationshipFacts
-from gateway.store import consents, disclosures, outbox, purposes, reading, standing, ties
+from gateway.store import consents, disclosures, outbox, purposes, reading, reads, standing, ties
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.disclosures import Disclosure
@@ -23,13 +23,15 @@ Decisions = dict[Section, Decision]
 
 @dataclass(frozen=True)
 class Program:
-    """A program that asks, for itself or for a person: its id, its kind, and what the district granted to it."""
+    """A program that asks, for itself or for a person: its id, its kind, and what the district granted to it. `caller`:
+    under which its reads are counted."""
 
     id: str
     name: str
     kind: Role
     sections: frozenset[Section]
     purpose: str = "planning"
+    caller: reads.Caller | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class View:
 async def why(store: Store, district: int, who: Who, student: str, name: str = "") -> Decisions:
     """What somebody may see of a student, section by section. `name`: under which they open what is masked to them."""
     async with store.transaction(district) as c:
-        return await _decisions(store, c, district, who, name, student)
+        return await decisions_of(store, c, district, who, name, student)
 
 
 AUTHOR = "author"
@@ -94,13 +96,14 @@ async def plan(
     id: str | None = None,
     version: int | None = None,
     program: Program | None = None,
+    parts: frozenset[str] | None = None,
 ) -> View:
-    """A plan as somebody may see it: the student's newest one unless `id` names one. Only the district's staff see what
-    is not finalized; a family and a student do once it was put before them. Refused, and on record, where nothing ties
-    the person to the student, and where the program is to judge."""
-    _refuse_judging(program)
+    """A plan as somebody may see it, or `parts` of it: the student's newest one unless `id` names one. Only the
+    district's staff see what is not finalized; a family and a student do once it was put before them. Refused, and on
+    record, where nothing ties the person to the student, and where the program is to judge."""
+    refuse_judging(program)
     async with store.transaction(district) as c:
-        decisions = await _decisions(store, c, district, who, actor.name, student, program)
+        decisions = await decisions_of(store, c, district, who, actor.name, student, program)
         if not any(one.allowed for one in decisions.values()) and who.person is not None:
             refusal: Refused | None = _refused(decisions)
             await log_act(c, district, actor, "look-refused", student, {"person": who.person})
@@ -112,7 +115,10 @@ async def plan(
                 content, left = sections.seen(
                     found.content, {s: d.how for s, d in decisions.items() if d.allowed}, theirs(who)
                 )
-                await _note(c, district, found, content, who, decisions, actor, program)
+                if parts is not None:
+                    content = {name: value for name, value in content.items() if name in parts}
+                told = {name: value for name, value in found.content.items() if parts is None or name in parts}
+                await _note(c, district, found, told, who, decisions, actor, program)
     if refusal is not None:
         raise refusal
     return View(student, found.plan, found.state, found.revision, found.version, content, left, decisions)
@@ -123,7 +129,8 @@ def itself(program: Program) -> Who:
     return Who(says=program.kind, names=frozenset({f"program:{program.id}", f"program:{program.name}"}))
 
 
-def _refuse_judging(program: Program | None) -> None:
+def refuse_judging(program: Program | None) -> None:
+    """Refused where the program is to judge."""
     if program is not None and program.purpose in access.JUDGING:
         raise purposes.judging(program.purpose)
 
@@ -195,6 +202,8 @@ async def _note(
         return
     best = decisions[shown[0]]
     party = program.name if program else (best.role or actor.role) if who.person else actor.name or actor.role
+    if program is not None and program.caller is not None:
+        await reads.log(c, program.caller, "plans", [found.student], shown)
     await disclosures.note(
         c,
         district,
@@ -271,72 +280,7 @@ def _told(role: Role, opened: Sequence[Section]) -> Message:
     )
 
 
-async def results(
-    store: Store, district: int, students: Sequence[str], who: Who, actor: Actor, program: Program
-) -> list[dict[str, Any]]:
-    """The results of students, each of whom the person may see; without students of all that they teach or whose plans
-    they coordinate. Refused, and on record, where there is one among them whom they may not."""
-    _refuse_judging(program)
-    async with store.transaction(district) as c:
-        asked = list(dict.fromkeys(students)) or await _own_students(c, who)
-        refused = None
-        found: list[dict[str, Any]] = []
-        lines: list[Disclosure] = []
-        for student in asked:
-            decisions = await _decisions(store, c, district, who, actor.name, student, program)
-            decision = decisions["academic"]
-            if decision.how not in sections.WHOLE or not decision.allowed:
-                refused = Refused(
-                    "access-refused",
-                    f"Results of one of these students are not for this person: {decision.reason}",
-                    "Ask for students whom the person may see.",
-                )
-                await log_act(c, district, actor, "look-refused", student, {"person": who.person})
-                break
-            its = [
-                one
-                for one in await reading.referring(store, district, "assessment_result", "student", student)
-                if "scores" in one or "performance_levels" in one
-            ]
-            if its:
-                line = Disclosure(
-                    student, "read", program.name, True, decision.role or "", program.purpose, decision.reason,
-                    ["academic"], who.person,
-                )  # fmt: skip
-                lines.append(line)
-            found += its
-        for line in lines if refused is None else ():  # who gets nothing was shown nobody's
-            await disclosures.note(c, district, line, actor)
-        known = {one["id"]: one for one in await purposes.listed(c, sorted({one["assessment"] for one in found}))}
-    if refused is not None:
-        raise refused
-    return [
-        {
-            "id": one["id"],
-            "student": one["student"],
-            "assessment": one["assessment"],
-            "title": known.get(one["assessment"], {}).get("title"),
-            "purpose": known.get(one["assessment"], {}).get("counts_as", "diagnostic"),
-            "on": one.get("on"),
-            "period": one.get("period"),
-            "scores": one.get("scores", []),
-            "performance_levels": one.get("performance_levels", []),
-        }
-        for one in found
-    ]
-
-
-async def _own_students(c: Transaction, who: Who) -> list[str]:
-    if who.person is None:
-        return []
-    today = clock.today().isoformat()
-    ids = (await standing.former(c, [who.person]))[who.person]
-    own = [student for id in sorted(ids) for _, student in await ties.taught(c, today, id)]
-    own += [one.student for one in await ties.plans(c) if one.coordinator in ids]
-    return sorted(set(own))
-
-
-async def _decisions(
+async def decisions_of(
     store: Store,
     c: Transaction,
     district: int,
@@ -345,6 +289,8 @@ async def _decisions(
     student: str,
     program: Program | None = None,
 ) -> Decisions:
+    """What somebody may see of a student, section by section, in the caller's transaction; through a program no more
+    than it was granted."""
     who, student, facts = await _facts(store, c, district, who, name, student)
     if program is not None:
         facts = replace(facts, granted=program.sections)
@@ -432,15 +378,16 @@ async def _at_school(
     store: Store, district: int, child: Mapping[str, Any], roles: Sequence[Mapping[str, Any]], today: date
 ) -> frozenset[str]:
     """Their roles at a school where the student is enrolled today, or above it."""
-    places = _places(child, await _above(store, district), today)
+    places = places_of(child, await organizations_above(store, district), today)
     return frozenset(role["role"] for role in roles if role["organization"] in places)
 
 
-async def _above(store: Store, district: int) -> dict[str, str | None]:
+async def organizations_above(store: Store, district: int) -> dict[str, str | None]:
+    """Organization -> the one right above it."""
     return {one["id"]: one.get("parent") for one in await reading.entities(store, district, "organization")}
 
 
-def _places(child: Mapping[str, Any], above: Mapping[str, str | None], today: date) -> set[str]:
+def places_of(child: Mapping[str, Any], above: Mapping[str, str | None], today: date) -> set[str]:
     """Where a student is enrolled today, and all that is above it."""
     places: set[str] = set()
     for school in prefill.schools(dict(child), today):
@@ -470,8 +417,8 @@ async def review(store: Store, district: int, school: str | None = None) -> tupl
                 for m in plan.team
                 if isinstance(m.get("who"), str) and m["role"] in access.ON_TEAM and prefill.current(m, today)
             ]
-    above = await _above(store, district)
-    at = {student: _places(people[student], above, today) for student in here}
+    above = await organizations_above(store, district)
+    at = {student: places_of(people[student], above, today) for student in here}
     for id, one in people.items():
         for role in one.get("roles", ()) if population(one) == "staff" else ():
             if role["role"] in access.AT_SCHOOL and prefill.current(role, today):

@@ -10,6 +10,8 @@ from gateway.api import (
     authorize,
     changes,
     crosswalks,
+    deliveries,
+    described,
     firstlink,
     identity,
     notices,
@@ -18,13 +20,16 @@ from gateway.api import (
     plans,
     problems,
     quality,
+    records,
     rejects,
+    results,
     runs,
     service,
     signin,
     students,
 )
 from gateway.api.envelope import Envelope
+from gateway.api.idempotency import Once
 from gateway.http import Network
 from gateway.settings import Settings
 from gateway.store.database import Store
@@ -58,6 +63,7 @@ def assembled(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         telemetry=NO_TELEMETRY,
         dependencies=[Depends(only_encrypted)],
+        generate_unique_id_function=described.operation_id,
     )
     application.state.settings = settings
     application.state.network = (
@@ -73,15 +79,20 @@ def assembled(settings: Settings) -> FastAPI:
         crosswalks,
         notices,
         plans,
+        deliveries,
         changes,
         firstlink,
         signin,
         authorize,
+        results,
         students,
+        records,
     ):
         application.include_router(part.router)
     application.mount(oneroster.ROOT, oneroster.provider(application, only_encrypted))
     problems.install(application)
+    described.install(application)
+    application.add_middleware(Once)
     application.add_middleware(Envelope)
     return application
 

@@ -9,10 +9,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.api import removals
+
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 20
 """Of a request's body. The longest plan that somebody writes by hand is a tenth of it."""
+MORE_BYTES = {"/v1/plans/batch": 16 << 20}
+"""Where a request is many of them."""
 
 
 class Envelope:
@@ -40,6 +44,7 @@ class Envelope:
                 headers["correlation-id"] = correlation
                 headers["cache-control"] = "no-store"
                 headers["x-content-type-options"] = "nosniff"
+                headers.update(removals.headers(scope["method"], scope["path"]))
             await send(message)
 
         try:
@@ -52,17 +57,18 @@ class Envelope:
 
 
 def _limited(scope: Scope, receive: Receive) -> Receive:
-    """Reading the body raises 413 as soon as it is, or says it will be, larger than MOST_BYTES."""
+    """Reading the body raises 413 as soon as it is, or says it will be, larger than the route's limit."""
+    most = MORE_BYTES.get(scope["path"], MOST_BYTES)
     declared = Headers(scope=scope).get("content-length", "")
-    too_large = declared.isdigit() and int(declared) > MOST_BYTES
+    too_large = declared.isdigit() and int(declared) > most
     read = 0
 
     async def receive_limited() -> Message:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if too_large or read > MOST_BYTES:
-            raise HTTPException(413, f"A body has at most {MOST_BYTES} bytes.")
+        if too_large or read > most:
+            raise HTTPException(413, f"A body has at most {most} bytes here.")
         return message
 
     return receive_limited

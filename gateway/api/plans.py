@@ -1,30 +1,33 @@
-"""Plans and deliveries, as far as a client may act on them: told ids, states and guards, never what a plan says."""
+"""Plans: what they say as the caller may see it, and their life, written by an educator through a program."""
 
-from collections import Counter
-from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, HTTPException, Path, Request, Response
+from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import authoring, jobs, planning
-from gateway.api.oauth import Call, For, may
+from gateway import authoring, intake, showing, viewing
+from gateway.api.agreeing import Author, asker, writing
+from gateway.api.oauth import Call, may
+from gateway.api.paging import NEXT, Cursor, Fields, Limit, cursor, parts, place
+from gateway.api.students import StudentPlan, shown_plan
+from gateway.errors import ConfigError
 from gateway.plans import GUARDS, TAKEN_BACK, Given, Step
 from gateway.schema.codes import ClosingOutcome
-from gateway.schema.plan import Plan, Review
-from gateway.store import deliveries
+from gateway.schema.plan import Plan, Review, published
 from gateway.store import plans as stored
 from gateway.store.plans import StoredPlan, StoredVersion
 
 router = APIRouter(prefix="/v1", tags=["plans"])
 
-Writing = Annotated[Call, may("plans.write")]
+Writing = Annotated[Author, writing()]
+Reading = Annotated[Call, may("plans.read")]
+IfMatch = Annotated[str | None, Header(description="The ETag, or revision, of the plan as it was read.")]
 
 
 class PlanState(BaseModel):
-    """Where a plan stands. Its content is not shown until access rules say who may see what of it."""
+    """Where a plan stands, without what it says."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -33,6 +36,28 @@ class PlanState(BaseModel):
     revision: int = Field(description="An edit names it in If-Match.")
     version: int | None = Field(description="The newest finalized version.")
     standing: str | None = Field(description="Where that version stands, also while the next one is being written.")
+
+
+class ListedPlan(PlanState):
+    student: str
+
+
+class Plans(BaseModel):
+    plans: list[ListedPlan]
+    next: str | None = Field(description=NEXT)
+
+
+class PlanVersion(BaseModel):
+    """A finalized version, which nobody can change."""
+
+    version: int
+    sha256: str = Field(description="Fingerprint of its canonical bytes.")
+    finalized_at: datetime
+    amends: int | None = Field(description="The version it took the place of.")
+
+
+class PlanVersions(BaseModel):
+    versions: list[PlanVersion] = Field(description="The newest first.")
 
 
 class Guard(BaseModel):
@@ -65,83 +90,148 @@ class Taken(PlanState):
     retract: list[str] = Field(description="Destinations that have something of a plan that was just taken back.")
 
 
-class Wanted(BaseModel):
-    """The step to take, and what some steps ask for."""
+class StepGiven(BaseModel):
+    """What some steps ask for."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"because": "The family moves house."}]})
 
-    step: Step
     because: str = Field(default="", max_length=2000, description="Why, to hold it or to take it back.")
     outcome: ClosingOutcome | None = Field(default=None, description="With which outcome it is closed.")
     note: str = Field(default="", max_length=20_000, description="For whoever comes next, when it is closed.")
 
 
-class Destination(BaseModel):
-    """Where to send a plan's newest version."""
+class Batch(BaseModel):
+    """Many plans, each to become a draft or to be rejected."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    destination: str = Field(description="Name of the connection.", max_length=200, pattern=r"^[^\x00]*$")
-
-
-class Receipt(BaseModel):
-    """What the destination said to one object. Why it was refused stands in the causes."""
-
-    resource: str
-    status: int | None
-    attempts: int
-    delivered: bool
+    plans: list[dict[str, Any]] = Field(
+        min_length=1,
+        max_length=1000,
+        description="Each with `id`, your own, `plan`, by the schema at /v1/schemas/plan, and, in the place of the "
+        "student's entity id, `student_number` if you like.",
+        examples=[[{"id": "own-1", "student_number": "004711", "plan": {"strengths": [{"statement": "Sings."}]}}]],
+    )
 
 
-class Cause(BaseModel):
-    """Why records were refused: once for all of which the destination said the same. The words are ours."""
+class BatchFault(BaseModel):
+    """One thing that is wrong with a plan that was rejected."""
 
-    status: int = Field(description="What the destination answered; 0 where nothing was sent to it.")
-    message: str = Field(description="Why, and what to do. Empty where nothing was sent: it may tell of the plan.")
-    resources: list[str]
-    refused: int = Field(description="Records of which the destination said so.")
-    not_sent: int = Field(description="Records that were not sent because of those.")
-    correlation_id: str = Field(description="Under which the destination's host finds one of the refusals.")
+    model_config = ConfigDict(from_attributes=True)
 
-
-class Loss(BaseModel):
-    """Something of the plan that the destination did not get: it cannot hold it, or it is withheld."""
-
-    pointer: str
-    kind: str
+    row: int = Field(description="The plan's place in the list, or the row of the file, from one on.")
+    plan: str = Field(description="Your own id of it.")
+    field: str = Field(description="JSON pointer into the plan, or the column.")
+    reason: str
+    code: str
 
 
-class Delivery(BaseModel):
-    """What became of a delivery."""
+class BatchDone(BaseModel):
+    """What became of many plans."""
 
-    id: int
-    plan: str
-    version: int
-    destination: str
-    state: str
-    created_at: datetime
-    finished_at: datetime | None
-    delivered: int = Field(description="Objects the destination has.")
-    refused: int = Field(description="Objects it does not have.")
-    causes: list[Cause] = Field(description="Why it is parked, the cause that explains most records first.")
-    receipts: list[Receipt]
-    losses: list[Loss]
+    drafts: dict[str, str] = Field(description="Your id -> the id of the plan that is a draft now.")
+    unchanged: dict[str, str] = Field(description="Your id -> the id of a plan that was taken in before.")
+    rejected: int
+    faults: list[BatchFault]
 
 
-class Queued(BaseModel):
-    """A delivery that waits for the worker."""
+# --- what they say -----------------------------------------------------------------------------------------
 
-    delivery: int
+
+@router.get("/plans")
+async def list_plans(
+    call: Reading,
+    student: Annotated[UUID | None, Query(description="Only this student's.")] = None,
+    given: Annotated[Cursor, Query(alias="cursor")] = "",
+    limit: Limit = 50,
+) -> Plans:
+    """Where the plans stand of the students whom the caller may see, in the order of their ids."""
+    after = place(given, "plans", str)
+    asked = await asker(call, "plans")
+    found = await showing.plans(
+        call.store, call.district, asked, str(after[0]) if after else "", limit, str(student) if student else None
+    )
+    more = cursor("plans", [found[limit - 1]["id"]]) if len(found) > limit else None
+    return Plans(plans=[ListedPlan.model_validate(one) for one in found[:limit]], next=more)
+
+
+@router.get("/plans/{id}")
+async def one_plan(
+    id: UUID,
+    response: Response,
+    call: Reading,
+    fields: Fields = "",
+    as_of: Annotated[
+        str, Query(description="The plan on this day (2026-11-28), or after the act of this number.", max_length=20)
+    ] = "",
+) -> StudentPlan:
+    """What a plan says, section by section as the caller may see it today; also of an earlier moment."""
+    wanted = parts(fields, Plan.model_fields)
+    asked = await asker(call, "plans")
+    if as_of:
+        view = await showing.earlier(call.store, call.district, asked, str(id), _moment(as_of), wanted)
+    else:
+        view = await _view(call, asked, id, None, wanted)
+        response.headers["ETag"] = f'"{view.revision}"'
+    return shown_plan(view)
+
+
+@router.get("/plans/{id}/versions")
+async def list_versions(id: UUID, call: Reading) -> PlanVersions:
+    """The finalized versions of a plan, without what they say."""
+    await showing.refuse_plan(call.store, call.district, await asker(call, "plans"), str(id))
+    async with call.store.transaction(call.district) as c:
+        found = await stored.versions(c, str(id))
+    return PlanVersions(versions=[PlanVersion.model_validate(one) for one in found])
+
+
+@router.get("/plans/{id}/versions/{version}")
+async def one_version(
+    id: UUID, version: Annotated[int, Path(ge=1, lt=1 << 31)], call: Reading, fields: Fields = ""
+) -> StudentPlan:
+    """What a finalized version says, as the caller may see it today."""
+    wanted = parts(fields, Plan.model_fields)
+    return shown_plan(await _view(call, await asker(call, "plans"), id, version, wanted))
+
+
+@router.get("/schemas/plan")
+async def plan_schema(call: Reading) -> dict[str, Any]:
+    """The JSON Schema of a plan, with its version, and of each field its meaning and the source of its term."""
+    return published()
+
+
+async def _view(
+    call: Call, asked: showing.Asker, id: UUID, version: int | None, wanted: frozenset[str] | None
+) -> viewing.View:
+    async with call.store.transaction(call.district) as c:
+        student = (await stored.load(c, str(id))).student
+    asked.refuse_unreached(student)
+    return await viewing.plan(
+        call.store, call.district, student, asked.who, asked.actor,
+        id=str(id), version=version, program=asked.program, parts=wanted,
+    )  # fmt: skip
+
+
+def _moment(given: str) -> int | date:
+    if given.isascii() and given.isdigit():
+        return int(given[:18])
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        raise ConfigError(
+            "moment-unknown", "This is neither the number of an act nor a day.", "As in 2026-11-28."
+        ) from None
+
+
+# --- their life --------------------------------------------------------------------------------------------
 
 
 @router.post("/plans", status_code=201)
-async def create(
-    plan: Plan, response: Response, call: Writing, person: For = None, gathering: bool = False
-) -> PlanState:
+async def create_plan(plan: Plan, response: Response, author: Writing, gathering: bool = False) -> PlanState:
     """Keep a plan as a draft, for an educator of the student's. A draft need not be complete: the guards ask for that
     when a step is taken. One that is only being gathered for is nobody's draft yet."""
-    actor = call.on_behalf_of(person)
-    id = await authoring.create(call.store, call.district, _content(plan), actor, gathering=gathering)
+    call = author.call
+    author.asker.refuse_unreached(plan.student)
+    content = plan.model_dump(mode="json", by_alias=True)
+    id = await authoring.create(call.store, call.district, content, call.actor, gathering=gathering)
     async with call.store.transaction(call.district) as c:
         made = await stored.load(c, id)
     response.headers["Location"] = f"/v1/plans/{id}"
@@ -149,23 +239,75 @@ async def create(
 
 
 @router.put("/plans/{id}")
-async def edit(
-    id: UUID,
-    plan: Plan,
-    request: Request,
-    response: Response,
-    call: Writing,
-    person: For = None,
-    if_match: Annotated[str | None, Header()] = None,
+async def edit_plan(
+    id: UUID, plan: Plan, request: Request, response: Response, author: Writing, if_match: IfMatch = None
 ) -> PlanState:
     """Replace a plan's content, for an educator of the student's; what they were not shown of it stays as it is.
     If-Match names the revision it replaces, so that nobody's edit is lost unseen."""
     if if_match is None:
         raise HTTPException(428, "An edit needs the header If-Match with the plan's revision.")
-    actor, revision = call.on_behalf_of(person), _revision(if_match)
+    call, revision = author.call, _revision(if_match)
+    await author.refuse_unreached(str(id))
     content = await request.json()  # as it was sent: `plan` has given its new items numbers from one on
-    edited = await authoring.edit(call.store, call.district, str(id), content, actor, call.program, revision)
+    edited = await authoring.edit(call.store, call.district, str(id), content, call.actor, call.program, revision)
     return _state(edited, response)
+
+
+@router.post("/plans/{id}/steps/{step}")
+async def take_step(
+    id: UUID,
+    step: Step,
+    response: Response,
+    author: Writing,
+    said: StepGiven | None = None,
+    dry_run: bool = False,
+    if_match: IfMatch = None,
+) -> Taken | Asked:
+    """Take a step of the plan's life, for an educator of the student's; all its guards are asked. As a dry run it says
+    what they would say, and changes nothing."""
+    call, said = author.call, said or StepGiven()
+    await author.refuse_unreached(str(id))
+    given = Given(said.because, said.outcome or "", said.note)
+    if dry_run:
+        report = await authoring.ask(call.store, call.district, str(id), step, call.actor, given)
+        verdicts = [Verdict(code=one.code, rule=one.text, ok=one.ok, missing=list(one.missing)) for one in report]
+        return Asked(step=step, possible=all(one.ok for one in report), guards=verdicts)
+    revision = _revision(if_match)
+    taken = await authoring.take(call.store, call.district, str(id), step, call.actor, given, revision)
+    async with call.store.transaction(call.district) as c:
+        state = _state(await stored.load(c, str(id)), response)
+        retract = await stored.holders(c, str(id)) if state.state in TAKEN_BACK else []
+    return Taken(
+        **state.model_dump(),
+        sha256=taken.sha256 if isinstance(taken, StoredVersion) else None,
+        guards=[Guard(code=code, rule=rule) for code, _, rule in GUARDS[step]],
+        retract=retract,
+    )
+
+
+@router.post("/plans/{id}/reviews", status_code=201)
+async def keep_review(
+    id: UUID, review: Review, response: Response, author: Writing, if_match: IfMatch = None
+) -> PlanState:
+    """Keep a review of a plan in force. Whether the plan goes on as it is, is a step of its own."""
+    call = author.call
+    await author.refuse_unreached(str(id))
+    held = review.model_dump(mode="json", exclude_none=True)
+    kept = await authoring.review(call.store, call.district, str(id), held, call.actor, _revision(if_match))
+    return _state(kept, response)
+
+
+@router.post("/plans/batch")
+async def take_in_plans(batch: Batch, author: Writing) -> BatchDone:
+    """Take in many plans for an educator of their students: each becomes a draft, or is rejected with the places that
+    are wrong. What came before under the same id of yours stays as it is. As many bytes as 16 requests may have."""
+    call = author.call
+    given = [intake.one_of(row, one) for row, one in enumerate(batch.plans, 1)]
+    done = await intake.take(
+        call.store, call.district, given, call.actor, call.client.id, by_program=True, reached=author.asker.reached
+    )
+    faults = [BatchFault.model_validate(one) for one in done.faults]
+    return BatchDone(drafts=done.drafts, unchanged=done.unchanged, rejected=done.rejected, faults=faults)
 
 
 def _revision(if_match: str | None) -> int | None:
@@ -177,87 +319,6 @@ def _revision(if_match: str | None) -> int | None:
     return int(quoted)
 
 
-def _content(plan: Plan) -> dict[str, Any]:
-    return plan.model_dump(mode="json", by_alias=True)
-
-
 def _state(plan: StoredPlan, response: Response) -> PlanState:
     response.headers["ETag"] = f'"{plan.revision}"'
     return PlanState.model_validate(plan)
-
-
-@router.post("/plans/{id}/steps")
-async def take_step(
-    id: UUID,
-    wanted: Wanted,
-    response: Response,
-    call: Writing,
-    person: For = None,
-    dry_run: bool = False,
-    if_match: Annotated[str | None, Header()] = None,
-) -> Taken | Asked:
-    """Take a step of the plan's life, for an educator of the student's; all its guards are asked. As a dry run it says
-    what they would say, and changes nothing."""
-    given = Given(wanted.because, wanted.outcome or "", wanted.note)
-    if dry_run:
-        report = await planning.ask(call.store, call.district, str(id), wanted.step, given)
-        said = [Verdict(code=one.code, rule=one.text, ok=one.ok, missing=list(one.missing)) for one in report]
-        return Asked(step=wanted.step, possible=all(one.ok for one in report), guards=said)
-    revision = _revision(if_match)
-    actor = call.on_behalf_of(person)
-    taken = await authoring.take(call.store, call.district, str(id), wanted.step, actor, given, revision)
-    async with call.store.transaction(call.district) as c:
-        state = _state(await stored.load(c, str(id)), response)
-        retract = await stored.holders(c, str(id)) if state.state in TAKEN_BACK else []
-    return Taken(
-        **state.model_dump(),
-        sha256=taken.sha256 if isinstance(taken, StoredVersion) else None,
-        guards=[Guard(code=code, rule=rule) for code, _, rule in GUARDS[wanted.step]],
-        retract=retract,
-    )
-
-
-@router.post("/plans/{id}/reviews", status_code=201)
-async def keep_review(
-    id: UUID,
-    review: Review,
-    response: Response,
-    call: Writing,
-    person: For = None,
-    if_match: Annotated[str | None, Header()] = None,
-) -> PlanState:
-    """Keep a review of a plan in force. Whether the plan goes on as it is, is a step of its own."""
-    held = review.model_dump(mode="json", exclude_none=True)
-    actor = call.on_behalf_of(person)
-    kept = await authoring.review(call.store, call.district, str(id), held, actor, _revision(if_match))
-    return _state(kept, response)
-
-
-@router.post("/plans/{id}/deliveries", status_code=202)
-async def deliver(
-    id: UUID, to: Destination, response: Response, call: Annotated[Call, may("deliveries.write")]
-) -> Queued:
-    """Send a plan's newest finalized version to a destination; it waits for the worker."""
-    async with call.store.transaction(call.district) as c:
-        await stored.load(c, str(id))
-    number = await jobs.request_push(call.store, call.district, str(id), to.destination, call.actor)
-    response.headers["Location"] = f"/v1/deliveries/{number}"
-    return Queued(delivery=number)
-
-
-@router.get("/deliveries/{id}")
-async def one_delivery(
-    id: Annotated[int, Path(ge=1, lt=1 << 63)], call: Annotated[Call, may("deliveries.read")]
-) -> Delivery:
-    """What became of a delivery, object by object, without what was in them."""
-    async with call.store.transaction(call.district) as c:
-        return _delivery(await deliveries.status(c, id))
-
-
-def _delivery(found: Mapping[str, Any]) -> Delivery:
-    counted = Counter(receipt["delivered"] for receipt in found["receipts"])
-    causes = [
-        one | {"message": one["message"] if one["status"] else "", "correlation_id": one["trace"]}
-        for one in found["causes"]
-    ]
-    return Delivery.model_validate({**found, "causes": causes, "delivered": counted[True], "refused": counted[False]})

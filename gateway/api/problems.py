@@ -23,6 +23,17 @@ STATUS: dict[type[PlanbridgeError], tuple[int, str]] = {
 }
 
 
+FORBIDDEN = (
+    "access-refused",
+    "author-missing",
+    "author-refused",
+    "input-refused",
+    "purpose-firewall",
+    "purpose-refused",
+)
+"""Refusals that are about who asks: 403."""
+
+
 class Wrong(BaseModel):
     """One thing that is wrong with a request."""
 
@@ -51,14 +62,27 @@ def install(application: FastAPI) -> None:
     application.add_exception_handler(RequestValidationError, _invalid)
 
 
+def answer(request: Request, error: Exception) -> JSONResponse:
+    """The answer to an error of the tree, or of the framework, where no route stands around it."""
+    return _of_tree(error) if isinstance(error, PlanbridgeError) else _of_framework(error)
+
+
 async def _planned(request: Request, error: Exception) -> JSONResponse:
+    return _of_tree(error)
+
+
+def _of_tree(error: Exception) -> JSONResponse:
     assert isinstance(error, PlanbridgeError)
     status, title = next(found for kind, found in STATUS.items() if isinstance(error, kind))
     headers = {}
     if isinstance(error, ConfigError) and error.code.endswith("-unknown"):
         status = 404
-    if error.code in ("access-refused", "author-missing", "author-refused", "purpose-firewall", "purpose-refused"):
+    if error.code in FORBIDDEN:
         status = 403
+    if error.code == "idempotency-reused":
+        status = 422  # draft-ietf-httpapi-idempotency-key-header 2.7
+    if error.code == "idempotency-running":
+        headers["Retry-After"] = "1"
     if error.code.startswith(("agreement-", "bulk-not-")):
         status = 403
     if error.code == "bulk-too-often":
@@ -80,6 +104,10 @@ async def _stored(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
+    return _of_framework(error)
+
+
+def _of_framework(error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     title = _PHRASES.get(error.status_code) or HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "-")

@@ -1,16 +1,16 @@
-"""Connections, runs and students, as far as a client may see them: counts, codes and ids, no person."""
+"""Connections and runs, as far as a client may see them: counts, codes and ids, no person."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import clock, jobs
+from gateway import jobs
 from gateway.api.oauth import Call, may
 from gateway.errors import ConfigError, Refused
-from gateway.store import reading, registers
+from gateway.store import registers
 from gateway.store import runs as stored
 
 router = APIRouter(prefix="/v1", tags=["pull"])
@@ -112,20 +112,6 @@ class Decision(BaseModel):
     reason: str = Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")
 
 
-class Student(BaseModel):
-    """A student without name and demographics: those need access rules."""
-
-    id: str
-    schools: list[str] = Field(description="Entity ids of the schools the student is at today.")
-    grades: list[str]
-
-
-class Students(BaseModel):
-    students: list[Student]
-    total: int
-    next: str | None = Field(description="Give it as `after` for the students that follow; null at the end.")
-
-
 @router.get("/connections")
 async def connections(call: Annotated[Call, may("connections.read")]) -> list[Connection]:
     """Every connected system, the first connected first."""
@@ -200,25 +186,3 @@ async def _decided(call: Call, run: int, verdict: stored.Verdict, reason: str) -
         raise Refused("run-not-held", f"Run {run} is {held.state}, not held.", "Only a held run can be decided.")
     await jobs.decide_hold(call.store, call.district, run, verdict, call.actor, reason)
     return await one_run(run, call)
-
-
-@router.get("/students")
-async def students(
-    call: Annotated[Call, may("students.read")],
-    after: Annotated[str, Query(description="The `next` of the page before.", max_length=36)] = "",
-    limit: Limit = 200,
-) -> Students:
-    """The published students in the order of their ids."""
-    found = await reading.find_students(call.store, call.district)
-    rest = [student for student in found if student["id"] > after]
-    page = [_student(student, clock.today()) for student in rest[:limit]]
-    return Students(students=page, total=len(found), next=page[-1].id if len(rest) > limit else None)
-
-
-def _student(person: Mapping[str, Any], today: date) -> Student:
-    schools = {role["organization"] for role in person.get("roles", ()) if _is_on(role, today)}
-    return Student(id=person["id"], schools=sorted(schools), grades=person.get("grades", []))
-
-
-def _is_on(role: Mapping[str, Any], today: date) -> bool:
-    return bool((role.get("begin_on") or "") <= today.isoformat() <= (role.get("end_on") or "9999"))

@@ -1,18 +1,40 @@
-"""What a client may see of a student: a plan and results, for a person it names, never more than it was granted."""
+"""Students as the caller may see them: ids, schools and grades, names where they may be read, plan, consents."""
 
+from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import viewing
-from gateway.access import Who
-from gateway.api.oauth import Call, For, may
-from gateway.store import purposes
+from gateway import showing, viewing
+from gateway.api.agreeing import asker
+from gateway.api.oauth import Call, may
+from gateway.api.paging import NEXT, Cursor, Fields, Limit, cursor, parts, place
+from gateway.schema.plan import Plan
 from gateway.viewing import View
 
 router = APIRouter(prefix="/v1/students", tags=["students"])
+
+NAMES = ("given_name", "family_name")
+
+
+class Student(BaseModel):
+    """A student. Names are null unless they are asked for with `fields` and the caller may read them."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    schools: list[str] = Field(description="Entity ids of the schools the student is at today.")
+    grades: list[str]
+    given_name: str | None = None
+    family_name: str | None = None
+
+
+class Students(BaseModel):
+    students: list[Student]
+    total: int = Field(description="Students of whom it was asked whether the caller may see anything of them.")
+    next: str | None = Field(description=NEXT)
 
 
 class Seen(BaseModel):
@@ -37,57 +59,74 @@ class StudentPlan(BaseModel):
     sections: list[Seen]
 
 
-class Score(BaseModel):
-    """One student's result, as its source reports it."""
+class Consent(BaseModel):
+    """A consent that is, or was, on record."""
 
-    id: str
-    student: str
-    assessment: str
-    title: str | None
-    purpose: str = Field(description="What the results count as: diagnostic where nobody said anything else.")
-    on: str | None
-    period: str | None
-    scores: list[dict[str, Any]]
-    performance_levels: list[dict[str, Any]]
-
-
-class Results(BaseModel):
-    results: list[Score]
+    id: int
+    grantor: str
+    capacity: str
+    recipient: str = Field(description="Kind and name: destination, program, person or organization.")
+    sections: list[str]
+    purpose: str
+    permit: bool = Field(description="False where it forbids.")
+    from_on: date
+    until_on: date
+    revoked_at: datetime | None
 
 
-@router.get("/results")
-async def results(
-    call: Annotated[Call, may("results.read")],
-    person: For = None,
-    student: Annotated[list[UUID] | None, Query(description="Repeat it; else all whom the person teaches.")] = None,
-    measure: Annotated[str, Query(description="Refused: mean, growth, rate, ranking.", max_length=40)] = "",
-    by: Annotated[str, Query(description="Refused: staff, class, school.", max_length=40)] = "",
-) -> Results:
-    """Results of students, one by one, for a person who may see each of them. A mean, growth, rate or ranking by staff,
-    class or school is refused, and the refusal is on record."""
-    if measure or by:
-        await purposes.refuse_measure(call.store, call.district, measure, by, call.actor)
-    asked = [str(one) for one in student or ()]
-    found = await viewing.results(call.store, call.district, asked, _who(call, person), call.actor, call.program)
-    return Results(results=[Score.model_validate(one) for one in found])
+class Consents(BaseModel):
+    consents: list[Consent] = Field(description="The newest first.")
+
+
+@router.get("")
+async def list_students(
+    call: Annotated[Call, may("students.read")],
+    given: Annotated[Cursor, Query(alias="cursor")] = "",
+    limit: Limit = 100,
+    fields: Fields = "",
+) -> Students:
+    """The students of whom the caller may see anything, in the order of their ids. Names come with
+    `fields=given_name,family_name` where they may be read, and that they were is on record."""
+    after, wanted = place(given, "students", str), parts(fields, NAMES)
+    page, total = await showing.students(
+        call.store, call.district, await asker(call), str(after[0]) if after else "", limit, names=wanted is not None
+    )
+    more = cursor("students", [page[limit - 1].id]) if len(page) > limit else None
+    return Students(students=[Student.model_validate(one) for one in page[:limit]], total=total, next=more)
+
+
+@router.get("/{id}")
+async def one_student(id: UUID, call: Annotated[Call, may("students.read")], fields: Fields = "") -> Student:
+    """One student."""
+    names = parts(fields, NAMES) is not None
+    return Student.model_validate(
+        await showing.student(call.store, call.district, await asker(call), str(id), names=names)
+    )
 
 
 @router.get("/{id}/plan")
-async def plan(id: UUID, call: Annotated[Call, may("plans.read")], person: For = None) -> StudentPlan:
-    """A student's newest plan, section by section as the person may see it for whom the client asks (the header
-    Planbridge-On-Behalf-Of), and of that what was granted to the client. Staff see the plan as it stands; everybody
-    else its newest finalized version, a family also what is put before it."""
-    who = _who(call, person)
-    return _answer(await viewing.plan(call.store, call.district, str(id), who, call.actor, program=call.program))
+async def student_plan(id: UUID, call: Annotated[Call, may("plans.read")], fields: Fields = "") -> StudentPlan:
+    """A student's newest plan, section by section as the person may see it for whom the token was issued, and of that
+    what was granted to the client. Staff see the plan as it stands; everybody else its newest finalized version, a
+    family also what is put before it."""
+    wanted = parts(fields, Plan.model_fields)
+    asked = await asker(call, "plans")
+    asked.refuse_unreached(str(id))
+    view = await viewing.plan(
+        call.store, call.district, str(id), asked.who, asked.actor, program=asked.program, parts=wanted
+    )
+    return shown_plan(view)
 
 
-def _who(call: Call, person: UUID | None) -> Who:
-    if person is not None:
-        return Who(person=str(person))
-    return viewing.itself(call.program)
+@router.get("/{id}/consents")
+async def student_consents(id: UUID, call: Annotated[Call, may("record.read")]) -> Consents:
+    """The consents on record for a student, for whoever reads the section of consultations and consents."""
+    found = await showing.consents(call.store, call.district, await asker(call, "record"), str(id))
+    return Consents(consents=[Consent.model_validate(one) for one in found])
 
 
-def _answer(view: View) -> StudentPlan:
+def shown_plan(view: View) -> StudentPlan:
+    """A view as it is answered."""
     return StudentPlan(
         student=view.student,
         plan=view.plan,

@@ -1,14 +1,14 @@
 """Commands about plans: begin, edit, take each step of their life, and look at what they were at any moment."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gateway import desk, planning, viewing
+from gateway import desk, intake, plan_template, planning, viewing
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -23,7 +23,7 @@ from gateway.cli.output import (
     run,
     show,
 )
-from gateway.errors import ConfigError, Refused
+from gateway.errors import ConfigError, RecordError, Refused
 from gateway.plan_events import Told
 from gateway.plans import TAKEN_BACK, Given, Step
 from gateway.schema.codes import ClosingOutcome
@@ -120,6 +120,45 @@ def show_plan(
 def schema() -> None:
     """Print the JSON Schema of a plan: its version, every field with its meaning and the source of its term."""
     print(json.dumps(published(), indent=2))
+
+
+@plan.command("template")
+def template() -> None:
+    """Print the columns of the one CSV file in which plans may come; docs/plan-api.md says what stands in each."""
+    print(plan_template.header(), end="")
+
+
+@plan.command("import")
+def take_in(
+    file: Annotated[Path, typer.Argument(help="Plans as JSON, or in the CSV template.")],
+    source: Annotated[
+        str, typer.Option(help="Where they come from: by it and your own ids none comes twice.")
+    ] = "file",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Role = "educator",
+    as_json: Json = False,
+) -> None:
+    """Take in many plans: each becomes a draft, or is rejected with the row, the field and why. What came before under
+    the same id stays as it is."""
+
+    async def work() -> intake.Taken:
+        given = intake.read(content(file), as_csv=file.suffix.lower() != ".json")
+        async with gateway(district) as g:
+            return await intake.take(g.store, g.district, given, actor(named(as_), role), source)
+
+    done = run(work())
+    if as_json:
+        print(json.dumps(asdict(done)))
+    else:
+        if done.faults:
+            show([asdict(fault) for fault in done.faults], as_json=False)
+        STDOUT.print(
+            f"{len(done.drafts)} drafts, {len(done.unchanged)} taken in before, {done.rejected} rejected.",
+            highlight=False,
+        )
+    if done.rejected:
+        raise typer.Exit(RecordError.exit_code)
 
 
 @plan.command("list")
@@ -317,15 +356,21 @@ async def student_id(g: Gateway, given: str) -> str:
 def read(file: Path) -> dict[str, Any]:
     """A JSON object from a file. ConfigError says where it is not one."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError("file-unreadable", f"{file} cannot be read: {error.strerror}.", "Check the path.") from None
+        found = json.loads(content(file))
     except ValueError as error:
         where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise ConfigError("file-no-json", f"{file} is no JSON{where}.", "Correct it.") from None
     if not isinstance(found, dict):
         raise ConfigError("file-no-json", f"{file} holds no JSON object.", "Begin it with a brace.")
     return found
+
+
+def content(file: Path) -> bytes:
+    """What a file holds. ConfigError where it cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError("file-unreadable", f"{file} cannot be read: {error.strerror}.", "Check the path.") from None
 
 
 def named(name: str) -> str:

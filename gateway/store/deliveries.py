@@ -77,6 +77,15 @@ async def queue(
     )
 
 
+async def of_plan(c: AsyncConnection, plan: str, most: int) -> list[int]:
+    """Numbers of a plan's deliveries, the newest first."""
+    rows = await c.execute(
+        text("SELECT id FROM delivery WHERE CAST(plan_id AS text) = :plan ORDER BY id DESC LIMIT :most"),
+        {"plan": plan, "most": most},
+    )
+    return list(rows.scalars())
+
+
 async def begin(store: Store, district: int, delivery: int) -> Delivery | None:
     """Take a delivery; None when it is over. An earlier attempt that still runs can write no more."""
     async with store.transaction(district) as c:

@@ -177,6 +177,8 @@ NOT_WRITTEN = {
         ("authorization_code", "refresh_token", "family_token", "api_token"), "credentials of this installation"
     ),
     "identity_provider": "settings: acts say who chose them",
+    "intake": "under which id of a program's own a plan came",
+    "repeatable": "answers of the last seven days, for whoever asks again",
     **dict.fromkeys(("client", "client_token", "first_link", "token", "used_once"), "credentials of this installation"),
     "vendor_terms": "vendor-agreements.jsonl has them",
     **dict.fromkeys(

@@ -171,6 +171,18 @@ async def version(c: AsyncConnection, plan: str, number: int | None = None) -> S
     return StoredVersion(*row)
 
 
+async def versions(c: AsyncConnection, plan: str) -> list[dict[str, Any]]:
+    """The finalized versions of a plan, the newest first, without what they say."""
+    rows = await c.execute(
+        text(
+            "SELECT version, sha256, finalized_at, amends FROM plan_version WHERE CAST(plan_id AS text) = :plan "
+            "ORDER BY version DESC"
+        ),
+        {"plan": plan},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
 async def deliverable(c: AsyncConnection, plan: str, number: int | None = None) -> StoredVersion:
     """The version that is sent. Refused when nothing is finalized, and when the plan was taken back or put away."""
     found = await version(c, plan, number)

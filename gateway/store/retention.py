@@ -138,6 +138,12 @@ RULES = (
         f"notice t WHERE t.at < {_OLD} "
         "AND NOT EXISTS (SELECT FROM sending s WHERE s.notice_id = t.id AND s.state = 'queued')",
     ),
+    Rule(
+        "answers to requests that may be repeated",
+        "",
+        "repeatable",
+        "repeatable t WHERE t.begun_at < now() - interval '7 days'",
+    ),
     Rule("expired tokens", "", "client_token", "client_token t WHERE t.expires_at < now()"),
     Rule("what programs may not send twice", "", "used_once", "used_once t WHERE t.until < now()"),
     Rule("counts of requests for tokens", "", "token_rate", "token_rate t WHERE t.began < now() - interval '1 hour'"),

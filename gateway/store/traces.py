@@ -136,6 +136,12 @@ PLACES = (
     Place("record_entry", _person("student_id")),
     Place("record_stream", _person("student_id")),
     Place("plan_prefill", _OF_PLAN),
+    Place("intake", _OF_PLAN),
+    Place(
+        "repeatable",
+        "EXISTS (SELECT FROM trace_entity e WHERE e.kind = 'person' AND e.id = ANY(t.named)) OR EXISTS (SELECT FROM "
+        "plan p JOIN trace_entity e ON e.kind = 'person' AND e.id = p.student_id WHERE p.id = ANY(t.named))",
+    ),
     Place("plan_event", _OF_PLAN),
     Place("plan_version", _OF_PLAN),
     Place("disclosure", _person("student_id")),

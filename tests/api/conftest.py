@@ -4,20 +4,24 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import uvicorn
 from argon2 import PasswordHasher
 from fastapi import FastAPI
+from sqlalchemy import text
 
-from gateway import api
+from gateway import api, clock, vendors
 from gateway.settings import Settings
 from gateway.store import clients
-from gateway.store.clients import SCOPES
+from gateway.store.clients import SCOPES, Grant
 from gateway.store.database import Store
 from gateway.store.registers import Actor
+from gateway.vendors import Terms
 from tests.api.world import World, populate
 
 Bearer = Callable[..., Awaitable[dict[str, str]]]
@@ -62,13 +66,14 @@ async def world(store: Store, district: int, actor: Actor, tmp_path: Path) -> Wo
 
 @pytest.fixture
 def bearer(store: Store, actor: Actor) -> Bearer:
-    """Makes a client of a district and gives the header with its token: with all scopes, or those that are named."""
+    """Makes a client of a district, of its own systems, and gives the header with its token: with all scopes, or those
+    that are named; for itself, or for a person, for whom its agreement then lets it write."""
 
-    async def header(district: int, *scopes: str) -> dict[str, str]:
-        client_id, secret = await clients.add(store, district, "planner", scopes or SCOPES, actor)
-        client = await clients.authenticate(store, client_id, secret)
-        assert client is not None
-        return {"Authorization": f"Bearer {await clients.issue_token(store, client, client.scopes)}"}
+    async def header(district: int, *scopes: str, person: str | None = None) -> dict[str, str]:
+        made = await clients.add(store, district, "planner", scopes or SCOPES, actor, Grant("sis"))
+        if person is not None:
+            await agree(store, district, made[0])
+        return await token(store, *made, person=person)
 
     return header
 
@@ -77,3 +82,47 @@ def bearer(store: Store, actor: Actor) -> Bearer:
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords hashed with little: what argon2 takes from whoever guesses, it takes from tests too."""
     monkeypatch.setattr("gateway.accounts.HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+
+
+async def token(store: Store, client_id: str, secret: str, *, person: str | None = None) -> dict[str, str]:
+    """The header with a token of a client, for itself or for a person."""
+    client = await clients.authenticate(store, client_id, secret)
+    assert client is not None
+    return {"Authorization": f"Bearer {await clients.issue_token(store, client, client.scopes, person)}"}
+
+
+async def agree(store: Store, district: int, client: str, **differing: Any) -> None:
+    """An agreement in force with a program, that lets it do everything but take all at once."""
+    today = clock.today()
+    terms = Terms(
+        **{
+            "purpose": "planning", "basis": "school_official", "signer": "Ottoline Farrow", "document": "A-1",
+            "breach_contact": "privacy@vendor.example.org", "begin": today, "until": today + timedelta(days=3650),
+            "collections": dict.fromkeys(vendors.COLLECTIONS), "authoring": True,
+        }
+        | differing
+    )  # fmt: skip
+    values = {"district": district, "client": client, "begin": terms.begin, "until": terms.until}
+    async with store.transaction(district) as c:
+        made = await c.scalar(
+            text(
+                "INSERT INTO vendor_agreement (district_id, client_id, version, begin_on, until_on) "
+                "VALUES (:district, :client, 1, :begin, :until) RETURNING id"
+            ),
+            values,
+        )
+        await c.execute(
+            text(
+                "INSERT INTO vendor_terms (district_id, agreement_id, version, terms, actor) "
+                "VALUES (:district, :id, 1, CAST(:terms AS json), '{}')"
+            ),
+            {"district": district, "id": made, "terms": vendors.as_json(terms)},
+        )
+        await c.execute(
+            text(
+                "INSERT INTO reach (district_id, agreement_id, collection, sourced_id, visible) "
+                "SELECT :district, :id, 'students', CAST(id AS text), true FROM entity WHERE kind = 'person' "
+                "AND doc->>'population' = 'student'"
+            ),
+            {"district": district, "id": made},
+        )

@@ -26,7 +26,14 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 @pytest.fixture
 async def mine(http: httpx.AsyncClient, world: World, bearer: Bearer) -> httpx.AsyncClient:
     """A caller with every scope in the populated district."""
-    http.headers.update(await bearer(world.district) | {"Planbridge-On-Behalf-Of": world.teacher})
+    http.headers.update(await bearer(world.district))
+    return http
+
+
+@pytest.fixture
+async def taught(http: httpx.AsyncClient, world: World, bearer: Bearer) -> httpx.AsyncClient:
+    """The same on behalf of the plans' coordinator."""
+    http.headers.update(await bearer(world.district, person=world.teacher))
     return http
 
 
@@ -158,34 +165,38 @@ async def test_students_come_in_pages(mine: httpx.AsyncClient, world: World) -> 
     seen: list[dict[str, Any]] = []
     after = ""
     while after is not None:
-        page = (await mine.get("/v1/students", params={"limit": 7, "after": after})).json()
+        page = (await mine.get("/v1/students", params={"limit": 7, "cursor": after})).json()
         assert page["total"] == STUDENTS
         seen += page["students"]
         after = page["next"]
     assert len({student["id"] for student in seen}) == STUDENTS
-    assert {"id": world.student, "schools": [world.school], "grades": ["05"]} in seen
+    nameless = {"given_name": None, "family_name": None}
+    assert {"id": world.student, "schools": [world.school], "grades": ["05"], **nameless} in seen
+    for wrong in ("x", "WyJwbGFucyIsICJhIl0", "W10"):
+        answer = await mine.get("/v1/students", params={"cursor": wrong})
+        assert (answer.status_code, answer.json()["code"]) == (400, "cursor-invalid")
 
 
-async def test_a_plan_goes_from_draft_to_finalized(mine: httpx.AsyncClient, store: Store, world: World) -> None:
-    made = await mine.post("/v1/plans", json=content(world))
+async def test_a_plan_goes_from_draft_to_finalized(taught: httpx.AsyncClient, store: Store, world: World) -> None:
+    made = await taught.post("/v1/plans", json=content(world))
     plan = made.json()["id"]
     assert made.status_code == 201
     assert made.json() == {"id": plan, "state": "draft", "revision": 1, "version": None, "standing": None}
     assert (made.headers["location"], made.headers["etag"]) == (f"/v1/plans/{plan}", '"1"')
 
-    shown = await mine.post(f"/v1/plans/{plan}/steps", json={"step": "consult"})
+    shown = await taught.post(f"/v1/plans/{plan}/steps/consult")
     assert (shown.json()["state"], shown.json()["revision"], shown.json()["sha256"]) == ("consultation", 2, None)
     assert [guard["code"] for guard in shown.json()["guards"]] == ["G1"]
 
-    refused = await mine.post(f"/v1/plans/{plan}/steps", json={"step": "finalize"})
+    refused = await taught.post(f"/v1/plans/{plan}/steps/finalize")
     problem = refused.json()
     assert (refused.status_code, problem["code"], problem["missing"]) == (409, "G2a", ["/consultations"])
     assert problem["detail"].startswith("G2a: The family")
 
-    edited = await mine.put(f"/v1/plans/{plan}", json=consulted(world), headers={"If-Match": shown.headers["etag"]})
+    edited = await taught.put(f"/v1/plans/{plan}", json=consulted(world), headers={"If-Match": shown.headers["etag"]})
     assert (edited.status_code, edited.json()["revision"]) == (200, 3)
 
-    done = (await mine.post(f"/v1/plans/{plan}/steps", json={"step": "finalize"})).json()
+    done = (await taught.post(f"/v1/plans/{plan}/steps/finalize")).json()
     assert (done["state"], done["version"], done["revision"]) == ("finalized", 1, 4)
     assert [guard["code"] for guard in done["guards"]] == ["G1", "G2a", "G2b", "G2c", "G2d", "G2e", "G2f", "G2g", "G2h"]
     [[kept]] = await fetch(store, world, f"SELECT content FROM plan_version WHERE plan_id = '{plan}'")
@@ -195,7 +206,7 @@ async def test_a_plan_goes_from_draft_to_finalized(mine: httpx.AsyncClient, stor
     assert all(actor["client"].startswith("client-") for (actor,) in acts)
 
 
-async def test_an_edit_names_the_revision_it_replaces(mine: httpx.AsyncClient, world: World) -> None:
+async def test_an_edit_names_the_revision_it_replaces(taught: httpx.AsyncClient, world: World) -> None:
     path = f"/v1/plans/{world.plan}"
     for given, status in (
         (None, 428),
@@ -207,7 +218,7 @@ async def test_an_edit_names_the_revision_it_replaces(mine: httpx.AsyncClient, w
         ('"1"', 412),
     ):
         headers = {} if given is None else {"If-Match": given.encode()}
-        answer = await mine.put(path, json=content(world), headers=headers)
+        answer = await taught.put(path, json=content(world), headers=headers)
         assert answer.status_code == status, given
 
 
@@ -258,13 +269,13 @@ async def test_what_cannot_be_sent_is_refused_at_once(
         ("GET", "/v1/runs?limit=100000", 422, "request-invalid"),
         ("POST", "/v1/connections/%00/pull", 404, "connection-unknown"),
         ("GET", "/v1/deliveries/5", 404, "delivery-unknown"),
-        ("POST", f"/v1/plans/{UNKNOWN}/steps", 404, "plan-unknown"),
         ("POST", f"/v1/plans/{UNKNOWN}/deliveries", 404, "plan-unknown"),
-        ("POST", "/v1/plans/5/steps", 422, "request-invalid"),
+        ("GET", f"/v1/plans/{UNKNOWN}", 404, "plan-unknown"),
+        ("POST", "/v1/plans/5/deliveries", 422, "request-invalid"),
     ],
 )
 async def test_what_is_not_there(empty: httpx.AsyncClient, method: str, path: str, status: int, code: str) -> None:
-    bodies = {"steps": {"step": "consult"}, "deliveries": {"destination": "ods"}}
+    bodies = {"deliveries": {"destination": "ods"}}
     body = bodies.get(path.rpartition("/")[2]) if method == "POST" else None
     answer = await empty.request(method, path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (status, code)

@@ -1,6 +1,7 @@
 """E3: plans are written by educators, also where a program does it for them; what they were not shown stays."""
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from gateway.store import plans as stored
 from gateway.store.clients import Grant
 from gateway.store.database import Store
 from gateway.store.registers import Actor
+from tests.api.conftest import agree, token
 from tests.village import TODAY, Village, content, populate
 
 
@@ -23,17 +25,26 @@ async def village(store: Store, district: int) -> Village:
     return await populate(store, district)
 
 
-async def program(village: Village, actor: Actor, *granted: str) -> dict[str, str]:
-    scopes = ["plans.read", "plans.write"]
+@dataclass
+class Program:
+    """A vendor's program with an agreement that names authoring."""
+
+    village: Village
+    id: str
+    secret: str
+
+    async def for_(self, who: str) -> dict[str, str]:
+        """The header with its token, for somebody, or for itself."""
+        person = self.village.ids[who] if who else None
+        return await token(self.village.store, self.id, self.secret, person=person)
+
+
+async def program(village: Village, actor: Actor, *granted: str) -> Program:
+    scopes = ["plans.read", "plan.write", "input.write", "record.read", "students.read"]
     grant = Grant("vendor", "planning", granted)
     id, secret = await clients.add(village.store, village.district, "planner", scopes, actor, grant)
-    client = await clients.authenticate(village.store, id, secret)
-    assert client is not None
-    return {"Authorization": f"Bearer {await clients.issue_token(village.store, client, scopes)}"}
-
-
-def for_(village: Village, who: str) -> dict[str, str]:
-    return {"Planbridge-On-Behalf-Of": village.ids[who]} if who else {}
+    await agree(village.store, village.district, id)
+    return Program(village, id, secret)
 
 
 async def kept(village: Village) -> dict[str, Any]:
@@ -49,18 +60,18 @@ NEVER = {"", "stranger", "elsewhere_principal", "mother", "father", "mentor", "s
 async def test_a_program_writes_goals_for_an_educator_of_the_student_and_for_nobody_else(
     village: Village, http: httpx.AsyncClient, actor: Actor
 ) -> None:
-    http.headers.update(await program(village, actor))
+    vendor = await program(village, actor)
     for who in sorted(WRITES | STEPS_ALONE | NEVER):
-        header = for_(village, who)
+        header = await vendor.for_(who)
         made = await http.post("/v1/plans", json=content(village), headers=header)
         assert made.status_code == (201 if who in WRITES else 403), who
         if who not in WRITES:
             assert made.json()["code"] == ("author-refused" if who else "author-missing")
             assert "planted" not in made.text
         path = f"/v1/plans/{village.plan}"
-        held = await http.post(f"{path}/steps", json={"step": "consult"}, headers=header)
+        held = await http.post(f"{path}/steps/consult", headers=header)
         assert held.status_code == (200 if who in WRITES else 403), who
-        taken = await http.post(f"{path}/steps", json={"step": "reopen"}, headers=header)
+        taken = await http.post(f"{path}/steps/reopen", headers=header)
         assert taken.status_code == (403 if who in NEVER else 200 if who in WRITES else 409), who
         review = {"held_on": TODAY.isoformat(), "decision": "continue"}
         reviewed = await http.post(f"{path}/reviews", json=review, headers=header)
@@ -78,7 +89,7 @@ async def test_what_an_educator_was_not_shown_stays_when_they_write(
     both = copy.deepcopy(await kept(village))
     both["goals"][0]["addresses"] = ["need-1", "need-3"]
     await planning.edit(village.store, village.district, village.plan, both, actor)
-    http.headers.update(await program(village, actor, *SECTIONS) | for_(village, "coordinator"))
+    http.headers.update(await (await program(village, actor, *SECTIONS)).for_("coordinator"))
     seen = (await http.get(f"/v1/students/{village.student}/plan")).json()
     mine = seen["content"]
     assert "planted-why-physical_health" not in str(mine)
@@ -96,7 +107,7 @@ async def test_what_an_educator_was_not_shown_stays_when_they_write(
     assert (now["goals"][0]["statement"], now["goals"][0]["addresses"]) == ("Writes a page.", ["need-1", "need-3"])
 
     # A program that was granted less than the educator may see keeps what it did not get.
-    http.headers.update(await program(village, actor, "identity", "goals", "academic"))
+    http.headers.update(await (await program(village, actor, "identity", "goals", "academic")).for_("coordinator"))
     seen = (await http.get(f"/v1/students/{village.student}/plan")).json()
     assert "strengths" not in seen["content"] and seen["content"]["goals"][0]["addresses"] == ["need-1"]
     put = await http.put(address, json=seen["content"], headers={"If-Match": str(seen["revision"])})

@@ -28,7 +28,7 @@ REVIEW = {"decision": "continue", "per_goal": [{"goal": "goal-1", "achievement":
 
 @pytest.fixture
 async def mine(http: httpx.AsyncClient, world: World, bearer: Bearer) -> httpx.AsyncClient:
-    http.headers.update(await bearer(world.district) | {"Planbridge-On-Behalf-Of": world.teacher})
+    http.headers.update(await bearer(world.district, person=world.teacher))
     return http
 
 
@@ -53,7 +53,7 @@ def days(monkeypatch: pytest.MonkeyPatch) -> Days:
 async def step(
     mine: httpx.AsyncClient, plan: str, name: str, *, dry_run: bool = False, **given: Any
 ) -> tuple[int, dict[str, Any]]:
-    made = await mine.post(f"/v1/plans/{plan}/steps?dry_run={dry_run}", json={"step": name, **given})
+    made = await mine.post(f"/v1/plans/{plan}/steps/{name}?dry_run={dry_run}", json=given)
     return made.status_code, made.json()
 
 

@@ -1,6 +1,7 @@
 """What a program gets of a student: for whom it asks, what it was granted, what is on record, what nobody gets."""
 
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from gateway.store.clients import Grant
 from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.registers import Actor
+from tests.api.conftest import agree, token
 from tests.village import AUTHOR, Village, content, destination, finalize, populate
 
 HEALTH = "planted-physical_health"
@@ -24,26 +26,38 @@ async def village(store: Store, district: int) -> Village:
     return await populate(store, district)
 
 
-async def token(village: Village, actor: Actor, *granted: str, kind: str = "vendor") -> dict[str, str]:
-    scopes = ["plans.read", "results.read"]
+@dataclass
+class Program:
+    """A program with an agreement."""
+
+    store: Store
+    id: str
+    secret: str
+
+    async def for_(self, person: str | None = None) -> dict[str, str]:
+        """The header with its token, for a person, or for itself."""
+        return await token(self.store, self.id, self.secret, person=person)
+
+
+async def program(village: Village, actor: Actor, *granted: str, kind: str = "vendor", **agreed: Any) -> Program:
+    scopes = ["plans.read", "results.read", "students.read", "record.read", "input.write"]
     grant = Grant(kind, "planning", granted)
     id, secret = await clients.add(village.store, village.district, "planner", scopes, actor, grant)
-    client = await clients.authenticate(village.store, id, secret)
-    assert client is not None
-    return {"Authorization": f"Bearer {await clients.issue_token(village.store, client, scopes)}"}
+    await agree(village.store, village.district, id, **agreed)
+    return Program(village.store, id, secret)
 
 
 async def asked(
-    http: httpx.AsyncClient, village: Village, header: dict[str, str], person: str = "", path: str = ""
+    http: httpx.AsyncClient, village: Village, by: Program, person: str = "", path: str = ""
 ) -> httpx.Response:
-    more = {"Planbridge-On-Behalf-Of": village.ids[person]} if person else {}
-    return await http.get(f"/v1/students/{path or f'{village.student}/plan'}", headers=header | more)
+    header = await by.for_(village.ids[person] if person else None)
+    return await http.get(f"/v1/students/{path or f'{village.student}/plan'}", headers=header)
 
 
 async def test_a_person_sees_through_a_program_what_both_may(
     village: Village, http: httpx.AsyncClient, actor: Actor
 ) -> None:
-    everything = await token(village, actor, *SECTIONS)
+    everything = await program(village, actor, *SECTIONS)
     said = {who: (await asked(http, village, everything, who)) for who in village.ids if who in (
         "coordinator", "teacher", "counselor", "nurse", "principal", "mother")}  # fmt: skip
     assert {answer.status_code for answer in said.values()} == {200}
@@ -57,7 +71,7 @@ async def test_a_person_sees_through_a_program_what_both_may(
         answer = await asked(http, village, everything, who)
         assert (answer.status_code, answer.json()["code"]) == (403, "access-refused")
         assert "planted" not in answer.text
-    some = await token(village, actor, "identity", "goals")
+    some = await program(village, actor, "identity", "goals")
     answer = await asked(http, village, some, "counselor")
     assert "planted-goal" in answer.text and "planted-strength" not in answer.text
     assert "/strengths/0" in answer.json()["left_out"]
@@ -81,12 +95,12 @@ async def test_a_program_for_itself_gets_its_column_and_its_grant(
     village: Village, http: httpx.AsyncClient, actor: Actor
 ) -> None:
     await finalize(village)
-    nothing = await asked(http, village, await token(village, actor))
+    nothing = await asked(http, village, await program(village, actor))
     assert nothing.status_code == 200 and "planted" not in nothing.text
-    sis = await asked(http, village, await token(village, actor, *SECTIONS, kind="sis"))
+    sis = await asked(http, village, await program(village, actor, *SECTIONS, kind="sis"))
     assert "planted-goal" in sis.text and "planted-academic" in sis.text
     assert "planted-social_emotional" not in sis.text and HEALTH not in sis.text and "planted-talk" not in sis.text
-    lms = await asked(http, village, await token(village, actor, *SECTIONS, kind="lms"))
+    lms = await asked(http, village, await program(village, actor, *SECTIONS, kind="lms"))
     assert "planted-goal" not in lms.text, "its words were not made to be shown in a learning platform"
 
 
@@ -96,7 +110,7 @@ MEASURES, KEYS = ("mean", "growth", "rate", "ranking"), ("staff", "class", "scho
 async def test_results_are_listed_student_by_student_and_no_number_is_made_of_them(
     village: Village, http: httpx.AsyncClient, actor: Actor
 ) -> None:
-    header = await token(village, actor, "academic")
+    header = await program(village, actor, "academic")
     own = await asked(http, village, header, "teacher", f"results?student={village.student}")
     assert own.status_code == 200
     assert sorted((one["title"], one["purpose"]) for one in own.json()["results"]) == [
@@ -108,7 +122,7 @@ async def test_results_are_listed_student_by_student_and_no_number_is_made_of_th
     both = f"results?student={village.student}&student={village.other}"
     assert len((await asked(http, village, header, "counselor", both)).json()["results"]) == 4
     assert (await asked(http, village, header, "stranger", f"results?student={village.student}")).status_code == 403
-    assert (await asked(http, village, header, "", "results")).json() == {"results": []}
+    assert (await asked(http, village, header, "", "results")).json() == {"results": [], "next": None}
     for measure, key in itertools.product(MEASURES, KEYS):
         answer = await asked(http, village, header, "principal", f"results?measure={measure}&by={key}")
         assert (answer.status_code, answer.json()["code"]) == (403, "purpose-firewall")
@@ -131,7 +145,7 @@ async def test_nothing_is_given_for_a_purpose_that_judges(
             terms = agreements.Terms(purpose)
             await agreements.add(c, connection, "A-1", *(2 * (date_of_today(),)), actor, terms)
     # ... nor where one got into the tables by another way
-    header = await token(village, actor, "academic")
+    header = await program(village, actor, "academic")
     async with village.store.transaction(village.district) as c:
         await c.exec_driver_sql("UPDATE client SET purpose = %s WHERE name = 'planner'", (purpose,))
         await c.exec_driver_sql(
@@ -160,7 +174,7 @@ async def consented(village: Village, to: str, *, permit: bool) -> int:
 async def test_what_a_family_forbade_a_program_or_took_back_it_has_for_nobody(
     village: Village, http: httpx.AsyncClient, actor: Actor
 ) -> None:
-    everything = await token(village, actor, *SECTIONS)
+    everything = await program(village, actor, *SECTIONS)
     assert "planted-goal" in (await asked(http, village, everything, "counselor")).text
     number = await consented(village, "program:planner", permit=False)
     answer = await asked(http, village, everything, "counselor")
@@ -180,22 +194,22 @@ async def test_a_program_of_one_district_reaches_nobody_of_another(
     village: Village, http: httpx.AsyncClient, actor: Actor
 ) -> None:
     neighbour = await populate(village.store, await registers.district(village.store, f"next to {village.district}"))
-    mine, theirs = await token(village, actor, *SECTIONS), await token(neighbour, actor, *SECTIONS)
+    mine, theirs = await program(village, actor, *SECTIONS), await program(neighbour, actor, *SECTIONS)
     for path in (f"{village.student}/plan", f"results?student={village.student}"):
         for person in ("", "nurse"):
             answer = await asked(http, neighbour, theirs, person, path)
             assert (answer.status_code, answer.json()["code"]) == (404, "student-unknown"), path
-    more = {"Planbridge-On-Behalf-Of": neighbour.nurse}
-    answer = await http.get(f"/v1/students/{village.student}/plan", headers=mine | more)
+    stray = await mine.for_(neighbour.nurse)
+    answer = await http.get(f"/v1/students/{village.student}/plan", headers=stray)
     assert (answer.status_code, answer.json()["code"]) == (404, "person-unknown")
-    answer = await http.get("/v1/students/results", headers=mine | more)
-    assert answer.json() == {"results": []}
+    answer = await http.get("/v1/students/results", headers=stray)
+    assert answer.json() == {"results": [], "next": None}
 
 
 async def test_it_asks_for_nobody_who_may_not(village: Village, http: httpx.AsyncClient, actor: Actor) -> None:
     """Another student, a school as if it were a person, staff who left; and nobody is said to have been shown what a
     refusal kept."""
-    everything = await token(village, actor, *SECTIONS)
+    everything = await program(village, actor, *SECTIONS)
     async with village.store.transaction(village.district) as c:
         gone = "UPDATE entity SET doc = CAST(CAST(doc AS jsonb) || '{\"active\": false}' AS json) WHERE id = %s"
         await c.exec_driver_sql(gone, (village.counselor,))
@@ -224,7 +238,7 @@ async def test_who_was_merged_keeps_ties_and_what_keeps_them_away(
                 (village.district, village.ids[former], village.ids[now]),
             )
             await c.exec_driver_sql("DELETE FROM entity WHERE id = %s", (village.ids[former],))
-    everything = await token(village, actor, *SECTIONS)
+    everything = await program(village, actor, *SECTIONS)
     for person in ("coordinator", "stranger"):
         answer = await asked(http, village, everything, person)
         assert answer.status_code == 200 and "planted-family_basic_needs" in answer.text, person

@@ -1,5 +1,6 @@
 """The worst day, rehearsed: the database is lost and comes back; a backup comes back that has not heard of a purge."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,6 +14,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from gateway.settings import Settings
+from gateway.store.database import Store
+from tests.api.conftest import token
 from tests.e2e.office import QuickHome
 from tests.e2e.processes import Home, closed_port, tables, until
 from tests.e2e.test_leaks import files
@@ -115,7 +119,7 @@ def test_a_purge_holds_when_an_older_backup_is_restored(home: Home, backup: Path
     """By our own command, and by whoever puts a copy of the data folder back and knows nothing of our commands."""
     id = student(home)
     assert "dump" in told(home) and len(told(home)) > 1, "else there would be nothing to find"
-    client = home.json("client", "add", "planner", "--scope", "students.read")
+    client = home.json("client", "add", "planner", "--kind", "sis", "--scope", "students.read")
     older = backup.with_name("older.dump")
     home.json("backup", str(older))
     home.server.stop()
@@ -183,6 +187,15 @@ def get(url: str, client: dict[str, str], path: str, **headers: str) -> Any:
     return json.loads(urlopen(Request(f"{url}{path}", headers={"Authorization": f"Bearer {token}", **headers})).read())
 
 
+async def asking_for(home: Home, client: dict[str, str], person: str) -> dict[str, str]:
+    """The header with a token of a client that was issued for a person."""
+    store = await Store.open(Settings(home=home.home, shared_buffers="64MB"))
+    try:
+        return await token(store, client["client_id"], client["client_secret"], person=person)
+    finally:
+        await store.close()
+
+
 HIS = ("stu-other-0", "Pettifer0", "planted-mazes", "planted-goal", "planted-paper", "planted-asked", "planted-read")
 """What only the student has who is purged there: in the roster, the record, a plan, a consent, a request, a look."""
 
@@ -218,7 +231,8 @@ def test_what_was_decided_since_holds_when_an_older_backup_is_restored(home: Hom
         *days, "--as", "Ottoline Farrow",
     )  # fmt: skip
     client = home.json(
-        "client", "add", "portal", "--scope", "students.read", "--scope", "plans.read", "--section", "goals",
+        "client", "add", "portal", "--kind", "sis", "--scope", "students.read", "--scope", "plans.read",
+        "--section", "goals",
     )  # fmt: skip
     assert "yes" in {one["may"] for one in home.json("access", "why", mother, child["id"])}
     [agreement], [consent] = home.json("agreements"), home.json("consents", "list", "--student", child["id"])
@@ -238,7 +252,7 @@ def test_what_was_decided_since_holds_when_an_older_backup_is_restored(home: Hom
     assert home.json("restore", str(older), "--yes", "--replace")["restored"] is True
     with up(home) as url:
         with pytest.raises(HTTPError, match="403"):
-            get(url, client, f"/v1/students/{child['id']}/plan", **{"Planbridge-On-Behalf-Of": mother})
+            get(url, client, f"/v1/students/{child['id']}/plan", **asyncio.run(asking_for(home, client, mother)))
         assert gone["id"] not in {one["id"] for one in get(url, client, "/v1/students")["students"]}
     reasons = {one["reason"] for one in home.json("access", "why", mother, child["id"])}
     assert reasons == {"This person is kept from the student, or has no right to the record."}

@@ -22,7 +22,7 @@ from gateway.store.clients import SCOPES
 from gateway.store.database import Store
 from gateway.store.registers import Actor, district
 from synthetic import build
-from tests.api.conftest import serving
+from tests.api.conftest import agree, serving
 from tests.api.world import consulted, content, populate
 from tests.e2e.messages import DISASTERS
 from tests.e2e.office import QuickHome
@@ -99,8 +99,9 @@ def draft(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Draft:
             id, secret = await clients.add(store, number, "planner", SCOPES, COUNSELOR)
             client = await clients.authenticate(store, id, secret)
             assert client is not None
-            token = await clients.issue_token(store, client, client.scopes)
-            return Draft(plan, {"Authorization": f"Bearer {token}", "Planbridge-On-Behalf-Of": world.teacher})
+            await agree(store, number, id)
+            token = await clients.issue_token(store, client, client.scopes, world.teacher)
+            return Draft(plan, {"Authorization": f"Bearer {token}"})
         finally:
             await store.close()
 
@@ -142,8 +143,8 @@ async def finalized_by_api(home: Home, draft: Draft) -> httpx.Response:
     store = await Store.open(settings)
     try:
         async with serving(api.create_app(store, settings)) as http:
-            address = f"/v1/plans/{draft.plan}/steps"
-            return await http.post(address, json={"step": "finalize"}, headers=draft.authorization)
+            address = f"/v1/plans/{draft.plan}/steps/finalize"
+            return await http.post(address, headers=draft.authorization)
     finally:
         await store.close()
 

@@ -7,7 +7,7 @@ store; its errors, its reading of headers, scopes and assertions, and its checks
 from fastapi import APIRouter
 
 from gateway.api.oauth import ending, published, tokens
-from gateway.api.oauth.calls import TOKEN_PATH, Call, For, calling, may, opened
+from gateway.api.oauth.calls import TOKEN_PATH, Call, calling, may, opened
 from gateway.api.oauth.signed import signed_call
 from gateway.api.oauth.tokens import GRANTS, Asking, Grant, Token, granted
 
@@ -16,7 +16,6 @@ __all__ = [
     "TOKEN_PATH",
     "Asking",
     "Call",
-    "For",
     "Grant",
     "Token",
     "calling",

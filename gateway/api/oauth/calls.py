@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
-from uuid import UUID
 
-from fastapi import Header, HTTPException, Request, Security
+from fastapi import HTTPException, Request, Security
 from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
 from fastapi.security import OAuth2, SecurityScopes
 
@@ -40,26 +39,11 @@ class Call:
         """The client, and the person for whom its token was issued."""
         return Actor(self.client.name, "client", self.person, self.client.id)
 
-    def on_behalf_of(self, person: UUID | None) -> Actor:
-        """The client, acting for somebody who it says is signed in with it."""
-        return self.actor if person is None else replace(self.actor, person=str(person))
-
     @property
     def program(self) -> Program:
         """The client as what it is and may get."""
         one = self.client
         return Program(one.id, one.name, one.kind, one.sections, one.purpose)  # type: ignore[arg-type]
-
-
-For = Annotated[
-    UUID | None,
-    Header(
-        alias="Planbridge-On-Behalf-Of",
-        description="Entity id of the person for whom the client asks. The client answers for it that this person is "
-        "signed in with it. They may do what they may themselves, and see of that what the district granted to the "
-        "client; both are on record. Without it the client asks for itself.",
-    ),
-]
 
 
 SCHEME = OAuth2(

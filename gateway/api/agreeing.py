@@ -1,0 +1,58 @@
+"""Under which terms a call is served: a vendor only while an agreement with the district is in force that says so."""
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from fastapi import Depends
+
+from gateway import authoring, clock
+from gateway.access import Who
+from gateway.api.oauth import Call, may
+from gateway.showing import Asker
+from gateway.store import plans, reach, vendors
+from gateway.viewing import itself
+
+
+async def asker(call: Call, collection: str = "") -> Asker:
+    """Who asks, and what of it they may be served: of a vendor no more than is agreed of this collection, and of the
+    students whom the agreement reaches. Refused without one in force. The district's own systems need none."""
+    program = replace(call.program, caller=call)
+    who = itself(program) if call.person is None else Who(person=call.person)
+    if call.client.kind != "vendor":
+        return Asker(who, call.actor, program)
+    async with call.store.transaction(call.district) as c:
+        agreement = await vendors.in_force(c, call.client.id, clock.today())
+        students = await reach.students(c, agreement)
+    if collection:
+        fields = agreement.fields(collection)
+        if collection in ("plans", "record") and fields is not None:
+            program = replace(program, sections=program.sections & fields)
+    return Asker(who, call.actor, program, students)
+
+
+@dataclass(frozen=True)
+class Author:
+    """A call by which somebody writes plans: a person, through a program whose agreement names authoring."""
+
+    call: Call
+    asker: Asker
+
+    async def refuse_unreached(self, plan: str) -> None:
+        """ConfigError where the plan is none, or of a student whom the agreement does not reach."""
+        async with self.call.store.transaction(self.call.district) as c:
+            self.asker.refuse_unreached((await plans.load(c, plan)).student)
+
+
+def writing() -> Any:
+    """What a route asks for that writes plans. Refused where the token names nobody, whatever kind of program it is,
+    and where its agreement does not name authoring."""
+    return Depends(_author)
+
+
+async def _author(call: Annotated[Call, may("plan.write")]) -> Author:
+    authoring.refuse_nobody(call.actor)
+    async with call.store.transaction(call.district) as c:
+        agreement = await vendors.in_force(c, call.client.id, clock.today())
+        agreement.refuse_authoring()
+        students = await reach.students(c, agreement)
+    return Author(call, Asker(Who(person=call.person), call.actor, call.program, students))

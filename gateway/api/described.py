@@ -1,0 +1,111 @@
+"""The OpenAPI document: made so that clients generated from it have names, and know what an error looks like."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from gateway.api import idempotency, removals
+from gateway.api.problems import Problem
+
+ERRORS = {
+    "400": "Something in the request must be changed.",
+    "401": "No access token, or none that is good.",
+    "403": "The token, the agreement or the access rules do not allow it.",
+    "404": "There is no such thing for this caller.",
+    "409": "A rule of the gateway refuses; `missing` says what would have to be there.",
+    "422": "The request does not have the form that is expected; `wrong` says where.",
+    "503": "The gateway cannot answer now; nothing was changed.",
+}
+WITH_MATCH = {
+    "412": "The plan was changed since it was read.",
+    "428": "The header If-Match is missing.",
+}
+TAGS = {
+    "students": "Students as the caller may see them.",
+    "record": "Running records, input, and what was given of supports.",
+    "results": "Assessment results, student by student.",
+    "plans": "Success plans: what they say, their life, and many at once.",
+    "deliveries": "What was sent to destinations.",
+    "changes": "What changed.",
+    "pull": "Connections and runs.",
+    "quality": "How good the data are.",
+    "rejects": "What was set aside.",
+    "identity": "Who is who.",
+    "codes": "Code tables and custom fields.",
+    "notices": "What people were told.",
+    "access": "How a program gets a token.",
+    "service": "What monitors ask.",
+}
+
+
+def operation_id(route: APIRoute) -> str:
+    """A name that is its own: what it is about, and what is done."""
+    tag = str(route.tags[0]) if route.tags else "gateway"
+    return route.name if tag.rstrip("s") in route.name else f"{tag}_{route.name}"
+
+
+def install(application: FastAPI) -> None:
+    """Have the document made once, when it is first asked for."""
+
+    def document() -> dict[str, Any]:
+        if application.openapi_schema is None:
+            application.openapi_schema = _completed(
+                get_openapi(
+                    title=application.title,
+                    version=application.version,
+                    routes=application.routes,
+                    servers=application.servers,
+                    tags=[{"name": name, "description": text} for name, text in TAGS.items()],
+                )
+            )
+        return application.openapi_schema
+
+    application.openapi = document  # type: ignore[method-assign]
+
+
+def _completed(found: dict[str, Any]) -> dict[str, Any]:
+    schemas = found["components"]["schemas"]
+    schemas |= _problem()
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
+            if path.startswith("/v1/"):
+                _complete(operation, path, method)
+            elif "422" in operation["responses"]:
+                operation["responses"]["422"] = _answer(ERRORS["422"])
+    return found
+
+
+def _complete(operation: dict[str, Any], path: str, method: str) -> None:
+    answers = operation["responses"]
+    named = {parameter["name"].lower() for parameter in operation.get("parameters", ())}
+    for status, text in {**ERRORS, **(WITH_MATCH if "if-match" in named else {})}.items():
+        answers[status] = _answer(text)
+    if method == "post":
+        operation.setdefault("parameters", []).append(idempotency.DESCRIBED)
+        answers["413"] = _answer("The body is larger than this route takes.")
+    if any(one.method == method.upper() and one.path == path for one in removals.REMOVALS):
+        operation["deprecated"] = True
+
+
+def _answer(text: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": text, "content": {"application/problem+json": {"schema": schema, "example": EXAMPLE}}}
+
+
+EXAMPLE = Problem(
+    type="urn:planbridge:problem:plan-changed",
+    title="A rule of the gateway refuses",
+    status=412,
+    detail="Somebody changed this plan meanwhile: it is at revision 3.",
+    code="plan-changed",
+    fix="Read it again, then repeat your change.",
+).model_dump()
+
+
+def _problem() -> dict[str, Any]:
+    made = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {**made.pop("$defs", {}), "Problem": made}
