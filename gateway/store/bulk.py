@@ -1,0 +1,70 @@
+"""Leave to take a whole collection at once: given by the district with a reason, limited, told and on record."""
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway import clock
+from gateway.errors import ConfigError, Refused, Unavailable
+from gateway.store.reads import Caller
+from gateway.store.registers import Actor, log_act
+from gateway.vendors import Agreement
+
+WALK = 3600
+"""Seconds within which pages of one collection in one form are the same export."""
+DAY = 86_400
+
+
+async def check(c: AsyncConnection, call: Caller, agreement: Agreement, collection: str, form: str = "pages") -> None:
+    """Whether a program may take this collection at once, as `pages` or `csv`; ask before each answer that is bulk
+    (gateway.vendors.is_bulk, and every file). Refused where the agreement does not say so or the district gave no
+    leave; Unavailable where it took as often today as it may. The first answer of an export leaves an act and a notice.
+    """
+    await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.bulk'), :id)"), {"id": agreement.id})
+    given = (
+        await c.execute(
+            text(
+                "SELECT per_day FROM bulk_grant WHERE agreement_id = :id AND ended_at IS NULL AND until_on >= :today "
+                "ORDER BY id DESC LIMIT 1"
+            ),
+            {"id": agreement.id, "today": clock.today()},
+        )
+    ).one_or_none()
+    if not agreement.bulk or given is None:
+        raise Refused(
+            "bulk-not-granted",
+            "Taking a whole collection at once is a privilege of its own, which this program does not have.",
+            "Ask for what changed since a time (dateLastModified), or ask the district for the privilege.",
+        )
+    taken = (
+        await c.execute(
+            text(
+                "SELECT coalesce(bool_or(collection = :collection AND form = :form AND at > clock_timestamp() "
+                "  - make_interval(secs => :walk)), false) AS same, count(*) AS n, "
+                "  extract(epoch FROM min(at) + make_interval(secs => :day) - clock_timestamp()) AS wait "
+                "FROM bulk_export WHERE agreement_id = :id AND at > clock_timestamp() - make_interval(secs => :day)"
+            ),
+            {"id": agreement.id, "collection": collection, "form": form, "walk": WALK, "day": DAY},
+        )
+    ).one()
+    if taken.same:
+        return
+    if taken.n >= given.per_day:
+        raise Unavailable(
+            "bulk-too-often",
+            f"This program took whole collections {taken.n} times within a day, which is as often as it may.",
+            "Come back later, or ask for what changed since a time.",
+            retry_after=float(taken.wait),
+        )
+    await c.execute(
+        text(
+            "INSERT INTO bulk_export (district_id, agreement_id, collection, form) "
+            "VALUES (:district, :id, :collection, :form)"
+        ),
+        {"district": call.client.district, "id": agreement.id, "collection": collection, "form": form},
+    )
+    detail = {"agreement": agreement.id, "collection": collection, "form": form}
+    by = Actor(call.client.name, "client", call.person, call.client.id)
+    await log_act(c, call.client.district, by, "bulk-export", call.client.id, detail)

@@ -1,0 +1,251 @@
+"""What is agreed with a vendor: the terms, what of them widens what it sees, and which reads are bulk."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.access import JUDGING, PURPOSES, SECTIONS, TABLE
+from gateway.errors import ConfigError, Refused
+
+Basis = Literal["school_official", "directory", "consent"]
+BASES: Mapping[str, str] = {
+    "school_official": "does for the district what its own staff would do, under its control",
+    "directory": "is given directory information: whoever opted out is not in it",
+    "consent": "is given students for whom a consent names it",
+}
+"""By which right a vendor is given anything. # 34 CFR 99.31(a)(1), 99.37, 99.30"""
+
+People = Literal["student", "staff", "contact"]
+ONEROSTER = (
+    "academicSessions",
+    "orgs",
+    "courses",
+    "classes",
+    "users",
+    "demographics",
+    "enrollments",
+    "categories",
+    "lineItems",
+    "results",
+    "scoreScales",
+    "resources",
+    "assessmentLineItems",
+    "assessmentResults",
+)
+OURS = ("plans", "record", "events")
+"""Collections of our own, beside `results`, which is the gradebook's and what /v1 lists of results."""
+COLLECTIONS = (*ONEROSTER, *OURS)
+BASE = frozenset({"sourcedId", "status", "dateLastModified"})
+"""Fields of OneRoster that every served record has, whatever is agreed."""
+GRANTABLE = frozenset(section for section in SECTIONS if TABLE[section]["vendor"] == "grant")
+"""What may be agreed of plans and records: their fields are sections here. What is restricted goes to nobody."""
+
+_WHOLLY = frozenset({"demographics", "results", "assessmentResults", "plans", "record"})
+_SENSITIVE: Mapping[str, frozenset[str]] = {
+    "users": frozenset(
+        {"username", "userIds", "userMasterIdentifier", "identifier", "email", "sms", "phone", "agents", "pronouns"}
+    )
+}
+
+
+def sensitive(collection: str, field: str) -> bool:
+    """Whether a field tells more of somebody than who they are and where they learn or work."""
+    return collection in _WHOLLY or field in _SENSITIVE.get(collection, ())
+
+
+class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whom and what a vendor reaches. None: all of them. Classes are those at these schools in one of these grades (or
+    in none), and where any of `classes` (ids), `subjects` (names or codes) and `courses` (codes) is given, that one of
+    these names. Students are those of these schools and grades; with `only_classes` those enrolled in the classes."""
+
+    schools: frozenset[str] | None = None
+    grades: frozenset[str] | None = None
+    classes: frozenset[str] | None = None
+    subjects: frozenset[str] | None = None
+    courses: frozenset[str] | None = None
+    only_classes: bool = False
+    people: frozenset[People] = frozenset({"student", "staff"})
+
+
+class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was signed. `collections`: each to the fields that may be served, None for all that there are; `document`: a
+    reference, or the SHA-256 of the signed file; `pages`: how many pages of a collection may be walked in one go before
+    that is bulk; days are inclusive."""
+
+    purpose: str
+    basis: Basis
+    signer: str
+    document: str
+    breach_contact: str
+    begin: date
+    until: date
+    collections: dict[str, frozenset[str] | None]
+    destroy_by: date | None = None
+    rule: Rule = Rule()
+    authoring: bool = False
+    bulk: bool = False
+    pages: int = 100
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """An agreement with a program, as the district approved it last."""
+
+    id: int
+    client: str
+    version: int
+    terms: Terms
+
+    @property
+    def purpose(self) -> str:
+        return self.terms.purpose
+
+    @property
+    def collections(self) -> Mapping[str, frozenset[str] | None]:
+        return self.terms.collections
+
+    @property
+    def authoring(self) -> bool:
+        return self.terms.authoring
+
+    @property
+    def bulk(self) -> bool:
+        return self.terms.bulk
+
+    @property
+    def begin(self) -> date:
+        return self.terms.begin
+
+    @property
+    def until(self) -> date:
+        return self.terms.until
+
+    def fields(self, collection: str) -> frozenset[str] | None:
+        """The fields of a collection that may be served, None for all; what every record of OneRoster has comes beside.
+        Refused where the agreement does not name the collection."""
+        if collection not in self.terms.collections:
+            raise Refused(
+                "agreement-collection",
+                f"The agreement with the district does not name {collection}.",
+                "Ask the district; it changes an agreement with `planbridge vendors agree`.",
+            )
+        return self.terms.collections[collection]
+
+    def refuse_authoring(self) -> None:
+        """Refused where the agreement does not let the vendor write plans on behalf of educators."""
+        if not self.terms.authoring:
+            raise Refused(
+                "agreement-authoring",
+                "The agreement with the district does not name authoring: no plan is written through this program.",
+                "Ask the district; it changes an agreement with `planbridge vendors agree --authoring`.",
+            )
+
+
+def checked(terms: Terms, fields: Mapping[str, Collection[str]]) -> Terms:
+    """The terms, if they may be drafted. `fields`: of each collection of OneRoster the fields that there are.
+    ConfigError for what is incomplete or unknown, Refused for what nobody may agree to."""
+    for name in ("signer", "document", "breach_contact"):
+        if not getattr(terms, name).strip():
+            raise _incomplete(f"It has no {name.replace('_', ' ')}.")
+    if terms.until < terms.begin or (terms.destroy_by is not None and terms.destroy_by < terms.until):
+        raise _incomplete("It ends no earlier than it begins, and data are destroyed no earlier than it ends.")
+    if not terms.collections:
+        raise _incomplete("It names no collection.")
+    if terms.purpose not in PURPOSES:
+        raise _incomplete(f"There is no purpose {terms.purpose!r}: {', '.join(PURPOSES)}.")
+    if terms.purpose in JUDGING:
+        raise Refused(
+            "purpose-refused",
+            f"Nothing is given for the purpose {terms.purpose!r}: what helps a student judges nobody.",
+            "Name the purpose it has for the student, if there is one.",
+        )
+    if terms.rule.only_classes and not (terms.rule.classes or terms.rule.subjects or terms.rule.courses):
+        raise _incomplete("Students of its classes only: then it says which classes.")
+    for collection, asked in terms.collections.items():
+        if collection not in COLLECTIONS:
+            raise _incomplete(f"There is no collection {collection!r}: {', '.join(COLLECTIONS)}.")
+        there = fields.get(collection, GRANTABLE if collection in ("plans", "record") else frozenset())
+        if unknown := sorted((asked or frozenset()) - BASE - frozenset(there)) if there else []:
+            raise Refused(
+                "agreement-field",
+                f"{collection} has no {unknown[0]} that a vendor may be given.",
+                f"Choose from: {', '.join(sorted(there))}.",
+            )
+    return terms
+
+
+def _incomplete(what: str) -> ConfigError:
+    return ConfigError(
+        "vendor-terms-incomplete", f"These terms are not complete. {what}", "See docs/vendors.md for what terms say."
+    )
+
+
+@dataclass(frozen=True)
+class Widening:
+    """What a vendor would be shown beside what it is shown. `seen`: people it sees today; `people`: how many of the
+    people that it would see it does not see today; `schools` and sensitive `fields` (`users.email`) that are new."""
+
+    seen: int
+    people: int
+    schools: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+    @property
+    def large(self) -> bool:
+        """Whether somebody has to say that they mean it: a tenth more people, or any new school or such field."""
+        return self.people * 10 > self.seen or bool(self.schools or self.fields)
+
+    def refuse(self, confirmed: int | None) -> None:
+        """Refused where it is large and nobody has named its number of people."""
+        if self.large and confirmed != self.people:
+            more = [f"{len(self.schools)} new schools"] if self.schools else []
+            more += [f"new fields: {', '.join(self.fields)}"] if self.fields else []
+            raise Refused(
+                "agreement-widens",
+                f"The vendor would newly see {self.people} people, beside {self.seen} that it sees today"
+                f"{'; ' if more else ''}{'; '.join(more)}.",
+                f"If this is meant, look at the preview and approve with --people {self.people}.",
+            )
+
+
+def new_fields(before: Terms | None, after: Terms, fields: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+    """Sensitive fields that these terms open and those before did not."""
+
+    def told(terms: Terms | None) -> set[str]:
+        return {
+            f"{collection}.{field}"
+            for collection, agreed in (terms.collections if terms else {}).items()
+            for field in (_all(collection, fields) if agreed is None else agreed)
+            if sensitive(collection, field)
+        }
+
+    return tuple(sorted(told(after) - told(before)))
+
+
+def _all(collection: str, fields: Mapping[str, Collection[str]]) -> Iterable[str]:
+    return fields.get(collection, GRANTABLE if collection in ("plans", "record") else ())
+
+
+PAGE = 1_000
+"""Rows of one answer beyond which it is bulk, whatever is agreed."""
+
+
+def is_bulk(terms: Terms, *, limit: int, offset: int, delta: bool) -> bool:
+    """Whether a page of a collection is bulk: larger than a page, or further into a walk without a filter by time than
+    agreed. An export as a file always is, and asks nobody."""
+    return limit > PAGE or (not delta and limit > 0 and offset // limit >= terms.pages)
+
+
+def as_json(terms: Terms) -> str:
+    return msgspec.json.encode(terms, order="deterministic").decode()
+
+
+def from_json(said: Any) -> Terms:
+    """Terms as they are stored or were typed. ConfigError for what is none."""
+    try:
+        return msgspec.convert(said, Terms, strict=False)
+    except msgspec.ValidationError as error:
+        raise _incomplete(str(error)) from None
