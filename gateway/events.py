@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,10 +35,6 @@ class Event:
         """As feed and webhooks tell it. # Standard Webhooks 1.0: type, timestamp, data"""
         at = self.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {"id": self.id, "type": self.type, "timestamp": at, "data": dict(self.ids)}
-
-    def as_removed(self) -> "Event":
-        """The same, told to somebody from whose reach the row went."""
-        return replace(self, type=f"{self.type.partition('.')[0]}.removed")
 
 
 _ROSTER = {
@@ -135,11 +131,11 @@ def sources(scopes: Iterable[str], types: Iterable[str] = ()) -> Sources:
         for word, (kind, _, _) in _ROSTER.items()
         if word in words and ("changes.read" in has or has & set(_SCOPES.get(kind, ())))
     )
-    return Sources(tuple(kinds), "plan" in words and "plans.read" in has, "delivery" in words and _follows(has))
-
-
-def _follows(scopes: set[str]) -> bool:
-    return "deliveries.read" in scopes
+    return Sources(
+        tuple(kinds),
+        "plan" in words and "plans.read" in has,
+        "delivery" in words and "deliveries.read" in has,
+    )
 
 
 def checked(types: Iterable[str]) -> list[str]:
@@ -173,6 +169,7 @@ class Happened:
     ids: Mapping[str, str | int]
     student: str | None = None
     population: str | None = None
+    collection: str | None = None
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -196,7 +193,7 @@ def of(epoch: str, row: Happened) -> Event | None:
 
 
 def kind_of(collection: str) -> str | None:
-    """The kind of the common schema that a OneRoster collection serves; None of those that tell nothing of their own."""
+    """The kind of the common schema that a OneRoster collection serves; None where nothing is told of it by itself."""
     return _KINDS.get(collection)
 
 
@@ -238,6 +235,4 @@ def refuse_lost(place: Place, epoch: str, kept_from: datetime) -> None:
             MANUAL,
         )
     if place.at < kept_from:
-        raise Refused(
-            "events-expired", "This place is too old: events after it are not kept any more.", MANUAL
-        )
+        raise Refused("events-expired", "This place is too old: events after it are not kept any more.", MANUAL)

@@ -123,6 +123,16 @@ def itself(program: Program) -> Who:
     return Who(says=program.kind, names=frozenset({f"program:{program.id}", f"program:{program.name}"}))
 
 
+async def sees(store: Store, c: Transaction, district: int, program: Program, student: str) -> bool:
+    """Whether a program that asks for itself may see anything of a student's plan today."""
+    _refuse_judging(program)
+    try:
+        found = await _decisions(store, c, district, itself(program), program.name, student, program)
+    except ConfigError:  # nobody of that id, or no student any more
+        return False
+    return any(one.allowed for one in found.values())
+
+
 def _refuse_judging(program: Program | None) -> None:
     if program is not None and program.purpose in access.JUDGING:
         raise purposes.judging(program.purpose)

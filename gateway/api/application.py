@@ -9,6 +9,7 @@ import gateway
 from gateway.api import (
     changes,
     crosswalks,
+    events,
     firstlink,
     identity,
     notices,
@@ -20,6 +21,7 @@ from gateway.api import (
     runs,
     service,
     students,
+    webhooks,
 )
 from gateway.api.envelope import Envelope
 from gateway.settings import Settings
@@ -67,6 +69,8 @@ def assembled(settings: Settings) -> FastAPI:
         notices,
         plans,
         changes,
+        events,
+        webhooks,
         firstlink,
         students,
     ):

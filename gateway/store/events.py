@@ -4,6 +4,7 @@ Rows are told in the order of the transactions that wrote them, up to the oldest
 writes comes later, and is never skipped.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.events import CHANGES, DELIVERIES, PLANS, Happened, Place, Sources
+from gateway.events import CHANGES, DELIVERIES, PLANS, REACH, Happened, Place, Sources, kind_of
 from gateway.identity import population
 
 
@@ -48,15 +49,20 @@ async def head(c: AsyncConnection, district: int) -> Head:
 
 
 async def since(
-    c: AsyncConnection, place: Place, until: Head, kept_from: datetime, wanted: Sources, limit: int
+    c: AsyncConnection,
+    place: Place,
+    until: Head,
+    kept_from: datetime,
+    wanted: Sources,
+    limit: int,
+    agreement: int | None = None,
 ) -> list[Happened]:
-    """The next rows after a place, at most `limit`, up to the head and none from before `kept_from`."""
+    """The next rows after a place, at most `limit`, up to the head and none from before `kept_from`; with an agreement
+    also what came into its reach or left it."""
     values = {"xid": str(place.xid), "until": str(until.xid), "kept_from": kept_from, "limit": limit}
     found: list[Happened] = []
     if wanted.kinds:
-        changes = await c.execute(
-            text(_CHANGES), values | {"seq": place.after(CHANGES), "kinds": list(wanted.kinds)}
-        )
+        changes = await c.execute(text(_CHANGES), values | {"seq": place.after(CHANGES), "kinds": list(wanted.kinds)})
         found += [_changed(row) for row in changes]
     if wanted.deliveries:
         deliveries = await c.execute(text(_DELIVERIES), values | {"seq": place.after(DELIVERIES)})
@@ -77,6 +83,9 @@ async def since(
             )
             for row in acts
         ]  # fmt: skip
+    if agreement is not None and wanted.kinds:
+        moved = await c.execute(text(_REACH), values | {"seq": place.after(REACH), "agreement": agreement})
+        found += [_moved(row) for row in moved]
     return sorted(found, key=lambda one: one.order)[:limit]
 
 
@@ -84,16 +93,51 @@ def _changed(row: Any) -> Happened:
     doc = row.doc or {}
     kind = population(doc) if row.kind == "person" else None
     ids: dict[str, str | int] = {"id": row.entity}
-    ids |= {name: doc[name] for name in ("person", "student", "class", "line_item") if isinstance(doc.get(name), str)}
+    ids |= _named(doc)
     if row.survivor is not None:
         ids["survivor"] = row.survivor
-    student = row.survivor or row.entity if row.kind == "person" else doc.get("student", doc.get("person"))
-    return Happened(
-        CHANGES, int(row.xid), row.seq, row.at, row.kind, row.op, row.entity, ids, student, population=kind
+    student = _student(row.kind, kind, doc, row.survivor or row.entity)
+    return Happened(CHANGES, int(row.xid), row.seq, row.at, row.kind, row.op, row.entity, ids, student, population=kind)
+
+
+def _moved(row: Any) -> Happened:
+    doc = row.doc or {}
+    kind = kind_of(row.collection) or ""
+    who = population(doc) if kind == "person" else None
+    ids: dict[str, str | int] = {"id": row.id, **_named(doc)}
+    student = _student(kind, who, doc, row.id)
+    return Happened(REACH, int(row.xid), row.seq, row.at, kind, row.op, row.id, ids, student, population=who)
+
+
+def _student(kind: str, population: str | None, doc: Mapping[str, Any], id: str) -> str | None:
+    if kind == "person":
+        return id if population == "student" else None
+    if kind == "enrollment":
+        return doc.get("person") if doc.get("role") == "student" else None
+    return doc.get("student")
+
+
+def _named(doc: Mapping[str, Any]) -> dict[str, str | int]:
+    return {name: doc[name] for name in ("person", "student", "class", "line_item") if isinstance(doc.get(name), str)}
+
+
+async def reached(c: AsyncConnection, agreement: int, rows: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """(collection, id) of these that are within an agreement's reach -> the transaction in which they came into it."""
+    wanted = list(dict.fromkeys(rows))
+    found = await c.execute(
+        text(
+            "SELECT r.collection, r.sourced_id, CAST(r.xid AS text) AS xid FROM reach r "
+            "JOIN unnest(CAST(:collections AS text[]), CAST(:ids AS text[])) w (collection, id) "
+            "  ON r.collection = w.collection AND r.sourced_id = w.id WHERE r.agreement_id = :agreement AND r.visible"
+        ),
+        {"agreement": agreement, "collections": [one for one, _ in wanted], "ids": [one for _, one in wanted]},
     )
+    return {(row.collection, row.sourced_id): int(row.xid) for row in found}
 
 
-_AFTER = "t.xid >= CAST(:xid AS xid8) AND (t.xid, t.{key}) > (CAST(:xid AS xid8), :seq) AND t.xid < CAST(:until AS xid8)"
+_AFTER = (
+    "t.xid >= CAST(:xid AS xid8) AND (t.xid, t.{key}) > (CAST(:xid AS xid8), :seq) AND t.xid < CAST(:until AS xid8)"
+)
 # What an entity was says whom the change is about once it is gone; of a person also whom they were merged into.
 _CHANGES = f"""
     SELECT CAST(t.xid AS text) AS xid, t.seq, p.at, t.kind, t.op, CAST(t.entity_id AS text) AS entity,
@@ -105,6 +149,17 @@ _CHANGES = f"""
             THEN CAST(planbridge_survivor(t.entity_id) AS text) END AS survivor
     FROM change t JOIN publication p ON p.id = t.publication
     WHERE {_AFTER.format(key="seq")} AND t.kind = ANY(:kinds) AND p.at >= :kept_from
+    ORDER BY t.xid, t.seq LIMIT :limit
+"""
+_REACH = f"""
+    SELECT CAST(t.xid AS text) AS xid, t.seq, least(t.at, now()) AS at, t.collection, t.sourced_id AS id,
+        CASE WHEN t.visible THEN 'added' ELSE 'removed' END AS op,
+        (SELECT e.doc FROM entity e WHERE e.district_id = t.district_id AND e.id = CASE
+            WHEN t.sourced_id ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$' THEN CAST(t.sourced_id AS uuid)
+            END LIMIT 1) AS doc
+    FROM reach t
+    WHERE {_AFTER.format(key="seq")} AND t.agreement_id = :agreement AND t.collection <> 'demographics'
+        AND t.at >= :kept_from
     ORDER BY t.xid, t.seq LIMIT :limit
 """
 _DELIVERIES = f"""

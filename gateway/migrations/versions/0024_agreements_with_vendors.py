@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0024"
-down_revision = "0020"
+down_revision = "0023"
 
 # vendor_agreement: one open one for a program at a time. What it says stands in vendor_terms, a row for every draft;
 # `version` is the one that the district approved last, NULL before it approved any. `destruction`: the request.

@@ -1,0 +1,5 @@
+"""x"""
+
+from fastapi import APIRouter
+
+router = APIRouter()
