@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Unpack
 
 import procrastinate
+from procrastinate.exceptions import AlreadyEnqueued
 
 from gateway import clock, delivery, logs, planning, sync, verification
 from gateway.errors import AuthError, PlanbridgeError, Refused
@@ -25,6 +27,7 @@ from gateway.store import (
     schedules,
     successions,
     verifications,
+    webhooks,
     years,
 )
 from gateway.store import plans as stored_plans
@@ -37,6 +40,8 @@ from gateway.year import Change
 log = logging.getLogger(__name__)
 
 OUR_FAULT = "This is a fault of Planbridge; please report it."
+NOTICES = "notices"
+"""Only services work on this queue: who types a command may not have the settings of the mail server."""
 SCHEDULE = Actor("schedule", "system")
 
 
@@ -259,7 +264,21 @@ async def tick(store: Store) -> None:
                 await _pull_due(store, await registers.connection(store, district, connection))
             except Exception as error:  # one connection's trouble is not the others'
                 log.error("the schedule met a fault of ours: %s", logs.where(error))
+    await _send_events(store)
     await seal(store)
+
+
+async def _send_events(store: Store) -> None:
+    """Queue a job for every webhook that has something to be sent, unless one waits."""
+    queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
+    for district, webhook in await webhooks.due(store):
+        place = f"webhook/{webhook}"
+        with suppress(AlreadyEnqueued):
+            async with store.transaction(district) as c:
+                task = queue.configure_task(
+                    "webhook", queue=NOTICES, lock=place, queueing_lock=place, connection=await raw(c)
+                )
+                await task.defer_async(district=district, webhook=webhook)
 
 
 async def seal(store: Store) -> None:

@@ -44,6 +44,7 @@ from gateway.cli import (
     unmatched,
     upload,
     verification,
+    webhooks,
     year,
 )
 from gateway.cli.output import STDERR, error_document
@@ -62,7 +63,7 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, printing, record, attention, coverage, pushing, verification,
+    identity, unmatched, schedules, notices, webhooks, plans, printing, record, attention, coverage, pushing, verification,
     agreements, access, family, purge, retention, audit, backup, districts, doctor, upload, exports, demo,
 ):  # fmt: skip
     part.register(app)
