@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from gateway import clock, events, viewing
+from gateway.errors import ConfigError
 from gateway.events import CHANGES, KEPT_DAYS, Event, Happened, Place
 from gateway.store import events as stored
 from gateway.store import reads, vendors
@@ -54,15 +55,21 @@ class Listener:
             wanted = [_row(event) for event, _ in rows]
             reached = await stored.reached(c, self.agreement.id, wanted)
             rows = [(event, row) for event, row in rows if _is_reached(event, row, reached.get(_row(event)))]
-        return [event for event, _ in rows if event.collection != "plans" or await self._sees_plans(c, event)]
+        return [event for event, _ in rows if event.collection != "plans" or await self._sees_plans(event)]
 
-    async def _sees_plans(self, c: Transaction, event: Event) -> bool:
+    async def _sees_plans(self, event: Event) -> bool:
+        """As the plan itself would be shown to the program: by what it was granted and what the family said."""
         if event.student is None:
             return False
         if event.student not in self._plans:
             one = self.client
             program = Program(one.id, one.name, one.kind, one.sections, one.purpose)  # type: ignore[arg-type]
-            self._plans[event.student] = await viewing.sees(self.store, c, one.district, program, event.student)
+            asks = viewing.itself(program)
+            try:
+                found = await viewing.why(self.store, one.district, asks, event.student, one.name, program)
+                self._plans[event.student] = any(section.allowed for section in found.values())
+            except ConfigError:  # no student any more
+                self._plans[event.student] = False
         return self._plans[event.student]
 
     async def note(self, c: Transaction, told: Iterable[Event]) -> None:

@@ -46,10 +46,14 @@ class View:
     decisions: Mapping[Section, Decision]
 
 
-async def why(store: Store, district: int, who: Who, student: str, name: str = "") -> Decisions:
-    """What somebody may see of a student, section by section. `name`: under which they open what is masked to them."""
+async def why(
+    store: Store, district: int, who: Who, student: str, name: str = "", program: Program | None = None
+) -> Decisions:
+    """What somebody, or a program, may see of a student, section by section. `name`: under which they open what is
+    masked to them otherwise."""
+    _refuse_judging(program)
     async with store.transaction(district) as c:
-        return await _decisions(store, c, district, who, name, student)
+        return await _decisions(store, c, district, who, name, student, program)
 
 
 AUTHOR = "author"
@@ -121,16 +125,6 @@ async def plan(
 def itself(program: Program) -> Who:
     """A program that asks for nobody but itself."""
     return Who(says=program.kind, names=frozenset({f"program:{program.id}", f"program:{program.name}"}))
-
-
-async def sees(store: Store, c: Transaction, district: int, program: Program, student: str) -> bool:
-    """Whether a program that asks for itself may see anything of a student's plan today."""
-    _refuse_judging(program)
-    try:
-        found = await _decisions(store, c, district, itself(program), program.name, student, program)
-    except ConfigError:  # nobody of that id, or no student any more
-        return False
-    return any(one.allowed for one in found.values())
 
 
 def _refuse_judging(program: Program | None) -> None:

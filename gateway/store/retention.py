@@ -138,6 +138,13 @@ RULES = (
         f"notice t WHERE t.at < {_OLD} "
         "AND NOT EXISTS (SELECT FROM sending s WHERE s.notice_id = t.id AND s.state = 'queued')",
     ),
+    Rule("attempts to send events", "job_days", "webhook_attempt", f"webhook_attempt t WHERE t.at < {_OLD}"),
+    Rule(
+        "events that could not be sent",
+        "job_days",
+        "webhook_message",
+        f"webhook_message t WHERE t.state = 'parked' AND t.queued_at < {_OLD}",
+    ),
     Rule("expired tokens", "", "client_token", "client_token t WHERE t.expires_at < now()"),
     Rule(
         "finished jobs",

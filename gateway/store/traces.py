@@ -119,6 +119,8 @@ PLACES = (
     Place("disclosure", _person("student_id")),
     Place("disclosure", _person("person_id"), blank="person_id"),
     Place("consent", _person("student_id")),
+    # What is on its way to a program; that the student is gone is told after it.
+    Place("webhook_message", "EXISTS (SELECT FROM trace_entity e WHERE e.id = ANY(t.ids))"),
     Place("plan", "t.student_id IN (SELECT id FROM trace_entity WHERE kind = 'person')"),
     Place("amendment", _person("student_id")),
     Place("legal_hold", _person("student_id")),
@@ -159,6 +161,8 @@ NOBODY = {
     "year_change": "days of a district",
     "token": "sealed access tokens of systems",
     "unsealed": "numbers of rows",
+    "webhook": "sealed addresses of programs",
+    "webhook_attempt": "hashes that name events, and how sending them went",
     **dict.fromkeys(("alarm", "channel", "heartbeat", "notice", "sending"), "counts, times, sealed addresses of staff"),
 }
 """Tables of districts in which nobody leaves a trace, and why."""
