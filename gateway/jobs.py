@@ -9,7 +9,7 @@ from typing import Unpack
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
 
-from gateway import clock, delivery, logs, planning, sync, verification
+from gateway import clock, delivery, logs, planning, projections, sync, verification
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
 from gateway.store import (
@@ -25,6 +25,7 @@ from gateway.store import (
     registers,
     runs,
     schedules,
+    served,
     successions,
     verifications,
     webhooks,
@@ -226,10 +227,15 @@ async def request_look(store: Store, district: int, destination: str, *, whole: 
     return found.id
 
 
-async def _defer(c: Transaction, task: str, lock: str, **arguments: int) -> None:
-    """In the caller's transaction: the job exists exactly if what it is about exists."""
+async def _defer(
+    c: Transaction, task: str, lock: str, waits: str | None = None, on: str | None = None, **arguments: int
+) -> None:
+    """In the caller's transaction: the job exists exactly if what it is about exists. `waits`: only one such waits;
+    `on`: another queue than the usual one."""
     queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
-    await queue.configure_task(task, lock=lock, connection=await raw(c)).defer_async(**arguments)
+    where = {"queue": on} if on is not None else {}
+    job = queue.configure_task(task, lock=lock, queueing_lock=waits, connection=await raw(c), **where)
+    await job.defer_async(**arguments)
 
 
 async def tick(store: Store) -> None:
@@ -264,21 +270,40 @@ async def tick(store: Store) -> None:
                 await _pull_due(store, await registers.connection(store, district, connection))
             except Exception as error:  # one connection's trouble is not the others'
                 log.error("the schedule met a fault of ours: %s", logs.where(error))
+    await project_due(store)
     await _send_events(store)
     await seal(store)
 
 
+async def project_due(store: Store, only: int | None = None) -> None:
+    """Queue the projection of every district, or of one, that has published since what is served was made."""
+    for district in await served.due(store):
+        if only in (None, district):
+            with suppress(AlreadyEnqueued):
+                async with store.transaction(district) as c:
+                    await _defer(c, "project", lock := f"project/{district}", lock, district=district)
+
+
+async def project_job(store: Store, district: int) -> None:
+    """Bring what a district serves up to what it has published. Where it fails, it is tried again later."""
+    try:
+        done = await projections.follow(store, district)
+        log.info("what is served follows: %s rows", sum(done.rows.values()))
+    except Exception as error:
+        if isinstance(error, DatabaseError) and is_lost(error):
+            raise
+        log.error("what is served met a fault of ours: %s", logs.where(error))
+        await served.note_failure(store, district)
+
+
 async def _send_events(store: Store) -> None:
     """Queue a job for every webhook that has something to be sent, unless one waits."""
-    queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
     for district, webhook in await webhooks.due(store):
-        place = f"webhook/{webhook}"
-        with suppress(AlreadyEnqueued):
+        with logs.about(district=district), suppress(AlreadyEnqueued):
             async with store.transaction(district) as c:
-                task = queue.configure_task(
-                    "webhook", queue=NOTICES, lock=place, queueing_lock=place, connection=await raw(c)
+                await _defer(
+                    c, "webhook", lock := f"webhook/{webhook}", lock, NOTICES, webhook=webhook, district=district
                 )
-                await task.defer_async(district=district, webhook=webhook)
 
 
 async def seal(store: Store) -> None:

@@ -1,12 +1,13 @@
 """What is agreed with a vendor: the terms, what of them widens what it sees, and which reads are bulk."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
 import msgspec
 
+from gateway import served
 from gateway.access import JUDGING, PURPOSES, SECTIONS, TABLE
 from gateway.errors import ConfigError, Refused
 
@@ -19,25 +20,9 @@ BASES: Mapping[str, str] = {
 """By which right a vendor is given anything. # 34 CFR 99.31(a)(1), 99.37, 99.30"""
 
 People = Literal["student", "staff", "contact"]
-ONEROSTER = (
-    "academicSessions",
-    "orgs",
-    "courses",
-    "classes",
-    "users",
-    "demographics",
-    "enrollments",
-    "categories",
-    "lineItems",
-    "results",
-    "scoreScales",
-    "resources",
-    "assessmentLineItems",
-    "assessmentResults",
-)
 OURS = ("plans", "record", "events")
 """Collections of our own, beside `results`, which is the gradebook's and what /v1 lists of results."""
-COLLECTIONS = (*ONEROSTER, *OURS)
+COLLECTIONS = (*served.COLLECTIONS, *OURS)
 BASE = frozenset({"sourcedId", "status", "dateLastModified"})
 """Fields of OneRoster that every served record has, whatever is agreed."""
 GRANTABLE = frozenset(section for section in SECTIONS if TABLE[section]["vendor"] == "grant")
@@ -144,9 +129,16 @@ class Agreement:
             )
 
 
-def checked(terms: Terms, fields: Mapping[str, Collection[str]]) -> Terms:
-    """The terms, if they may be drafted. `fields`: of each collection of OneRoster the fields that there are.
-    ConfigError for what is incomplete or unknown, Refused for what nobody may agree to."""
+def fields_of(collection: str) -> frozenset[str]:
+    """The fields that may be agreed of a collection: those of the standard, or sections; of events there are none."""
+    if collection in served.COLLECTIONS:
+        return frozenset(served.COLLECTIONS[collection].fields) - {"password"}
+    return GRANTABLE if collection in ("plans", "record") else frozenset()
+
+
+def checked(terms: Terms) -> Terms:
+    """The terms, if they may be drafted. ConfigError for what is incomplete or unknown, Refused for what nobody may
+    agree to."""
     for name in ("signer", "document", "breach_contact"):
         if not getattr(terms, name).strip():
             raise _incomplete(f"It has no {name.replace('_', ' ')}.")
@@ -167,12 +159,12 @@ def checked(terms: Terms, fields: Mapping[str, Collection[str]]) -> Terms:
     for collection, asked in terms.collections.items():
         if collection not in COLLECTIONS:
             raise _incomplete(f"There is no collection {collection!r}: {', '.join(COLLECTIONS)}.")
-        there = fields.get(collection, GRANTABLE if collection in ("plans", "record") else frozenset())
-        if unknown := sorted((asked or frozenset()) - BASE - frozenset(there)) if there else []:
+        there = fields_of(collection)
+        if unknown := sorted((asked or frozenset()) - BASE - there):
             raise Refused(
                 "agreement-field",
                 f"{collection} has no {unknown[0]} that a vendor may be given.",
-                f"Choose from: {', '.join(sorted(there))}.",
+                f"Choose from: {', '.join(sorted(there))}." if there else "Name the collection alone.",
             )
     return terms
 
@@ -211,22 +203,18 @@ class Widening:
             )
 
 
-def new_fields(before: Terms | None, after: Terms, fields: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+def new_fields(before: Terms | None, after: Terms) -> tuple[str, ...]:
     """Sensitive fields that these terms open and those before did not."""
 
     def told(terms: Terms | None) -> set[str]:
         return {
             f"{collection}.{field}"
             for collection, agreed in (terms.collections if terms else {}).items()
-            for field in (_all(collection, fields) if agreed is None else agreed)
+            for field in (fields_of(collection) if agreed is None else agreed)
             if sensitive(collection, field)
         }
 
     return tuple(sorted(told(after) - told(before)))
-
-
-def _all(collection: str, fields: Mapping[str, Collection[str]]) -> Iterable[str]:
-    return fields.get(collection, GRANTABLE if collection in ("plans", "record") else ())
 
 
 PAGE = 1_000

@@ -93,6 +93,7 @@ def queue(store: Store, settings: Settings) -> procrastinate.App:
         with logs.about(**_ids(context.job), district=district, run=run):
             await _or_vanish(jobs.run_job, store, district, run)
             await tell(district)
+            await jobs.project_due(store, district)
 
     @app.task(name="deliver", pass_context=True, retry=HandBack())
     async def deliver_task(context: procrastinate.JobContext, district: int, delivery: int) -> None:
@@ -105,6 +106,11 @@ def queue(store: Store, settings: Settings) -> procrastinate.App:
         with logs.about(**_ids(context.job), district=district):
             await _or_vanish(jobs.look_job, store, district, connection)
             await tell(district)
+
+    @app.task(name="project", pass_context=True, retry=HandBack())
+    async def project_task(context: procrastinate.JobContext, district: int) -> None:
+        with logs.about(job=context.job.id or 0, district=district):
+            await _or_vanish(jobs.project_job, store, district)
 
     @app.task(name="notify", queue=NOTICES, pass_context=True, retry=HandBack())
     async def notify_task(context: procrastinate.JobContext, district: int) -> None:
@@ -141,14 +147,12 @@ class HandBack(procrastinate.BaseRetryStrategy):
         return procrastinate.RetryDecision() if left else None
 
 
-async def _or_vanish(
-    job: Callable[[Store, int, int], Awaitable[None]], store: Store, district: int, number: int
-) -> None:
+async def _or_vanish(job: Callable[..., Awaitable[None]], store: Store, district: int, number: int = 0) -> None:
     """A worker whose work was taken over, or which lost its database, ends at once: whoever takes over goes on
     from what is staged. A statement the database refuses is our fault, and the job's end."""
     try:
         await store.refuse_other_schema()
-        await job(store, district, number)
+        await (job(store, district, number) if number else job(store, district))
     except runs.Fenced:
         log.error("this worker was taken for dead and its work taken over; it ends now")
         os._exit(FENCED_OUT)
@@ -157,7 +161,7 @@ async def _or_vanish(
             why = "disk of the database is full" if is_full(error) else "database was lost"
             log.error("the %s; this worker ends now", why)
             os._exit(FENCED_OUT)
-        log.error("%s %s met a fault of ours: %s", job.__name__, number, logs.where(error))
+        log.error("%s %s met a fault of ours: %s", job.__name__, number or district, logs.where(error))
         if job is jobs.run_job:
             await runs.fail_for_our_fault(store, district, number, logs.where(error))
         elif job is jobs.deliver_job:

@@ -61,6 +61,10 @@ async def _planned(request: Request, error: Exception) -> JSONResponse:
         status = 403
     if error.code in ("events-expired", "events-reset"):
         status = 410  # RFC 9110 15.5.11: what was asked for is gone for good
+    if error.code.startswith(("agreement-", "bulk-not-")):
+        status = 403
+    if error.code == "bulk-too-often":
+        status, title = 429, "Too many requests"  # RFC 6585 4
     if error.code == "plan-changed":
         status = 412  # RFC 9110 13.1.1: what If-Match asked for is not so
     if isinstance(error, Unavailable) and error.retry_after is not None:

@@ -40,9 +40,11 @@ from gateway.cli import (
     retention,
     runs,
     schedules,
+    serve,
     service,
     unmatched,
     upload,
+    vendors,
     verification,
     webhooks,
     year,
@@ -63,8 +65,9 @@ app = typer.Typer(
 )
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, webhooks, plans, printing, record, attention, coverage, pushing, verification,
-    agreements, access, family, purge, retention, audit, backup, districts, doctor, upload, exports, demo,
+    identity, unmatched, schedules, notices, webhooks, plans, printing, record, attention, coverage, pushing,
+    verification, agreements, vendors, access, family, purge, retention, audit, backup, districts, doctor, upload, exports, serve,
+    demo,
 ):  # fmt: skip
     part.register(app)
 

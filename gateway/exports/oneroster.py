@@ -21,7 +21,7 @@ from gateway.store import districts, extracts, rosters
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Actor
 from gateway.store.rosters import Entity, Since, State
-from mappings.oneroster.outward import outward
+from mappings.oneroster.outward import family_roles, outward
 
 Told = Callable[[str, int], None]
 """Called now and then with a kind and how many of it were read so far."""
@@ -301,18 +301,4 @@ def _with_role(state: State, record: dict[str, Any], notes: list[Note]) -> dict[
     if "roles" in state.doc or not family_at or state.doc.get("population") != "contact":
         return record
     notes.append(Note("person", "roles", "filled", "family is at the schools of its students"))
-    relations: dict[str, set[str]] = {}
-    for school, relation in family_at:
-        relations.setdefault(school, set()).add(relation)
-    roles = [
-        {"roleType": "primary", "role": _role_of(found), "org": {"sourcedId": school}}
-        for school, found in relations.items()
-    ]
-    return {**record, "roles": roles}
-
-
-def _role_of(relations: set[str]) -> str:
-    """The word of OneRoster for how somebody is related; where students of one school differ, the closest."""
-    if relations & {"mother", "father", "parent"}:
-        return "parent"
-    return "guardian" if relations & {"guardian", "foster_parent"} else "relative"
+    return {**record, "roles": family_roles(family_at)}

@@ -175,6 +175,8 @@ async def restore(settings: Settings, file: Path, *, replace: bool = False) -> t
         await c.execute(text("DELETE FROM client_token"))
         await c.execute(text("DELETE FROM first_link WHERE used_at IS NULL"))
         await events.begin_anew(c)
+        # Whoever reads what is served saw what came after this backup; all of it may be another now.
+        await c.execute(text("UPDATE projection SET xid = '0', seq = 0, again = true, restamp = true"))
     return store, manifest
 
 

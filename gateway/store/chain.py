@@ -108,8 +108,10 @@ APART = {
     "allowance": "act says who gave it",
     "amendment": "a request that is answered later; act says who asked and who decided",
     "blackout": "act says who made and ended it",
+    "bulk_grant": "act says who gave and ended it",
     "collected": "act says who chose it",
     "delivery": "its state changes; act and plan_event say who asked for it",
+    "directory_opt_out": "it may be taken back; act says who recorded it",
     "field_override": "act says who wrote it",
     "hold": "act says who decided",
     "legal_hold": "act says who placed and lifted it",
@@ -117,6 +119,7 @@ APART = {
     "purpose": "it may be chosen anew; act says who did",
     "run": "its state changes; act says what people decided about it",
     "succession": "act says who ordered it",
+    "vendor_terms": "approval comes later; act says who drafted and who approved them",
     "year_change": "act says who announced it",
 }
 """Tables with an actor whose rows are not sealed, and why."""

@@ -124,6 +124,11 @@ def is_lost(error: DatabaseError) -> bool:
     return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
+def is_outrun(error: DatabaseError) -> bool:
+    """Whether somebody else changed the same rows meanwhile. # PostgreSQL 18 appendix A: 40001 serialization_failure"""
+    return getattr(error.orig, "sqlstate", None) == "40001"
+
+
 def is_full(error: DatabaseError) -> bool:
     """Whether the database has no room on its disk. # PostgreSQL 18 appendix A: 53100 disk_full"""
     return getattr(error.orig, "sqlstate", None) == "53100"

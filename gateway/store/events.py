@@ -182,7 +182,7 @@ async def begin_anew(c: AsyncConnection) -> None:
     """After a restore, as the owner: places given before lead nowhere, and what was done on another server, which
     counted its transactions otherwise, was done before whatever is done here."""
     await c.execute(text("UPDATE district SET feed = gen_random_uuid()"))
-    for table in ("change", "plan_event", "delivery"):
+    for table in ("change", "plan_event", "delivery", "reach"):
         await c.execute(
             text(
                 f"UPDATE {table} SET xid = '1' WHERE EXISTS "

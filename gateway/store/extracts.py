@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.schema import KINDS
+from gateway.served import COLLECTIONS
 from gateway.store.database import Store
 
 _PLAN = """
@@ -100,6 +101,24 @@ _CHAIN = """
     SELECT CAST(json_build_object('n', n, 'table', tab, 'row', ref, 'salt', salt, 'content_sha256', content_sha256,
         'previous', previous, 'own', own, 'gone_by', gone_by, 'at', at) AS text) FROM chain ORDER BY n
 """
+_VENDOR_AGREEMENT = """
+    SELECT CAST(json_build_object('id', a.id, 'client', a.client_id, 'version', a.version, 'at', a.at,
+        'ended_at', a.ended_at, 'ended_because', a.ended_because, 'destruction', a.destruction,
+        'destroyed_on', a.destroyed_on,
+        'versions', (SELECT coalesce(json_agg(json_build_object('version', t.version, 'terms', t.terms,
+            'actor', t.actor, 'at', t.at, 'approved_by', t.approved_by, 'approved_at', t.approved_at)
+            ORDER BY t.version), '[]') FROM vendor_terms t WHERE t.agreement_id = a.id)) AS text)
+    FROM vendor_agreement a ORDER BY a.id
+"""
+_CLIENT_READ = """
+    SELECT CAST(json_build_object('id', id, 'at', at, 'client', client_id, 'agreement', agreement_id,
+        'person', person_id, 'collection', collection, 'rows', row_count, 'fields', fields, 'students', students,
+        'sets', sets) AS text) FROM client_read ORDER BY id
+"""
+_OPT_OUT = """
+    SELECT CAST(json_build_object('id', id, 'student', student_id, 'said_by', said_by, 'actor', actor, 'at', at,
+        'withdrawn_at', withdrawn_at) AS text) FROM directory_opt_out ORDER BY id
+"""
 FILES = {
     **{f"entities/{kind}.jsonl": _ENTITY.format(kind=kind) for kind in KINDS},
     "plans.jsonl": _PLAN,
@@ -112,6 +131,9 @@ FILES = {
     "disclosures.jsonl": _DISCLOSURE,
     "purposes.jsonl": _PURPOSE,
     "agreements.jsonl": _AGREEMENT,
+    "vendor-agreements.jsonl": _VENDOR_AGREEMENT,
+    "reads-by-programs.jsonl": _CLIENT_READ,
+    "directory-opt-outs.jsonl": _OPT_OUT,
     "standing.jsonl": _STANDING,
     "amendments.jsonl": _AMENDMENT,
     "legal-holds.jsonl": _LEGAL_HOLD,
@@ -149,6 +171,13 @@ NOT_WRITTEN = {
     **dict.fromkeys(("alarm", "heartbeat", "notice", "sending"), "what people were told, and that all is well"),
     **dict.fromkeys(("client", "first_link", "token", "webhook"), "credentials of this installation"),
     **dict.fromkeys(("webhook_message", "webhook_attempt"), "what programs are told of what is written"),
+    "vendor_terms": "vendor-agreements.jsonl has them",
+    **dict.fromkeys(
+        ("projection", "served_gap", "served_family", *(one.table for one in COLLECTIONS.values())),
+        "found anew from entities, for those who read by OneRoster",
+    ),
+    "reach": "found anew from what is served and agreed",
+    **dict.fromkeys(("bulk_grant", "bulk_export"), "who gave leave, and that it was used, is in acts"),
     "purged_mark": "keyed hashes",
     "record_stream": "the ends of what records.jsonl has",
     "unsealed": "what the next seal takes into the chain",

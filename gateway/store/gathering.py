@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.schema import KINDS
+from gateway.store import served
 from gateway.store.marks import WORD_LENGTH, words_of
 
 STUDENT_OF = {
@@ -62,6 +63,7 @@ async def begin(c: AsyncConnection, district: int) -> None:
     """Keep pages from being staged and runs from being published until the transaction ends."""
     await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.purge'), :d)"), {"d": district})
     await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.publish'), :d)"), {"d": district})
+    await served.alone(c, district)
     for statement in _WORKING_TABLES:
         await c.execute(text(statement))
 

@@ -1,6 +1,8 @@
 """Which rows of the served collections each agreement reaches, and since when: the rules, set-based."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -8,24 +10,42 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
-from gateway.store import standing
-from gateway.store.database import Store
-from gateway.store.vendors import every_in_force
-from gateway.vendors import ONEROSTER, Agreement, Terms
+from gateway.masking import shape, tail
+from gateway.served import COLLECTIONS
+from gateway.vendors import Agreement, Terms, Widening, from_json, new_fields
 
 UNSTAMPED = "infinity"
 """The time of rows whose transaction has not said when it ends."""
 
 
-async def refresh(store: Store, c: AsyncConnection, district: int, agreement: int | None = None) -> int:
+async def refresh(c: AsyncConnection, district: int, agreement: int | None = None) -> int:
     """Bring what every agreement in force reaches, or this one, up to what is served in this transaction; returns how
     many rows came or went. They have no time yet: whoever commits them calls `stamp`, as the last statement."""
     today = clock.today()
     moved = 0
-    for one in await every_in_force(c, today):
+    for one in await _in_force(c, today):
         if agreement in (None, one.id):
-            moved += await _refresh(store, c, district, one, today)
+            moved += await _refresh(c, district, one, today)
     return moved
+
+
+async def alone(c: AsyncConnection, district: int) -> None:
+    """Before anything that decides who is reached is changed: a projection under way would go by what was before."""
+    await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.project'), :d)"), {"d": district})
+
+
+async def settle(c: AsyncConnection, district: int) -> None:
+    """Let what this transaction moved be seen: its last act, where it is no projection that stamps and commits."""
+    await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.served'), :d)"), {"d": district})
+    at = await c.scalar(
+        text(
+            "UPDATE projection SET number = number + 1, "
+            "  at = greatest(clock_timestamp(), at + interval '1 microsecond') "
+            "WHERE district_id = :d AND at IS NOT NULL RETURNING at"
+        ),
+        {"d": district},
+    )
+    await stamp(c, district, at or (await c.execute(text("SELECT clock_timestamp()"))).scalar_one())
 
 
 async def stamp(c: AsyncConnection, district: int, at: datetime) -> None:
@@ -36,8 +56,21 @@ async def stamp(c: AsyncConnection, district: int, at: datetime) -> None:
     )
 
 
-async def _refresh(store: Store, c: AsyncConnection, district: int, agreement: Agreement, today: date) -> int:
-    wanted = await wanting(store, c, agreement.client, agreement.terms, today)
+async def _in_force(c: AsyncConnection, today: date) -> list[Agreement]:
+    """Every agreement under which somebody is served today, or will be from its first day on."""
+    rows = await c.execute(
+        text(
+            "SELECT a.id, a.client_id, a.version, t.terms FROM vendor_agreement a JOIN vendor_terms t "
+            "ON t.agreement_id = a.id AND t.version = a.version WHERE a.ended_at IS NULL AND a.until_on >= :today "
+            "ORDER BY a.id"
+        ),
+        {"today": today},
+    )
+    return [Agreement(row.id, row.client_id, row.version, from_json(row.terms)) for row in rows]
+
+
+async def _refresh(c: AsyncConnection, district: int, agreement: Agreement, today: date) -> int:
+    wanted = wanting(agreement.client, agreement.terms, today)
     moved = await c.scalar(
         text(f"{wanted.sql}{_MOVE}"), wanted.values | {"district": district, "agreement": agreement.id}
     )
@@ -72,7 +105,7 @@ class Wanted:
     values: dict[str, Any]
 
 
-async def wanting(store: Store, c: AsyncConnection, client: str, terms: Terms, today: date) -> Wanted:
+def wanting(client: str, terms: Terms, today: date) -> Wanted:
     """How to find what these terms reach of what is served in this transaction."""
     rule = terms.rule
 
@@ -89,39 +122,17 @@ async def wanting(store: Store, c: AsyncConnection, client: str, terms: Terms, t
         "courses": listed(rule.courses or frozenset(), lower=True),
         "only_classes": rule.only_classes,
         "people": sorted(rule.people),
-        "collections": sorted(set(terms.collections) & set(ONEROSTER)),
+        "collections": sorted(set(terms.collections) & set(COLLECTIONS)),
         "basis": terms.basis,
         "recipient": f"program:{client}".lower(),
         "today": today,
-        **await _kept_away(store, c),
     }
     return Wanted(_WANTED, values)
 
 
-async def _kept_away(store: Store, c: AsyncConnection) -> dict[str, Any]:
-    """Students, and beside each the family member whom the district keeps from them."""
-    pairs: list[tuple[str, str]] = []
-    if await c.scalar(
-        text("SELECT EXISTS (SELECT FROM standing WHERE kind = :kind AND ended IS NULL)"),
-        {"kind": standing.RESTRICTION},
-    ):
-        rows = await c.execute(
-            text("SELECT doc->>'student' AS student, doc->>'contact' AS contact FROM entity WHERE kind = 'relationship'")
-        )
-        known: dict[str, list[str]] = {}
-        for row in rows:
-            known.setdefault(row.student, []).append(row.contact)
-        found = await standing.restricted_among(store, c, known)
-        pairs = [(student, contact) for student, contacts in found.items() for contact in contacts]
-    return {"kept_students": [one for one, _ in pairs], "kept_contacts": [one for _, one in pairs]}
-
-
-TABLES = {
-    name: "served_" + "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-    for name in ONEROSTER
-}
-
-
+_ALIVE = " UNION ALL ".join(
+    f"SELECT '{one.name}', sourced_id FROM {one.table} WHERE NOT gone" for one in COLLECTIONS.values()
+)
 _CONSENTED = """
     EXISTS (SELECT FROM consent n WHERE planbridge_survivor(n.student_id) = s.entity_id AND n.permit = {permit}
         AND lower(n.recipient) = :recipient AND n.revoked_at IS NULL
@@ -132,13 +143,14 @@ _WANTED = f"""
 WITH RECURSIVE place AS (
         SELECT sourced_id FROM served_orgs WHERE NOT gone
         AND (CAST(:schools AS text[]) IS NULL OR sourced_id = ANY(CAST(:schools AS text[])))
-        UNION SELECT o.sourced_id FROM served_orgs o JOIN place p ON o.parent = p.sourced_id WHERE NOT o.gone),
+        UNION SELECT o.sourced_id FROM served_orgs o JOIN place p ON o.parent_id = p.sourced_id WHERE NOT o.gone),
     org AS (
-        SELECT o.sourced_id, o.parent FROM served_orgs o JOIN place p ON p.sourced_id = o.sourced_id
-        UNION SELECT o.sourced_id, o.parent FROM served_orgs o JOIN org h ON o.sourced_id = h.parent WHERE NOT o.gone),
+        SELECT o.sourced_id, o.parent_id FROM served_orgs o JOIN place p ON p.sourced_id = o.sourced_id
+        UNION SELECT o.sourced_id, o.parent_id FROM served_orgs o JOIN org h ON o.sourced_id = h.parent_id
+        WHERE NOT o.gone),
     class AS MATERIALIZED (
-        SELECT k.sourced_id, k.course, k.school FROM served_classes k JOIN place p ON p.sourced_id = k.school
-        LEFT JOIN served_courses u ON u.sourced_id = k.course
+        SELECT k.sourced_id, k.course_id, k.school_id FROM served_classes k JOIN place p ON p.sourced_id = k.school_id
+        LEFT JOIN served_courses u ON u.sourced_id = k.course_id
         WHERE NOT k.gone
         AND (CAST(:grades AS text[]) IS NULL OR coalesce(cardinality(k.grades), 0) = 0
             OR k.grades && CAST(:grades AS text[]))
@@ -146,11 +158,11 @@ WITH RECURSIVE place AS (
             OR k.subjects && CAST(:subjects AS text[]) OR k.subject_codes && CAST(:subjects AS text[])
             OR u.course_code = ANY(CAST(:courses AS text[])))),
     seat AS MATERIALIZED (
-        SELECT e.sourced_id, e."user", e.role FROM served_enrollments e JOIN class k ON k.sourced_id = e.class
+        SELECT e.sourced_id, e.user_id, e.role FROM served_enrollments e JOIN class k ON k.sourced_id = e.class_id
         WHERE NOT e.gone),
     now_in AS MATERIALIZED (
-        SELECT DISTINCT e."user", e.role = 'student' AS learns FROM served_enrollments e
-        JOIN class k ON k.sourced_id = e.class
+        SELECT DISTINCT e.user_id, e.role = 'student' AS learns FROM served_enrollments e
+        JOIN class k ON k.sourced_id = e.class_id
         WHERE NOT e.gone AND (e.end_date IS NULL OR e.end_date >= :today)),
     part AS MATERIALIZED (
         SELECT DISTINCT s.sourced_id, s.entity_id, r->>'role' AS role, r->'org'->>'sourcedId' AS org
@@ -162,7 +174,7 @@ WITH RECURSIVE place AS (
             WHERE t.sourced_id = s.sourced_id AND t.role = 'student')
         AND (CAST(:grades AS text[]) IS NULL OR s.grades && CAST(:grades AS text[]))
         AND (NOT :only_classes
-            OR EXISTS (SELECT FROM now_in n WHERE n."user" = s.sourced_id AND n.learns))
+            OR EXISTS (SELECT FROM now_in n WHERE n.user_id = s.sourced_id AND n.learns))
         AND NOT (:basis = 'directory' AND EXISTS (SELECT FROM directory_opt_out d
             WHERE planbridge_survivor(d.student_id) = s.entity_id AND d.withdrawn_at IS NULL))
         AND (:basis <> 'consent' OR {_CONSENTED.format(permit="true")})
@@ -170,23 +182,18 @@ WITH RECURSIVE place AS (
     staff AS MATERIALIZED (
         SELECT DISTINCT t.sourced_id, t.entity_id FROM part t WHERE 'staff' = ANY(:people)
         AND t.role NOT IN ('student', 'guardian', 'parent', 'relative')
-        AND (EXISTS (SELECT FROM now_in n WHERE n."user" = t.sourced_id AND NOT n.learns)
+        AND (EXISTS (SELECT FROM now_in n WHERE n.user_id = t.sourced_id AND NOT n.learns)
             OR NOT :only_classes AND EXISTS (SELECT FROM org o WHERE o.sourced_id = t.org))),
     contact AS MATERIALIZED (
-        SELECT DISTINCT s.sourced_id, s.entity_id FROM served_users s
-        JOIN entity e ON e.kind = 'relationship' AND e.doc->>'contact' = CAST(s.entity_id AS text)
-        JOIN child k ON CAST(k.entity_id AS text) = e.doc->>'student'
-        WHERE NOT s.gone AND 'contact' = ANY(:people)
-        AND coalesce(e.doc->>'restrictions', '') = '' AND coalesce(e.doc->>'education_rights', '') <> 'no'
-        AND NOT EXISTS (SELECT FROM unnest(CAST(:kept_students AS text[]), CAST(:kept_contacts AS text[])) x (student,
-            contact) WHERE x.student = e.doc->>'student' AND x.contact = e.doc->>'contact')),
+        SELECT DISTINCT s.sourced_id, s.entity_id FROM served_family f JOIN child k ON k.entity_id = f.student_id
+        JOIN served_users s ON s.entity_id = f.contact_id WHERE NOT s.gone AND 'contact' = ANY(:people)),
     person AS MATERIALIZED (
         SELECT sourced_id FROM child UNION SELECT sourced_id FROM staff UNION SELECT sourced_id FROM contact),
     item AS MATERIALIZED (
-        SELECT l.sourced_id FROM served_line_items l JOIN class k ON k.sourced_id = l.class WHERE NOT l.gone),
+        SELECT l.sourced_id FROM served_line_items l JOIN class k ON k.sourced_id = l.class_id WHERE NOT l.gone),
     test AS MATERIALIZED (
         SELECT l.sourced_id FROM served_assessment_line_items l WHERE NOT l.gone
-        AND (l.class IS NULL OR EXISTS (SELECT FROM class k WHERE k.sourced_id = l.class))),
+        AND (l.class_id IS NULL OR EXISTS (SELECT FROM class k WHERE k.sourced_id = l.class_id))),
     every_wanted (collection, sourced_id) AS (
         SELECT 'academicSessions', sourced_id FROM served_academic_sessions WHERE NOT gone
         UNION ALL SELECT 'categories', sourced_id FROM served_categories WHERE NOT gone
@@ -194,23 +201,152 @@ WITH RECURSIVE place AS (
         UNION ALL SELECT 'orgs', sourced_id FROM org
         UNION ALL SELECT 'classes', sourced_id FROM class
         UNION ALL SELECT 'courses', u.sourced_id FROM served_courses u WHERE NOT u.gone
-            AND (EXISTS (SELECT FROM class k WHERE k.course = u.sourced_id)
-                OR NOT :by_class AND EXISTS (SELECT FROM org o WHERE o.sourced_id = u.org))
+            AND (EXISTS (SELECT FROM class k WHERE k.course_id = u.sourced_id)
+                OR NOT :by_class AND EXISTS (SELECT FROM org o WHERE o.sourced_id = u.org_id))
         UNION ALL SELECT 'users', sourced_id FROM person
         UNION ALL SELECT 'demographics', d.sourced_id FROM served_demographics d
             JOIN child k ON k.sourced_id = d.sourced_id WHERE NOT d.gone
-        UNION ALL SELECT 'enrollments', e.sourced_id FROM seat e JOIN person p ON p.sourced_id = e."user"
+        UNION ALL SELECT 'enrollments', e.sourced_id FROM seat e JOIN person p ON p.sourced_id = e.user_id
         UNION ALL SELECT 'lineItems', sourced_id FROM item
-        UNION ALL SELECT 'results', r.sourced_id FROM served_results r JOIN item l ON l.sourced_id = r.line_item
-            JOIN child k ON k.sourced_id = r.student WHERE NOT r.gone
+        UNION ALL SELECT 'results', r.sourced_id FROM served_results r JOIN item l ON l.sourced_id = r.line_item_id
+            JOIN child k ON k.sourced_id = r.student_id WHERE NOT r.gone
         UNION ALL SELECT 'scoreScales', l.sourced_id FROM served_score_scales l WHERE NOT l.gone
-            AND (l.class IS NULL OR EXISTS (SELECT FROM class k WHERE k.sourced_id = l.class))
+            AND (l.class_id IS NULL OR EXISTS (SELECT FROM class k WHERE k.sourced_id = l.class_id))
         UNION ALL SELECT 'assessmentLineItems', sourced_id FROM test
         UNION ALL SELECT 'assessmentResults', r.sourced_id FROM served_assessment_results r
-            JOIN test l ON l.sourced_id = r.assessment_line_item
-            JOIN child k ON k.sourced_id = r.student WHERE NOT r.gone),
+            JOIN test l ON l.sourced_id = r.assessment_line_item_id
+            JOIN child k ON k.sourced_id = r.student_id WHERE NOT r.gone),
     wanted AS MATERIALIZED (
         SELECT collection, sourced_id FROM every_wanted WHERE collection = ANY(CAST(:collections AS text[]))),
     alive (collection, sourced_id) AS (
-        {" UNION ALL ".join(f"SELECT '{name}', sourced_id FROM {table} WHERE NOT gone" for name, table in TABLES.items())})
+        SELECT collection, sourced_id FROM ({_ALIVE}) l (collection, sourced_id)
+        WHERE collection = ANY(CAST(:collections AS text[])))
 """
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What terms would reach. `people`: by what they are; `rows`: of each collection; `schools`: each with its classes,
+    students, staff, and students by grade; `newly` and `no_longer`: people, against the terms in force; `examples`:
+    some whom it would reach, those first who are new, masked."""
+
+    people: dict[str, int]
+    rows: dict[str, int]
+    schools: list[dict[str, Any]]
+    newly: int
+    no_longer: int
+    examples: list[dict[str, Any]]
+    widening: Widening
+
+    def as_document(self) -> dict[str, Any]:
+        return asdict(self) | {"confirm": self.widening.people if self.widening.large else None}
+
+
+EXAMPLES = 10
+_TELLING = ("plans", "record", "events", "demographics", "results", "assessmentResults")
+"""Collections that tell of students, where neither users nor enrollments are agreed."""
+
+
+async def preview(c: AsyncConnection, client: str, terms: Terms, before: Terms | None, today: date) -> Preview:
+    """What these terms would reach now, and how that differs from the terms in force, if any are."""
+    people = await _people(c, client, terms, today)
+    known = await _people(c, client, before, today) if before else {}
+    wanted = wanting(client, terms, today)
+    counted = await c.execute(
+        text(f"{wanted.sql} SELECT collection, count(*) AS n FROM wanted GROUP BY 1 ORDER BY 1"), wanted.values
+    )
+    rows = {row.collection: row.n for row in counted}
+    schools = await _schools(c, wanted, people)
+    new = people.keys() - known.keys()
+    there = {place for one in known.values() for place in one.places}
+    opened = tuple(one["name"] for one in schools if one["students"] and one["school"] not in there) if before else ()
+    widening = Widening(len(known), len(new), opened, new_fields(before, terms))
+    return Preview(
+        dict(Counter(one.what for one in people.values())),
+        rows,
+        schools,
+        len(new),
+        len(known.keys() - people.keys()),
+        await _examples(c, [*sorted(new), *sorted(people.keys() & known.keys())][:EXAMPLES], people),
+        widening,
+    )
+
+
+@dataclass(frozen=True)
+class _Reached:
+    what: str
+    grades: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+async def _people(c: AsyncConnection, client: str, terms: Terms, today: date) -> dict[str, _Reached]:
+    """sourcedId -> whom these terms reach."""
+    if {"users", "enrollments"} & set(terms.collections):
+        of: tuple[str, ...] = ("child", "staff", "contact")
+    elif set(_TELLING) & set(terms.collections):
+        of = ("child",)
+    else:
+        return {}
+    wanted = wanting(client, terms, today)
+    each = " UNION ALL ".join(f"SELECT '{one}' AS what, sourced_id FROM {one}" for one in of)
+    found = await c.execute(
+        text(
+            f"{wanted.sql} SELECT p.what, p.sourced_id, s.grades, (SELECT array_agg(DISTINCT t.org) FROM part t "
+            "  JOIN place l ON l.sourced_id = t.org WHERE t.sourced_id = p.sourced_id) AS places "
+            f"FROM ({each}) p JOIN served_users s ON s.sourced_id = p.sourced_id"
+        ),
+        wanted.values,
+    )
+    words = {"child": "students", "staff": "staff", "contact": "family"}
+    return {
+        row.sourced_id: _Reached(words[row.what], tuple(row.grades or ()), tuple(row.places or ())) for row in found
+    }
+
+
+async def _schools(c: AsyncConnection, wanted: Wanted, people: Mapping[str, _Reached]) -> list[dict[str, Any]]:
+    counted = await c.execute(
+        text(f"{wanted.sql} SELECT school_id, count(*) AS n FROM class GROUP BY 1"), wanted.values
+    )
+    classes = {row.school_id: row.n for row in counted}
+    at: dict[str, Counter[str]] = {school: Counter() for school in classes}
+    for one in people.values():
+        for place in one.places:
+            at.setdefault(place, Counter())[one.what] += 1
+            if one.what == "students":
+                at[place].update(f"grade {grade}" for grade in one.grades or ("none",))
+    named = await c.execute(
+        text("SELECT sourced_id, doc->>'name' AS name FROM served_orgs WHERE sourced_id = ANY(CAST(:ids AS text[]))"),
+        {"ids": list(at)},
+    )
+    names = {row.sourced_id: row.name for row in named}
+    return [
+        {
+            "school": id,
+            "name": names.get(id, id),
+            "classes": classes.get(id, 0),
+            "students": n["students"],
+            "staff": n["staff"],
+            "grades": {key.removeprefix("grade "): m for key, m in sorted(n.items()) if key.startswith("grade ")},
+        }
+        for id, n in sorted(at.items(), key=lambda one: names.get(one[0], one[0]))
+    ]
+
+
+async def _examples(c: AsyncConnection, ids: Sequence[str], people: Mapping[str, _Reached]) -> list[dict[str, Any]]:
+    rows = await c.execute(
+        text(
+            "SELECT sourced_id, doc->>'givenName' AS given, doc->>'familyName' AS family, "
+            "  doc->>'identifier' AS number FROM served_users WHERE sourced_id = ANY(CAST(:ids AS text[]))"
+        ),
+        {"ids": list(ids)},
+    )
+    found = {row.sourced_id: row for row in rows}
+    return [
+        {
+            "is": people[id].what,
+            "name": f"{shape(found[id].given or '')} {shape(found[id].family or '')}",
+            "number": tail(found[id].number),
+            "grades": list(people[id].grades),
+        }
+        for id in ids
+    ]

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,12 +26,12 @@ _STUDENT = {
     "users": "SELECT s.entity_id FROM served_users s WHERE s.sourced_id = x.id AND 'student' = ANY(s.roles_role)",
     "demographics": "SELECT s.entity_id FROM served_users s WHERE s.sourced_id = x.id "
     "AND 'student' = ANY(s.roles_role)",
-    "enrollments": "SELECT u.entity_id FROM served_enrollments s JOIN served_users u ON u.sourced_id = s.\"user\" "
+    "enrollments": "SELECT u.entity_id FROM served_enrollments s JOIN served_users u ON u.sourced_id = s.user_id "
     "WHERE s.sourced_id = x.id AND s.role = 'student'",
-    "results": "SELECT u.entity_id FROM served_results s JOIN served_users u ON u.sourced_id = s.student "
+    "results": "SELECT u.entity_id FROM served_results s JOIN served_users u ON u.sourced_id = s.student_id "
     "WHERE s.sourced_id = x.id",
     "assessmentResults": "SELECT u.entity_id FROM served_assessment_results s "
-    "JOIN served_users u ON u.sourced_id = s.student WHERE s.sourced_id = x.id",
+    "JOIN served_users u ON u.sourced_id = s.student_id WHERE s.sourced_id = x.id",
     **dict.fromkeys(("plans", "record", "events"), "SELECT CAST(x.id AS uuid)"),
 }
 
@@ -70,3 +71,80 @@ async def log_each(c: AsyncConnection, call: Caller, collection: str, served: Ma
             "sets": list(of.values()),
         },
     )
+
+
+# A reader is told of one student under one id, also of what was read before two were found to be one.
+_TOLD = """
+    SELECT planbridge_survivor(x.student) AS student, r.collection, f.field, r.at, r.person_id
+    FROM client_read r CROSS JOIN LATERAL unnest(r.students, r.sets) x (student, set)
+    CROSS JOIN LATERAL json_array_elements_text(r.fields->x.set) f (field)
+    WHERE r.client_id = :client AND r.at >= :begin AND r.at < :until AND x.student IS NOT NULL
+    UNION ALL
+    SELECT planbridge_survivor(d.student_id), CASE WHEN d.plan_id IS NULL THEN 'record' ELSE 'plans' END, s.section,
+        d.at, d.person_id
+    FROM disclosure d CROSS JOIN LATERAL json_array_elements_text(d.sections) s (section)
+    WHERE d.actor->>'client' = :client AND d.act <> 'reveal' AND d.at >= :begin AND d.at < :until
+"""
+
+
+async def incident(c: AsyncConnection, client: str, begin: datetime, until: datetime) -> list[dict[str, Any]]:
+    """Each student and field of whom a program's credentials read or were sent something from `begin` to before
+    `until`: how often, and when first and last. Of plans and records the field is a section."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(student AS text) AS student, collection, field, count(*) AS times, min(at) AS first, "
+            f"  max(at) AS last FROM ({_TOLD}) t GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        ),
+        {"client": client, "begin": begin, "until": until},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+async def received(c: AsyncConnection, client: str) -> list[dict[str, Any]]:
+    """The same of everything that it ever received."""
+    return await incident(c, client, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+
+
+async def use(
+    c: AsyncConnection, client: str, since: datetime, agreed: Mapping[str, Collection[str]]
+) -> list[dict[str, Any]]:
+    """Of each collection that is agreed: which of its fields were read since then, which never were, how often it was
+    asked and when last."""
+    asked = await c.execute(
+        text(
+            "SELECT collection, count(*) AS times, max(at) AS last FROM client_read "
+            "WHERE client_id = :client AND at >= :since GROUP BY 1 "
+            "UNION ALL SELECT CASE WHEN plan_id IS NULL THEN 'record' ELSE 'plans' END, count(*), max(at) "
+            "FROM disclosure WHERE actor->>'client' = :client AND act <> 'reveal' AND at >= :since GROUP BY 1"
+        ),
+        {"client": client, "since": since},
+    )
+    times: dict[str, int] = {}
+    last: dict[str, datetime] = {}
+    for row in asked:
+        times[row.collection] = times.get(row.collection, 0) + row.times
+        last[row.collection] = max(row.last, last.get(row.collection, row.last))
+    fields = await c.execute(
+        text(
+            "SELECT DISTINCT r.collection, f.field FROM client_read r "
+            "CROSS JOIN LATERAL json_array_elements(r.fields) s "
+            "CROSS JOIN LATERAL json_array_elements_text(s) f (field) WHERE r.client_id = :client AND r.at >= :since "
+            "UNION SELECT CASE WHEN d.plan_id IS NULL THEN 'record' ELSE 'plans' END, s.section FROM disclosure d "
+            "CROSS JOIN LATERAL json_array_elements_text(d.sections) s (section) "
+            "WHERE d.actor->>'client' = :client AND d.act <> 'reveal' AND d.at >= :since"
+        ),
+        {"client": client, "since": since},
+    )
+    read: dict[str, set[str]] = {}
+    for row in fields:
+        read.setdefault(row.collection, set()).add(row.field)
+    return [
+        {
+            "collection": collection,
+            "reads": times.get(collection, 0),
+            "last": last.get(collection),
+            "read": sorted(read.get(collection, set()) & set(names)),
+            "never_read": sorted(set(names) - read.get(collection, set())),
+        }
+        for collection, names in agreed.items()
+    ]

@@ -41,7 +41,7 @@ class Since:
 
 # Who must be kept from a student is not handed on as that student's family: a OneRoster agent is just a name, and
 # whoever takes it in opens the student's account to it.
-_MAY_BE_TOLD = "r.doc->>'restrictions' IS NULL AND coalesce(r.doc->>'education_rights', '') <> 'no'"
+MAY_BE_TOLD = "r.doc->>'restrictions' IS NULL AND coalesce(r.doc->>'education_rights', '') <> 'no'"
 
 # By kind: what is told of an entity beside its own document. {class}, {relationship} and {person} are all of a kind.
 _OF_CLASS = (
@@ -54,12 +54,12 @@ _OF_PERSON = (
     "  'family_at', json_agg(json_build_array(school, relation) ORDER BY school, relation) "
     "    FILTER (WHERE school IS NOT NULL)) AS text) AS said FROM ("
     "  SELECT CAST(doc->>'student' AS uuid) AS id, doc->>'contact' AS contact, NULL AS school, NULL AS relation "
-    f"  FROM ({{relationship}}) r WHERE {_MAY_BE_TOLD} UNION ALL "
+    f"  FROM ({{relationship}}) r WHERE {MAY_BE_TOLD} UNION ALL "
     "  SELECT CAST(r.doc->>'contact' AS uuid), NULL, "
     "    coalesce(s.doc->>'primary_organization', s.doc->'roles'->0->>'organization'), "
     "    coalesce(r.doc->>'relation', '') "
     "  FROM ({relationship}) r JOIN ({person}) s ON s.id = CAST(r.doc->>'student' AS uuid) "
-    f"  WHERE {_MAY_BE_TOLD}) o GROUP BY id"
+    f"  WHERE {MAY_BE_TOLD}) o GROUP BY id"
 )
 _BESIDE = {
     "person": (_OF_PERSON, "o.id"),

@@ -24,6 +24,7 @@ from gateway.store.registers import Actor, log_act
 RESTRICTION = "restriction"
 ENDED_AGREEMENT = "agreement-ended"
 REVOKED_CONSENT = "consent-revoked"
+ENDED_VENDOR = "vendor-agreement-ended"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ ENDED = {
         "SELECT a.id, CAST(a.id AS text), CAST(extract(epoch FROM a.at) AS text) FROM consent a "
         "WHERE a.district_id = :district AND {}",
         "UPDATE consent SET revoked_at = :at, revoked_because = :because WHERE id = :id AND revoked_at IS NULL",
+    ),
+    ENDED_VENDOR: Ended(
+        "vendor_agreement",
+        "SELECT a.id, a.client_id, CAST(extract(epoch FROM a.at) AS text) FROM vendor_agreement a "
+        "WHERE a.district_id = :district AND {}",
+        "UPDATE vendor_agreement SET ended_at = :at, ended_because = :because WHERE id = :id AND ended_at IS NULL",
     ),
 }
 

@@ -16,11 +16,13 @@ from gateway.store.gathering import QUOTES
 
 @dataclass(frozen=True)
 class Place:
-    """Where traces stand: rows `t` of a table that are theirs. `blank` is what becomes NULL where the row stays."""
+    """Where traces stand: rows `t` of a table that are theirs. `blank` is what becomes NULL where the row stays, or
+    becomes `left`, which tells of the others only."""
 
     table: str
     theirs: str
     blank: str = ""
+    left: str = "NULL"
 
     @property
     def name(self) -> str:
@@ -43,6 +45,13 @@ def _person(id: str) -> str:
 _OF_PERSON = f"{_person('entity_id')} OR {_OF_PERSON_KEY}"
 _DECIDED = f"{_OF_PERSON} OR {_person('other_id')}"
 _OF_PLAN = "t.plan_id IN (SELECT p.id FROM plan p JOIN trace_entity e ON e.kind = 'person' AND e.id = p.student_id)"
+
+
+def _served(kind: str) -> str:
+    return f"EXISTS (SELECT FROM trace_entity e WHERE e.kind = '{kind}' AND e.id = t.entity_id)"
+
+
+_IDS = "(SELECT CAST(e.id AS text) FROM trace_entity e WHERE e.kind = 'person')"
 
 
 def _of_record(key: str) -> str:
@@ -101,6 +110,18 @@ PLACES = (
     # What stays of the log says that an id is gone, to those who ask what changed.
     Place("change", f"{_OF_ENTITY} AND (t.op <> 'removed' OR t.before IS NOT NULL)"),
     Place("entity", "EXISTS (SELECT FROM trace_entity e WHERE e.kind = t.kind AND e.id = t.id)"),
+    # What is told of them, and what refers to them, also where it is gone.
+    Place("served_users", f"{_person('entity_id')} OR t.survivor IN {_IDS}"),
+    Place("served_demographics", f"{_person('entity_id')} OR t.survivor IN {_IDS}"),
+    Place("served_enrollments", f"{_served('enrollment')} OR t.user_id IN {_IDS}"),
+    Place("served_results", f"{_served('result')} OR t.student_id IN {_IDS}"),
+    Place("served_assessment_results", f"{_served('assessment_result')} OR t.student_id IN {_IDS}"),
+    Place("served_family", f"{_person('student_id')} OR {_person('contact_id')}"),
+    Place(
+        "served_gap",
+        "EXISTS (SELECT FROM trace_entity e WHERE e.id = t.entity_id) "
+        "OR EXISTS (SELECT FROM trace_entity e WHERE e.kind = 'person' AND e.id = t.target)",
+    ),
     Place(
         "attention",
         f"{_OF_PLAN} OR EXISTS (SELECT FROM trace_entity e WHERE e.kind = 'person' AND CAST(e.id AS text) = t.person)",
@@ -118,6 +139,16 @@ PLACES = (
     Place("plan_version", _OF_PLAN),
     Place("disclosure", _person("student_id")),
     Place("disclosure", _person("person_id"), blank="person_id"),
+    Place(
+        "client_read",
+        "t.students && CAST((SELECT array_agg(id) FROM trace_entity WHERE kind = 'person') AS uuid[])",
+        blank="students",
+        left="(SELECT array_agg(CASE WHEN e.id IS NULL THEN s.id END ORDER BY s.n) "
+        "FROM unnest(t.students) WITH ORDINALITY s (id, n) "
+        "LEFT JOIN trace_entity e ON e.kind = 'person' AND e.id = s.id)",
+    ),
+    Place("client_read", _person("person_id"), blank="person_id"),
+    Place("directory_opt_out", _person("student_id")),
     Place("consent", _person("student_id")),
     # What is on its way to a program; that the student is gone is told after it.
     Place("webhook_message", "EXISTS (SELECT FROM trace_entity e WHERE e.id = ANY(t.ids))"),
@@ -132,6 +163,8 @@ NOBODY = {
     "agreement": "references and days of agreements with agencies",
     "allowance": "limits of a connection",
     "blackout": "times of a connection",
+    "bulk_export": "which collection was taken when",
+    "bulk_grant": "days and a reason",
     "chain": "hashes, and numbers of rows",
     "client": "programs that may call",
     "collected": "what a district reads, and what for",
@@ -141,6 +174,7 @@ NOBODY = {
     "field_override": "expressions over field names",
     "hold": "counts and codes",
     "hosting": "names of agencies",
+    "projection": "numbers and times",
     "publication": "times",
     "first_link": "hashes of links",
     "identifier_choice": "names of identifier systems, and counts",
@@ -149,15 +183,25 @@ NOBODY = {
     "purpose": "what assessments are for",
     "purge": "the proof: keyed hashes and counts",
     "purged_mark": "keyed hashes",
+    "reach": "ids of rows, kept so that vendors are told what is gone",
     "run": "counts and codes",
     "run_page": "counts and cursors",
     "verification": "counts and times",
     "watermark": "instants or change versions of whole collections",
     "schedule": "times of a connection",
+    **dict.fromkeys(
+        (
+            *("served_orgs", "served_academic_sessions", "served_resources", "served_courses", "served_classes"),
+            *("served_categories", "served_score_scales", "served_line_items", "served_assessment_line_items"),
+        ),
+        "what belongs to nobody: places, times, what is taught and graded",
+    ),
     "standing": "keyed hashes",
     "succession": "a day of two connections",
     "survivorship": "settings of a district",
     "system_of_record": "settings of a district",
+    "vendor_agreement": "programs, days and a letter that names nobody",
+    "vendor_terms": "what was agreed: collections, fields, schools, classes",
     "year_change": "days of a district",
     "token": "sealed access tokens of systems",
     "unsealed": "numbers of rows",
@@ -199,7 +243,11 @@ async def sweep(c: AsyncConnection, district: int) -> dict[str, int]:
     for place in PLACES:
         if place.table == "entity":
             await c.execute(text(_REMOVED), values | {"publication": publication})
-        act = f"UPDATE {place.table} t SET {place.blank} = NULL" if place.blank else f"DELETE FROM {place.table} t"
+        act = (
+            f"UPDATE {place.table} t SET {place.blank} = {place.left}"
+            if place.blank
+            else f"DELETE FROM {place.table} t"
+        )
         done = await c.execute(text(f"{act} WHERE {_theirs(place)}"), values)
         if done.rowcount:
             swept[place.name] = done.rowcount

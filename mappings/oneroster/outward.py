@@ -1,6 +1,6 @@
 """How an entity of the common schema is written as OneRoster 1.2: strictly, and saying what does not fit."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -55,6 +55,25 @@ def outward(
         if name in values:
             entity.lose(name, reason)
     return Outward(rows, entity.losses, entity.gaps)
+
+
+def family_roles(related: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """The roles of family at the schools of its students, from (school, relation): OneRoster wants a role of
+    everybody."""
+    relations: dict[str, set[str]] = {}
+    for school, relation in related:
+        relations.setdefault(school, set()).add(relation)
+    return [
+        {"roleType": "primary", "role": _role_of(found), "org": {"sourcedId": school}}
+        for school, found in relations.items()
+    ]
+
+
+def _role_of(relations: set[str]) -> str:
+    """The word of OneRoster for how somebody is related; where students of one school differ, the closest."""
+    if relations & {"mother", "father", "parent"}:
+        return "parent"
+    return "guardian" if relations & {"guardian", "foster_parent"} else "relative"
 
 
 def _instant(modified: datetime) -> str:

@@ -10,8 +10,9 @@ down_revision = "0020"
 # gone was found by stays, so that whoever asked for it by that learns that it is gone. Texts are in lower case.
 # `survivor`: into whom somebody was merged; `family_of`: by whose schools a member of a family has roles.
 STATEMENTS = """
--- How far the rows of a district follow its changes. `number` counts the projections that changed a row, `at` is when
--- the last one did; `again`: everything is looked at anew the next time; `restamp`: and every row counts as changed.
+-- How far the rows of a district follow its changes, and up to which publication. `number` counts the projections that
+-- changed a row, `at` is when the last one did; `again`: everything is looked at anew the next time; `restamp`: and
+-- every row counts as changed; `failed_at`: the last try failed, by a fault of ours.
 CREATE TABLE projection (
     district_id int PRIMARY KEY REFERENCES district ON DELETE CASCADE,
     xid xid8 NOT NULL DEFAULT '0',
@@ -19,9 +20,13 @@ CREATE TABLE projection (
     number bigint NOT NULL DEFAULT 0,
     at timestamptz,
     followed_at timestamptz,
+    failed_at timestamptz,
     again boolean NOT NULL DEFAULT false,
-    restamp boolean NOT NULL DEFAULT false
+    restamp boolean NOT NULL DEFAULT false,
+    publication bigint NOT NULL DEFAULT 0
 );
+
+CREATE INDEX ON publication (district_id, id);
 
 -- What is not served, or not wholly. `field` is what a record lacks; `target`: the entity that it refers to and that is
 -- left out; `whole`: the record is left out for it.
