@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -144,11 +144,18 @@ def checked(types: Iterable[str]) -> list[str]:
     unknown = [one for one in found if one not in TYPES]
     if unknown:
         raise ConfigError(
-            "event-type-unknown",
+            "event-type-invalid",
             "There is no event of one of the types that were named.",
             "`planbridge webhooks types`, or GET /v1/events/types, lists them.",
         )
     return found
+
+
+def is_wanted(type: str, types: Collection[str]) -> bool:
+    """Whether somebody who asked for these types, or for none and so for every one, is told of this. Of who was purged
+    nobody knows any more whether it was a student: whoever asked when one of them goes is told."""
+    people = {f"{word}.removed" for word, (kind, _, _) in _ROSTER.items() if kind == "person"}
+    return not types or type in types or (type == "person.removed" and not people.isdisjoint(types))
 
 
 CHANGES, DELIVERIES, PLANS, REACH = range(4)

@@ -134,13 +134,12 @@ async def following(
     place = place or Place(head.epoch, kept_from)
     wanted = events.sources(listener.client.scopes, types)
     agreement = listener.agreement.id if listener.agreement is not None else None
-    asked = set(types)
     told: list[Event] = []
     for _ in range(ROUNDS):
         size = limit - len(told)
         rows = await stored.since(c, place, head, kept_from, wanted, size, agreement)
         pairs = [(event, row) for row in rows if (event := events.of(head.epoch, row)) is not None]
-        told += await listener.may(c, [one for one in pairs if not asked or one[0].type in asked])
+        told += await listener.may(c, [one for one in pairs if events.is_wanted(one[0].type, types)])
         if len(rows) < size:
             return Told(told, head.place, False)
         place = Place(head.epoch, rows[-1].at, *rows[-1].order)

@@ -8,8 +8,10 @@ from typing import Unpack
 
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.jobs import DEFAULT_QUEUE
 
 from gateway import clock, delivery, logs, planning, projections, sync, verification
+from gateway import webhooks as sending_events
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
 from gateway.store import (
@@ -228,13 +230,12 @@ async def request_look(store: Store, district: int, destination: str, *, whole: 
 
 
 async def _defer(
-    c: Transaction, task: str, lock: str, waits: str | None = None, on: str | None = None, **arguments: int
+    c: Transaction, task: str, lock: str, waits: str | None = None, on: str = DEFAULT_QUEUE, **arguments: int
 ) -> None:
     """In the caller's transaction: the job exists exactly if what it is about exists. `waits`: only one such waits;
     `on`: another queue than the usual one."""
     queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
-    where = {"queue": on} if on is not None else {}
-    job = queue.configure_task(task, lock=lock, queueing_lock=waits, connection=await raw(c), **where)
+    job = queue.configure_task(task, lock=lock, queueing_lock=waits, queue=on, connection=await raw(c))
     await job.defer_async(**arguments)
 
 
@@ -304,6 +305,16 @@ async def _send_events(store: Store) -> None:
                 await _defer(
                     c, "webhook", lock := f"webhook/{webhook}", lock, NOTICES, webhook=webhook, district=district
                 )
+
+
+async def send_events_job(store: Store, district: int, webhook: int, days: int) -> None:
+    """Send what is due to a webhook. `days`: so long what the feed is made of is kept."""
+    try:
+        await sending_events.work(store, district, webhook, days)
+    except Exception as error:
+        if isinstance(error, DatabaseError) and is_lost(error):
+            raise
+        log.error("webhook %s met a fault of ours: %s", webhook, logs.where(error))
 
 
 async def seal(store: Store) -> None:

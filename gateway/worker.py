@@ -11,7 +11,7 @@ import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import DEFAULT_QUEUE, Status
 
-from gateway import jobs, logs, notify, webhooks
+from gateway import jobs, logs, notify
 from gateway.jobs import NOTICES
 from gateway.settings import Settings
 from gateway.store import deliveries, retention, runs, workers
@@ -119,9 +119,11 @@ def queue(store: Store, settings: Settings) -> procrastinate.App:
 
     @app.task(name="webhook", queue=NOTICES, pass_context=True, retry=HandBack())
     async def webhook_task(context: procrastinate.JobContext, district: int, webhook: int) -> None:
+        async def send(store: Store, district: int) -> None:
+            await jobs.send_events_job(store, district, webhook, settings.history_days)
+
         with logs.about(job=context.job.id or 0, district=district):
-            await store.refuse_other_schema()
-            await webhooks.work(store, district, webhook, settings.history_days)
+            await _or_vanish(send, store, district)
 
     async def tell(district: int) -> None:
         """In a job of its own: a slow mail server must not keep a connection's lock."""

@@ -66,8 +66,8 @@ app = typer.Typer(
 for part in (
     service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
     identity, unmatched, schedules, notices, webhooks, plans, printing, record, attention, coverage, pushing,
-    verification, agreements, vendors, access, family, purge, retention, audit, backup, districts, doctor, upload, exports, serve,
-    demo,
+    verification, agreements, vendors, access, family, purge, retention, audit, backup, districts, doctor, upload,
+    exports, serve, demo,
 ):  # fmt: skip
     part.register(app)
 

@@ -124,8 +124,8 @@ async def _opened(
 ) -> list[Webhook]:
     rows = await c.execute(
         text(
-            "SELECT w.id, w.client_id, w.district_id, w.sealed_url, w.sealed_secret, w.allow_private, w.types, w.place, "
-            "  CASE WHEN w.former_until > now() THEN w.sealed_former END AS sealed_former, "
+            "SELECT w.id, w.client_id, w.district_id, w.sealed_url, w.sealed_secret, w.allow_private, w.types, "
+            "  w.place, CASE WHEN w.former_until > now() THEN w.sealed_former END AS sealed_former, "
             "  CASE WHEN n.revoked_at IS NULL THEN w.stopped ELSE 'client-revoked' END AS stopped, n.name, n.scopes, "
             "  n.kind, n.purpose, n.sections, d.suspended_at IS NOT NULL AS suspended "
             "FROM webhook w JOIN client n ON n.id = w.client_id JOIN district d ON d.id = w.district_id "

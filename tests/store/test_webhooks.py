@@ -1,10 +1,8 @@
-"""Webhooks over real sockets: signed for the library of Standard Webhooks, in order, never lost, never told too much."""
+"""Webhooks over real sockets: verified by the library of the specification, in order, never lost, never too much."""
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway import events, jobs, webhooks
+from gateway import jobs, webhooks
 from gateway.errors import ConfigError
-from gateway.store import clients, registers
+from gateway.store import clients
 from gateway.store import webhooks as stored
 from gateway.store.clients import Grant
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.serving import serve
+from tests.store.served_rows import agreed, terms
 
 STUDENT, OTHER = "0b2c7a52-5b7d-4d3f-9f60-1c2c5a6f0a01", "0b2c7a52-5b7d-4d3f-9f60-1c2c5a6f0a02"
 
@@ -96,6 +95,19 @@ class Place:
                     ),
                     values,
                 )
+
+    async def reaches(self, id: str, *, visible: bool) -> None:
+        """As a projection finds it for the agreement of the client."""
+        async with self.store.transaction(self.district) as c:
+            await c.execute(
+                text(
+                    "INSERT INTO reach (district_id, agreement_id, collection, sourced_id, visible, at) "
+                    "SELECT :district, id, 'users', :id, :visible, now() FROM vendor_agreement "
+                    "WHERE client_id = :client ON CONFLICT (agreement_id, collection, sourced_id) "
+                    "DO UPDATE SET visible = excluded.visible, at = excluded.at"
+                ),
+                {"district": self.district, "id": id, "visible": visible, "client": self.client},
+            )
 
     async def send(self) -> None:
         await webhooks.work(self.store, self.district, self.webhook)
@@ -268,6 +280,46 @@ async def test_nothing_is_sent_to_whom_may_not_be_told_any_more(place: Place, re
     await place.wait(hours=1)
     await place.send()
     assert len(receiver.got) == 1
+
+
+async def test_a_vendor_is_sent_what_it_reaches_when_it_is_sent_and_nothing_after_its_agreement(
+    place: Place, receiver: Receiver
+) -> None:
+    scopes = ("events.read", "changes.read")
+    place.client, _ = await clients.add(place.store, place.district, "reader", scopes, place.actor)
+    of = terms(collections={"users": None, "events": None})
+    await agreed(place.store, place.district, place.actor, of, place.client)
+    await place.listen(receiver)
+    await place.happens("added", STUDENT, OTHER)
+    await place.reaches(STUDENT, visible=True)
+    receiver.answer = lambda body: Response(status_code=500)
+    await place.send()
+    assert receiver.told == [("student.added", STUDENT)]  # and nothing of whom it does not reach
+    await place.reaches(STUDENT, visible=False)
+    receiver.answer = lambda body: Response(status_code=200)
+    await place.wait(hours=1)
+    await place.send()
+    assert receiver.told[1:] == [("student.removed", STUDENT)]
+    assert (None, "withheld") in await place.attempts()
+    async with place.store.transaction(place.district) as c:
+        read = await c.execute(
+            text("SELECT CAST(students[1] AS text) AS who, fields FROM client_read WHERE client_id = :id ORDER BY id"),
+            {"id": place.client},
+        )
+        told = [["student.added"]], [["student.removed"]]
+        assert [tuple(row) for row in read] == [(STUDENT, one) for one in told]
+        await c.execute(
+            text("UPDATE vendor_agreement SET until_on = current_date - 1 WHERE client_id = :id"), {"id": place.client}
+        )
+        await c.execute(
+            text("UPDATE vendor_terms SET terms = CAST(jsonb_set(CAST(terms AS jsonb), '{until}', "
+                 "to_jsonb(CAST(current_date - 1 AS text))) AS json)")
+        )  # fmt: skip
+    await place.reaches(STUDENT, visible=True)
+    count = len(receiver.got)
+    await place.send()
+    assert len(receiver.got) == count and (await place.attempts())[-1] == (None, "agreement-ended")
+    assert (place.district, place.webhook) not in await stored.due(place.store)
 
 
 async def test_an_address_has_to_be_https_and_on_the_public_internet(place: Place, receiver: Receiver) -> None:
