@@ -1,6 +1,5 @@
 """What happened since my last look: a feed of events that skips nothing, each told to whoever may know of it."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -20,7 +19,7 @@ class Happened(BaseModel):
 
     id: str = Field(description="The same for everybody, and however often it is told.")
     type: str
-    timestamp: datetime
+    timestamp: str = Field(json_schema_extra={"format": "date-time"})
     data: dict[str, str | int] = Field(description="Ids of what it is about.")
 
 
@@ -41,7 +40,7 @@ def happened(event: Event) -> Happened:
     return Happened.model_validate(event.as_json())
 
 
-@router.get("", response_model_exclude_none=True)
+@router.get("")
 async def events(
     request: Request,
     call: Annotated[Call, may("events.read")],

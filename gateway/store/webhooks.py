@@ -199,7 +199,9 @@ async def due(store: Store) -> list[tuple[int, int]]:
     async with store.owner.begin() as c:
         rows = await c.execute(
             text(
-                "SELECT w.district_id, w.id FROM webhook w WHERE w.stopped IS NULL AND w.rests_until <= now() AND ("
+                "SELECT w.district_id, w.id FROM webhook w JOIN client n ON n.id = w.client_id "
+                "JOIN district d ON d.id = w.district_id WHERE w.stopped IS NULL AND w.rests_until <= now() "
+                "AND n.revoked_at IS NULL AND d.suspended_at IS NULL AND ("
                 "  EXISTS (SELECT FROM webhook_message m WHERE m.webhook_id = w.id AND m.state = 'waiting' "
                 "    AND m.next_at <= now()) "
                 "  OR w.looked_at < now() - interval '10 minutes'"

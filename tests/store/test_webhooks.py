@@ -279,7 +279,7 @@ async def test_nothing_is_sent_to_whom_may_not_be_told_any_more(place: Place, re
     await clients.revoke(place.store, place.district, place.client, place.actor)
     await place.wait(hours=1)
     await place.send()
-    assert len(receiver.got) == 1
+    assert len(receiver.got) == 1 and (place.district, place.webhook) not in await stored.due(place.store)
 
 
 async def test_a_vendor_is_sent_what_it_reaches_when_it_is_sent_and_nothing_after_its_agreement(
