@@ -30,22 +30,31 @@ class Told:
 
 @dataclass
 class Listener:
-    """A program that is told events, as it stands in this transaction."""
+    """A program that is told events, as it stands in this transaction; `scopes` are what it may do here, `person` is
+    for whom it asks, if for anybody."""
 
     store: Store
     client: Client
     agreement: Agreement | None
+    scopes: frozenset[str]
     person: str | None = None
     _plans: dict[str, bool] = field(default_factory=dict)
 
     @classmethod
-    async def of(cls, store: Store, c: Transaction, client: Client) -> "Listener":
-        """Refused where it is a vendor without an agreement in force that names events."""
+    async def of(
+        cls,
+        store: Store,
+        c: Transaction,
+        client: Client,
+        scopes: frozenset[str] | None = None,
+        person: str | None = None,
+    ) -> "Listener":
+        """With all scopes of the client, or these. Refused where it is a vendor without an agreement in force that names events."""
         agreement = None
         if client.kind == "vendor":
             agreement = await vendors.in_force(c, client.id, clock.today())
             agreement.fields("events")
-        return cls(store, client, agreement)
+        return cls(store, client, agreement, client.scopes if scopes is None else scopes, person)
 
     async def may(self, c: Transaction, rows: Sequence[tuple[Event, Happened | None]]) -> list[Event]:
         """Those of these events that it may be told now. What just came within reach is told where it comes from the
@@ -101,13 +110,15 @@ async def read(
     after: str | None,
     *,
     limit: int,
+    scopes: frozenset[str],
+    person: str | None = None,
     types: Sequence[str] = (),
     days: int = KEPT_DAYS,
 ) -> Told:
-    """The next events for a program, noted as read. Refused where its place in the feed is lost, or nothing may be
+    """The next events for a program that holds a token with these scopes, for a person if for one, noted as read. Refused where its place in the feed is lost, or nothing may be
     served to it."""
     async with store.transaction(client.district) as c:
-        listener = await Listener.of(store, c, client)
+        listener = await Listener.of(store, c, client, scopes, person)
         head = await stored.head(c, client.district)
         if after == "now":
             return Told([], head.place, False)
@@ -132,7 +143,7 @@ async def following(
     if place is not None:
         events.refuse_lost(place, head.epoch, kept_from)
     place = place or Place(head.epoch, kept_from)
-    wanted = events.sources(listener.client.scopes, types)
+    wanted = events.sources(listener.scopes, types)
     agreement = listener.agreement.id if listener.agreement is not None else None
     told: list[Event] = []
     for _ in range(ROUNDS):

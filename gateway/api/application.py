@@ -24,6 +24,7 @@ from gateway.api import (
     webhooks,
 )
 from gateway.api.envelope import Envelope
+from gateway.http import Network
 from gateway.settings import Settings
 from gateway.store.database import Store
 
@@ -58,6 +59,9 @@ def assembled(settings: Settings) -> FastAPI:
         dependencies=[Depends(only_encrypted)],
     )
     application.state.settings = settings
+    application.state.network = (
+        Network()
+    )  # of what we ask for because a caller's client says so: public addresses alone
     for part in (
         service,
         oauth,

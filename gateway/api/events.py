@@ -58,7 +58,16 @@ async def events(
     """What happened since the last look, of what the client may know. 410 where the place given as `after` is more than
     30 days old, or from before a restore: events are missing then, and all is to be read again."""
     days = min(KEPT_DAYS, request.app.state.settings.history_days)
-    told = await feed.read(call.store, call.client, after or None, limit=limit, types=type or (), days=days)
+    told = await feed.read(
+        call.store,
+        call.client,
+        after or None,
+        limit=limit,
+        scopes=call.scopes,
+        person=call.person,
+        types=type or (),
+        days=days,
+    )
     return Events(events=[happened(one) for one in told.events], next=str(told.place), more=told.more)
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
-import hmac
 import json
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -14,10 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access import CLIENTS, Section
 from gateway.errors import ConfigError
-from gateway.store import purposes
+from gateway.scopes import ONEROSTER
+from gateway.store import credentials, keys, purposes
 from gateway.store.consents import checked_sections
+from gateway.store.credentials import NO_KEYS, Keys
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
+from gateway.store.secret_hashes import NOBODY, fits, hashed
 
 SCOPES = {
     "connections.read": "See which systems are connected and whether they are paused.",
@@ -41,17 +45,20 @@ SCOPES = {
     "plans.write": "Write drafts of plans and move plans through their steps.",
     "deliveries.read": "See what became of a delivery.",
     "deliveries.write": "Send a finalized plan to a destination.",
+    "input.write": "Add input and evidence to plans and records, also without a person.",
+    "tokens.introspect": "Ask of any token of the district whether it is good, and for what.",
+    **ONEROSTER,
 }
-"""Every scope there is, with what it allows. None opens names, demographics, needs or the text of a plan by itself:
-for `plans.read` and `results.read` the district also grants sections."""
+"""Every scope there is, with what it allows. None of our own opens names, demographics, needs or the text of a plan by
+itself: for `plans.read` and `results.read` the district also grants sections. Those of OneRoster need an agreement."""
 
 TOKEN_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class Client:
-    """A program that may call, which district it belongs to, and what it, or this token of it, may do. While its
-    district is suspended it may do nothing."""
+    """A program that may call, which district it belongs to, and what it may do. While its district is suspended it
+    may do nothing. `default` is what a token of it may do where nothing was asked for."""
 
     id: str
     district: int
@@ -61,15 +68,32 @@ class Client:
     kind: str = "vendor"
     purpose: str = "planning"
     sections: frozenset[Section] = frozenset()
+    default: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Held:
+    """Whose token it is, for which person of the roster it was issued, if for one, what it may do, and from when to
+    when."""
+
+    client: Client
+    person: str | None
+    scopes: frozenset[str]
+    issued_at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a program is for, of which kind it is (sis, lms, vendor), and which sections of a record it may get."""
+    """What a program is for, of which kind it is (sis, lms, vendor), which sections of a record it may get, which of
+    its scopes a token has where none are asked for (all, where none are named), and its keys, if it proves itself by
+    them."""
 
     kind: str = "vendor"
     purpose: str = "planning"
     sections: Sequence[str] = ()
+    default: Sequence[str] = ()
+    keys: Keys = NO_KEYS
 
 
 async def add(
@@ -80,7 +104,8 @@ async def add(
     actor: Actor,
     grant: Grant = Grant(),
 ) -> tuple[str, str]:
-    """A new client: its id and its secret. The secret is not kept and cannot be shown again. Refused, and on record,
+    """A new client: its id and its secret, which is empty where it has keys. The secret is not kept and cannot be shown
+    again. Refused, and on record,
     where it is to judge staff, classes or schools."""
     await purposes.refuse_judging(store, district, grant.purpose, name, actor)
     async with store.transaction(district) as c:
@@ -106,40 +131,59 @@ async def add_in(
     if unknown or not wanted:
         what = f"There is no scope {unknown[0]!r}." if unknown else "A client needs at least one scope."
         raise ConfigError("scope-unknown" if unknown else "scope-missing", what, f"Choose from: {', '.join(SCOPES)}.")
-    client_id, secret = f"client-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
-    hashed = await asyncio.to_thread(_hashed, secret)
+    if more := sorted(set(grant.default) - set(wanted)):
+        raise ConfigError(
+            "scope-default",
+            f"{more[0]!r} is to be given by itself and is not among the client's scopes.",
+            "Name it with --scope as well.",
+        )
+    client_id, secret = f"client-{secrets.token_hex(8)}", "" if grant.keys else secrets.token_urlsafe(32)
+    hash = await asyncio.to_thread(hashed, secret) if secret else None
     await c.execute(
         text(
-            "INSERT INTO client (id, district_id, name, secret_hash, scopes, kind, purpose, sections) "
-            "VALUES (:id, :district, :name, :hash, CAST(:scopes AS json), :kind, :purpose, CAST(:sections AS json))"
+            "INSERT INTO client (id, district_id, name, secret_hash, scopes, kind, purpose, sections, default_scopes, "
+            "  jwks, jwks_url) "
+            "VALUES (:id, :district, :name, :hash, CAST(:scopes AS json), :kind, :purpose, CAST(:sections AS json), "
+            "  CAST(:default AS json), CAST(:jwks AS json), :url)"
         ),
         {
             "id": client_id,
             "district": district,
             "name": name,
-            "hash": hashed,
+            "hash": hash,
             "scopes": json.dumps(wanted),
             "kind": grant.kind,
             "purpose": grant.purpose,
             "sections": json.dumps(granted),
+            "default": json.dumps(sorted(set(grant.default))) if grant.default else None,
+            **grant.keys.columns,
         },
     )
     detail = {"name": name, "scopes": wanted, "kind": grant.kind, "purpose": grant.purpose, "sections": granted}
+    detail |= ({"default": sorted(set(grant.default))} if grant.default else {}) | (
+        grant.keys.told if grant.keys else {}
+    )
     await log_act(c, district, actor, "client-add", client_id, detail)
     return client_id, secret
 
 
 async def listed(store: Store, district: int) -> list[dict[str, Any]]:
-    """The district's clients, the oldest first: id, name, scopes, kind, purpose, sections, created_at, revoked_at."""
+    """The district's clients, the oldest first: id, name, scopes, kind, purpose, sections, created_at, revoked_at, how
+    each proves itself, how often somebody named it and could not prove it, and which scopes it nearly asked for."""
     async with store.transaction(district) as c:
+        nearly = await credentials.misses(c, district)
         rows = await c.execute(
             text(
-                "SELECT id, name, scopes, kind, purpose, sections, created_at, revoked_at FROM client "
-                "WHERE district_id = :district ORDER BY created_at, id"
+                "SELECT id, name, scopes, default_scopes, kind, purpose, sections, created_at, revoked_at, "
+                "  CASE WHEN jwks_url IS NOT NULL THEN 'keys at ' || jwks_url WHEN jwks IS NOT NULL THEN 'keys' "
+                "    ELSE 'secret' END AS proof, "
+                "  CASE WHEN old_secret_until > now() THEN old_secret_until END AS old_secret_until, "
+                "  sealed_oauth1 IS NOT NULL AS oauth1, refused, refused_at "
+                "FROM client WHERE district_id = :district ORDER BY created_at, id"
             ),
             {"district": district},
         )
-        return [dict(row._mapping) for row in rows]
+        return [{**row._mapping, "scopes_missed": nearly.get(row.id, {})} for row in rows]
 
 
 async def revoke(store: Store, district: int, client_id: str, actor: Actor) -> None:
@@ -162,60 +206,128 @@ async def revoke(store: Store, district: int, client_id: str, actor: Actor) -> N
 
 async def authenticate(store: Store, client_id: str, secret: str) -> Client | None:
     """The client that has this id and secret; None when there is none, which takes as long to find out."""
+    found = await proving(store, client_id)
+    right = await asyncio.to_thread(fits, secret, found.hashes[0] if found and found.hashes else NOBODY)
+    if found is not None and not right and len(found.hashes) > 1:
+        right = await asyncio.to_thread(fits, secret, found.hashes[1])
+    return found.client if found is not None and right else None
+
+
+@dataclass(frozen=True)
+class Proving:
+    """A client, and by what it proves itself: hashes of its secrets, its keys, its sealed secret for OAuth 1.0a."""
+
+    client: Client
+    hashes: Sequence[str]
+    keys: Keys
+    sealed_oauth1: bytes | None
+
+
+async def proving(store: Store, client_id: str) -> Proving | None:
+    """The client of this id, before it has proved anything; None where none is at work."""
     async with store.transaction() as c:
         row = (
             await c.execute(
                 text(
-                    "SELECT n.district_id, n.name, n.secret_hash, n.scopes, d.suspended_at IS NOT NULL AS suspended "
+                    f"SELECT {_CLIENT}, n.secret_hash, n.jwks, n.jwks_url, n.sealed_oauth1, "
+                    "  CASE WHEN n.old_secret_until > now() THEN n.old_secret_hash END AS old_hash "
                     "FROM client n JOIN district d ON d.id = n.district_id WHERE n.id = :id AND n.revoked_at IS NULL"
                 ),
                 {"id": client_id},
             )
         ).one_or_none()
-    right = await asyncio.to_thread(_is_secret, secret, row.secret_hash if row else _NOBODY)
-    if row is None or not right:
+    if row is None:
         return None
-    return Client(client_id, row.district_id, row.name, frozenset(row.scopes), row.suspended)
+    hashes = [hash for hash in (row.secret_hash, row.old_hash) if hash]
+    return Proving(_client(row), hashes, Keys(row.jwks, row.jwks_url), row.sealed_oauth1)
 
 
-async def issue_token(store: Store, client: Client, scopes: Iterable[str]) -> str:
-    """An opaque token for these scopes, good for TOKEN_SECONDS; the client's expired ones are dropped."""
-    token = secrets.token_urlsafe(32)
-    async with store.transaction() as c:
-        await c.execute(
-            text("DELETE FROM client_token WHERE client_id = :id AND expires_at < now()"), {"id": client.id}
-        )
-        await c.execute(
-            text(
-                "INSERT INTO client_token (token_hash, client_id, scopes, expires_at) "
-                "VALUES (:hash, :id, CAST(:scopes AS json), now() + make_interval(secs => :seconds))"
-            ),
-            {
-                "hash": fingerprint(token),
-                "id": client.id,
-                "scopes": json.dumps(sorted(scopes)),
-                "seconds": TOKEN_SECONDS,
-            },
-        )
+async def issue_token(store: Store, client: Client, scopes: Iterable[str], person: str | None = None) -> str:
+    """An access token of this client, for this person of the roster if for one, with these scopes, good for
+    TOKEN_SECONDS; the client's expired ones are dropped."""
+    async with store.transaction(client.district) as c:
+        return await issue_token_in(store, c, client, scopes, person)
+
+
+async def issue_token_in(
+    store: Store, c: AsyncConnection, client: Client, scopes: Iterable[str], person: str | None = None
+) -> str:
+    """The same in the caller's transaction, which is the client's district's."""
+    now, jti, granted = int(time.time()), secrets.token_urlsafe(16), sorted(scopes)
+    token = await keys.sign(
+        store,
+        {
+            "iss": store.address,
+            "aud": store.address,
+            "sub": person or client.id,
+            "client_id": client.id,
+            "scope": " ".join(granted),
+            "jti": jti,
+            "iat": now,
+            "exp": now + TOKEN_SECONDS,
+            keys.DISTRICT: client.district,
+        },
+    )
+    await c.execute(text("DELETE FROM client_token WHERE client_id = :id AND expires_at < now()"), {"id": client.id})
+    await c.execute(
+        text(
+            "INSERT INTO client_token (jti, district_id, client_id, person, scopes, expires_at) VALUES "
+            "(:jti, :district, :id, CAST(:person AS uuid), CAST(:scopes AS json), now() + make_interval(secs => :secs))"
+        ),
+        {
+            "jti": jti,
+            "district": client.district,
+            "id": client.id,
+            "person": person,
+            "scopes": json.dumps(granted),
+            "secs": TOKEN_SECONDS,
+        },
+    )
     return token
 
 
-async def token_client(store: Store, token: str) -> Client | None:
-    """The client that holds this token, with the scopes of the token; None once it has expired or was revoked."""
-    async with store.transaction() as c:
-        row = (
-            await c.execute(
-                text(
-                    "SELECT n.id, n.district_id, n.name, t.scopes, d.suspended_at IS NOT NULL AS suspended, "
-                    "  n.kind, n.purpose, n.sections "
-                    "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
-                    "WHERE t.token_hash = :hash AND t.expires_at > now() AND n.revoked_at IS NULL"
-                ),
-                {"hash": fingerprint(token)},
-            )
-        ).one_or_none()
-    if row is None:
+async def end_token(c: AsyncConnection, jti: str, client_id: str) -> bool:
+    """End a token of this client; whether there was one."""
+    done = await c.execute(
+        text("DELETE FROM client_token WHERE jti = :jti AND client_id = :id"), {"jti": jti, "id": client_id}
+    )
+    return bool(done.rowcount)
+
+
+async def token_client(store: Store, token: str) -> Held | None:
+    """Whose token this is; None once it has expired or was revoked."""
+    said = await keys.said(store, token)
+    if said is None:
         return None
+    async with store.transaction(said.district) as c:
+        return await held(c, said)
+
+
+async def held(c: AsyncConnection, said: keys.Said) -> Held | None:
+    """The same in the caller's transaction, which is of the district that the token names. What the token allows is
+    what was kept when it was issued: a signature alone opens nothing."""
+    row = (
+        await c.execute(
+            text(
+                f"SELECT {_CLIENT}, t.scopes AS granted, CAST(t.person AS text) AS person, t.issued_at, t.expires_at "
+                "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
+                "WHERE t.jti = :jti AND t.expires_at > now() AND n.revoked_at IS NULL"
+            ),
+            {"jti": said.jti},
+        )
+    ).one_or_none()
+    return (
+        None if row is None else Held(_client(row), row.person, frozenset(row.granted), row.issued_at, row.expires_at)
+    )
+
+
+_CLIENT = (
+    "n.id, n.district_id, n.name, n.scopes, d.suspended_at IS NOT NULL AS suspended, n.kind, n.purpose, n.sections, "
+    "n.default_scopes"
+)
+
+
+def _client(row: Any) -> Client:
     return Client(
         row.id,
         row.district_id,
@@ -225,6 +337,7 @@ async def token_client(store: Store, token: str) -> Client | None:
         row.kind,
         row.purpose,
         frozenset(row.sections),
+        frozenset(row.scopes if row.default_scopes is None else row.default_scopes),
     )
 
 
@@ -232,20 +345,3 @@ def fingerprint(token: str) -> str:
     """As what a token is kept."""
     # A token has 256 random bits: it cannot be guessed from a fast hash, and is looked up by it.
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _hashed(secret: str) -> str:
-    return _with_salt(secret, secrets.token_hex(16))
-
-
-def _is_secret(secret: str, hashed: str) -> bool:
-    return hmac.compare_digest(_with_salt(secret, hashed.split("$")[1]), hashed)
-
-
-def _with_salt(secret: str, salt: str) -> str:
-    # 16 MB and about 50 ms a try (RFC 7914)
-    digest = hashlib.scrypt(secret.encode(), salt=bytes.fromhex(salt), n=2**14, r=8, p=1)
-    return f"scrypt-14-8-1${salt}${digest.hex()}"
-
-
-_NOBODY = f"scrypt-14-8-1${'00' * 16}$"

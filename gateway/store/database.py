@@ -33,10 +33,12 @@ IDLE_LIMIT_MS = 60_000
 
 
 class Store:
-    """The database, open. `engine` acts as planbridge_app (row-level security holds), `owner` as the owner."""
+    """The database, open. `engine` acts as planbridge_app (row-level security holds), `owner` as the owner.
+    `address` is where the API is reached, and so what access tokens name as their issuer."""
 
-    def __init__(self, url: URL, secrets: Secrets, purges: PurgeFile) -> None:
+    def __init__(self, url: URL, secrets: Secrets, purges: PurgeFile, address: str = "") -> None:
         self.url = url
+        self.address = address
         self.secrets = secrets
         self.marks = Marks(secrets)
         self.purges = purges
@@ -60,7 +62,7 @@ class Store:
         url = await asyncio.to_thread(database_url, settings)
         keys = settings.keys.get_secret_value() if settings.keys else None
         purges = PurgeFile(settings.purges or settings.home / "purges.jsonl")
-        return cls(url, Secrets.load(keys, settings.home), purges)
+        return cls(url, Secrets.load(keys, settings.home), purges, settings.address)
 
     @asynccontextmanager
     async def transaction(self, district: int | None = None) -> AsyncIterator[AsyncConnection]:

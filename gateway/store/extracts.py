@@ -169,7 +169,9 @@ NOT_WRITTEN = {
     ),
     **dict.fromkeys(("succession", "year_change"), "a day of connections; who ordered it is in acts"),
     **dict.fromkeys(("alarm", "heartbeat", "notice", "sending"), "what people were told, and that all is well"),
-    **dict.fromkeys(("client", "first_link", "token", "webhook"), "credentials of this installation"),
+    **dict.fromkeys(
+        ("client", "client_token", "first_link", "token", "used_once", "webhook"), "credentials of this installation"
+    ),
     **dict.fromkeys(("webhook_message", "webhook_attempt"), "what programs are told of what is written"),
     "vendor_terms": "vendor-agreements.jsonl has them",
     **dict.fromkeys(
@@ -179,6 +181,7 @@ NOT_WRITTEN = {
     "reach": "found anew from what is served and agreed",
     **dict.fromkeys(("bulk_grant", "bulk_export"), "who gave leave, and that it was used, is in acts"),
     "purged_mark": "keyed hashes",
+    "scope_miss": "counts of how programs were set up",
     "record_stream": "the ends of what records.jsonl has",
     "unsealed": "what the next seal takes into the chain",
 }

@@ -157,6 +157,8 @@ RULES = (
         f"webhook_message t WHERE t.state = 'parked' AND t.queued_at < {_OLD}",
     ),
     Rule("expired tokens", "", "client_token", "client_token t WHERE t.expires_at < now()"),
+    Rule("what programs may not send twice", "", "used_once", "used_once t WHERE t.until < now()"),
+    Rule("counts of requests for tokens", "", "token_rate", "token_rate t WHERE t.began < now() - interval '1 hour'"),
     Rule(
         "finished jobs",
         "job_days",

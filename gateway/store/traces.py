@@ -155,6 +155,7 @@ PLACES = (
     Place("plan", "t.student_id IN (SELECT id FROM trace_entity WHERE kind = 'person')"),
     Place("amendment", _person("student_id")),
     Place("legal_hold", _person("student_id")),
+    Place("client_token", _person("person")),
 )
 """In the order in which they are swept."""
 
@@ -187,6 +188,7 @@ NOBODY = {
     "run": "counts and codes",
     "run_page": "counts and cursors",
     "verification": "counts and times",
+    "used_once": "hashes of what programs signed",
     "watermark": "instants or change versions of whole collections",
     "schedule": "times of a connection",
     **dict.fromkeys(
@@ -196,6 +198,7 @@ NOBODY = {
         ),
         "what belongs to nobody: places, times, what is taught and graded",
     ),
+    "scope_miss": "names of scopes, and counts",
     "standing": "keyed hashes",
     "succession": "a day of two connections",
     "survivorship": "settings of a district",

@@ -94,6 +94,10 @@ async def test_everything_is_told_once_in_pages_of_any_size_and_as_ids(
     kinds = {one["type"].partition(".")[0] for one in (await look(http, roster, limit=1000))["events"]}
     assert "student" in kinds and not kinds & {"plan", "delivery"}
     assert (await look(http, none))["events"] == (await look(http, bare))["events"] == []
+    client, _ = await program(store, world.district, actor)
+    token = await clients.issue_token(store, client, ["events.read", "plans.read"])  # fewer than the client has
+    fewer = await look(http, {"Authorization": f"Bearer {token}"}, limit=1000)
+    assert {one["type"].partition(".")[0] for one in fewer["events"]} == {"plan"}
     _, without = await program(store, world.district, actor, "changes.read")
     assert (await refusal(http, without))[0] == 403
 

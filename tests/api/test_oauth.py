@@ -130,7 +130,7 @@ async def test_a_revoked_client_is_shut_out_at_once(
 
 async def test_a_token_ends_and_is_dropped(http: httpx.AsyncClient, store: Store, known: Known) -> None:
     header = {"Authorization": f"Bearer {(await ask(http, known.form)).json()['access_token']}"}
-    async with store.transaction() as c:
+    async with store.transaction(known.district) as c:
         await c.execute(
             text("UPDATE client_token SET expires_at = now() - interval '1 second' WHERE client_id = :id"),
             {"id": known.id},
@@ -138,7 +138,7 @@ async def test_a_token_ends_and_is_dropped(http: httpx.AsyncClient, store: Store
     answer = await http.get("/v1/runs", headers=header)
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
     await ask(http, known.form)
-    async with store.transaction() as c:
+    async with store.transaction(known.district) as c:
         left = await c.scalar(text("SELECT count(*) FROM client_token WHERE client_id = :id"), {"id": known.id})
     assert left == 1
 

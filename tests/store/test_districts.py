@@ -106,7 +106,7 @@ async def test_suspended_nothing_runs_and_nothing_is_lost(store: Store, world: W
         [ended] = (await c.execute(text("SELECT state, error_code FROM run WHERE id = :id"), {"id": waiting})).all()
     assert tuple(ended) == ("failed", "district-suspended")
     held = await clients.token_client(store, token)
-    assert held is not None and held.suspended
+    assert held is not None and held.client.suspended
     again = await clients.authenticate(store, id, secret)
     assert again is not None and again.suspended
     assert not any(state.watched for state in await states.read(store, world.district)), "silence was ordered"
@@ -115,7 +115,7 @@ async def test_suspended_nothing_runs_and_nothing_is_lost(store: Store, world: W
     await districts.resume(store, name, actor)
     await jobs.run_job(store, world.district, await jobs.request_pull(store, world.district, "sis", actor))
     held = await clients.token_client(store, token)
-    assert held is not None and not held.suspended
+    assert held is not None and not held.client.suspended
 
 
 async def test_an_export_has_everything_and_no_secret(store: Store, world: World, actor: Actor, tmp_path: Path) -> None:

@@ -84,8 +84,9 @@ async def test_what_is_of_no_use_any_more_goes_at_once_or_after_its_days(school:
         "(:d, 'held', 'sent', '{}', now() - interval '91 days'), (:d, 'held', 'new', '{}', now())",
         "UPDATE run SET finished_at = now() - interval '15 days' WHERE id = :run",
         "INSERT INTO client (id, district_id, name, secret_hash, scopes) VALUES (:d, :d, 'planner', '', '[]')",
-        "INSERT INTO client_token VALUES ('over' || :d, :d, '[]', now() - interval '1 minute'), "
-        "('good' || :d, :d, '[]', now() + interval '1 hour')",
+        "INSERT INTO client_token (jti, client_id, scopes, expires_at, district_id) VALUES "
+        "('over' || :d, :d, '[]', now() - interval '1 minute', :d), "
+        "('good' || :d, :d, '[]', now() + interval '1 hour', :d)",
         "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, args, status) "
         "VALUES ('default', 'run', 'done/' || :d, '{}', 'todo'), ('default', 'run', 'waits/' || :d, '{}', 'todo')",
         "UPDATE procrastinate_jobs SET status = 'failed' WHERE lock = 'done/' || :d",
@@ -100,7 +101,7 @@ async def test_what_is_of_no_use_any_more_goes_at_once_or_after_its_days(school:
     assert {name: counts["left"] for name, counts in done.items() if counts["left"]} == {}
     for kept in (
         "SELECT count(*) FROM notice WHERE district_id = :d",
-        "SELECT count(*) FROM client_token WHERE token_hash IN ('good' || :d, 'over' || :d)",
+        "SELECT count(*) FROM client_token WHERE jti IN ('good' || :d, 'over' || :d)",
         "SELECT count(*) FROM procrastinate_jobs WHERE lock IN ('done/' || :d, 'waits/' || :d)",
     ):
         assert await one(school, kept.replace(":d", str(school.district))) == 1
