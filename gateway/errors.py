@@ -39,13 +39,17 @@ class AuthError(PlanbridgeError):
 
 
 class Unavailable(PlanbridgeError):
-    """The remote system cannot answer now. `retry_after` is its own wish in seconds, if it said one."""
+    """The remote system cannot answer now. `retry_after` is its own wish in seconds, `status` its answer, if it said
+    one."""
 
     exit_code = 4
 
-    def __init__(self, code: str, message: str, fix: str = "", *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, fix: str = "", *, retry_after: float | None = None, status: int | None = None
+    ) -> None:
         super().__init__(code, message, fix)
         self.retry_after = retry_after
+        self.status = status
 
 
 class RecordError(PlanbridgeError):

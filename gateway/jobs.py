@@ -8,8 +8,10 @@ from typing import Unpack
 
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.jobs import DEFAULT_QUEUE
 
 from gateway import clock, delivery, logs, planning, projections, sync, verification
+from gateway import webhooks as sending_events
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
 from gateway.store import (
@@ -28,6 +30,7 @@ from gateway.store import (
     served,
     successions,
     verifications,
+    webhooks,
     years,
 )
 from gateway.store import plans as stored_plans
@@ -40,6 +43,8 @@ from gateway.year import Change
 log = logging.getLogger(__name__)
 
 OUR_FAULT = "This is a fault of Planbridge; please report it."
+NOTICES = "notices"
+"""Only services work on this queue: who types a command may not have the settings of the mail server."""
 SCHEDULE = Actor("schedule", "system")
 
 
@@ -224,10 +229,14 @@ async def request_look(store: Store, district: int, destination: str, *, whole: 
     return found.id
 
 
-async def _defer(c: Transaction, task: str, lock: str, waits: str | None = None, **arguments: int) -> None:
-    """In the caller's transaction: the job exists exactly if what it is about exists. `waits`: only one such waits."""
+async def _defer(
+    c: Transaction, task: str, lock: str, waits: str | None = None, on: str = DEFAULT_QUEUE, **arguments: int
+) -> None:
+    """In the caller's transaction: the job exists exactly if what it is about exists. `waits`: only one such waits;
+    `on`: another queue than the usual one."""
     queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
-    await queue.configure_task(task, lock=lock, queueing_lock=waits, connection=await raw(c)).defer_async(**arguments)
+    job = queue.configure_task(task, lock=lock, queueing_lock=waits, queue=on, connection=await raw(c))
+    await job.defer_async(**arguments)
 
 
 async def tick(store: Store) -> None:
@@ -263,6 +272,7 @@ async def tick(store: Store) -> None:
             except Exception as error:  # one connection's trouble is not the others'
                 log.error("the schedule met a fault of ours: %s", logs.where(error))
     await project_due(store)
+    await _send_events(store)
     await seal(store)
 
 
@@ -285,6 +295,26 @@ async def project_job(store: Store, district: int) -> None:
             raise
         log.error("what is served met a fault of ours: %s", logs.where(error))
         await served.note_failure(store, district)
+
+
+async def _send_events(store: Store) -> None:
+    """Queue a job for every webhook that has something to be sent, unless one waits."""
+    for district, webhook in await webhooks.due(store):
+        with logs.about(district=district), suppress(AlreadyEnqueued):
+            async with store.transaction(district) as c:
+                await _defer(
+                    c, "webhook", lock := f"webhook/{webhook}", lock, NOTICES, webhook=webhook, district=district
+                )
+
+
+async def send_events_job(store: Store, district: int, webhook: int, days: int) -> None:
+    """Send what is due to a webhook. `days`: so long what the feed is made of is kept."""
+    try:
+        await sending_events.work(store, district, webhook, days)
+    except Exception as error:
+        if isinstance(error, DatabaseError) and is_lost(error):
+            raise
+        log.error("webhook %s met a fault of ours: %s", webhook, logs.where(error))
 
 
 async def seal(store: Store) -> None:

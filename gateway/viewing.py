@@ -48,10 +48,14 @@ class View:
     decisions: Mapping[Section, Decision]
 
 
-async def why(store: Store, district: int, who: Who, student: str, name: str = "") -> Decisions:
-    """What somebody may see of a student, section by section. `name`: under which they open what is masked to them."""
+async def why(
+    store: Store, district: int, who: Who, student: str, name: str = "", program: Program | None = None
+) -> Decisions:
+    """What somebody, or a program, may see of a student, section by section. `name`: under which they open what is
+    masked to them otherwise."""
+    _refuse_judging(program)
     async with store.transaction(district) as c:
-        return await decisions_of(store, c, district, who, name, student)
+        return await decisions_of(store, c, district, who, name, student, program)
 
 
 AUTHOR = "author"

@@ -12,14 +12,13 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import DEFAULT_QUEUE, Status
 
 from gateway import jobs, logs, notify
+from gateway.jobs import NOTICES
 from gateway.settings import Settings
 from gateway.store import deliveries, retention, runs, workers
 from gateway.store.database import APP_ROLE, DatabaseError, Store, is_full, is_lost
 
 log = logging.getLogger(__name__)
 
-NOTICES = "notices"
-"""Only services work on this queue: who types a command may not have the settings of the mail server."""
 FENCED_OUT = 75
 """Exit code of a worker that found its work taken over: it ends at once, touching nothing more."""
 
@@ -117,6 +116,14 @@ def queue(store: Store, settings: Settings) -> procrastinate.App:
     async def notify_task(context: procrastinate.JobContext, district: int) -> None:
         with logs.about(job=context.job.id or 0, district=district):
             await notify.tell_and_send(store, settings, district)
+
+    @app.task(name="webhook", queue=NOTICES, pass_context=True, retry=HandBack())
+    async def webhook_task(context: procrastinate.JobContext, district: int, webhook: int) -> None:
+        async def send(store: Store, district: int) -> None:
+            await jobs.send_events_job(store, district, webhook, settings.history_days)
+
+        with logs.about(job=context.job.id or 0, district=district):
+            await _or_vanish(send, store, district)
 
     async def tell(district: int) -> None:
         """In a job of its own: a slow mail server must not keep a connection's lock."""

@@ -12,6 +12,7 @@ from gateway.api import (
     crosswalks,
     deliveries,
     described,
+    events,
     firstlink,
     identity,
     notices,
@@ -27,6 +28,7 @@ from gateway.api import (
     service,
     signin,
     students,
+    webhooks,
 )
 from gateway.api.envelope import Envelope
 from gateway.api.idempotency import Once
@@ -81,6 +83,8 @@ def assembled(settings: Settings) -> FastAPI:
         plans,
         deliveries,
         changes,
+        events,
+        webhooks,
         firstlink,
         signin,
         authorize,

@@ -83,6 +83,8 @@ def _of_tree(error: Exception) -> JSONResponse:
         status = 422  # draft-ietf-httpapi-idempotency-key-header 2.7
     if error.code == "idempotency-running":
         headers["Retry-After"] = "1"
+    if error.code in ("events-expired", "events-reset"):
+        status = 410  # RFC 9110 15.5.11: what was asked for is gone for good
     if error.code.startswith(("agreement-", "bulk-not-")):
         status = 403
     if error.code == "bulk-too-often":

@@ -48,6 +48,7 @@ from gateway.cli import (
     upload,
     vendors,
     verification,
+    webhooks,
     year,
 )
 from gateway.cli.output import STDERR, error_document
@@ -66,8 +67,9 @@ app = typer.Typer(
 )
 for part in (
     service, connections, clients, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
-    identity, unmatched, schedules, notices, plans, printing, record, attention, coverage, pushing, verification,
-    agreements, vendors, access, accounts, family, purge, retention, audit, backup, districts, doctor, upload,
+    identity, unmatched, schedules, notices, webhooks, plans, printing, record, attention, coverage, pushing,
+    verification, agreements, vendors, access, accounts, family, purge, retention, audit, backup, districts, doctor,
+    upload,
     exports, serve, demo,
 ):  # fmt: skip
     part.register(app)

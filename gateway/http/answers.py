@@ -99,15 +99,17 @@ class Failure:
     fix: str = ""
     retry_after: float | None = None
     may_have_acted: bool = True
+    status: int | None = None
 
     def final(self, repeatable: bool) -> Unavailable:
         if repeatable or not self.may_have_acted:
-            return Unavailable(self.code, self.message, self.fix, retry_after=self.retry_after)
+            return Unavailable(self.code, self.message, self.fix, retry_after=self.retry_after, status=self.status)
         return Unavailable(
             "outcome-unknown",
             f"{self.message} Whether it was carried out is not known.",
             "Look at the receiving system before sending it again.",
             retry_after=self.retry_after,
+            status=self.status,
         )
 
 
@@ -152,6 +154,7 @@ def judged(call: Call, response: httpx.Response, body: bytes | None) -> Reply | 
             _SLOWER if status == 429 else _WHO_RUNS_IT,
             retry_after=_retry_after(response.headers),
             may_have_acted=status != 429,
+            status=status,
         )
     if status == 407:  # without a tunnel the proxy answers in the place of the system
         return _proxy_refused(answered)

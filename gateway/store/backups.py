@@ -19,7 +19,7 @@ import gateway
 from gateway import clock
 from gateway.errors import ConfigError, Refused
 from gateway.settings import Settings
-from gateway.store import remembering
+from gateway.store import events, remembering
 from gateway.store.database import APP_ROLE, Store, knows
 from gateway.store.embedded import programs
 
@@ -174,17 +174,10 @@ async def restore(settings: Settings, file: Path, *, replace: bool = False) -> t
     async with store.owner.begin() as c:
         await c.execute(text("DELETE FROM client_token"))
         await c.execute(text("DELETE FROM first_link WHERE used_at IS NULL"))
-        await c.execute(text(_NUMBERS_AHEAD))
+        await events.begin_anew(c)
         # Whoever reads what is served saw what came after this backup; all of it may be another now.
         await c.execute(text("UPDATE projection SET xid = '0', seq = 0, again = true, restamp = true"))
     return store, manifest
-
-
-# Changes are read in the order of their transactions, up to the oldest that is still open. Another server counts
-# its transactions anew: what was done there before it is done here.
-_NUMBERS_AHEAD = (
-    "UPDATE change SET xid = '1' WHERE EXISTS (SELECT FROM change WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))"
-)
 
 
 def _refuse_unless_free(url: URL, replace: bool) -> None:

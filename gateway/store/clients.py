@@ -32,6 +32,8 @@ SCOPES = {
     "runs.undo": "Undo a run and every later one of its connection.",
     "holds.decide": "Approve or refuse a held run.",
     "changes.read": "Follow which entities were added, changed and removed, by kind and id.",
+    "events.read": "Follow what happened, as ids: beside it, of each thing the scope that opens it.",
+    "webhooks.write": "Have events sent to the client's own web addresses.",
     "notices.read": "See what people were told, without whom.",
     "identity.read": "See who waits to be told apart, and whom they resemble: ids and codes.",
     "identity.decide": "Say who is who: confirm, refuse, merge, split, undo.",

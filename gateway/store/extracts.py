@@ -179,7 +179,10 @@ NOT_WRITTEN = {
     "identity_provider": "settings: acts say who chose them",
     "intake": "under which id of a program's own a plan came",
     "repeatable": "answers of the last seven days, for whoever asks again",
-    **dict.fromkeys(("client", "client_token", "first_link", "token", "used_once"), "credentials of this installation"),
+    **dict.fromkeys(
+        ("client", "client_token", "first_link", "token", "used_once", "webhook"), "credentials of this installation"
+    ),
+    **dict.fromkeys(("webhook_message", "webhook_attempt"), "what programs are told of what is written"),
     "vendor_terms": "vendor-agreements.jsonl has them",
     **dict.fromkeys(
         ("projection", "served_gap", "served_family", *(one.table for one in COLLECTIONS.values())),

@@ -144,6 +144,13 @@ RULES = (
         "repeatable",
         "repeatable t WHERE t.begun_at < now() - interval '7 days'",
     ),
+    Rule("attempts to send events", "job_days", "webhook_attempt", f"webhook_attempt t WHERE t.at < {_OLD}"),
+    Rule(
+        "events that could not be sent",
+        "job_days",
+        "webhook_message",
+        f"webhook_message t WHERE t.state = 'parked' AND t.queued_at < {_OLD}",
+    ),
     Rule("expired tokens", "", "client_token", "client_token t WHERE t.expires_at < now()"),
     Rule("what programs may not send twice", "", "used_once", "used_once t WHERE t.until < now()"),
     Rule("counts of requests for tokens", "", "token_rate", "token_rate t WHERE t.began < now() - interval '1 hour'"),

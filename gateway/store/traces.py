@@ -163,6 +163,8 @@ PLACES = (
     Place("recovery_code", f"t.account_id IN (SELECT t.id FROM account t WHERE {_person('person_id')})"),
     Place("account_link", f"t.account_id IN (SELECT t.id FROM account t WHERE {_person('person_id')})"),
     Place("account", _person("person_id")),
+    # What is on its way to a program; that the student is gone is told after it.
+    Place("webhook_message", "EXISTS (SELECT FROM trace_entity e WHERE e.id = ANY(t.ids))"),
     Place("plan", "t.student_id IN (SELECT id FROM trace_entity WHERE kind = 'person')"),
     Place("amendment", _person("student_id")),
     Place("legal_hold", _person("student_id")),
@@ -223,6 +225,8 @@ NOBODY = {
     "year_change": "days of a district",
     "token": "sealed access tokens of systems",
     "unsealed": "numbers of rows",
+    "webhook": "sealed addresses of programs",
+    "webhook_attempt": "hashes that name events, and how sending them went",
     **dict.fromkeys(("alarm", "channel", "heartbeat", "notice", "sending"), "counts, times, sealed addresses of staff"),
 }
 """Tables of districts in which nobody leaves a trace, and why."""
