@@ -49,7 +49,8 @@ class Listener:
         scopes: frozenset[str] | None = None,
         person: str | None = None,
     ) -> "Listener":
-        """With all scopes of the client, or these. Refused where it is a vendor without an agreement in force that names events."""
+        """With all scopes of the client, or these. Refused where it is a vendor without an agreement in force that names
+        events."""
         agreement = None
         if client.kind == "vendor":
             agreement = await vendors.in_force(c, client.id, clock.today())

@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway import plans
+from gateway.plan_guards import ConsentFacts
 from gateway.plans import Facts, RelationshipFacts
 from gateway.schema.plan import Plan, canonical, sha256, shown, shown_items
 from tests.test_plans import (
     AUNT,
+    AWAY,
     FATHER,
     FINALIZING,
     GONE,
@@ -116,6 +118,9 @@ ELSEWHERE = having(
     owner=mostly(TEACHER, PRINCIPAL, None),
     conflict_acknowledged=mostly({"by": TEACHER, "on": day(-1)}, None),
 )
+CLUB = ConsentFacts("organization:lantern club", frozenset({"identity", "school_supports", "outside_supports"}))
+CLUB_ALONE = ConsentFacts("organization:Lantern Club", frozenset({"identity", "school_supports"}))
+HELD = {"form": [CLUB, ConsentFacts("program:planner", frozenset({"identity"}))]}
 INES = {"name": "Ines", "side": "partner"}
 SPANISH = [
     {"language": "spa", "translator": INES, "on": day(-4), "items": [
@@ -142,7 +147,7 @@ PLAN = having(
     student=st.just(STUDENT),
     school=st.just(SCHOOL),
     period_start=st.just(day(7)),
-    coordinator=mostly(TEACHER, PRINCIPAL, GONE, MOTHER, None),
+    coordinator=mostly(TEACHER, PRINCIPAL, AWAY, GONE, MOTHER, None),
     next_review_on=mostly(day(56), day(0), day(1), day(366), day(367), None),
     strengths=mostly([{"statement": "Sings."}], []),
     interests=mostly([{"statement": "Boats."}], []),
@@ -202,7 +207,7 @@ def situations(draw: st.DrawFn) -> tuple[Plan, Facts, list[Json]]:
                 STUDENT: replace(facts.people[STUDENT], born=born),
                 MOTHER: replace(facts.people[MOTHER], languages=draw(mostly((), ("spa",), ("spa", "eng")))),
             },
-            consents=draw(st.sampled_from([None, frozenset({"form"}), frozenset({"form", "old form"})])),
+            consents=draw(mostly(HELD, {}, {"form": [CLUB_ALONE]})),
             programs=draw(mostly(frozenset(), frozenset({"disability"}), frozenset({"section_504", "gifted"}))),
             flagged=draw(mostly(frozenset(), frozenset({STUDENT}), frozenset({MOTHER}))),
             relationships=draw(mostly(facts.relationships, []) | st.lists(TIE, max_size=3)),
@@ -258,7 +263,7 @@ def broken(plan: Json, facts: Facts, seen: list[Json], *, finalizing: bool) -> s
             "G2a": waiver_stands(plan, facts) or any(counts(one, plan, facts, seen) for one in meetings(plan)),
             "G2b": all(answered_for(support, facts) for support in plan.get("supports", [])),
             "G2c": day(1) <= due <= day(366),
-            "G2d": bool(lead and lead.active and lead.educator)
+            "G2d": bool(lead and lead.active and lead.educator and lead is not facts.people[AWAY])
             and not any(isinstance(who, str) and who in barred for who in at_work),
             "G2e": not facts.open_identity and plan["school"] in facts.enrolled_at,
             "G2f": all(consented(support, facts) for support in plan.get("supports", [])),
@@ -311,9 +316,14 @@ def consented(support: Json, facts: Facts) -> bool:
         return True
     outside = [one for one in [support.get("owner"), *support.get("providers", [])] if isinstance(one, dict)]
     outside = [one for one in outside if one["side"] == "partner"]
-    known = {support.get("consent")} - {None} if facts.consents is None else facts.consents
     bound = all("agreement" in one for one in support.get("providers", []) if isinstance(one, dict))
-    return bound and ((not outside and "provider_organization" not in support) or support.get("consent") in known)
+    named = {one["organization"] for one in outside} | {support.get("provider_organization", "Lantern Club")}
+    assert named == {"Lantern Club"}
+    if not outside and "provider_organization" not in support:
+        return bound
+    away = support["setting"] in ("home", "community", "out_of_school_program")
+    held = facts.consents.get(support.get("consent", ""), [])
+    return bound and bool(held) and (held[0] is CLUB or not away)
 
 
 def compared(plan: Json, facts: Facts) -> bool:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from gateway import plans
 from gateway.errors import Refused
+from gateway.plan_guards import ConsentFacts
 from gateway.plans import Facts, PersonFacts, RelationshipFacts, State
 from gateway.schema.plan import VERSION, Plan, canonical, published, sha256, shown, shown_items, texts
 
@@ -28,6 +29,7 @@ def entity(n: int) -> str:
 
 
 STUDENT, SCHOOL, TEACHER, PRINCIPAL, GONE, MOTHER, FATHER, AUNT, STRANGER, RESULT = map(entity, range(1, 11))
+AWAY, DISTRICT = entity(11), entity(12)
 
 
 def whole() -> dict[str, Any]:
@@ -63,12 +65,14 @@ def known(plan: Plan, **other: Any) -> Facts:
     facts = Facts(
         today=TODAY,
         enrolled_at=frozenset({SCHOOL}),
+        reach=frozenset({SCHOOL, DISTRICT}),
         open_identity=False,
         people={
             STUDENT: PersonFacts("student", True, False, False, date(2014, 5, 1)),
-            TEACHER: PersonFacts("staff", True, True, False),
-            PRINCIPAL: PersonFacts("staff", True, True, True),
-            GONE: PersonFacts("staff", False, True, True),
+            TEACHER: PersonFacts("staff", True, True, False, at=frozenset({SCHOOL})),
+            PRINCIPAL: PersonFacts("staff", True, True, True, at=frozenset({DISTRICT})),
+            AWAY: PersonFacts("staff", True, True, True, at=frozenset({entity(98)})),
+            GONE: PersonFacts("staff", False, True, True, at=frozenset({SCHOOL})),
             MOTHER: PersonFacts("contact", True, False, False),
             AUNT: PersonFacts("contact", True, False, False),
             STRANGER: PersonFacts("contact", True, False, False),
@@ -81,8 +85,17 @@ def known(plan: Plan, **other: Any) -> Facts:
         ],
         results=frozenset({RESULT}),
         shown={sha256(shown(plan)): shown_items(plan)},
+        consents=permitted("identity", "school_supports", "outside_supports"),
     )
     return replace(facts, **other)
+
+
+CONSENT = "Form of 2 March"
+
+
+def permitted(*sections: str, to: str = "organization:Lantern Club") -> dict[str, list[ConsentFacts]]:
+    """A consent that holds today."""
+    return {CONSENT: [ConsentFacts(to, frozenset(sections))]}
 
 
 def put(content: dict[str, Any], pointer: str, value: Any) -> None:
@@ -110,7 +123,6 @@ def test_a_whole_plan_passes_every_guard() -> None:
     assert [r.code for r in plans.check(plan, "finalize", known(plan))] == FINALIZING
 
 
-CONSENT = "Form of 2 March"
 PARTNER = {"name": "Odalys Fernweh", "side": "partner", "organization": "Lantern Club", "agreement": "2026/14"}
 RED: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("/strengths", [], "G1", ("/strengths",)),
@@ -135,6 +147,7 @@ RED: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("/coordinator", None, "G2d", ("/coordinator",)),
     ("/coordinator", GONE, "G2d", ("/coordinator",)),
     ("/coordinator", MOTHER, "G2d", ("/coordinator",)),
+    ("/coordinator", AWAY, "G2d", ("/coordinator",)),
     ("/team/-", {"who": FATHER, "role": "guardian"}, "G2d", ("/team/2/who",)),
     ("/school", entity(99), "G2e", ("/school",)),
     ("/supports/0/provider_organization", "Lantern Club", "G2f", ("/supports/0/consent",)),
@@ -159,6 +172,7 @@ def test_a_guard_names_what_is_missing(pointer: str, value: Any, code: str, wher
 GREEN: list[tuple[str, Any]] = [
     ("/supports/0/owner", {"name": "Nana Quill", "side": "family"}),
     ("/supports/0/owner", MOTHER),
+    ("/coordinator", PRINCIPAL),
     ("/supports/-", {"name": "Old", "kind": "tutoring", "goals": ["goal-1"], "status": "cancelled"}),
     ("/next_review_on", "2026-03-03"),
     ("/next_review_on", "2027-03-03"),
@@ -196,14 +210,39 @@ def test_outside_school_the_family_or_a_bound_partner_answers() -> None:
 def test_a_partner_gives_a_support_with_a_consent_that_holds() -> None:
     content = whole()
     content["supports"][0] |= {"owner": PARTNER}
-    assert missing(content) == {"G2f": ("/supports/0/consent",)}
+    lacking = {"G2f": ("/supports/0/consent",)}
+    assert missing(content) == lacking
     content["supports"][0] |= {"consent": CONSENT, "providers": [PARTNER | {"agreement": None}]}
     assert missing(content) == {"G2f": ("/supports/0/providers/0/agreement",)}
     content["supports"][0] |= {"providers": [PARTNER, TEACHER, {"name": "Nana", "side": "family"}]}
-    assert missing(content) == missing(content, consents=frozenset({CONSENT})) == {}
-    assert missing(content, consents=frozenset({"another"})) == {"G2f": ("/supports/0/consent",)}
+    assert missing(content) == missing(content, consents=permitted("identity", "school_supports")) == {}
     content["supports"][0] |= {"status": "stopped", "consent": None}
     assert missing(content) == {}
+
+
+def test_a_consent_names_who_gives_the_support_and_lets_them_see_it() -> None:
+    """Not any reference will do: not of nothing, not another's, not one for something else."""
+    content, lacking = whole(), {"G2f": ("/supports/0/consent",)}
+    content["supports"][0] |= {"owner": PARTNER, "consent": CONSENT}
+    whole_of_it = ("identity", "school_supports", "outside_supports")
+    for consents in (
+        {},
+        {"another": permitted(*whole_of_it)[CONSENT]},
+        permitted(*whole_of_it, to="organization:Fern Club"),
+        permitted(*whole_of_it, to="program:Lantern Club"),
+        permitted("school_supports", "goals"),
+        permitted("identity", "outside_supports"),
+    ):
+        assert missing(content, consents=consents) == lacking
+    assert missing(content, consents=permitted("identity", "school_supports", to="organization:lantern club")) == {}
+    put(content, "/supports/0/setting", "community")
+    assert missing(content, consents=permitted("identity", "school_supports")) == lacking
+    assert missing(content, consents=permitted("identity", "outside_supports")) == {}
+    # Two that give it together are both named, be it on one paper.
+    put(content, "/supports/0/provider_organization", "Fern Club")
+    assert missing(content) == lacking
+    both = permitted(*whole_of_it)[CONSENT] + permitted(*whole_of_it, to="organization:Fern Club")[CONSENT]
+    assert missing(content, consents={CONSENT: both}) == {}
 
 
 def test_a_plan_kept_elsewhere_is_pointed_to_and_compared() -> None:

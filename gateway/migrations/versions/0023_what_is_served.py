@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0023"
-down_revision = "0021"
+down_revision = "0022"
 
 # One table per collection; its columns are those of gateway.served as it was then. `doc`: the record of 1.2 without its
 # status and dateLastModified, which are `gone` and `at`; of a row that is gone nothing but its id. What a row that is

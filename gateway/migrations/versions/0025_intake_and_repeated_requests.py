@@ -4,7 +4,7 @@ repeated one is answered and not carried out again."""
 from gateway.migrations import adding
 
 revision = "0025"
-down_revision = "0020"
+down_revision = "0024"
 
 # `caller`: the client, or the name that somebody at the command line gave to where a file comes from. `sha256`: of what
 # was taken in, to tell whether the same comes again.

@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0026"
-down_revision = "0024"
+down_revision = "0025"
 
 # district.feed: another one after a restore, so that a place in the feed from before is known as such. xid: the
 # transaction that wrote the row, let a delivery end, or moved something into or out of reach; see gateway.store.events.
