@@ -53,7 +53,7 @@ async def why(
 ) -> Decisions:
     """What somebody, or a program, may see of a student, section by section. `name`: under which they open what is
     masked to them otherwise."""
-    _refuse_judging(program)
+    refuse_judging(program)
     async with store.transaction(district) as c:
         return await decisions_of(store, c, district, who, name, student, program)
 
