@@ -125,8 +125,8 @@ def client_keys(
     STDOUT.print(f"{client_id} proves itself by its keys now.")
 
 
-@client.command("oauth1")
-def client_oauth1(
+@client.command("signatures")
+def client_signatures(
     client_id: str,
     on: Annotated[bool, typer.Option("--on/--off", help="Whether it may.")] = True,
     district: District = DEFAULT_DISTRICT,

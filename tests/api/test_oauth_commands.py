@@ -35,8 +35,8 @@ async def test_a_program_gets_credentials_and_loses_them(
     for secret in (made["client_secret"], other["client_secret"]):
         client = await clients.authenticate(store, id, secret)
         assert client is not None and client.default == {"runs.read"}
-    assert "consumer_secret" in await typed("client", "oauth1", id, "--json")
-    await typed("client", "oauth1", id, "--off")
+    assert "consumer_secret" in await typed("client", "signatures", id, "--json")
+    await typed("client", "signatures", id, "--off")
     (tmp_path / "jwks.json").write_text(json.dumps(ECKey.generate_key("P-256").as_dict(private=False)))
     await typed("client", "keys", id, "--jwks", str(tmp_path / "jwks.json"))
     [listed] = await typed("client", "list", "--json")
