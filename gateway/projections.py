@@ -55,10 +55,11 @@ class _Projection:
         self._written: Counter[str] = Counter()
         self._at: Any = served.UNSTAMPED
         self._everything = False
+        self._first = False
 
     async def everything(self) -> Projected:
         now = await served.state(self._c, self._district)
-        self._everything = now.everything
+        self._everything, self._first = now.everything, now.first
         if now.first:
             # Nobody has read anything, so nobody's next question can miss what came before its end.
             self._at = clock.now()
@@ -66,6 +67,7 @@ class _Projection:
         await served_rows.note_family(self._c, everything=now.everything)
         for kind in _KINDS:
             await self._kind(kind)
+        await served_rows.forget(self._c, self._district)
         return await self._end(now, place)
 
     async def _kind(self, kind: str) -> None:
@@ -102,7 +104,7 @@ class _Projection:
                 rows[draft.collection.name].append(row)
         for collection in collections:
             await self._write(collection, ids, rows[collection.name])
-        if gaps or not self._everything or round:
+        if gaps or not self._first or round:
             await served_rows.put_gaps(self._c, self._district, ids, [one.name for one in collections], gaps)
         here = {row.id for row in rows[collections[0].name]}
         await self._note_others(kind, round, ids, here, above)
@@ -124,7 +126,7 @@ class _Projection:
         missing = [id for id in ids if id not in here]
         if missing:
             await served_rows.note_referrers(self._c, kind, round, missing)
-        if here and (round or not self._everything):
+        if here and (round or not self._first):
             await served_rows.note_waiting(self._c, kind, round, sorted(here))
         if kind == "class" and not self._everything:
             await served_rows.note_of_classes(self._c, ids)
@@ -137,7 +139,7 @@ class _Projection:
     async def _end(self, now: State, place: served.Place) -> Projected:
         moved = await reach.refresh(self._c, self._district)
         changed = [COLLECTIONS[name] for name, n in self._written.items() if n]
-        at = await served.end(self._c, self._district, now, place, changed, moved=bool(moved))
+        at, rows = await served.end(self._c, self._district, now, place, changed, moved=bool(moved))
         if at is not None:
             await reach.stamp(self._c, self._district, at)
-        return Projected({name: n for name, n in self._written.items() if n}, at)
+        return Projected({name: n for name, n in rows.items() if n}, at)

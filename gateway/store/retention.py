@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.served import COLLECTIONS
 from gateway.settings import Settings
 from gateway.store import chain, purges
 from gateway.store.database import Store
@@ -105,28 +104,6 @@ RULES = (
         "change t JOIN publication p ON p.id = t.publication LEFT JOIN run u ON u.id = p.run_id "
         f"LEFT JOIN {_KEPT} ON k.connection_id = u.connection_id "
         f"WHERE CASE WHEN u.connection_id IS NULL THEN p.at < {_OLD} ELSE u.id < k.first END",
-    ),
-    # As long as those are told who ask what changed; there is one rule for each collection.
-    *(
-        Rule(
-            f"what is said to be gone of {one.name}",
-            "history_days",
-            one.table,
-            f"{one.table} t WHERE t.gone AND t.at < {_OLD}",
-        )
-        for one in COLLECTIONS.values()
-    ),
-    Rule("what agreements reach no longer", "history_days", "reach", f"reach t WHERE NOT t.visible AND t.at < {_OLD}"),
-    # What an agreement reached goes with the row.
-    *(
-        Rule(
-            f"what agreements reached of {one.name}",
-            "history_days",
-            "reach",
-            f"reach t WHERE t.collection = '{one.name}' AND t.at < {_OLD} AND NOT EXISTS "
-            f"(SELECT FROM {one.table} s WHERE s.sourced_id = t.sourced_id AND s.district_id = t.district_id)",
-        )
-        for one in COLLECTIONS.values()
     ),
     Rule(
         "why entities ended",

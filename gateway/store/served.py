@@ -165,9 +165,10 @@ async def note_changes(c: AsyncConnection, now: State) -> Place:
 
 async def end(
     c: AsyncConnection, district: int, now: State, place: Place, changed: Iterable[Collection], *, moved: bool
-) -> datetime | None:
+) -> tuple[datetime | None, dict[str, int]]:
     """The last statements: whatever was written is true from now on, and nobody reads meanwhile. Returns the time, or
-    None where nothing changed (`moved`: something that is served with it did)."""
+    None where nothing changed (`moved`: something that is served with it did), and how many rows of each collection."""
+    rows = {}
     touched = list(COLLECTIONS.values()) if now.restamp else list(changed)
     values: dict[str, Any] = {
         "district": district,
@@ -189,11 +190,15 @@ async def end(
         )
         values["moved"] = True
         for collection in touched:
+            if now.first:
+                rows[collection.name] = int(str(await c.scalar(text(f"SELECT count(*) FROM {collection.table}"))))
+                continue
             which = "" if now.restamp else " WHERE at = 'infinity'"
-            await c.execute(text(f"UPDATE {collection.table} SET at = :at{which}"), values)
+            done = await c.execute(text(f"UPDATE {collection.table} SET at = :at{which}"), values)
+            rows[collection.name] = done.rowcount
     await c.execute(text(_FOLLOWED_UP_TO), values)
     at: datetime | None = values["at"]
-    return at
+    return at, rows
 
 
 _FOLLOWED_UP_TO = """

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.served import COLLECTIONS, OF_KIND, SQL, Collection
+from gateway.served import COLLECTIONS, SQL, Collection
 from gateway.store.rosters import MAY_BE_TOLD
 from gateway.wire import Gap, Row, referrers
 
@@ -177,8 +177,8 @@ async def name_survivors(c: AsyncConnection, collection: Collection, at: Any) ->
         text(
             f"UPDATE {collection.table} t SET at = :at, survivor = x.now, doc = {_buried('x.now')} "
             "FROM (SELECT sourced_id AS id, CAST(nullif(planbridge_survivor(entity_id), entity_id) AS text) AS now "
-            f"  FROM {collection.table} WHERE gone AND (survivor IN (SELECT CAST(id AS text) FROM projecting "
-            "  WHERE kind = 'person') OR entity_id IN (SELECT id FROM projecting WHERE kind = 'person'))) x "
+            f"  FROM {collection.table} WHERE gone AND (survivor IS NOT NULL "
+            "  OR entity_id IN (SELECT id FROM projecting WHERE kind = 'person'))) x "
             "WHERE t.sourced_id = x.id AND t.survivor IS DISTINCT FROM x.now"
         ),
         {"at": at},
@@ -232,20 +232,20 @@ async def note(c: AsyncConnection, kind: str, round: int, ids: Iterable[str]) ->
 
 async def note_waiting(c: AsyncConnection, kind: str, round: int, ids: Sequence[str]) -> None:
     """These are served: note what lacks them."""
-    for later in OF_KIND:
-        await c.execute(
-            text(
-                "INSERT INTO projecting SELECT DISTINCT CAST(:later AS text), CAST(:round AS int), entity_id "
-                "FROM served_gap WHERE target = ANY(CAST(:ids AS uuid[])) AND collection = ANY(:collections) "
-                "ON CONFLICT DO NOTHING"
-            ),
-            {
-                "later": later,
-                "round": round + 1 if later == kind else 0,
-                "ids": ids,
-                "collections": [one.name for one in OF_KIND[later]],
-            },
-        )
+    await c.execute(
+        text(
+            "INSERT INTO projecting "
+            "SELECT DISTINCT k.kind, CASE WHEN k.kind = :kind THEN :next ELSE 0 END, g.entity_id FROM served_gap g "
+            "JOIN json_each_text(CAST(:kinds AS json)) k (name, kind) ON k.name = g.collection "
+            "WHERE g.target = ANY(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING"
+        ),
+        {
+            "kind": kind,
+            "next": round + 1,
+            "ids": ids,
+            "kinds": _json({one.name: one.kind for one in COLLECTIONS.values()}),
+        },
+    )
 
 
 async def note_referrers(c: AsyncConnection, kind: str, round: int, ids: Sequence[str]) -> None:
@@ -253,8 +253,9 @@ async def note_referrers(c: AsyncConnection, kind: str, round: int, ids: Sequenc
     for collection, column, several in referrers(kind):
         if column == "agents_ids":
             found = (
-                "SELECT student_id AS entity_id FROM served_family WHERE contact_id = ANY(CAST(:ids AS uuid[])) "
-                "AND CAST(:several AS boolean)"
+                "SELECT u.entity_id FROM served_family f JOIN served_users u ON u.entity_id = f.student_id "
+                "WHERE f.contact_id = ANY(CAST(:ids AS uuid[])) AND NOT u.gone "
+                "AND u.agents_ids && CAST(:ids AS text[]) AND :several = :several"
             )
         else:
             names = f"{column} && CAST(:ids AS text[])" if several else f"{column} = ANY(:ids)"
@@ -284,6 +285,14 @@ async def note_of_classes(c: AsyncConnection, ids: Sequence[str]) -> None:
             ),
             {"ids": ids},
         )
+
+
+async def forget(c: AsyncConnection, district: int) -> None:
+    """What is gone is said to be so for as long as changes are kept."""
+    begins = await c.scalar(text("SELECT history_from FROM district WHERE id = :district"), {"district": district})
+    if begins is not None:
+        for collection in COLLECTIONS.values():
+            await c.execute(text(f"DELETE FROM {collection.table} WHERE gone AND at < :begins"), {"begins": begins})
 
 
 async def grown(c: AsyncConnection, collection: Collection, rows: int) -> None:
