@@ -149,6 +149,11 @@ async def test_what_was_left_out_comes_with_what_it_refers_to(town: Town) -> Non
     assert await town.gaps() == []
     found = await town.rows()
     assert other[1] in found["users"][who[1]].doc and term[1] in found["courses"][course[1]].doc
+    south = ("organization", ids["organization"][1])
+    moved = {"title": "Reading a", "course": course[1], "school": south[1], "sessions": [term[1]]}
+    await town.publish({south: {"name": "South", "type": "school"}, class_: moved})
+    await follow(town)
+    assert south[1] in (await town.rows())["enrollments"][seat[1]].doc
     await town.publish({term: endless})
     await follow(town)
     assert await served_of(town) == {"orgs", "courses", "users"}
