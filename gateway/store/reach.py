@@ -23,10 +23,18 @@ async def refresh(c: AsyncConnection, district: int, agreement: int | None = Non
     many rows came or went. They have no time yet: whoever commits them calls `stamp`, as the last statement."""
     today = clock.today()
     moved = 0
+    await _whole(c)
     for one in await _in_force(c, today):
         if agreement in (None, one.id):
             moved += await _refresh(c, district, one, today)
+    await c.execute(text("SELECT set_config('enable_nestloop', 'on', true)"))
     return moved
+
+
+async def _whole(c: AsyncConnection) -> None:
+    """Each of these statements reads whole tables, and how large its parts become nobody can guess before: taken for
+    few, they would be gone through again for every row."""
+    await c.execute(text("SELECT set_config('enable_nestloop', 'off', true)"))
 
 
 async def students(c: AsyncConnection, agreement: Agreement) -> frozenset[str]:
@@ -108,11 +116,13 @@ _MOVE = """,
             AND h.sourced_id = w.sourced_id AND h.visible)
         ON CONFLICT (agreement_id, collection, sourced_id) DO UPDATE SET visible = true, at = 'infinity' RETURNING 1),
     went AS (
-        UPDATE reach r SET visible = false, at = 'infinity' WHERE r.agreement_id = :agreement AND r.visible
-        AND NOT EXISTS (SELECT FROM wanted w WHERE w.collection = r.collection AND w.sourced_id = r.sourced_id)
-        AND (NOT r.collection = ANY(CAST(:collections AS text[]))
-            OR EXISTS (SELECT FROM alive l WHERE l.collection = r.collection AND l.sourced_id = r.sourced_id))
-        RETURNING 1)
+        UPDATE reach r SET visible = false, at = 'infinity' FROM (
+            SELECT h.collection, h.sourced_id FROM reach h
+            LEFT JOIN wanted w ON w.collection = h.collection AND w.sourced_id = h.sourced_id
+            LEFT JOIN alive l ON l.collection = h.collection AND l.sourced_id = h.sourced_id
+            WHERE h.agreement_id = :agreement AND h.visible AND w.sourced_id IS NULL
+            AND (l.sourced_id IS NOT NULL OR NOT h.collection = ANY(CAST(:collections AS text[])))) g
+        WHERE r.agreement_id = :agreement AND r.collection = g.collection AND r.sourced_id = g.sourced_id RETURNING 1)
     SELECT (SELECT count(*) FROM came) + (SELECT count(*) FROM went)
 """
 
@@ -202,10 +212,12 @@ WITH RECURSIVE place AS (
         AND (:basis <> 'consent' OR {_CONSENTED.format(permit="true")})
         AND NOT {_CONSENTED.format(permit="false")}),
     staff AS MATERIALIZED (
-        SELECT DISTINCT t.sourced_id, t.entity_id FROM part t WHERE 'staff' = ANY(:people)
-        AND t.role NOT IN ('student', 'guardian', 'parent', 'relative')
-        AND (EXISTS (SELECT FROM now_in n WHERE n.user_id = t.sourced_id AND NOT n.learns)
-            OR NOT :only_classes AND EXISTS (SELECT FROM org o WHERE o.sourced_id = t.org))),
+        SELECT t.sourced_id, t.entity_id FROM part t JOIN now_in n ON n.user_id = t.sourced_id AND NOT n.learns
+        WHERE 'staff' = ANY(:people) AND t.role NOT IN ('student', 'guardian', 'parent', 'relative')
+        UNION
+        SELECT t.sourced_id, t.entity_id FROM part t JOIN org o ON o.sourced_id = t.org
+        WHERE 'staff' = ANY(:people) AND t.role NOT IN ('student', 'guardian', 'parent', 'relative')
+        AND NOT :only_classes),
     contact AS MATERIALIZED (
         SELECT DISTINCT s.sourced_id, s.entity_id FROM served_family f JOIN child k ON k.entity_id = f.student_id
         JOIN served_users s ON s.entity_id = f.contact_id WHERE NOT s.gone AND 'contact' = ANY(:people)),
@@ -214,8 +226,8 @@ WITH RECURSIVE place AS (
     item AS MATERIALIZED (
         SELECT l.sourced_id FROM served_line_items l JOIN class k ON k.sourced_id = l.class_id WHERE NOT l.gone),
     test AS MATERIALIZED (
-        SELECT l.sourced_id FROM served_assessment_line_items l WHERE NOT l.gone
-        AND (l.class_id IS NULL OR EXISTS (SELECT FROM class k WHERE k.sourced_id = l.class_id))),
+        SELECT l.sourced_id FROM served_assessment_line_items l LEFT JOIN class k ON k.sourced_id = l.class_id
+        WHERE NOT l.gone AND (l.class_id IS NULL OR k.sourced_id IS NOT NULL)),
     every_wanted (collection, sourced_id) AS (
         SELECT 'academicSessions', sourced_id FROM served_academic_sessions WHERE NOT gone
         UNION ALL SELECT 'categories', sourced_id FROM served_categories WHERE NOT gone
@@ -232,8 +244,9 @@ WITH RECURSIVE place AS (
         UNION ALL SELECT 'lineItems', sourced_id FROM item
         UNION ALL SELECT 'results', r.sourced_id FROM served_results r JOIN item l ON l.sourced_id = r.line_item_id
             JOIN child k ON k.sourced_id = r.student_id WHERE NOT r.gone
-        UNION ALL SELECT 'scoreScales', l.sourced_id FROM served_score_scales l WHERE NOT l.gone
-            AND (l.class_id IS NULL OR EXISTS (SELECT FROM class k WHERE k.sourced_id = l.class_id))
+        UNION ALL SELECT 'scoreScales', l.sourced_id FROM served_score_scales l
+            LEFT JOIN class k ON k.sourced_id = l.class_id
+            WHERE NOT l.gone AND (l.class_id IS NULL OR k.sourced_id IS NOT NULL)
         UNION ALL SELECT 'assessmentLineItems', sourced_id FROM test
         UNION ALL SELECT 'assessmentResults', r.sourced_id FROM served_assessment_results r
             JOIN test l ON l.sourced_id = r.assessment_line_item_id
@@ -272,6 +285,7 @@ _TELLING = ("plans", "record", "events", "demographics", "results", "assessmentR
 
 async def preview(c: AsyncConnection, client: str, terms: Terms, before: Terms | None, today: date) -> Preview:
     """What these terms would reach now, and how that differs from the terms in force, if any are."""
+    await _whole(c)
     people = await _people(c, client, terms, today)
     known = await _people(c, client, before, today) if before else {}
     wanted = wanting(client, terms, today)
@@ -287,6 +301,7 @@ async def preview(c: AsyncConnection, client: str, terms: Terms, before: Terms |
     new = people.keys() - known.keys()
     there = {place for one in known.values() for place in one.places}
     opened = tuple(one["name"] for one in schools if one["students"] and one["school"] not in there) if before else ()
+    await c.execute(text("SELECT set_config('enable_nestloop', 'on', true)"))
     widening = Widening(len(known), len(new), opened, new_fields(before, terms))
     return Preview(
         dict(Counter(one.what for one in people.values())),
@@ -318,9 +333,10 @@ async def _people(c: AsyncConnection, client: str, terms: Terms, today: date) ->
     each = " UNION ALL ".join(f"SELECT '{one}' AS what, sourced_id FROM {one}" for one in of)
     found = await c.execute(
         text(
-            f"{wanted.sql} SELECT p.what, p.sourced_id, s.grades, (SELECT array_agg(DISTINCT t.org) FROM part t "
-            "  JOIN place l ON l.sourced_id = t.org WHERE t.sourced_id = p.sourced_id) AS places "
-            f"FROM ({each}) p JOIN served_users s ON s.sourced_id = p.sourced_id"
+            f"{wanted.sql}, at AS (SELECT t.sourced_id, array_agg(DISTINCT t.org) AS places FROM part t "
+            "  JOIN place l ON l.sourced_id = t.org GROUP BY 1) "
+            f"SELECT p.what, p.sourced_id, s.grades, at.places FROM ({each}) p "
+            "JOIN served_users s ON s.sourced_id = p.sourced_id LEFT JOIN at ON at.sourced_id = p.sourced_id"
         ),
         wanted.values,
     )

@@ -110,6 +110,55 @@ def links(record: Any) -> list[dict[str, Any]]:
     return []
 
 
+async def test_what_was_left_out_comes_with_what_it_refers_to(town: Town) -> None:
+    """And goes with it again; what only may refer to it is served without."""
+    ids = Roster(random.Random(1)).ids
+    org, term, course, class_, seat, who, kin = (
+        (kind, ids[kind][0])
+        for kind in ("organization", "session", "course", "class", "enrollment", "person", "relationship")
+    )
+    other = ("person", ids["person"][1])
+    role = {"roles": [{"role": "student", "organization": org[1]}], "family_name": "Wren", "population": "student"}
+    whole = {"title": "Term", "type": "term", "begin_on": "2026-08-17", "end_on": "2027-06-12", "school_year": 2027}
+    endless = {name: value for name, value in whole.items() if name != "end_on"}
+    await town.publish(
+        {
+            org: {"name": "North", "type": "school"},
+            term: endless,
+            course: {"title": "Reading", "session": term[1]},
+            class_: {"title": "Reading a", "course": course[1], "school": org[1], "sessions": [term[1]]},
+            seat: {"person": who[1], "class": class_[1], "role": "student"},
+            who: {**role, "given_name": "Ada"},
+            other: role,
+            kin: {"student": who[1], "contact": other[1]},
+        }
+    )
+    await follow(town)
+    assert await served_of(town) == {"orgs", "courses", "users"}
+    assert await town.gaps() == [
+        ("academicSessions", "endDate", True, 1),
+        ("classes", "terms", True, 1),
+        ("courses", "schoolYear", False, 1),
+        ("enrollments", "class", True, 1),
+        ("users", "givenName", True, 1),
+        ("users", "agents", False, 1),
+    ]
+    await town.publish({term: whole, other: {**role, "given_name": "Ben"}})
+    await follow(town)
+    assert await served_of(town) == {"orgs", "courses", "users", "academicSessions", "classes", "enrollments"}
+    assert await town.gaps() == []
+    found = await town.rows()
+    assert other[1] in found["users"][who[1]].doc and term[1] in found["courses"][course[1]].doc
+    await town.publish({term: endless})
+    await follow(town)
+    assert await served_of(town) == {"orgs", "courses", "users"}
+    assert await anew(town) == {}
+
+
+async def served_of(town: Town) -> set[str]:
+    return {name for name, of in (await town.rows()).items() if any(not row.gone for row in of.values())}
+
+
 async def test_who_asks_what_changed_since_the_last_time_misses_nothing(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,6 +195,7 @@ CREATE TABLE served_users (
 );
 CREATE INDEX ON served_users (entity_id);
 CREATE INDEX ON served_users (district_id, at);
+CREATE INDEX ON served_users (entity_id) WHERE gone;
 CREATE INDEX ON served_users (primary_org_id, sourced_id);
 
 CREATE TABLE served_demographics (
@@ -222,6 +223,7 @@ CREATE TABLE served_demographics (
 );
 CREATE INDEX ON served_demographics (entity_id);
 CREATE INDEX ON served_demographics (district_id, at);
+CREATE INDEX ON served_demographics (entity_id) WHERE gone;
 
 CREATE TABLE served_enrollments (
     district_id int NOT NULL,

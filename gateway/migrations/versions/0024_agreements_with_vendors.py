@@ -55,7 +55,6 @@ CREATE TABLE reach (
     PRIMARY KEY (agreement_id, collection, sourced_id)
 );
 CREATE INDEX ON reach (agreement_id, collection, at);
-CREATE INDEX ON reach (district_id, collection, sourced_id);
 CREATE INDEX reach_unstamped ON reach (district_id) WHERE at = 'infinity';
 
 CREATE TABLE client_read (
