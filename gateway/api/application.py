@@ -23,6 +23,7 @@ from gateway.api import (
     students,
 )
 from gateway.api.envelope import Envelope
+from gateway.http import Network
 from gateway.settings import Settings
 from gateway.store.database import Store
 
@@ -57,6 +58,9 @@ def assembled(settings: Settings) -> FastAPI:
         dependencies=[Depends(only_encrypted)],
     )
     application.state.settings = settings
+    application.state.network = (
+        Network()
+    )  # of what we ask for because a caller's client says so: public addresses alone
     for part in (
         service,
         oauth,

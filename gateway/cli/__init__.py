@@ -16,6 +16,7 @@ from gateway.cli import (
     attention,
     audit,
     backup,
+    clients,
     collecting,
     configuration,
     connections,
@@ -63,7 +64,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for part in (
-    service, connections, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
+    service, connections, clients, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
     identity, unmatched, schedules, notices, plans, printing, record, attention, coverage, pushing, verification,
     agreements, vendors, access, family, purge, retention, audit, backup, districts, doctor, upload, exports, serve,
     demo,

@@ -1,4 +1,4 @@
-"""Commands about connected systems: connect, check, connections, system-of-record, client."""
+"""Commands about connected systems: connect, check, connections, system-of-record."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -8,7 +8,6 @@ import typer
 from pydantic.fields import FieldInfo
 
 from gateway import registry
-from gateway.access import PURPOSES
 from gateway.cli import checks
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
@@ -27,7 +26,7 @@ from gateway.cli.output import (
 from gateway.connector import Connector, Finding, is_secret, validated
 from gateway.errors import ConfigError
 from gateway.settings import referenced
-from gateway.store import clients, notices, registers, successions
+from gateway.store import notices, registers, successions
 
 EndDate = Annotated[
     datetime | None,
@@ -40,7 +39,6 @@ def register(app: typer.Typer) -> None:
     app.command()(checks.check)
     app.add_typer(connections, name="connections")
     app.command("system-of-record")(system_of_record)
-    app.add_typer(client, name="client", help="Programs that may call the API.")
 
 
 def connect(
@@ -328,60 +326,3 @@ def system_of_record(
 
     run(choose())
     STDOUT.print(f"{connection} is now the system of record of {collection}; it takes effect with the next pull.")
-
-
-client = typer.Typer(no_args_is_help=True)
-
-
-@client.command("add")
-def client_add(
-    name: str,
-    scope: Annotated[list[str], typer.Option("--scope", help="What it may do; repeat for several.")],
-    kind: Annotated[str, typer.Option("--kind", help="What it is: sis, lms or vendor.")] = "vendor",
-    purpose: Annotated[str, typer.Option("--purpose", help=f"What it is for: {', '.join(PURPOSES)}.")] = "planning",
-    section: Annotated[
-        list[str] | None, typer.Option("--section", help="Sections of a student's record it may get; repeat.")
-    ] = None,
-    district: District = DEFAULT_DISTRICT,
-    as_: As = "district IT",
-    role: Role = "district_it",
-    as_json: Json = False,
-) -> None:
-    """Make credentials for a program that calls the API. The secret is shown once."""
-
-    async def add() -> dict[str, str]:
-        async with gateway(district) as g:
-            id, secret = await clients.add(
-                g.store, g.district, name, scope, actor(as_, role), clients.Grant(kind, purpose, section or ())
-            )
-            return {"client_id": id, "client_secret": secret}
-
-    show(run(add()), as_json)
-
-
-@client.command("list")
-def client_list(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
-    """List the programs that may call the API."""
-
-    async def look() -> list[dict[str, Any]]:
-        async with gateway(district) as g:
-            return await clients.listed(g.store, g.district)
-
-    show(run(look()), as_json, empty="No program may call the API yet.")
-
-
-@client.command("revoke")
-def client_revoke(
-    client_id: str,
-    district: District = DEFAULT_DISTRICT,
-    as_: As = "district IT",
-    role: Role = "district_it",
-) -> None:
-    """End a program's credentials and every token it holds."""
-
-    async def revoke() -> None:
-        async with gateway(district) as g:
-            await clients.revoke(g.store, g.district, client_id, actor(as_, role))
-
-    run(revoke())
-    STDOUT.print(f"{client_id} may call the API no more.")

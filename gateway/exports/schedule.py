@@ -47,6 +47,8 @@ PUBLIC = {
     "reports of data quality": Said("Reports about the quality of the data", "the run", "removed", _LITTLE),
     "notices": Said("Notices to staff", "the day they were sent", "removed", _LITTLE),
     "expired tokens": Said("Access of programs that ended", "its end", "removed", _LITTLE),
+    "what programs may not send twice": Said("Hashes of what programs signed", "its end", "removed", _LITTLE),
+    "counts of requests for tokens": Said("How often programs asked for access", "the hour", "removed", _LITTLE),
     "finished jobs": Said("Which work the program has done", "its end", "removed", _LITTLE),
     PLANS.name: Said(
         "Success plans with all their versions", "the day the student left the district's rosters", "removed",

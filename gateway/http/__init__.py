@@ -10,12 +10,14 @@ from gateway.http.answers import Reply
 from gateway.http.auth import Auth, ClientCredentials, OAuth1, StaticBearer, Style
 from gateway.http.client import Http, Pace
 from gateway.http.guard import Network, PrivateAddress, permitted_addresses
+from gateway.http.signing import Hash, signature
 from gateway.http.tokens import MemoryTokens, Token, TokenStore
 from gateway.http.urls import checked_origin, same_origin
 
 __all__ = [
     "Auth",
     "ClientCredentials",
+    "Hash",
     "Http",
     "MemoryTokens",
     "Network",
@@ -30,4 +32,5 @@ __all__ = [
     "checked_origin",
     "permitted_addresses",
     "same_origin",
+    "signature",
 ]

@@ -28,10 +28,20 @@ def signed(key: str, secret: str, hash: Hash, request: httpx.Request) -> str:
         "oauth_version": "1.0",
     }
     text = _text(request, oauth)
-    # RFC 5849 3.4.2: the secret of the token, which there is not, stands empty behind the `&`.
-    digest = hmac.new(f"{_escaped(secret)}&".encode(), text.encode(), hash).digest()
-    oauth["oauth_signature"] = base64.b64encode(digest).decode()
+    oauth["oauth_signature"] = _keyed(secret, hash, text)
     return "OAuth " + ", ".join(f'{name}="{_escaped(value)}"' for name, value in oauth.items())
+
+
+def signature(secret: str, hash: Hash, method: str, url: str, query: bytes, oauth: dict[str, str]) -> str:
+    """What the signature of somebody else's request without a form must be. `url` is without its query; `oauth` holds
+    the parameters of its header without the signature."""
+    parameters = [(_escaped(name), _escaped(value)) for name, value in oauth.items()]
+    return _keyed(secret, hash, _joined(method, _address(httpx.URL(url)), [*parameters, *_decoded(query)]))
+
+
+def _keyed(secret: str, hash: Hash, text: str) -> str:
+    # RFC 5849 3.4.2: the secret of the token, which there is not, stands empty behind the `&`.
+    return base64.b64encode(hmac.new(f"{_escaped(secret)}&".encode(), text.encode(), hash).digest()).decode()
 
 
 def _text(request: httpx.Request, oauth: dict[str, str]) -> str:
@@ -40,8 +50,12 @@ def _text(request: httpx.Request, oauth: dict[str, str]) -> str:
     parameters += _decoded(request.url.query)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM:
         parameters += _decoded(request.content)
+    return _joined(request.method, _address(request.url), parameters)
+
+
+def _joined(method: str, address: str, parameters: list[tuple[str, str]]) -> str:
     joined = "&".join(f"{name}={value}" for name, value in sorted(parameters))
-    return "&".join(_escaped(part) for part in (request.method.upper(), _address(request.url), joined))
+    return "&".join(_escaped(part) for part in (method.upper(), address, joined))
 
 
 def _address(url: httpx.URL) -> str:

@@ -2,12 +2,12 @@
 
 import asyncio
 import hashlib
-import hmac
 import json
 import secrets
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -16,10 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.access import CLIENTS, Section
 from gateway.errors import ConfigError
 from gateway.scopes import ONEROSTER
-from gateway.store import keys, purposes
+from gateway.store import credentials, keys, purposes
 from gateway.store.consents import checked_sections
+from gateway.store.credentials import NO_KEYS, Keys
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
+from gateway.store.secret_hashes import NOBODY, fits, hashed
 
 SCOPES = {
     "connections.read": "See which systems are connected and whether they are paused.",
@@ -69,20 +71,27 @@ class Client:
 
 @dataclass(frozen=True)
 class Held:
-    """Whose token it is, for which person of the roster it was issued, if for one, and what it may do."""
+    """Whose token it is, for which person of the roster it was issued, if for one, what it may do, and from when to
+    when."""
 
     client: Client
     person: str | None
     scopes: frozenset[str]
+    issued_at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a program is for, of which kind it is (sis, lms, vendor), and which sections of a record it may get."""
+    """What a program is for, of which kind it is (sis, lms, vendor), which sections of a record it may get, which of
+    its scopes a token has where none are asked for (all, where none are named), and its keys, if it proves itself by
+    them."""
 
     kind: str = "vendor"
     purpose: str = "planning"
     sections: Sequence[str] = ()
+    default: Sequence[str] = ()
+    keys: Keys = NO_KEYS
 
 
 async def add(
@@ -93,7 +102,8 @@ async def add(
     actor: Actor,
     grant: Grant = Grant(),
 ) -> tuple[str, str]:
-    """A new client: its id and its secret. The secret is not kept and cannot be shown again. Refused, and on record,
+    """A new client: its id and its secret, which is empty where it has keys. The secret is not kept and cannot be shown
+    again. Refused, and on record,
     where it is to judge staff, classes or schools."""
     await purposes.refuse_judging(store, district, grant.purpose, name, actor)
     async with store.transaction(district) as c:
@@ -119,40 +129,59 @@ async def add_in(
     if unknown or not wanted:
         what = f"There is no scope {unknown[0]!r}." if unknown else "A client needs at least one scope."
         raise ConfigError("scope-unknown" if unknown else "scope-missing", what, f"Choose from: {', '.join(SCOPES)}.")
-    client_id, secret = f"client-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
-    hashed = await asyncio.to_thread(_hashed, secret)
+    if more := sorted(set(grant.default) - set(wanted)):
+        raise ConfigError(
+            "scope-default",
+            f"{more[0]!r} is to be given by itself and is not among the client's scopes.",
+            "Name it with --scope as well.",
+        )
+    client_id, secret = f"client-{secrets.token_hex(8)}", "" if grant.keys else secrets.token_urlsafe(32)
+    hash = await asyncio.to_thread(hashed, secret) if secret else None
     await c.execute(
         text(
-            "INSERT INTO client (id, district_id, name, secret_hash, scopes, kind, purpose, sections) "
-            "VALUES (:id, :district, :name, :hash, CAST(:scopes AS json), :kind, :purpose, CAST(:sections AS json))"
+            "INSERT INTO client (id, district_id, name, secret_hash, scopes, kind, purpose, sections, default_scopes, "
+            "  jwks, jwks_url) "
+            "VALUES (:id, :district, :name, :hash, CAST(:scopes AS json), :kind, :purpose, CAST(:sections AS json), "
+            "  CAST(:default AS json), CAST(:jwks AS json), :url)"
         ),
         {
             "id": client_id,
             "district": district,
             "name": name,
-            "hash": hashed,
+            "hash": hash,
             "scopes": json.dumps(wanted),
             "kind": grant.kind,
             "purpose": grant.purpose,
             "sections": json.dumps(granted),
+            "default": json.dumps(sorted(set(grant.default))) if grant.default else None,
+            **grant.keys.columns,
         },
     )
     detail = {"name": name, "scopes": wanted, "kind": grant.kind, "purpose": grant.purpose, "sections": granted}
+    detail |= ({"default": sorted(set(grant.default))} if grant.default else {}) | (
+        grant.keys.told if grant.keys else {}
+    )
     await log_act(c, district, actor, "client-add", client_id, detail)
     return client_id, secret
 
 
 async def listed(store: Store, district: int) -> list[dict[str, Any]]:
-    """The district's clients, the oldest first: id, name, scopes, kind, purpose, sections, created_at, revoked_at."""
+    """The district's clients, the oldest first: id, name, scopes, kind, purpose, sections, created_at, revoked_at, how
+    each proves itself, how often somebody named it and could not prove it, and which scopes it nearly asked for."""
     async with store.transaction(district) as c:
+        nearly = await credentials.misses(c, district)
         rows = await c.execute(
             text(
-                "SELECT id, name, scopes, kind, purpose, sections, created_at, revoked_at FROM client "
-                "WHERE district_id = :district ORDER BY created_at, id"
+                "SELECT id, name, scopes, default_scopes, kind, purpose, sections, created_at, revoked_at, "
+                "  CASE WHEN jwks_url IS NOT NULL THEN 'keys at ' || jwks_url WHEN jwks IS NOT NULL THEN 'keys' "
+                "    ELSE 'secret' END AS proof, "
+                "  CASE WHEN old_secret_until > now() THEN old_secret_until END AS old_secret_until, "
+                "  sealed_oauth1 IS NOT NULL AS oauth1, refused, refused_at "
+                "FROM client WHERE district_id = :district ORDER BY created_at, id"
             ),
             {"district": district},
         )
-        return [dict(row._mapping) for row in rows]
+        return [{**row._mapping, "scopes_missed": nearly.get(row.id, {})} for row in rows]
 
 
 async def revoke(store: Store, district: int, client_id: str, actor: Actor) -> None:
@@ -175,19 +204,40 @@ async def revoke(store: Store, district: int, client_id: str, actor: Actor) -> N
 
 async def authenticate(store: Store, client_id: str, secret: str) -> Client | None:
     """The client that has this id and secret; None when there is none, which takes as long to find out."""
+    found = await proving(store, client_id)
+    right = await asyncio.to_thread(fits, secret, found.hashes[0] if found and found.hashes else NOBODY)
+    if found is not None and not right and len(found.hashes) > 1:
+        right = await asyncio.to_thread(fits, secret, found.hashes[1])
+    return found.client if found is not None and right else None
+
+
+@dataclass(frozen=True)
+class Proving:
+    """A client, and by what it proves itself: hashes of its secrets, its keys, its sealed secret for OAuth 1.0a."""
+
+    client: Client
+    hashes: Sequence[str]
+    keys: Keys
+    sealed_oauth1: bytes | None
+
+
+async def proving(store: Store, client_id: str) -> Proving | None:
+    """The client of this id, before it has proved anything; None where none is at work."""
     async with store.transaction() as c:
         row = (
             await c.execute(
                 text(
-                    f"SELECT {_CLIENT}, n.secret_hash FROM client n JOIN district d ON d.id = n.district_id "
-                    "WHERE n.id = :id AND n.revoked_at IS NULL"
+                    f"SELECT {_CLIENT}, n.secret_hash, n.jwks, n.jwks_url, n.sealed_oauth1, "
+                    "  CASE WHEN n.old_secret_until > now() THEN n.old_secret_hash END AS old_hash "
+                    "FROM client n JOIN district d ON d.id = n.district_id WHERE n.id = :id AND n.revoked_at IS NULL"
                 ),
                 {"id": client_id},
             )
         ).one_or_none()
-    hashed = row.secret_hash if row is not None and row.secret_hash else _NOBODY
-    right = await asyncio.to_thread(_is_secret, secret, hashed)
-    return _client(row) if row is not None and right else None
+    if row is None:
+        return None
+    hashes = [hash for hash in (row.secret_hash, row.old_hash) if hash]
+    return Proving(_client(row), hashes, Keys(row.jwks, row.jwks_url), row.sealed_oauth1)
 
 
 async def issue_token(store: Store, client: Client, scopes: Iterable[str], person: str | None = None) -> str:
@@ -234,6 +284,14 @@ async def issue_token_in(
     return token
 
 
+async def end_token(c: AsyncConnection, jti: str, client_id: str) -> bool:
+    """End a token of this client; whether there was one."""
+    done = await c.execute(
+        text("DELETE FROM client_token WHERE jti = :jti AND client_id = :id"), {"jti": jti, "id": client_id}
+    )
+    return bool(done.rowcount)
+
+
 async def token_client(store: Store, token: str) -> Held | None:
     """Whose token this is; None once it has expired or was revoked."""
     said = await keys.said(store, token)
@@ -249,14 +307,16 @@ async def held(c: AsyncConnection, said: keys.Said) -> Held | None:
     row = (
         await c.execute(
             text(
-                f"SELECT {_CLIENT}, t.scopes AS granted, CAST(t.person AS text) AS person "
+                f"SELECT {_CLIENT}, t.scopes AS granted, CAST(t.person AS text) AS person, t.issued_at, t.expires_at "
                 "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
                 "WHERE t.jti = :jti AND t.expires_at > now() AND n.revoked_at IS NULL"
             ),
             {"jti": said.jti},
         )
     ).one_or_none()
-    return None if row is None else Held(_client(row), row.person, frozenset(row.granted))
+    return (
+        None if row is None else Held(_client(row), row.person, frozenset(row.granted), row.issued_at, row.expires_at)
+    )
 
 
 _CLIENT = (
@@ -283,20 +343,3 @@ def fingerprint(token: str) -> str:
     """As what a token is kept."""
     # A token has 256 random bits: it cannot be guessed from a fast hash, and is looked up by it.
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _hashed(secret: str) -> str:
-    return _with_salt(secret, secrets.token_hex(16))
-
-
-def _is_secret(secret: str, hashed: str) -> bool:
-    return hmac.compare_digest(_with_salt(secret, hashed.split("$")[1]), hashed)
-
-
-def _with_salt(secret: str, salt: str) -> str:
-    # 16 MB and about 50 ms a try (RFC 7914)
-    digest = hashlib.scrypt(secret.encode(), salt=bytes.fromhex(salt), n=2**14, r=8, p=1)
-    return f"scrypt-14-8-1${salt}${digest.hex()}"
-
-
-_NOBODY = f"scrypt-14-8-1${'00' * 16}$"

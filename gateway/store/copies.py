@@ -18,6 +18,7 @@ INNER = {
     "change": "earlier states of what is here, kept for a while to take a mistake back",
     "claim": "what is here, once more by its source",
     "claim_history": "earlier states",
+    "client_token": "what lets a program in for an hour",
     "difference": "which fields two sources see differently",
     "ending": "that something ended with a year change",
     "identity_conflict": "names other students too",

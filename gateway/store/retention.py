@@ -139,6 +139,8 @@ RULES = (
         "AND NOT EXISTS (SELECT FROM sending s WHERE s.notice_id = t.id AND s.state = 'queued')",
     ),
     Rule("expired tokens", "", "client_token", "client_token t WHERE t.expires_at < now()"),
+    Rule("what programs may not send twice", "", "used_once", "used_once t WHERE t.until < now()"),
+    Rule("counts of requests for tokens", "", "token_rate", "token_rate t WHERE t.began < now() - interval '1 hour'"),
     Rule(
         "finished jobs",
         "job_days",

@@ -22,7 +22,10 @@ from tests.api.world import PLANTED, World, content
 
 FIRST = {"GET /first-admin/{token}", "POST /first-admin/{token}"}
 """Whose token stands in the address: tests/api/test_first_link.py."""
-OPEN = {"GET /health", "GET /health/live", "POST /oauth/token", "GET /openapi.json", *FIRST}
+PROVED = {"POST /oauth/token", "POST /oauth/revoke", "POST /oauth/introspect"}
+"""What a client proves itself to: tests/api/test_oauth*.py."""
+PUBLISHED = {"GET /.well-known/oauth-authorization-server", "GET /.well-known/jwks.json"}
+OPEN = {"GET /health", "GET /health/live", "GET /openapi.json", *FIRST, *PROVED, *PUBLISHED}
 """What answers without a token. Nothing of a district is behind it."""
 MONITORS = {"GET /metrics"}
 """What takes a token of its own: tests/api/test_metrics.py."""
@@ -150,11 +153,11 @@ async def test_what_is_planted_is_there_to_be_found(store: Store, world: World) 
     assert [word for word in PLANTED if word.casefold() not in kept] == []
 
 
-@pytest.mark.parametrize("route", ["GET /health", "GET /health/live", "GET /openapi.json"])
+@pytest.mark.parametrize("route", ["GET /health", "GET /health/live", "GET /openapi.json", *sorted(PUBLISHED)])
 async def test_what_is_open_says_nothing_of_a_district(route: str, world: World, http: httpx.AsyncClient) -> None:
     answer = await http.get(route.split(" ")[1])
     assert answer.status_code == 200
-    assert [word for word in (*PLANTED, world.student, "ods", '"sis"') if word in answer.text] == []
+    assert [word for word in (*PLANTED, world.student, '"ods"', '"sis"') if word in answer.text] == []
 
 
 @pytest.mark.parametrize("route", GUARDED)

@@ -1,0 +1,119 @@
+"""How a bearer token is turned into a call on behalf of one district."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Header, HTTPException, Request, Security
+from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
+from fastapi.security import OAuth2, SecurityScopes
+
+from gateway.errors import Refused
+from gateway.store import clients, keys
+from gateway.store.clients import Client
+from gateway.store.database import Store, Transaction
+from gateway.store.registers import Actor
+from gateway.viewing import Program
+
+TOKEN_PATH = "/oauth/token"  # noqa: S105 an address
+
+
+@dataclass(frozen=True)
+class Call:
+    """One authenticated call: the client that makes it, and the store it works on, for the client's district.
+    `person` is the id of whoever of the roster the token was issued for, None where the client calls for itself;
+    `scopes` are what the token, which may have fewer than the client, may do."""
+
+    store: Store
+    client: Client
+    person: str | None
+    scopes: frozenset[str]
+
+    @property
+    def district(self) -> int:
+        return self.client.district
+
+    @property
+    def actor(self) -> Actor:
+        """The client, and the person for whom its token was issued."""
+        return Actor(self.client.name, "client", self.person, self.client.id)
+
+    def on_behalf_of(self, person: UUID | None) -> Actor:
+        """The client, acting for somebody who it says is signed in with it."""
+        return self.actor if person is None else replace(self.actor, person=str(person))
+
+    @property
+    def program(self) -> Program:
+        """The client as what it is and may get."""
+        one = self.client
+        return Program(one.id, one.name, one.kind, one.sections, one.purpose)  # type: ignore[arg-type]
+
+
+For = Annotated[
+    UUID | None,
+    Header(
+        alias="Planbridge-On-Behalf-Of",
+        description="Entity id of the person for whom the client asks. The client answers for it that this person is "
+        "signed in with it. They may do what they may themselves, and see of that what the district granted to the "
+        "client; both are on record. Without it the client asks for itself.",
+    ),
+]
+
+
+SCHEME = OAuth2(
+    scheme_name="client_credentials",
+    flows=OAuthFlows(clientCredentials=OAuthFlowClientCredentials(tokenUrl=TOKEN_PATH, scopes=clients.SCOPES)),
+    auto_error=False,
+)
+
+
+async def calling(
+    request: Request, needed: SecurityScopes, authorization: Annotated[str | None, Security(SCHEME)]
+) -> Call:
+    """The call that a bearer token authorizes; 401 without a good one, 403 when it lacks a scope. # RFC 6750 3"""
+    async with opened(request, authorization, needed.scopes) as (call, _):
+        return call
+
+
+@asynccontextmanager
+async def opened(
+    request: Request, authorization: str | None, scopes: Sequence[str]
+) -> AsyncIterator[tuple[Call, Transaction]]:
+    """The call that a bearer token with these scopes authorizes, and the transaction in which it was found: a route
+    that reads in it needs no second one. Refuses as `calling` does."""
+    kind, _, given = (authorization or "").partition(" ")
+    if kind.lower() != "bearer":
+        raise HTTPException(401, "This needs an access token.", {"WWW-Authenticate": "Bearer"})
+    store: Store = request.app.state.store
+    said = await keys.said(store, given.strip())
+    if said is None:
+        raise _unknown()
+    async with store.transaction(said.district) as c:
+        held = await clients.held(c, said)
+        if held is None:
+            raise _unknown()
+        if held.client.suspended:
+            raise Refused("district-suspended", "The district is suspended.", "Ask who runs Planbridge for it.")
+        if not held.scopes.issuperset(scopes):
+            raise HTTPException(
+                403,
+                f"This needs the scope {' '.join(scopes)}, which the token does not have.",
+                _challenge("insufficient_scope", scopes),
+            )
+        yield Call(store, held.client, held.person, held.scopes), c
+
+
+def _unknown() -> HTTPException:
+    return HTTPException(401, "The token is not known or has expired.", _challenge("invalid_token"))
+
+
+def may(scope: str) -> Any:
+    """What a route asks for: a call whose token has this scope."""
+    return Security(calling, scopes=[scope])
+
+
+def _challenge(error: str, scopes: Sequence[str] = ()) -> dict[str, str]:
+    scope = f', scope="{" ".join(scopes)}"' if scopes else ""
+    return {"WWW-Authenticate": f'Bearer error="{error}"{scope}'}
