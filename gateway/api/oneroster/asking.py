@@ -13,8 +13,7 @@ from gateway.queries import Clause, Filter, Query
 from gateway.served import COLLECTIONS
 
 LIMIT, MOST = 100, 10_000
-WITHOUT_BULK = 1_000
-"""A page has at most so many rows for whoever has no privilege to take whole collections."""
+"""Rows of a page where nothing is said, and at most; beyond gateway.vendors.PAGE it takes leave for bulk."""
 FURTHEST = 2**31 - 1
 BASE = ("sourcedId", "status", "dateLastModified")
 COLLECTION_PARAMETERS = ("limit", "offset", "sort", "orderBy", "filter", "fields")

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from urllib.parse import quote
 
 import msgspec
 from fastapi import FastAPI
@@ -107,7 +108,7 @@ async def _page(
         raise _told(error) from None
     written, served = _written(found.rows, fields)
     await reads.log_each(c, call, collection, served)
-    address = f"{_origin(request)}{ROOT}{request.scope['path'].removeprefix(ROOT)}"
+    address = f"{_origin(request)}{ROOT}{quote(request.scope['path'].removeprefix(ROOT))}"
     headers = {
         "X-Total-Count": str(found.total),
         "Link": asking.links(address, request.query_params.multi_items(), query, found.total),
