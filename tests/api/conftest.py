@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from sqlalchemy import text
 from gateway import api, clock, vendors
 from gateway.settings import Settings
 from gateway.store import clients
-from gateway.store.clients import SCOPES, Grant
+from gateway.store.clients import SCOPES, Client, Grant
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from gateway.vendors import Terms
@@ -72,16 +72,17 @@ def bearer(store: Store, actor: Actor) -> Bearer:
         made = await clients.add(store, district, "planner", scopes or SCOPES, actor, Grant("sis"))
         if person is not None:
             await agree(store, district, made[0])
-        return await token(store, *made, person=person)
+        return await token(store, district, made[0], person=person, scopes=scopes or SCOPES)
 
     return header
 
 
-async def token(store: Store, client_id: str, secret: str, *, person: str | None = None) -> dict[str, str]:
+async def token(
+    store: Store, district: int, client: str, *, person: str | None = None, scopes: Iterable[str] = SCOPES
+) -> dict[str, str]:
     """The header with a token of a client, for itself or for a person."""
-    client = await clients.authenticate(store, client_id, secret)
-    assert client is not None
-    return {"Authorization": f"Bearer {await clients.issue_token(store, client, client.scopes, person)}"}
+    issued = await clients.issue_token(store, Client(client, district, "planner", frozenset(SCOPES)), scopes, person)
+    return {"Authorization": f"Bearer {issued}"}
 
 
 async def agree(store: Store, district: int, client: str, **differing: Any) -> None:
