@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -68,8 +68,10 @@ def bearer(store: Store, actor: Actor) -> Bearer:
     """Makes a client of a district, of its own systems, and gives the header with its token: with all scopes, or those
     that are named; for itself, or for a person, for whom its agreement then lets it write."""
 
-    async def header(district: int, *scopes: str, person: str | None = None) -> dict[str, str]:
-        made = await clients.add(store, district, "planner", scopes or SCOPES, actor, Grant("sis"))
+    async def header(
+        district: int, *scopes: str, person: str | None = None, sections: Sequence[str] = ()
+    ) -> dict[str, str]:
+        made = await clients.add(store, district, "planner", scopes or SCOPES, actor, Grant("sis", sections=sections))
         if person is not None:
             await agree(store, district, made[0])
         return await token(store, district, made[0], person=person, scopes=scopes or SCOPES)

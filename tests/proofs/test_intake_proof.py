@@ -44,9 +44,7 @@ def written() -> bytes:
         if number % 27 == 0 and planted < FAULTS:
             fault, planted = WRONG[planted % len(WRONG)], planted + 1
         for one in rows(number, ["N-student", "N-other"]):
-            if fault is not None and "plan_id" in fault[1]:
-                one |= fault[1]
-            elif fault is not None and one["part"] == fault[0]:
+            if (fault is not None and "plan_id" in fault[1]) or (fault is not None and one["part"] == fault[0]):
                 one |= fault[1]
             writer.writerow(one)
     assert planted == FAULTS
