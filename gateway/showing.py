@@ -93,7 +93,7 @@ async def student(store: Store, district: int, asker: Asker, id: str, *, names: 
     found = await reading.entity(store, district, "person", id)
     if found is None or population(found) != "student":
         raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
-    decisions = await _refused_or(store, district, asker, found["id"], any_section=True)
+    decisions = await _refused_or(store, district, asker, found["id"])
     today = clock.today()
     identity = decisions["identity"]
     named = names and identity.allowed and identity.how in WHOLE
@@ -155,14 +155,13 @@ async def _decided(store: Store, c: Transaction, district: int, asker: Asker, st
     return await viewing.decisions_of(store, c, district, asker.who, asker.actor.name, student, asker.program)
 
 
-async def _refused_or(
-    store: Store, district: int, asker: Asker, student: str, *, any_section: bool = False
-) -> Decisions:
-    """The decisions about a student. Refused, and on record, where a person may see nothing of them."""
+async def _refused_or(store: Store, district: int, asker: Asker, student: str) -> Decisions:
+    """The decisions about a student. Refused, and on record, where a person may see nothing of them; a program that
+    asks for itself is shown nothing then."""
     asker.refuse_unreached(student)
     async with store.transaction(district) as c:
         decisions = await _decided(store, c, district, asker, student)
-        if any(one.allowed for one in decisions.values()) or (any_section and asker.who.person is None):
+        if any(one.allowed for one in decisions.values()) or asker.who.person is None:
             return decisions
         await log_act(c, district, asker.actor, "look-refused", student, {"person": asker.who.person})
     raise Refused(

@@ -51,6 +51,6 @@ def parts(given: str, known: Collection[str]) -> frozenset[str] | None:
     wanted = {one.strip() for one in given.split(",") if one.strip()}
     if unknown := wanted - set(known):
         raise ConfigError(
-            "field-unknown", f"{len(unknown)} of these fields are none.", f"Choose from: {', '.join(sorted(known))}."
+            "fields-invalid", f"{len(unknown)} of these fields are none.", f"Choose from: {', '.join(sorted(known))}."
         )
     return frozenset(wanted)

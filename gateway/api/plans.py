@@ -175,7 +175,7 @@ async def one_plan(
 
 
 @router.get("/plans/{id}/versions")
-async def list_versions(id: UUID, call: Reading) -> PlanVersions:
+async def list_plan_versions(id: UUID, call: Reading) -> PlanVersions:
     """The finalized versions of a plan, without what they say."""
     await showing.refuse_plan(call.store, call.district, await asker(call, "plans"), str(id))
     async with call.store.transaction(call.district) as c:
@@ -184,7 +184,7 @@ async def list_versions(id: UUID, call: Reading) -> PlanVersions:
 
 
 @router.get("/plans/{id}/versions/{version}")
-async def one_version(
+async def one_plan_version(
     id: UUID, version: Annotated[int, Path(ge=1, lt=1 << 31)], call: Reading, fields: Fields = ""
 ) -> StudentPlan:
     """What a finalized version says, as the caller may see it today."""
@@ -254,7 +254,7 @@ async def edit_plan(
 
 
 @router.post("/plans/{id}/steps/{step}")
-async def take_step(
+async def take_plan_step(
     id: UUID,
     step: Step,
     response: Response,
@@ -286,7 +286,7 @@ async def take_step(
 
 
 @router.post("/plans/{id}/reviews", status_code=201)
-async def keep_review(
+async def keep_plan_review(
     id: UUID, review: Review, response: Response, author: Writing, if_match: IfMatch = None
 ) -> PlanState:
     """Keep a review of a plan in force. Whether the plan goes on as it is, is a step of its own."""

@@ -75,7 +75,7 @@ def _of_tree(error: Exception) -> JSONResponse:
     assert isinstance(error, PlanbridgeError)
     status, title = next(found for kind, found in STATUS.items() if isinstance(error, kind))
     headers = {}
-    if isinstance(error, ConfigError) and error.code.endswith("-unknown"):
+    if isinstance(error, ConfigError) and error.code.endswith("-unknown") and error.code != "moment-unknown":
         status = 404
     if error.code in FORBIDDEN:
         status = 403

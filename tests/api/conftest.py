@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from sqlalchemy import text
 from gateway import api, clock, vendors
 from gateway.settings import Settings
 from gateway.store import clients
-from gateway.store.clients import SCOPES, Grant
+from gateway.store.clients import SCOPES, Client, Grant
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from gateway.vendors import Terms
@@ -71,11 +71,13 @@ def bearer(store: Store, actor: Actor) -> Bearer:
     """Makes a client of a district, of its own systems, and gives the header with its token: with all scopes, or those
     that are named; for itself, or for a person, for whom its agreement then lets it write."""
 
-    async def header(district: int, *scopes: str, person: str | None = None) -> dict[str, str]:
-        made = await clients.add(store, district, "planner", scopes or SCOPES, actor, Grant("sis"))
+    async def header(
+        district: int, *scopes: str, person: str | None = None, sections: Sequence[str] = ()
+    ) -> dict[str, str]:
+        made = await clients.add(store, district, "planner", scopes or SCOPES, actor, Grant("sis", sections=sections))
         if person is not None:
             await agree(store, district, made[0])
-        return await token(store, *made, person=person)
+        return await token(store, district, made[0], person=person, scopes=scopes or SCOPES)
 
     return header
 
@@ -86,11 +88,12 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.accounts.HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
-async def token(store: Store, client_id: str, secret: str, *, person: str | None = None) -> dict[str, str]:
+async def token(
+    store: Store, district: int, client: str, *, person: str | None = None, scopes: Iterable[str] = SCOPES
+) -> dict[str, str]:
     """The header with a token of a client, for itself or for a person."""
-    client = await clients.authenticate(store, client_id, secret)
-    assert client is not None
-    return {"Authorization": f"Bearer {await clients.issue_token(store, client, client.scopes, person)}"}
+    issued = await clients.issue_token(store, Client(client, district, "planner", frozenset(SCOPES)), scopes, person)
+    return {"Authorization": f"Bearer {issued}"}
 
 
 async def agree(store: Store, district: int, client: str, **differing: Any) -> None:

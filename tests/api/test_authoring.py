@@ -31,20 +31,19 @@ class Program:
 
     village: Village
     id: str
-    secret: str
 
     async def for_(self, who: str) -> dict[str, str]:
         """The header with its token, for somebody, or for itself."""
         person = self.village.ids[who] if who else None
-        return await token(self.village.store, self.id, self.secret, person=person)
+        return await token(self.village.store, self.village.district, self.id, person=person)
 
 
 async def program(village: Village, actor: Actor, *granted: str) -> Program:
     scopes = ["plans.read", "plan.write", "input.write", "record.read", "students.read"]
     grant = Grant("vendor", "planning", granted)
-    id, secret = await clients.add(village.store, village.district, "planner", scopes, actor, grant)
+    id, _ = await clients.add(village.store, village.district, "planner", scopes, actor, grant)
     await agree(village.store, village.district, id)
-    return Program(village, id, secret)
+    return Program(village, id)
 
 
 async def kept(village: Village) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class How:
     headers: tuple[tuple[str, str], ...] = ()
     person: str | None = None
     """For whom the token is issued: plans are written for somebody."""
+    sections: tuple[str, ...] = ()
 
 
 PLANTED_GRADE = {"table": "grade", "code": "planted-grade", "word": "05"}
@@ -110,19 +111,19 @@ CALLS: dict[str, Any] = {
     "GET /v1/students/{id}": lambda w: How("students.read", f"/v1/students/{w.student}"),
     "GET /v1/students/{id}/plan": lambda w: How("plans.read", f"/v1/students/{w.student}/plan"),
     "GET /v1/students/{id}/consents": lambda w: How(
-        "record.read", f"/v1/students/{w.student}/consents", person=w.teacher
+        "record.read", f"/v1/students/{w.student}/consents", person=w.teacher, sections=("consultation",)
     ),
-    "GET /v1/students/{id}/record": lambda w: How("record.read", f"/v1/students/{w.student}/record", person=w.teacher),
+    "GET /v1/students/{id}/record": lambda w: How("record.read", f"/v1/students/{w.student}/record"),
     "POST /v1/students/{id}/record": lambda w: How(
         "input.write", f"/v1/students/{w.student}/record", {"kind": "student_voice", "body": {"text": "planted-talk"}}
     ),
     "GET /v1/plans": lambda w: How("plans.read"),
     "GET /v1/plans/{id}": lambda w: How("plans.read", f"/v1/plans/{w.final}"),
-    "GET /v1/plans/{id}/versions": lambda w: How("plans.read", f"/v1/plans/{w.final}/versions", person=w.teacher),
+    "GET /v1/plans/{id}/versions": lambda w: How("plans.read", f"/v1/plans/{w.final}/versions"),
     "GET /v1/plans/{id}/versions/{version}": lambda w: How("plans.read", f"/v1/plans/{w.final}/versions/1"),
     "GET /v1/plans/{id}/progress": lambda w: How("record.read", f"/v1/plans/{w.final}/progress"),
     "GET /v1/plans/{id}/supports/{support}/deliveries": lambda w: How(
-        "record.read", f"/v1/plans/{w.final}/supports/support-1/deliveries", person=w.teacher
+        "record.read", f"/v1/plans/{w.final}/supports/support-1/deliveries"
     ),
     "POST /v1/plans/{id}/supports/{support}/deliveries": lambda w: How(
         "plan.write",
@@ -130,9 +131,7 @@ CALLS: dict[str, Any] = {
         {"on": date.today().isoformat(), "minutes": 30},
         person=w.teacher,
     ),
-    "GET /v1/plans/{id}/deliveries": lambda w: How(
-        "deliveries.read", f"/v1/plans/{w.final}/deliveries", person=w.teacher
-    ),
+    "GET /v1/plans/{id}/deliveries": lambda w: How("deliveries.read", f"/v1/plans/{w.final}/deliveries"),
     "GET /v1/schemas/plan": lambda w: How("plans.read"),
     "POST /v1/plans": lambda w: How("plan.write", body=content(w), person=w.teacher),
     "POST /v1/plans/batch": lambda w: How(
@@ -184,7 +183,9 @@ async def test_no_answer_tells_about_a_person(
     route: str, world: World, http: httpx.AsyncClient, bearer: Bearer
 ) -> None:
     how = CALLS[route](world)
-    answer = await call(http, route, world, await bearer(world.district, how.scope, person=how.person))
+    answer = await call(
+        http, route, world, await bearer(world.district, how.scope, person=how.person, sections=how.sections)
+    )
     assert answer.status_code in (200, 201, 202), answer.text
     said = f"{answer.headers} {answer.text}".casefold()
     assert [word for word in PLANTED if word.casefold() in said] == []
@@ -236,13 +237,14 @@ async def test_every_route_wants_its_scope(route: str, district: int, http: http
 async def test_another_districts_client_sees_nothing(
     route: str, world: World, store: Store, http: httpx.AsyncClient, bearer: Bearer
 ) -> None:
-    person = CALLS[route](world).person
-    stranger = await bearer(await other_district(store), person=person)
+    how = CALLS[route](world)
+    its = {"person": how.person, "sections": how.sections}
+    stranger = await bearer(await other_district(store), **its)
     answer = await call(http, route, world, stranger)
     alone = answer.status_code == 200 and (is_empty(answer.json()) or route in WITHOUT_A_DISTRICT)
     assert answer.status_code == 404 or alone or nothing_taken_in(answer), answer.text
     # ... and has changed nothing: for the rightful client everything is as it was.
-    assert (await call(http, route, world, await bearer(world.district, person=person))).status_code < 300
+    assert (await call(http, route, world, await bearer(world.district, **its))).status_code < 300
 
 
 def nothing_taken_in(answer: httpx.Response) -> bool:

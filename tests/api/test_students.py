@@ -31,20 +31,20 @@ class Program:
     """A program with an agreement."""
 
     store: Store
+    district: int
     id: str
-    secret: str
 
     async def for_(self, person: str | None = None) -> dict[str, str]:
         """The header with its token, for a person, or for itself."""
-        return await token(self.store, self.id, self.secret, person=person)
+        return await token(self.store, self.district, self.id, person=person)
 
 
 async def program(village: Village, actor: Actor, *granted: str, kind: str = "vendor", **agreed: Any) -> Program:
     scopes = ["plans.read", "results.read", "students.read", "record.read", "input.write"]
     grant = Grant(kind, "planning", granted)
-    id, secret = await clients.add(village.store, village.district, "planner", scopes, actor, grant)
+    id, _ = await clients.add(village.store, village.district, "planner", scopes, actor, grant)
     await agree(village.store, village.district, id, **agreed)
-    return Program(village.store, id, secret)
+    return Program(village.store, village.district, id)
 
 
 async def asked(

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from gateway.settings import Settings
+from gateway.store import registers
 from gateway.store.database import Store
 from tests.api.conftest import token
 from tests.e2e.office import QuickHome
@@ -191,7 +192,8 @@ async def asking_for(home: Home, client: dict[str, str], person: str) -> dict[st
     """The header with a token of a client that was issued for a person."""
     store = await Store.open(Settings(home=home.home, shared_buffers="64MB"))
     try:
-        return await token(store, client["client_id"], client["client_secret"], person=person)
+        district = await registers.district(store, "default")
+        return await token(store, district, client["client_id"], person=person)
     finally:
         await store.close()
 

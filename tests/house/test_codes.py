@@ -18,8 +18,14 @@ from tests.house.tree import ROOT, Module, modules
 CARRIERS = (ConfigError, AuthError, Unavailable, RecordError, Refused, Failure, Reject, Hold, Waiting, Why, Unreadable)
 PLACES = {kind.__name__: list(inspect.signature(kind).parameters).index("code") for kind in CARRIERS}
 """What carries a code, and as which of its arguments."""
-ELSEWHERE = {"no-anchor": "gateway/store/changes.py", "request-invalid": "gateway/api/problems.py"}
-"""Codes that a statement writes, or that only the API answers."""
+ELSEWHERE = {
+    "no-anchor": "gateway/store/changes.py",
+    "request-invalid": "gateway/api/problems.py",
+    **dict.fromkeys(
+        ("import-id", "import-differs", "import-row", "staff-unknown", "staff-ambiguous"), "gateway/intake.py"
+    ),
+}
+"""Codes that a statement writes, that only the API answers, or that stand in a report."""
 
 
 def test_every_code_is_explained_and_every_explanation_has_its_code() -> None:
