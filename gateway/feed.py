@@ -49,7 +49,8 @@ class Listener:
         scopes: frozenset[str] | None = None,
         person: str | None = None,
     ) -> "Listener":
-        """With all scopes of the client, or these. Refused where it is a vendor without an agreement in force that names events."""
+        """With these scopes, else all of the client. Refused where it is a vendor without an agreement in force that
+        names events."""
         agreement = None
         if client.kind == "vendor":
             agreement = await vendors.in_force(c, client.id, clock.today())
@@ -115,8 +116,8 @@ async def read(
     types: Sequence[str] = (),
     days: int = KEPT_DAYS,
 ) -> Told:
-    """The next events for a program that holds a token with these scopes, for a person if for one, noted as read. Refused where its place in the feed is lost, or nothing may be
-    served to it."""
+    """The next events for a program that holds a token with these scopes, for a person if for one; noted as read.
+    Refused where its place in the feed is lost, or nothing may be served to it."""
     async with store.transaction(client.district) as c:
         listener = await Listener.of(store, c, client, scopes, person)
         head = await stored.head(c, client.district)
