@@ -49,7 +49,7 @@ class Listener:
         scopes: frozenset[str] | None = None,
         person: str | None = None,
     ) -> "Listener":
-        """With all scopes of the client, or these. Refused where it is a vendor without an agreement in force that
+        """With these scopes, else all of the client. Refused where it is a vendor without an agreement in force that
         names events."""
         agreement = None
         if client.kind == "vendor":
@@ -116,7 +116,7 @@ async def read(
     types: Sequence[str] = (),
     days: int = KEPT_DAYS,
 ) -> Told:
-    """The next events for a program that holds a token with these scopes, for a person if for one, noted as read.
+    """The next events for a program that holds a token with these scopes, for a person if for one; noted as read.
     Refused where its place in the feed is lost, or nothing may be served to it."""
     async with store.transaction(client.district) as c:
         listener = await Listener.of(store, c, client, scopes, person)
