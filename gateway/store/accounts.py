@@ -186,9 +186,9 @@ async def may_try(store: Store, district: int, name: str) -> bool:
         counted = await c.scalar(
             text(
                 "INSERT INTO sign_in_try AS t (district_id, subject, failures, at, waits_until) "
-                "VALUES (:district, :subject, 1, clock_timestamp(), clock_timestamp()) ON CONFLICT (district_id, subject) DO UPDATE "
-                "SET failures = t.failures + 1, at = clock_timestamp(), waits_until = clock_timestamp() + make_interval(secs => "
-                "  CASE WHEN t.failures + 1 < :free THEN 0 "
+                "VALUES (:district, :subject, 1, clock_timestamp(), clock_timestamp()) "
+                "ON CONFLICT (district_id, subject) DO UPDATE SET failures = t.failures + 1, at = clock_timestamp(), "
+                "waits_until = clock_timestamp() + make_interval(secs => CASE WHEN t.failures + 1 < :free THEN 0 "
                 "  ELSE least(:first * power(2, least(t.failures + 1 - :free, 20)), :longest) END) "
                 "WHERE t.waits_until <= clock_timestamp() RETURNING failures"
             ),
