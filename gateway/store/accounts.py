@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -31,8 +31,8 @@ class Account:
     id: int
     person: str
     name: str
-    password_hash: str | None
-    totp: str | None
+    password_hash: str | None = field(repr=False)
+    totp: str | None = field(repr=False)
     suspended: bool
 
 
@@ -103,7 +103,7 @@ class Link:
     """A link that still opens an account, and the seed that its page offers."""
 
     account: Account
-    totp: str
+    totp: str = field(repr=False)
 
 
 async def opened_by(store: Store, c: Transaction, token: str, *, use: bool = False) -> Link | None:
