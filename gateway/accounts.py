@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -123,7 +123,7 @@ class Invited:
     """Whom a link is for, the seed it offers, and whether they need a second factor."""
 
     name: str
-    seed: str
+    seed: str = field(repr=False)
     needs_factor: bool
 
 

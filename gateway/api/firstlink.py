@@ -1,4 +1,4 @@
-"""The one-time link by which a district's first administrator comes in, until people have accounts."""
+"""The one-time link by which a district's first program comes in, before anybody has an account."""
 
 from typing import Annotated
 

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -31,8 +31,8 @@ class Account:
     id: int
     person: str
     name: str
-    password_hash: str | None
-    totp: str | None
+    password_hash: str | None = field(repr=False)
+    totp: str | None = field(repr=False)
     suspended: bool
 
 
@@ -103,7 +103,7 @@ class Link:
     """A link that still opens an account, and the seed that its page offers."""
 
     account: Account
-    totp: str
+    totp: str = field(repr=False)
 
 
 async def opened_by(store: Store, c: Transaction, token: str, *, use: bool = False) -> Link | None:
@@ -186,11 +186,11 @@ async def may_try(store: Store, district: int, name: str) -> bool:
         counted = await c.scalar(
             text(
                 "INSERT INTO sign_in_try AS t (district_id, subject, failures, at, waits_until) "
-                "VALUES (:district, :subject, 1, now(), now()) ON CONFLICT (district_id, subject) DO UPDATE "
-                "SET failures = t.failures + 1, at = now(), waits_until = now() + make_interval(secs => "
-                "  CASE WHEN t.failures + 1 < :free THEN 0 "
+                "VALUES (:district, :subject, 1, clock_timestamp(), clock_timestamp()) "
+                "ON CONFLICT (district_id, subject) DO UPDATE SET failures = t.failures + 1, at = clock_timestamp(), "
+                "waits_until = clock_timestamp() + make_interval(secs => CASE WHEN t.failures + 1 < :free THEN 0 "
                 "  ELSE least(:first * power(2, least(t.failures + 1 - :free, 20)), :longest) END) "
-                "WHERE t.waits_until <= now() RETURNING failures"
+                "WHERE t.waits_until <= clock_timestamp() RETURNING failures"
             ),
             {
                 "district": district,

@@ -5,7 +5,7 @@ import json
 import secrets
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import text
@@ -34,8 +34,8 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Issued:
-    access: str
-    refresh: str | None
+    access: str = field(repr=False)
+    refresh: str | None = field(repr=False)
     scopes: Sequence[str]
 
 

@@ -27,7 +27,12 @@ FIRST = {"GET /first-admin/{token}", "POST /first-admin/{token}"}
 PROVED = {"POST /oauth/token", "POST /oauth/revoke", "POST /oauth/introspect"}
 """What a client proves itself to: tests/api/test_oauth*.py."""
 PUBLISHED = {"GET /.well-known/oauth-authorization-server", "GET /.well-known/jwks.json"}
-OPEN = {"GET /health", "GET /health/live", "GET /openapi.json", *FIRST, *PROVED, *PUBLISHED}
+PEOPLE = {
+    *(f"{method} {path}" for method in ("GET", "POST") for path in ("/sign-in", "/enrol/{token}", "/oauth/authorize")),
+    *("GET /v1/me", "GET /sign-in/provider", "GET /sign-in/callback", "POST /sign-out"),
+}
+"""What people come to with a browser and its cookie: tests/api/test_signin.py and test_acting_for.py."""
+OPEN = {*PEOPLE, "GET /health", "GET /health/live", "GET /openapi.json", *FIRST, *PROVED, *PUBLISHED}
 """What answers without a token. Nothing of a district is behind it."""
 WITHOUT_A_DISTRICT = {"GET /v1/schemas/plan"}
 """What is the same for every district."""
