@@ -161,7 +161,16 @@ async def take_refresh(store: Store, client: Client, token: str) -> tuple[Allowe
 
 
 async def _revoke_family(c: Transaction, client: Client, family: str, because: str) -> None:
-    values = {"family": family, "client": client.id}
+    values = {"family": family, "client": client.id, "district": client.district, "days": REFRESH_DAYS}
+    await _lock_family(c, family)
+    # What is being issued this moment for the first use is not there to be deleted: this row keeps it from coming.
+    await c.execute(
+        text(
+            "INSERT INTO family_token VALUES (:district, CAST(:family AS uuid), '', "
+            "  now() + make_interval(days => :days)) ON CONFLICT DO NOTHING"
+        ),
+        values,
+    )
     await c.execute(
         text(
             "DELETE FROM client_token WHERE client_id = :client AND jti IN "
@@ -174,15 +183,23 @@ async def _revoke_family(c: Transaction, client: Client, family: str, because: s
     await log_act(c, client.district, program, "tokens-revoked", client.id, {"because": because})
 
 
+async def _lock_family(c: Transaction, family: str) -> None:
+    await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.family'), hashtext(:f))"), {"f": family})
+
+
 async def issue(
     store: Store, client: Client, allowed: Allowed, scopes: Sequence[str], until: datetime | None = None
 ) -> Issued | None:
     """An access token with these scopes, and the next refresh token, which lasts as long as the one before it. None
-    where the person is not on the roster any more, or is suspended."""
+    where the person is not on the roster any more, or is suspended, or the consent was revoked meanwhile."""
     async with store.transaction(client.district) as c:
         if await on_roster(c, client.district, allowed.person) is None or await accounts.is_suspended(
             c, allowed.person
         ):
+            return None
+        await _lock_family(c, allowed.family)
+        revoked = text("SELECT EXISTS (SELECT FROM family_token WHERE family = CAST(:family AS uuid) AND jti = '')")
+        if await c.scalar(revoked, {"family": allowed.family}):
             return None
         access = await clients.issue_token_in(store, c, client, scopes, allowed.person)
         said = await keys.said(store, access)
