@@ -1,11 +1,12 @@
 """What every test may ask for: one real embedded PostgreSQL per session, a store on it, a district of its own."""
 
+import asyncio
 import itertools
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +48,20 @@ def settings() -> Iterator[Settings]:
     quick: dict[str, Any] = {"home": home, "heartbeat_seconds": 0.5, "takeover_seconds": 2.0}
     if FOREIGN:
         with throwaway(Path(FOREIGN)) as url:
-            yield Settings(**quick, database_url=url)
+            made = Settings(**quick, database_url=url)
+            yield made
             assert overheard.kept(url) == []
+            assert asyncio.run(overheard.measured(made)) == []
     else:
         template.lay(home)
-        yield Settings(**quick, shared_buffers="64MB")
-        assert kept_by(Embedded(home / "postgres")) == []
-        Embedded(home / "postgres").remove()
+        made = Settings(**quick, shared_buffers="64MB")
+        yield made
+        server = Embedded(home / "postgres")
+        if (server.socket_dir / ".s.PGSQL.5432").exists():  # some test has used it
+            assert overheard.kept(server.url, password=server.password) == []
+            assert asyncio.run(overheard.measured(made)) == []
+        server.remove()
     shutil.rmtree(home)
-
-
-def kept_by(server: Embedded) -> Sequence[str]:
-    """What that server keeps of anybody where nothing may; nothing where no test used it."""
-    started = (server.socket_dir / ".s.PGSQL.5432").exists()
-    return overheard.kept(server.url, password=server.password) if started else []
 
 
 HEARD = overheard.Overheard()

@@ -9,15 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway import logs
 from gateway.settings import Settings
+from gateway.store import registers
 from gateway.store.database import Store
 from gateway.store.embedded import Embedded
+from gateway.store.registers import Actor
 from tests import overheard
+from tests.e2e.processes import Home
 
 SECRET = "Zephyrinia"
 
@@ -136,3 +141,24 @@ async def test_the_test_run_finds_a_name_in_job_arguments(store: Store, settings
     async with store.owner.begin() as c:
         await c.exec_driver_sql("DELETE FROM procrastinate_jobs WHERE task_name = 't'")
     assert found == ['job arguments: {"a": "Ptolemaia"}']
+
+
+async def test_the_test_run_finds_a_name_in_a_metric_and_in_an_answer(store: Store, settings: Settings) -> None:
+    name = await registers.district(store, "Ptolemaia")
+    sis = await registers.add_connection(store, name, "sis", "oneroster", {}, {}, Actor("it", "district_it"))
+    assert any("Ptolemaia" in line for line in await overheard.measured(settings))
+    async with store.owner.begin() as c:
+        await c.exec_driver_sql(f"DELETE FROM connection WHERE id = {sis}")
+    await overheard.refused_in_silence(httpx.Response(200, text="Ptolemaia"))
+    with pytest.raises(AssertionError, match="Ptolemaia"):
+        await overheard.refused_in_silence(httpx.Response(404, json={"detail": "Ptolemaia"}))
+
+
+def test_the_test_run_finds_a_name_in_what_a_process_prints(tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    home = Home(tmp_path)
+    process = home.start("worker", "--no-such-option-Ptolemaia")
+    process.wait()
+    assert any("Ptolemaia" in line for line in home.told())
+    with pytest.raises(AssertionError, match="Ptolemaia"):
+        home.run("Ptolemaia")

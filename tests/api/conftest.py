@@ -17,6 +17,7 @@ from gateway.store import clients
 from gateway.store.clients import SCOPES
 from gateway.store.database import Store
 from gateway.store.registers import Actor
+from tests import overheard
 from tests.api.world import World, populate
 
 Bearer = Callable[..., Awaitable[dict[str, str]]]
@@ -36,7 +37,8 @@ async def serving(application: FastAPI, trusted_proxy: str | None = None) -> Asy
         try:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             # nothing is https here: to read who vouches for whom would take longer than most of the requests
-            async with httpx.AsyncClient(base_url=url, verify=False) as http:
+            hooks = {"response": [overheard.refused_in_silence]}
+            async with httpx.AsyncClient(base_url=url, verify=False, event_hooks=hooks) as http:
                 yield http
         finally:
             server.should_exit = True

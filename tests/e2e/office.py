@@ -17,6 +17,7 @@ from unittest.mock import patch
 import typer
 
 from gateway.cli import app, main
+from tests import overheard
 from tests.e2e.processes import Home
 
 HELD = 7
@@ -39,6 +40,7 @@ class QuickHome(Home):
                     main()
                 except SystemExit as ended:
                     code = int(ended.code or 0)
+        overheard.silent(complained.getvalue().splitlines())
         return subprocess.CompletedProcess(arguments, code, said.getvalue(), complained.getvalue())
 
 

@@ -21,7 +21,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from gateway.store.embedded import Embedded, programs
-from tests import template
+from tests import overheard, template
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Home:
     @contextmanager
     def made(cls, *, laid: bool = False) -> Iterator[Self]:
         """A fresh home, and nothing left of it afterwards. `laid`: with a database (tests.template); else the first
-        command makes it, as everywhere."""
+        command makes it, as everywhere. Nothing its processes printed or its database keeps tells of anybody."""
         home = cls(Path(tempfile.mkdtemp(prefix="planbridge-e2e-")))
         (home.folder / "output").mkdir()
         try:
@@ -48,8 +48,20 @@ class Home:
         finally:
             for process in home.started:
                 home.kill(process)
+            told = home.told()
             home.server.remove()
             shutil.rmtree(home.folder)
+            overheard.silent(told)
+
+    def told(self) -> list[str]:
+        """What its processes printed, and what its database keeps for those who keep it running, that tells of
+        somebody."""
+        printed = [line for process in self.started for line in self.said(process).splitlines()]
+        try:
+            kept = overheard.kept(self.server.url, password=self.server.password)
+        except (psycopg.Error, OSError):  # it was killed, or nobody ever started it
+            kept = []
+        return [*overheard.telling(printed), *kept]
 
     @property
     def home(self) -> Path:
@@ -71,8 +83,9 @@ class Home:
         }
 
     def run(self, *arguments: str, district: str = "default", **variables: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end, as at a prompt without a terminal."""
-        return subprocess.run(
+        """Run a command to its end, as at a prompt without a terminal. Its answer is for who asked; what it complains
+        of goes into the logs of schedulers and tells of nobody."""
+        done = subprocess.run(
             [*PLANBRIDGE, *arguments],
             env=self.environment | {"PLANBRIDGE_DISTRICT": district} | variables,
             stdin=subprocess.DEVNULL,
@@ -80,6 +93,8 @@ class Home:
             text=True,
             timeout=280,
         )
+        overheard.silent(done.stderr.splitlines())
+        return done
 
     def json(self, *arguments: str, district: str = "default", code: int = 0, **variables: str) -> Any:
         """What a command says with --json; it must end with `code`."""

@@ -10,16 +10,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
 
 from connectors.oneroster.twin import twin
 from synthetic import build
+from tests import overheard
 from tests.e2e.processes import Home, closed_port, published, steer, until
 from tests.serving import serve
 
+TOKEN = "scrape-me"
 DISTRICT = build(schools=1, students=40, seed=11)
 
 
@@ -54,6 +56,10 @@ def test_up_serves_this_machine_only_does_the_work_and_goes_down(home: Home, url
         until(lambda: workers_ever(home) == 2, "the supervisor starts another worker")
         assert home.json("pull", "oneroster")["state"] == "published"
         assert workers_ever(home) == 2
+
+        measured = service.metrics().splitlines()
+        assert any(line.startswith("planbridge_connection_") and "oneroster" in line for line in measured)
+        assert overheard.telling(measured) == []
 
         assert "down" in home.run("down").stdout
         assert ours(home) == [] and service.supervisor.wait() == 0
@@ -137,6 +143,11 @@ class Service:
         with urlopen(f"http://127.0.0.1:{self.port}/health") as answer:
             return json.loads(answer.read())
 
+    def metrics(self) -> str:
+        asked = Request(f"http://127.0.0.1:{self.port}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        with urlopen(asked) as answer:
+            return str(answer.read().decode())
+
     def answers(self) -> bool:
         try:
             return bool(self.health()["worker"])
@@ -148,7 +159,7 @@ class Service:
 def up(home: Home) -> Iterator[Service]:
     """`planbridge up` on a free port, ready; its end is the test's business."""
     port = closed_port()
-    service = Service(home.start("up", "--port", str(port)), port)
+    service = Service(home.start("up", "--port", str(port), PLANBRIDGE_METRICS_TOKEN=TOKEN), port)
     reaper = threading.Thread(target=service.supervisor.wait)  # as a shell does for whom it started
     reaper.start()
     until(service.answers, "the API answers and the worker lives")

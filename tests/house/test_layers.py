@@ -73,3 +73,16 @@ def test_a_mapping_knows_the_wire_models_of_its_own_connector_only() -> None:
         if name.startswith("connectors.") and name.split(".")[1] != module.name.split(".")[1]
     }
     assert strangers == set()
+
+
+def test_nothing_sends_traces() -> None:
+    """What never leaves needs no search for names (tests/overheard.py). FastAPI brings the interface of OpenTelemetry,
+    which does nothing without what sends."""
+    tracers = {"opentelemetry", "sentry_sdk", "ddtrace", "newrelic", "elasticapm", "logfire"}
+    assert [
+        (module.name, name) for module in modules() for name in module.imports() if name.split(".")[0] in tracers
+    ] == []
+    locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()}
+    assert {"fastapi", "opentelemetry-api"} <= locked
+    senders = {"opentelemetry-sdk", *(name.replace("_", "-") for name in tracers), "elastic-apm"}
+    assert {name for name in locked if name in senders or name.startswith("opentelemetry-exporter")} == set()
