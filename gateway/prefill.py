@@ -8,6 +8,7 @@ from gateway.fold import Stated, speakers_of
 from gateway.progress import in_numbers
 from gateway.resolve import Sources, by_precedence, sources_of
 from gateway.schema import KINDS
+from gateway.schema.roster import AT_HOME
 from gateway.store import plans as stored
 from gateway.store import prefills, reading, rights
 from gateway.store.database import Store, Transaction
@@ -123,6 +124,9 @@ def _of_one(
     for field in ("grades", "languages"):
         if student.get(field):
             found.append(Kept("context", f"/context/{field}", student[field], origins.of("person", id, field)))
+    if home := {field: student[field] for field in AT_HOME if field in student}:
+        said = [one for field in home for one in origins.of("person", id, field)]
+        found.append(Kept("context", "/context/at_home", home, said))
     for one in about["program_status"]:
         if current(one, today):
             value = {name: one[name] for name in ("status", "program", "begin_on", "end_on") if name in one}

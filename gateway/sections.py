@@ -8,6 +8,7 @@ from gateway.access import May, Section
 from gateway.schema.codes import OUT_OF_SCHOOL
 from gateway.schema.plan import PREFIX
 from gateway.schema.record import Entry, EntryKind
+from gateway.schema.roster import AT_HOME
 
 BY_DOMAIN: Mapping[str, Section] = {
     "academic": "academic",
@@ -126,6 +127,7 @@ KIND_SECTIONS: Mapping[str, Section] = {
 FIELD_SECTIONS: Mapping[tuple[str, str], Section] = {
     **dict.fromkeys((("person", name) for name in _CONTACT), "contacts"),
     **dict.fromkeys((("person", name) for name in _STATUS), "program_status"),
+    **dict.fromkeys((("person", name) for name in AT_HOME), "family_needs"),
     ("relationship", "restrictions"): "restricted_notes",
 }
 """Where a field is in another section than its kind."""
@@ -399,6 +401,7 @@ KNOWN_SECTIONS: Mapping[str, tuple[Section, ...]] = {
     "/context/grades": ("identity",),
     "/context/languages": ("identity",),
     "/context/program_status": ("program_status",),
+    "/context/at_home": ("family_needs",),
     "/consultations": ("consultation", "contacts"),
     "/needs": ("academic",),
     "/goals": ("goals", "academic"),

@@ -225,9 +225,17 @@ class Demographics(OfStudent, kw_only=True):
 
 
 class StudentEducationOrganizationAssociation(Demographics, kw_only=True):
-    """Of all this, data standard 6 left nothing here but what is for a district's own overrides."""
+    """Of who a student is, data standard 6 left nothing here but what is for a district's own overrides; with what a
+    student learns at home it stays here."""
 
+    barrierToInternetAccessInResidenceDescriptor: Descriptor | None = None
     electronicMails: list[ElectronicMail] | None = None
+    internetAccessInResidence: bool | None = None
+    internetAccessTypeInResidenceDescriptor: Descriptor | None = None
+    internetPerformanceInResidenceDescriptor: Descriptor | None = None
+    primaryLearningDeviceAccessDescriptor: Descriptor | None = None
+    primaryLearningDeviceAwayFromSchoolDescriptor: Descriptor | None = None
+    primaryLearningDeviceProviderDescriptor: Descriptor | None = None
     studentIdentificationCodes: list[StudentIdentificationCode] | None = None
 
 

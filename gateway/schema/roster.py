@@ -122,6 +122,36 @@ class Person(Values):
     resources: Annotated[list[str] | UnsetType, meta("What the person works with.", ref="resource", merge="owned")] = (
         UNSET
     )
+    internet_at_home: Annotated[bool | UnsetType, meta("A student has internet at home.")] = UNSET
+    internet_type: Annotated[
+        str | UnsetType, meta("broadband, cellular, hot_spot, community, satellite, dial_up, other, none.")
+    ] = UNSET
+    internet_performance: Annotated[
+        str | UnsetType, meta("Whether it is fast and steady enough to learn with: good, sometimes, poor.")
+    ] = UNSET
+    internet_barrier: Annotated[
+        str | UnsetType, meta("Why there is none: not_available, not_affordable, not_desired, other.")
+    ] = UNSET
+    device: Annotated[
+        str | UnsetType,
+        meta(
+            "What a student learns on away from school: desktop, laptop, tablet, chromebook, smartphone, other, none."
+        ),
+    ] = UNSET
+    device_access: Annotated[str | UnsetType, meta("Whether it is the student's alone: own or shared.")] = UNSET
+    device_provider: Annotated[str | UnsetType, meta("Whose it is: family, school, other.")] = UNSET
+
+
+AT_HOME = (
+    "internet_at_home",
+    "internet_type",
+    "internet_performance",
+    "internet_barrier",
+    "device",
+    "device_access",
+    "device_provider",
+)
+"""What a student has at home to learn with. Source: Ed-Fi studentEducationOrganizationAssociation (digital equity)."""
 
 
 class Enrollment(Values):

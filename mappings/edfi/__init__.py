@@ -8,7 +8,7 @@ from mappings.edfi.outbound import EdfiProfile, outbound
 
 MAPPING = Mapping(
     name="edfi",
-    version="2",
+    version="3",
     inbound=INBOUND,
     outbound=outbound,
     outward=r"uri://[^#\s]+#\S.*",

@@ -91,7 +91,12 @@ def student_organization(
     ]
     yield _of_student(
         record,
-        Person(email=_email(record.electronicMails), identifiers=numbers or UNSET, **_demographics(record, codes)),
+        Person(
+            email=_email(record.electronicMails),
+            identifiers=numbers or UNSET,
+            **_demographics(record, codes),
+            **_at_home(record, codes),
+        ),
     )
     yield from _program_statuses(record, codes)
 
@@ -231,6 +236,21 @@ def _demographics(record: wire.Demographics, codes: Crosswalks) -> dict[str, Any
         "races": races or UNSET,
         "hispanic": _hispanic(record.hispanicLatinoEthnicity, races),
         "languages": _home_languages(record.languages, codes),
+    }
+
+
+def _at_home(record: wire.StudentEducationOrganizationAssociation, codes: Crosswalks) -> dict[str, Any]:
+    """What a student has at home to learn with."""
+    return {
+        "internet_at_home": given(record.internetAccessInResidence),
+        "internet_type": translated("internet_type", record.internetAccessTypeInResidenceDescriptor, codes),
+        "internet_performance": translated(
+            "internet_performance", record.internetPerformanceInResidenceDescriptor, codes
+        ),
+        "internet_barrier": translated("internet_barrier", record.barrierToInternetAccessInResidenceDescriptor, codes),
+        "device": translated("device", record.primaryLearningDeviceAwayFromSchoolDescriptor, codes),
+        "device_access": translated("device_access", record.primaryLearningDeviceAccessDescriptor, codes),
+        "device_provider": translated("device_provider", record.primaryLearningDeviceProviderDescriptor, codes),
     }
 
 

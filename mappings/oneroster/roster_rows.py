@@ -1,5 +1,6 @@
 """Which records of OneRoster's rostering and resources services an entity of the roster makes."""
 
+from gateway.schema.roster import AT_HOME
 from mappings.oneroster.cells import (
     Entity,
     Gap,
@@ -230,11 +231,12 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
 }
 
 _NO_RELATION = "OneRoster says who is a student's contact, and nothing of how."
+_NO_HOME = "OneRoster does not say what a student has at home to learn with."
 _NO_STATUS = "OneRoster has no place for what a student needs."
 NOWHERE: dict[str, dict[str, str]] = {
     "organization": {"grades": "OneRoster does not say which grades an organization teaches."},
     "session": {"school": "A session of OneRoster belongs to no school."},
-    "person": {"languages": "OneRoster has no languages."},
+    "person": {"languages": "OneRoster has no languages.", **dict.fromkeys(AT_HOME, _NO_HOME)},
     "relationship": dict.fromkeys(
         (
             "relation",

@@ -21,6 +21,8 @@ Published = dict[str, Docs]
 # Where the facts are the same and the records are not: (standard, kind, field) -> why.
 DIFFERENCES = {
     ("3.3", "assessment_result", "school"): "3.3 has no reported school",
+    ("3.3", "person", "device"): "before 5 no codes are shipped for it",
+    ("4.0", "person", "device"): "before 5 no codes are shipped for it",
     ("3.3", "person", "preferred_given_name"): "before 5 it is among otherNames, which are never kept",
     ("4.0", "person", "preferred_given_name"): "before 5 it is among otherNames, which are never kept",
     ("3.3", "person", "identifiers"): "a contact's number has the name of the standard: parentUniqueId before 5",
@@ -79,6 +81,26 @@ def test_it_is_the_whole_district(published: dict[str, Published]) -> None:
     assert len(own["program_status"]) == needs > 3
     assert len(own["assessment_result"]) > len(DISTRICT.sittings) > 0
     assert len(own["enrollment"]) == len(DISTRICT.enrollments)
+
+
+def test_what_a_student_has_at_home_is_told_with_a_new_plan_to_those_who_may_know(
+    installation: Home, published: dict[str, Published]
+) -> None:
+    office = Office(installation, "standard-6.0")
+    student = DISTRICT.students[0]
+    device = "chromebook" if student.device else "none"
+    assert published["6.0"]["person"][f"student/{student.number}"]["device"] == device
+    plan = office.ask("plan", "new", "--student", student.number, "--as", "Ottoline Farrow")["id"]
+
+    def told(*role: str) -> list[tuple[Any, Any]]:
+        rows = office.ask("plan", "known", plan, "--as", "Ottoline Farrow", *role)
+        return [(row["value"], row["origins"]) for row in rows if row["pointer"] == "/context/at_home"]
+
+    [(value, [origin])] = told()
+    assert (value, origin["connection"], origin["field"]) == ({"device": device}, "edfi", "device")
+    assert origin["record"].startswith(f"studentEducationOrganizationAssociations/student/{student.number}")
+    assert told("--role", "specialist") == [(value, [origin])]
+    assert told("--role", "teacher") == told("--role", "district_it") == []
 
 
 def with_one_key(found: Published) -> Published:

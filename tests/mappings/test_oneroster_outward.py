@@ -48,6 +48,8 @@ ENTITIES: dict[str, dict[str, Any]] = {
         "primary_organization": "org-1", "grades": ["09"], "birth_date": "2011-02-03", "sex": "female",
         "races": ["asian", "middle_eastern_or_north_african"], "hispanic": False, "languages": ["swe"],
         "resources": ["res-1"],
+        "internet_at_home": False, "internet_type": "none", "internet_performance": "poor",
+        "internet_barrier": "not_affordable", "device": "tablet", "device_access": "shared", "device_provider": "other",
     },
     "relationship": {
         "student": "stu-1", "contact": "con-1", "relation": "mother", "legal_guardian": True,
