@@ -354,6 +354,7 @@ ENTRY_SECTIONS: Mapping[EntryKind, Section] = {
 BODY_FIELDS: Mapping[str, Section] = {
     "text": "notes",
     "because": "notes",
+    "adds_to": "notes",
     "evidence": "academic",
     "delivery": "school_supports",
     "point": "goals",

@@ -39,12 +39,18 @@ def test_a_record_from_its_first_entry_to_its_verification(office: Office, tmp_p
     assert [one["says"]["text"] for one in chain] == ["Reads 40 words.", "Reads 46 words."]
     assert "Reads 46 words." in office.tell("record", "list", ada)
 
+    words = ("--section", "goals", "--text", "I want to read to my brother.")
+    mine = office.ask("record", "input", ada, "--by", ada, *words, *BY)
+    assert (mine["kind"], mine["says"]["adds_to"], mine["by"]) == ("student_voice", "goals", "Robin Example")
+    assert office.ask("record", "input", ada, "--by", BEN.number, *words, *BY, code=6)["error"] == "input-refused"
+    office.ask("record", "correct", ada, "5", "--withdraw", "--because", "Said to try it.", *BY)
+
     office.ask("record", "forget", ada, "2", *BY, code=6)
     office.ask("record", "forget", ada, "2", "--because", "Order of a court.", *BY)
     assert "it said was removed" in json.loads(office.tell("record", "show", ada, "2"))[0]["says"]
     verified = office.ask("record", "verify")
-    assert (verified["records"], verified["entries"], verified["removed"], verified["faults"]) == (1, 4, 1, [])
-    assert "4 entries in 1 records" in office.tell("record", "verify", ada)
+    assert (verified["records"], verified["entries"], verified["removed"], verified["faults"]) == (1, 6, 1, [])
+    assert "6 entries in 1 records" in office.tell("record", "verify", ada)
 
     file = tmp_path / "plan.json"
     file.write_text(json.dumps({"supports": [SUPPORT]}))

@@ -12,18 +12,20 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from sqlalchemy import text
 
-from gateway import delivery, jobs, planning, record, viewing
+from gateway import contributing, delivery, jobs, planning, record, viewing
 from gateway.access import SECTIONS, Who
 from gateway.cli import access as commands
 from gateway.cli import main
-from gateway.errors import Refused
+from gateway.errors import ConfigError, Refused
 from gateway.settings import Settings
 from gateway.store import agreements, consents, deliveries, disclosures, purposes, registers
+from gateway.store import plans as stored
 from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.registers import Actor
-from tests.village import AUTHOR, TODAY, Village, content, destination, finalize, populate
+from tests.village import AUTHOR, PEOPLE, TODAY, Village, content, destination, finalize, populate
 
 IT = Actor("it@district.example.org", "district_it")
 LATER = TODAY + timedelta(days=90)
@@ -339,3 +341,40 @@ async def test_a_record_is_read_in_a_role_and_the_reading_is_on_record(village: 
     assert ("counselor", ("restricted_notes",), False) in lines
     assert ("Dorothea Vexwood", ("notes",), True) in lines
     assert not any(party == "district_it" and set(told) - {"identity"} for party, told, _ in lines)
+
+
+async def test_a_family_and_the_student_add_their_own_words_where_the_table_says_so(village: Village) -> None:
+    """To the record and under their name; goals stay as they are, and everybody else is refused on record."""
+
+    async def adds(who: str, section: str) -> str:
+        by = Actor("Ottoline Farrow", "educator", person=village.ids[who], client="planner")
+        try:
+            entry = await contributing.add(village.store, village.district, village.student, section, "planted-say", by)
+        except Refused as refusal:
+            return refusal.code
+        said = entry.said()
+        assert said is not None and (said.text, said.adds_to) == ("planted-say", section)
+        assert entry.actor == {
+            "name": "Ottoline Farrow", "role": "educator", "person": village.ids[who], "client": "planner",
+        }  # fmt: skip
+        return entry.kind
+
+    async with village.store.transaction(village.district) as c:
+        before = (await stored.load(c, village.plan)).content
+    for section in contributing.ADDED_TO:
+        for who in PEOPLE:
+            made = {"mother": "family_contact", "student": "student_voice"}.get(who, "input-refused")
+            if (who, section) == ("student", "outside_supports"):
+                made = "input-refused"
+            assert await adds(who, section) == made, (who, section)
+    with pytest.raises(ConfigError, match="section"):
+        await adds("mother", "health")
+    with pytest.raises(Refused) as refusal:
+        await contributing.add(village.store, village.district, village.student, "goals", "x", AUTHOR)
+    assert refusal.value.code == "input-author"
+    async with village.store.transaction(village.district) as c:
+        assert (await stored.load(c, village.plan)).content == before
+        refused = await c.scalar(text("SELECT count(*) FROM act WHERE act = 'write-refused'"))
+    assert refused == len(PEOPLE) * len(contributing.ADDED_TO) - 5
+    entries = (await record.read(village.store, village.district, village.student)).standing
+    assert len(entries) == 5

@@ -22,7 +22,7 @@ from gateway.cli.output import (
     run,
     show,
 )
-from gateway.cli.plans import student_id
+from gateway.cli.plans import read_text, student_id
 from gateway.errors import ConfigError
 from gateway.exports import family as exports
 from gateway.identity import population
@@ -249,7 +249,7 @@ def family_statement(
     role: Role = "district_it",
 ) -> None:
     """Keep the family's statement beside what was not amended, word for word."""
-    said = text if file is None else _read(file)
+    said = text if file is None else read_text(file)
 
     async def work() -> None:
         async with gateway(district) as g, g.store.transaction(g.district) as c:
@@ -257,13 +257,6 @@ def family_statement(
 
     run(work())
     STDOUT.print("Kept. It goes with every copy of the record.")
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError("file-unreadable", f"{file} cannot be read as text.", "Correct it.") from None
 
 
 async def _person(g: Gateway, id: str, kind: str) -> str:

@@ -328,6 +328,14 @@ def read(file: Path) -> dict[str, Any]:
     return found
 
 
+def read_text(file: Path) -> str:
+    """The words in a file. ConfigError where it is no text."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError("file-unreadable", f"{file} cannot be read as text.", "Correct it.") from None
+
+
 def named(name: str) -> str:
     """Acts upon a child's plan name a person."""
     if not name:

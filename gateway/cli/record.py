@@ -1,13 +1,15 @@
 """Commands about running records: write, correct, read as of a moment, log a session, progress, verify; open plans."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
-from gateway import clock, desk, opening, record
+from gateway import clock, contributing, desk, opening, record
+from gateway.cli.access import looking
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDERR,
@@ -23,7 +25,8 @@ from gateway.cli.output import (
     run,
     show,
 )
-from gateway.cli.plans import Reader, named, plan, read, student_id
+from gateway.cli.plans import Reader, named, plan, read, read_text, student_id
+from gateway.contributing import ADDED_TO
 from gateway.desk import SeenEntry
 from gateway.errors import ConfigError, Refused
 from gateway.record import Session
@@ -67,6 +70,33 @@ def add(
         async with gateway(district) as g:
             entry = await record.add(g.store, g.district, await student_id(g, student), content, _by(as_, role))
             return _told(entry)
+
+    show(run(work()), as_json)
+
+
+@records.command("input")
+def add_input(
+    student: Student,
+    person: Annotated[str, typer.Option("--by", help="Whose words: entity id or number of a parent, or the student.")],
+    section: Annotated[str, typer.Option("--section", help=f"What they speak of: {', '.join(ADDED_TO)}.")],
+    text: Text = "",
+    file: Annotated[Path | None, typer.Option("--file", help="A text file with their words instead.")] = None,
+    on: Annotated[str, typer.Option("--on", help="Day they said it; else today.")] = "",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Role = "educator",
+    as_json: Json = False,
+) -> None:
+    """Add what a family or the student has to say to the record, in their own words and under their name."""
+    said = read_text(file) if file is not None else text
+
+    async def work() -> dict[str, Any]:
+        async with gateway(district) as g:
+            who = (await looking(g, person)).person
+            by = replace(_by(as_, role), person=who)
+            day = moment(on).date() if on else None
+            id = await student_id(g, student)
+            return _told(await contributing.add(g.store, g.district, id, section, said, by, day))
 
     show(run(work()), as_json)
 

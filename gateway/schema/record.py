@@ -80,6 +80,10 @@ class Body(Part):
     evidence: Annotated[tuple[Cited, ...], Field(description="What it rests on.")] = ()
     delivery: Annotated[Delivery | None, Field(description="Of a support_delivery.")] = None
     point: Annotated[Point | None, Field(description="Of a progress_point.")] = None
+    adds_to: Annotated[
+        Literal["strengths", "goals", "outside_supports"] | None,
+        Field(description="Of what a family or the student added: the section of the plan that they speak of."),
+    ] = None
 
 
 class Written(Part):
