@@ -70,6 +70,14 @@ class RelationshipFacts:
 
 
 @dataclass(frozen=True)
+class ConsentFacts:
+    """A consent that holds today for the student: to whom, and the sections that it permits and none forbids them."""
+
+    recipient: str
+    sections: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Facts:
     """What must be known to judge a plan; all of it is about the plan's student and the people it names."""
 
@@ -83,8 +91,8 @@ class Facts:
     """What was put before the family, by its sha256: the fingerprint of each item."""
     authors: frozenset[str] = frozenset()
     """Persons who wrote the plan; none of them may waive the consultation."""
-    consents: frozenset[str] | None = None
-    """References of the consents that hold today for this student; None where nobody keeps them in the gateway."""
+    consents: Mapping[str, Sequence[ConsentFacts]] = field(default_factory=dict)
+    """Reference (the number, or where the paper is) -> the consents it names that hold today for this student."""
     programs: frozenset[str] = frozenset()
     """What the sources say today of the student's program status, as codes of the common schema."""
     flagged: frozenset[str] = frozenset()
@@ -320,16 +328,21 @@ def _certain(plan: Plan, facts: Facts) -> Iterator[str]:
 
 
 def _permitted(plan: Plan, facts: Facts) -> Iterator[str]:
-    """G2f: whoever gives a support from outside the district is bound by an agreement, and the family has consented."""
+    """G2f: whoever gives a support from outside the district is bound by an agreement, and a consent that holds today
+    lets them know whom they support, and the support."""
     for n, support in enumerate(plan.supports):
         if support.status in OVER:
             continue
-        partners = [one for one in support.providers if isinstance(one, Named) and one.side == "partner"]
-        owned_outside = isinstance(support.owner, Named) and support.owner.side == "partner"
-        if support.provider_organization or partners or owned_outside:
-            known = support.consent and (facts.consents is None or support.consent in facts.consents)
-            if not known:
+        outside = [one for one in (support.owner, *support.providers) if isinstance(one, Named)]
+        partners = [one for one in outside if one.side == "partner"]
+        needed = {"identity", "outside_supports" if support.setting in OUT_OF_SCHOOL else "school_supports"}
+        given = facts.consents.get(support.consent or "", ())
+        names = {one.organization or one.name for one in partners} | {support.provider_organization or ""} - {""}
+        for name in names:
+            covered = [one.sections for one in given if one.recipient.lower() == f"organization:{name}".lower()]
+            if not needed <= frozenset[str]().union(*covered):
                 yield f"/supports/{n}/consent"
+                break
         for m, one in enumerate(support.providers):
             if one in partners and isinstance(one, Named) and one.agreement is None:
                 yield f"/supports/{n}/providers/{m}/agreement"
@@ -455,7 +468,8 @@ TO_FINALIZE: tuple[tuple[str, Guard, str], ...] = (
     (
         "G2f",
         _permitted,
-        "Whoever gives a support from outside the district has an agreement, and the consent to it is on record.",
+        "Whoever gives a support from outside the district has an agreement, and a consent on record that holds today "
+        "names them and lets them see identity and that part of the plan.",
     ),
     (
         "G2g",

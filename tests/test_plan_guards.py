@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway import plans
+from gateway.plan_guards import ConsentFacts
 from gateway.plans import Facts, RelationshipFacts
 from gateway.schema.plan import Plan, canonical, sha256, shown, shown_items
 from tests.test_plans import (
@@ -116,6 +117,9 @@ ELSEWHERE = having(
     owner=mostly(TEACHER, PRINCIPAL, None),
     conflict_acknowledged=mostly({"by": TEACHER, "on": day(-1)}, None),
 )
+CLUB = ConsentFacts("organization:lantern club", frozenset({"identity", "school_supports", "outside_supports"}))
+CLUB_ALONE = ConsentFacts("organization:Lantern Club", frozenset({"identity", "school_supports"}))
+HELD = {"form": [CLUB, ConsentFacts("program:planner", frozenset({"identity"}))]}
 INES = {"name": "Ines", "side": "partner"}
 SPANISH = [
     {"language": "spa", "translator": INES, "on": day(-4), "items": [
@@ -202,7 +206,7 @@ def situations(draw: st.DrawFn) -> tuple[Plan, Facts, list[Json]]:
                 STUDENT: replace(facts.people[STUDENT], born=born),
                 MOTHER: replace(facts.people[MOTHER], languages=draw(mostly((), ("spa",), ("spa", "eng")))),
             },
-            consents=draw(st.sampled_from([None, frozenset({"form"}), frozenset({"form", "old form"})])),
+            consents=draw(mostly(HELD, {}, {"form": [CLUB_ALONE]})),
             programs=draw(mostly(frozenset(), frozenset({"disability"}), frozenset({"section_504", "gifted"}))),
             flagged=draw(mostly(frozenset(), frozenset({STUDENT}), frozenset({MOTHER}))),
             relationships=draw(mostly(facts.relationships, []) | st.lists(TIE, max_size=3)),
@@ -311,9 +315,14 @@ def consented(support: Json, facts: Facts) -> bool:
         return True
     outside = [one for one in [support.get("owner"), *support.get("providers", [])] if isinstance(one, dict)]
     outside = [one for one in outside if one["side"] == "partner"]
-    known = {support.get("consent")} - {None} if facts.consents is None else facts.consents
     bound = all("agreement" in one for one in support.get("providers", []) if isinstance(one, dict))
-    return bound and ((not outside and "provider_organization" not in support) or support.get("consent") in known)
+    named = {one["organization"] for one in outside} | {support.get("provider_organization", "Lantern Club")}
+    assert named == {"Lantern Club"}
+    if not outside and "provider_organization" not in support:
+        return bound
+    away = support["setting"] in ("home", "community", "out_of_school_program")
+    held = facts.consents.get(support.get("consent", ""), [])
+    return bound and bool(held) and (held[0] is CLUB or not away)
 
 
 def compared(plan: Json, facts: Facts) -> bool:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from gateway import plans
 from gateway.errors import Refused
+from gateway.plan_guards import ConsentFacts
 from gateway.plans import Facts, PersonFacts, RelationshipFacts, State
 from gateway.schema.plan import VERSION, Plan, canonical, published, sha256, shown, shown_items, texts
 
@@ -81,8 +82,17 @@ def known(plan: Plan, **other: Any) -> Facts:
         ],
         results=frozenset({RESULT}),
         shown={sha256(shown(plan)): shown_items(plan)},
+        consents=permitted("identity", "school_supports", "outside_supports"),
     )
     return replace(facts, **other)
+
+
+CONSENT = "Form of 2 March"
+
+
+def permitted(*sections: str, to: str = "organization:Lantern Club") -> dict[str, list[ConsentFacts]]:
+    """A consent that holds today."""
+    return {CONSENT: [ConsentFacts(to, frozenset(sections))]}
 
 
 def put(content: dict[str, Any], pointer: str, value: Any) -> None:
@@ -110,7 +120,6 @@ def test_a_whole_plan_passes_every_guard() -> None:
     assert [r.code for r in plans.check(plan, "finalize", known(plan))] == FINALIZING
 
 
-CONSENT = "Form of 2 March"
 PARTNER = {"name": "Odalys Fernweh", "side": "partner", "organization": "Lantern Club", "agreement": "2026/14"}
 RED: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("/strengths", [], "G1", ("/strengths",)),
@@ -196,14 +205,39 @@ def test_outside_school_the_family_or_a_bound_partner_answers() -> None:
 def test_a_partner_gives_a_support_with_a_consent_that_holds() -> None:
     content = whole()
     content["supports"][0] |= {"owner": PARTNER}
-    assert missing(content) == {"G2f": ("/supports/0/consent",)}
+    lacking = {"G2f": ("/supports/0/consent",)}
+    assert missing(content) == lacking
     content["supports"][0] |= {"consent": CONSENT, "providers": [PARTNER | {"agreement": None}]}
     assert missing(content) == {"G2f": ("/supports/0/providers/0/agreement",)}
     content["supports"][0] |= {"providers": [PARTNER, TEACHER, {"name": "Nana", "side": "family"}]}
-    assert missing(content) == missing(content, consents=frozenset({CONSENT})) == {}
-    assert missing(content, consents=frozenset({"another"})) == {"G2f": ("/supports/0/consent",)}
+    assert missing(content) == missing(content, consents=permitted("identity", "school_supports")) == {}
     content["supports"][0] |= {"status": "stopped", "consent": None}
     assert missing(content) == {}
+
+
+def test_a_consent_names_who_gives_the_support_and_lets_them_see_it() -> None:
+    """Not any reference will do: not of nothing, not another's, not one for something else."""
+    content, lacking = whole(), {"G2f": ("/supports/0/consent",)}
+    content["supports"][0] |= {"owner": PARTNER, "consent": CONSENT}
+    whole_of_it = ("identity", "school_supports", "outside_supports")
+    for consents in (
+        {},
+        {"another": permitted(*whole_of_it)[CONSENT]},
+        permitted(*whole_of_it, to="organization:Fern Club"),
+        permitted(*whole_of_it, to="program:Lantern Club"),
+        permitted("school_supports", "goals"),
+        permitted("identity", "outside_supports"),
+    ):
+        assert missing(content, consents=consents) == lacking
+    assert missing(content, consents=permitted("identity", "school_supports", to="organization:lantern club")) == {}
+    put(content, "/supports/0/setting", "community")
+    assert missing(content, consents=permitted("identity", "school_supports")) == lacking
+    assert missing(content, consents=permitted("identity", "outside_supports")) == {}
+    # Two that give it together are both named, be it on one paper.
+    put(content, "/supports/0/provider_organization", "Fern Club")
+    assert missing(content) == lacking
+    both = permitted(*whole_of_it)[CONSENT] + permitted(*whole_of_it, to="organization:Fern Club")[CONSENT]
+    assert missing(content, consents={CONSENT: both}) == {}
 
 
 def test_a_plan_kept_elsewhere_is_pointed_to_and_compared() -> None:

@@ -298,15 +298,25 @@ async def test_the_districts_own_no_is_lifted_by_no_source(village: Village) -> 
 
 
 async def test_a_plan_counts_on_a_consent_while_it_holds(village: Village) -> None:
-    """Guard G2f, where the gateway knows the student's consents."""
-    async with village.store.transaction(village.district) as c:
-        assert await consents.references(c, village.student, TODAY) is None
-    number = await consent(village, "organization:Lantern Club", "goals")
-    async with village.store.transaction(village.district) as c:
-        assert await consents.references(c, village.student, TODAY) == {str(number)}
+    """Guard G2f: by its number or by where the paper is, without what the same recipient is forbidden."""
+
+    async def held() -> dict[str, list[tuple[str, set[str]]]]:
+        async with village.store.transaction(village.district) as c:
+            found = await consents.references(c, village.student, TODAY)
+        return {name: [(one.recipient, set(one.sections)) for one in given] for name, given in found.items()}
+
+    club = "organization:Lantern Club"
+    assert await held() == {}
+    number = await consent(village, club, "identity", "goals")
+    other = await consent(village, "organization:Fern Club", "identity")
+    both = {str(number): [(club, {"identity", "goals"})], str(other): [("organization:Fern Club", {"identity"})]}
+    assert await held() == both
+    forbidding = await consent(village, club.upper().replace("ORGANIZATION", "organization"), "goals", permit=False)
+    assert await held() == both | {str(number): [(club, {"identity"})]}
+    await revoke(village, forbidding)
+    assert await held() == both
     await revoke(village, number)
-    async with village.store.transaction(village.district) as c:
-        assert await consents.references(c, village.student, TODAY) == frozenset()
+    assert set(await held()) == {str(other)}
 
 
 async def test_a_record_is_read_in_a_role_and_the_reading_is_on_record(village: Village, settings: Settings) -> None:

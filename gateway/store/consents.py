@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access import PURPOSES, SECTIONS, Consent, Section
 from gateway.errors import ConfigError, Refused
+from gateway.plan_guards import ConsentFacts
 from gateway.store import standing
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
@@ -116,22 +117,30 @@ async def of_student(c: AsyncConnection, student: str, recipients: Iterable[str]
     ]
 
 
-async def references(c: AsyncConnection, student: str, today: date) -> frozenset[str] | None:
-    """By what plans name the consents for a student that permit something today: their number, and where the paper is.
-    None where the gateway never had a consent of this student."""
+async def references(c: AsyncConnection, student: str, today: date) -> dict[str, list[ConsentFacts]]:
+    """By what plans name the consents for a student that permit something today (their number, and where the paper is)
+    -> those consents, without what another one that holds forbids the same recipient."""
     rows = (
         await c.execute(
             text(
-                "SELECT CAST(id AS text) AS id, evidence, permit AND revoked_at IS NULL "
-                "  AND :today BETWEEN from_on AND until_on AS holds FROM consent "
-                "WHERE planbridge_survivor(student_id) = planbridge_survivor(CAST(:student AS uuid))"
+                "SELECT CAST(id AS text) AS id, evidence, recipient, sections, permit FROM consent "
+                "WHERE planbridge_survivor(student_id) = planbridge_survivor(CAST(:student AS uuid)) "
+                "AND revoked_at IS NULL AND :today BETWEEN from_on AND until_on ORDER BY consent.id"
             ),
             {"student": student, "today": today},
         )
     ).all()
-    if not rows:
-        return None
-    return frozenset(said for row in rows if row.holds for said in (row.id, row.evidence) if said)
+    forbidden: dict[str, set[str]] = {}
+    for row in rows:
+        if not row.permit:
+            forbidden.setdefault(row.recipient.lower(), set()).update(row.sections)
+    found: dict[str, list[ConsentFacts]] = {}
+    for row in rows:
+        if row.permit:
+            sections = frozenset(row.sections) - forbidden.get(row.recipient.lower(), set())
+            for reference in filter(None, (row.id, row.evidence)):
+                found.setdefault(reference, []).append(ConsentFacts(row.recipient, sections))
+    return found
 
 
 async def listed(c: AsyncConnection, student: str | None = None) -> list[dict[str, Any]]:

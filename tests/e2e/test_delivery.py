@@ -28,8 +28,9 @@ from gateway import clock, delivery, jobs, planning, sync
 from gateway.cli import main
 from gateway.errors import ConfigError, Refused, Unavailable
 from gateway.settings import Settings
-from gateway.store import blackouts, deliveries, reading, registers, runs
+from gateway.store import blackouts, consents, deliveries, reading, registers, runs
 from gateway.store import plans as stored
+from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Actor
@@ -178,6 +179,16 @@ class Here:
     teacher: str
     plan: str = ""
 
+    async def consented(self, organization: str, paper: str, *sections: str) -> None:
+        """The family lets an organization know of the student what it needs to give a support."""
+        today = date.today()
+        given = Given(
+            self.student, "Nana", "guardian", f"organization:{organization}", sections, "service", True, today,
+            today + timedelta(days=90), paper,
+        )  # fmt: skip
+        async with self.store.transaction(self.district) as c:
+            await consents.add(c, self.district, given, COUNSELOR)
+
     async def edit(self, change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         """Change the plan as it stands."""
         async with self.store.transaction(self.district) as c:
@@ -283,6 +294,7 @@ async def here(store: Store, district: int, standard: str, extension: Extension 
         made = Here(store, district, there, students[0]["id"], staff[0]["id"])
         made.plan = await planning.begin(store, district, made.student, COUNSELOR)
         await made.edit(lambda content: content.update(body(made)))
+        await made.consented("Town library", "signed form", "identity", "outside_supports")
         yield made
 
 

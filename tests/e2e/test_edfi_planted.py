@@ -84,6 +84,7 @@ def somebody(say: Words, who: str) -> dict[str, str]:
 
 async def finalize(here: Here, say: Words) -> None:
     """After a meeting of which much is noted."""
+    await here.consented(say("partner-organization"), say("consent"), "identity", "school_supports")
     await planning.take(here.store, here.district, here.plan, "consult", COUNSELOR)
     async with here.store.transaction(here.district) as c:
         [*_, shown] = [event for event in await stored.events(c, here.plan) if event["act"] == "shown"]
