@@ -22,7 +22,7 @@ ACT_WITHIN = 5
 
 SAYS = {
     "owner-gone": "The owner of a support has left.",
-    "coordinator-gone": "The coordinator has left.",
+    "coordinator-gone": "The coordinator has left, or is not at the school.",
     "student-moved": "The student is at another school of the district.",
     "student-left": "The student is enrolled nowhere in the district.",
     "rights-ended": "Somebody the plan rests on has no right to it any more.",
@@ -121,7 +121,7 @@ def _people(doc: Doc, facts: Facts) -> Iterator[Concern]:
     """Owners of open supports, and the coordinator, who are not here any more. Whoever is only named is in no feed."""
     due = school_day(facts.today, ACT_WITHIN, facts.breaks)
     coordinator = doc.get("coordinator")
-    if isinstance(coordinator, str) and _gone(coordinator, doc, facts):
+    if isinstance(coordinator, str) and _not_at_school(coordinator, doc, facts):
         yield Concern("coordinator-gone", "/coordinator", coordinator, None, _school(doc, facts), due)
     for support in open_supports(doc):
         owner = support.get("owner")
@@ -139,15 +139,25 @@ def _gone(person: str, doc: Doc, facts: Facts) -> bool:
     found = facts.people.get(person)
     if found is None or not found.active:
         return True
-    school = doc.get("school", "")
-    reach = facts.above.get(school, frozenset({school}))
+    reach = _reach(doc, facts)
     return found.population == "staff" and not found.at & reach and bool(found.was_at & reach)
+
+
+def _not_at_school(coordinator: str, doc: Doc, facts: Facts) -> bool:
+    """Gone, or without a role at the plan's school or above it today, whether or not they ever had one."""
+    found = facts.people.get(coordinator)
+    return found is None or _gone(coordinator, doc, facts) or not found.at & _reach(doc, facts)
+
+
+def _reach(doc: Doc, facts: Facts) -> frozenset[str]:
+    school = doc.get("school", "")
+    return facts.above.get(school, frozenset({school}))
 
 
 def _who_acts(doc: Doc, facts: Facts) -> tuple[str | None, str]:
     """The coordinator who is here; else the administrators of the school."""
     coordinator = doc.get("coordinator")
-    here = isinstance(coordinator, str) and not _gone(coordinator, doc, facts)
+    here = isinstance(coordinator, str) and not _not_at_school(coordinator, doc, facts)
     return coordinator if here else None, _school(doc, facts)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal, get_args
 
-from gateway.schema.codes import OUT_OF_SCHOOL, ClosingOutcome
+from gateway.schema.codes import OUT_OF_SCHOOL, ClosingOutcome, iso
 from gateway.schema.plan import (
     CitedResult,
     Consultation,
@@ -30,11 +30,6 @@ TEMPLATED = ("strengths", "interests", "needs", "goals", "supports")
 WORKED_ON = ("proposed", "accepted", "active")
 GIVEN_UP = ("cancelled", "rejected", "entered_in_error")
 FINAL = ("achieved", "sustaining", "not_achieved", "not_attainable")
-TWO_LETTERS = {
-    "en": "eng", "es": "spa", "zh": "zho", "vi": "vie", "ar": "ara", "ht": "hat", "tl": "tgl", "ko": "kor",
-    "ru": "rus", "pt": "por", "fr": "fra", "so": "som", "ur": "urd", "uk": "ukr", "fa": "fas", "hi": "hin",
-    "ja": "jpn", "pl": "pol", "de": "deu", "it": "ita", "bn": "ben", "ps": "pus", "sw": "swa", "am": "amh",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,6 +52,8 @@ class PersonFacts:
     born: date | None = None
     languages: tuple[str, ...] = ()
     """ISO 639-3, of their home, where a source says so."""
+    at: frozenset[str] = frozenset()
+    """Where they have a role today."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,8 @@ class Facts:
 
     today: date
     enrolled_at: frozenset[str]
+    reach: frozenset[str]
+    """The plan's school, and all that is above it."""
     open_identity: bool
     people: Mapping[str, PersonFacts]
     relationships: Sequence[RelationshipFacts]
@@ -102,6 +101,7 @@ class Facts:
 
 
 Guard = Callable[[Plan, Facts], Iterator[str]]
+Rule = tuple[str, Guard, str]
 
 # --- the guards; reference: success-plan guards G1 to G8 and G10 ----------------------------------------------
 
@@ -226,12 +226,6 @@ def _translated(plan: Plan, translation: Translation, told: set[str]) -> bool:
     )
 
 
-def iso(language: str) -> str:
-    """A language as ISO 639-3 has it, where a source or a person gave the two letters of its elder brother."""
-    word = language.strip().lower()
-    return TWO_LETTERS.get(word.partition("-")[0], word)
-
-
 def _age(born: date, today: date) -> int:
     return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
 
@@ -306,9 +300,9 @@ def _reviewed(plan: Plan, facts: Facts) -> Iterator[str]:
 
 
 def _coordinated(plan: Plan, facts: Facts) -> Iterator[str]:
-    """G2d: an educator who is here keeps it together; nobody who works on it is kept from the student."""
+    """G2d: an educator of the school keeps it together; nobody who works on it is kept from the student."""
     coordinator = facts.people.get(plan.coordinator or "")
-    if coordinator is None or not coordinator.active or not coordinator.educator:
+    if coordinator is None or not coordinator.active or not coordinator.educator or not coordinator.at & facts.reach:
         yield "/coordinator"
     barred = {r.contact for r in facts.relationships if r.restricted or r.education_rights == "no"}
     for n, member in enumerate(plan.team):
@@ -333,19 +327,19 @@ def _permitted(plan: Plan, facts: Facts) -> Iterator[str]:
     for n, support in enumerate(plan.supports):
         if support.status in OVER:
             continue
-        outside = [one for one in (support.owner, *support.providers) if isinstance(one, Named)]
-        partners = [one for one in outside if one.side == "partner"]
+        named = [one for one in (support.owner, *support.providers) if isinstance(one, Named) and one.side == "partner"]
         needed = {"identity", "outside_supports" if support.setting in OUT_OF_SCHOOL else "school_supports"}
         given = facts.consents.get(support.consent or "", ())
-        names = {one.organization or one.name for one in partners} | {support.provider_organization or ""} - {""}
-        for name in names:
-            covered = [one.sections for one in given if one.recipient.lower() == f"organization:{name}".lower()]
-            if not needed <= frozenset[str]().union(*covered):
-                yield f"/supports/{n}/consent"
-                break
+        names = {one.organization or one.name for one in named} | {support.provider_organization or ""} - {""}
+        if not all(needed <= _permitted_to(f"organization:{name}", given) for name in names):
+            yield f"/supports/{n}/consent"
         for m, one in enumerate(support.providers):
-            if one in partners and isinstance(one, Named) and one.agreement is None:
+            if isinstance(one, Named) and one.side == "partner" and one.agreement is None:
                 yield f"/supports/{n}/providers/{m}/agreement"
+
+
+def _permitted_to(recipient: str, given: Sequence[ConsentFacts]) -> frozenset[str]:
+    return frozenset[str]().union(*(one.sections for one in given if one.recipient.lower() == recipient.lower()))
 
 
 def _without_conflict(plan: Plan, facts: Facts) -> Iterator[str]:
@@ -428,18 +422,18 @@ def _reasoned(plan: Plan, facts: Facts) -> Iterator[str]:
         yield "/because"
 
 
-_WHOLE_CHILD: tuple[str, Guard, str] = (
+_WHOLE_CHILD: Rule = (
     "G1",
     _whole_child,
     "A plan begins with a strength and a need or interest; each need has evidence, each goal answers one.",
 )
-_DUE_LATER: tuple[str, Guard, str] = (
+_DUE_LATER: Rule = (
     "G2c",
     _reviewed,
     "The next review is in the future, at most 366 days from today.",
 )
 TO_CONSULT = (_WHOLE_CHILD,)
-TO_FINALIZE: tuple[tuple[str, Guard, str], ...] = (
+TO_FINALIZE: tuple[Rule, ...] = (
     (
         "G1",
         _complete,
@@ -462,7 +456,8 @@ TO_FINALIZE: tuple[tuple[str, Guard, str], ...] = (
     (
         "G2d",
         _coordinated,
-        "An active educator coordinates; nobody on the team and no owner is kept from the student.",
+        "An active educator of the plan's school, or of what is above it, coordinates; nobody on the team and no owner "
+        "is kept from the student.",
     ),
     ("G2e", _certain, "It is certain who the student is, and the student is enrolled at the plan's school."),
     (
@@ -482,9 +477,9 @@ TO_FINALIZE: tuple[tuple[str, Guard, str], ...] = (
         "Each item that came from a template was changed or confirmed, and nothing is amiss with the student's data.",
     ),
 )
-TO_BEGIN: tuple[tuple[str, Guard, str], ...] = (("G3", _begun, "The plan's first day has come."),)
-TO_REVIEW: tuple[tuple[str, Guard, str], ...] = (("G5", _due, "The day of the review has come."),)
-TO_GO_ON: tuple[tuple[str, Guard, str], ...] = (
+TO_BEGIN: tuple[Rule, ...] = (("G3", _begun, "The plan's first day has come."),)
+TO_REVIEW: tuple[Rule, ...] = (("G5", _due, "The day of the review has come."),)
+TO_GO_ON: tuple[Rule, ...] = (
     (
         "G6",
         _looked_at,
@@ -492,8 +487,8 @@ TO_GO_ON: tuple[tuple[str, Guard, str], ...] = (
         "a day in the future.",
     ),
 )
-TO_CLOSE: tuple[tuple[str, Guard, str], ...] = (
+TO_CLOSE: tuple[Rule, ...] = (
     ("G7", _concluded, "Each goal has a final achievement; the outcome and a note for whoever comes next are given."),
 )
-TO_TAKE_BACK: tuple[tuple[str, Guard, str], ...] = (("G8", _reasoned, "It is on record why."),)
-TO_HOLD: tuple[tuple[str, Guard, str], ...] = (("G10", _reasoned, "It is on record why."),)
+TO_TAKE_BACK: tuple[Rule, ...] = (("G8", _reasoned, "It is on record why."),)
+TO_HOLD: tuple[Rule, ...] = (("G10", _reasoned, "It is on record why."),)

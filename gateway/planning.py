@@ -13,10 +13,11 @@ from gateway.access import ADMINISTRATORS
 from gateway.errors import ConfigError, Refused
 from gateway.identity import population
 from gateway.plan_events import Told
-from gateway.plan_guards import TEMPLATED, iso
+from gateway.plan_guards import TEMPLATED
 from gateway.plans import Facts, Given, GuardResult, Life, PersonFacts, RelationshipFacts, Step
+from gateway.schema.codes import iso
 from gateway.schema.plan import PREFIX, Plan, canonical, sha256, shown, shown_items
-from gateway.store import cases, consents, prefills, reading, standing
+from gateway.store import attention, cases, consents, prefills, reading, standing
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.plans import Placed, StoredPlan, StoredVersion
@@ -72,6 +73,7 @@ async def create(
         raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
     async with store.transaction(district) as c:
         state = "gathering" if gathering else "draft"
+        await _refuse_stranger(store, c, district, plan, None)
         await stored.create(c, district, id, plan.student, canonical(plan).decode(), actor, state)
         await prefills.keep(c, district, id, known, clock.now())
     return id
@@ -89,6 +91,7 @@ async def edit(
         before = parse(found.content)
         plan = parse(_numbered_on(await stored.followed(c, content), before.numbered))
         _refuse_changed(found, revision)
+        await _refuse_stranger(store, c, district, plan, before.coordinator)
         if plan.student != found.student:
             raise Refused("plan-other-student", "A plan cannot be moved to another student.", missing=["/student"])
         if found.version is not None:
@@ -99,6 +102,21 @@ async def edit(
         plan = _looked_at(before, plan.model_copy(update={"numbered": before.numbered | numbered}))
         await _keep(c, district, found, life, plan, "edited", actor)
         return await stored.load(c, id)
+
+
+async def _refuse_stranger(store: Store, c: Transaction, district: int, plan: Plan, before: str | None) -> None:
+    """Who is named as coordinator works at the plan's school, or above it, on that day. Whoever stood there before may
+    stay until somebody else is named: what waits for that is listed."""
+    if plan.coordinator is None or plan.coordinator == before:
+        return
+    person = await reading.entity(store, district, "person", plan.coordinator)
+    if person is not None and not _at(person, clock.today()) & await _reach(c, plan):
+        raise Refused(
+            "coordinator-elsewhere",
+            "Whoever is to coordinate has no role at the plan's school, nor above it, today.",
+            "Name somebody of the school; where the student moved, name the new school too.",
+            missing=["/coordinator"],
+        )
 
 
 def _refuse_changed(found: StoredPlan, revision: int | None) -> None:
@@ -346,6 +364,7 @@ async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str
     return Facts(
         today=today,
         enrolled_at=frozenset(prefill.schools(people.get(plan.student, {}), today)),
+        reach=await _reach(c, plan),
         open_identity=await cases.is_open(c, plan.student),
         people={who: _person(person, today) for who, person in people.items()},
         relationships=[*tied, *barred],
@@ -395,7 +414,16 @@ def _person(person: dict[str, Any], today: date) -> PersonFacts:
         administrator=bool(roles & ADMINISTRATORS),
         born=date.fromisoformat(person["birth_date"]) if "birth_date" in person else None,
         languages=tuple(iso(word) for word in person.get("languages", ())),
+        at=_at(person, today),
     )
+
+
+def _at(person: dict[str, Any], today: date) -> frozenset[str]:
+    return frozenset(role["organization"] for role in person.get("roles", ()) if prefill.current(role, today))
+
+
+async def _reach(c: Transaction, plan: Plan) -> frozenset[str]:
+    return (await attention.above(c)).get(plan.school, frozenset({plan.school}))
 
 
 def relationship(stated: dict[str, Any]) -> RelationshipFacts:

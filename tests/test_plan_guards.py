@@ -17,6 +17,7 @@ from gateway.plans import Facts, RelationshipFacts
 from gateway.schema.plan import Plan, canonical, sha256, shown, shown_items
 from tests.test_plans import (
     AUNT,
+    AWAY,
     FATHER,
     FINALIZING,
     GONE,
@@ -146,7 +147,7 @@ PLAN = having(
     student=st.just(STUDENT),
     school=st.just(SCHOOL),
     period_start=st.just(day(7)),
-    coordinator=mostly(TEACHER, PRINCIPAL, GONE, MOTHER, None),
+    coordinator=mostly(TEACHER, PRINCIPAL, AWAY, GONE, MOTHER, None),
     next_review_on=mostly(day(56), day(0), day(1), day(366), day(367), None),
     strengths=mostly([{"statement": "Sings."}], []),
     interests=mostly([{"statement": "Boats."}], []),
@@ -262,7 +263,7 @@ def broken(plan: Json, facts: Facts, seen: list[Json], *, finalizing: bool) -> s
             "G2a": waiver_stands(plan, facts) or any(counts(one, plan, facts, seen) for one in meetings(plan)),
             "G2b": all(answered_for(support, facts) for support in plan.get("supports", [])),
             "G2c": day(1) <= due <= day(366),
-            "G2d": bool(lead and lead.active and lead.educator)
+            "G2d": bool(lead and lead.active and lead.educator and lead is not facts.people[AWAY])
             and not any(isinstance(who, str) and who in barred for who in at_work),
             "G2e": not facts.open_identity and plan["school"] in facts.enrolled_at,
             "G2f": all(consented(support, facts) for support in plan.get("supports", [])),

@@ -29,6 +29,7 @@ def entity(n: int) -> str:
 
 
 STUDENT, SCHOOL, TEACHER, PRINCIPAL, GONE, MOTHER, FATHER, AUNT, STRANGER, RESULT = map(entity, range(1, 11))
+AWAY, DISTRICT = entity(11), entity(12)
 
 
 def whole() -> dict[str, Any]:
@@ -64,12 +65,14 @@ def known(plan: Plan, **other: Any) -> Facts:
     facts = Facts(
         today=TODAY,
         enrolled_at=frozenset({SCHOOL}),
+        reach=frozenset({SCHOOL, DISTRICT}),
         open_identity=False,
         people={
             STUDENT: PersonFacts("student", True, False, False, date(2014, 5, 1)),
-            TEACHER: PersonFacts("staff", True, True, False),
-            PRINCIPAL: PersonFacts("staff", True, True, True),
-            GONE: PersonFacts("staff", False, True, True),
+            TEACHER: PersonFacts("staff", True, True, False, at=frozenset({SCHOOL})),
+            PRINCIPAL: PersonFacts("staff", True, True, True, at=frozenset({DISTRICT})),
+            AWAY: PersonFacts("staff", True, True, True, at=frozenset({entity(98)})),
+            GONE: PersonFacts("staff", False, True, True, at=frozenset({SCHOOL})),
             MOTHER: PersonFacts("contact", True, False, False),
             AUNT: PersonFacts("contact", True, False, False),
             STRANGER: PersonFacts("contact", True, False, False),
@@ -144,6 +147,7 @@ RED: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("/coordinator", None, "G2d", ("/coordinator",)),
     ("/coordinator", GONE, "G2d", ("/coordinator",)),
     ("/coordinator", MOTHER, "G2d", ("/coordinator",)),
+    ("/coordinator", AWAY, "G2d", ("/coordinator",)),
     ("/team/-", {"who": FATHER, "role": "guardian"}, "G2d", ("/team/2/who",)),
     ("/school", entity(99), "G2e", ("/school",)),
     ("/supports/0/provider_organization", "Lantern Club", "G2f", ("/supports/0/consent",)),
@@ -168,6 +172,7 @@ def test_a_guard_names_what_is_missing(pointer: str, value: Any, code: str, wher
 GREEN: list[tuple[str, Any]] = [
     ("/supports/0/owner", {"name": "Nana Quill", "side": "family"}),
     ("/supports/0/owner", MOTHER),
+    ("/coordinator", PRINCIPAL),
     ("/supports/-", {"name": "Old", "kind": "tutoring", "goals": ["goal-1"], "status": "cancelled"}),
     ("/next_review_on", "2026-03-03"),
     ("/next_review_on", "2027-03-03"),

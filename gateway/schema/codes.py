@@ -110,3 +110,15 @@ Mode = Literal["in_person", "home_visit", "phone", "video", "written"]
 Outcome = Literal["agreed", "agreed_with_changes", "disagreed", "declined_to_participate"]
 Channel = Literal["phone", "sms", "email", "letter", "home_visit", "in_person", "video", "portal"]
 AttemptResult = Literal["reached", "left_message", "no_answer", "undeliverable", "declined", "rescheduled"]
+
+TWO_LETTERS = {
+    "en": "eng", "es": "spa", "zh": "zho", "vi": "vie", "ar": "ara", "ht": "hat", "tl": "tgl", "ko": "kor",
+    "ru": "rus", "pt": "por", "fr": "fra", "so": "som", "ur": "urd", "uk": "ukr", "fa": "fas", "hi": "hin",
+    "ja": "jpn", "pl": "pol", "de": "deu", "it": "ita", "bn": "ben", "ps": "pus", "sw": "swa", "am": "amh",
+}  # fmt: skip
+
+
+def iso(language: str) -> str:
+    """A language as ISO 639-3 has it, where a source or a person gave the two letters of its elder brother."""
+    word = language.strip().lower()
+    return TWO_LETTERS.get(word.partition("-")[0], word)

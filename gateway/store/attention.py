@@ -216,7 +216,7 @@ async def _facts(c: AsyncConnection, plans: Sequence[Found], today: date, store:
     """What must be known of everybody these plans name."""
     named = {person for plan in plans for doc in (plan.working, plan.in_force or {}) for person in _named(doc)}
     docs = await people(c, named | {plan.student for plan in plans})
-    above, breaks = await _above(c), await _breaks(c)
+    places, breaks = await above(c), await _breaks(c)
     barred = await _barred(c, plans, store)
     had = await _had(c, named)
     known: dict[str, Somebody] = {}
@@ -227,7 +227,7 @@ async def _facts(c: AsyncConnection, plans: Sequence[Found], today: date, store:
         plan.id: Facts(
             today,
             known,
-            above,
+            places,
             continuity.enrolled_at(docs.get(plan.student), today),
             barred.get(plan.student, frozenset()),
             breaks,
@@ -291,7 +291,7 @@ async def _had(c: AsyncConnection, ids: Iterable[str]) -> dict[str, list[Doc]]:
     return found
 
 
-async def _above(c: AsyncConnection) -> dict[str, frozenset[str]]:
+async def above(c: AsyncConnection) -> dict[str, frozenset[str]]:
     """Organization -> itself and all above it."""
     rows = await c.execute(
         text("SELECT CAST(id AS text) AS id, doc->>'parent' AS parent FROM entity WHERE kind = 'organization'")
@@ -413,7 +413,7 @@ async def listed(
 
 async def _administrators(c: AsyncConnection, today: date, schools: Iterable[str]) -> dict[str, list[str]]:
     """School -> who administers it, or what is above it where nobody does."""
-    above = await _above(c)
+    places = await above(c)
     rows = await c.execute(
         text(
             "SELECT CAST(e.id AS text) AS id, r->>'organization' AS at FROM entity e "
@@ -427,7 +427,7 @@ async def _administrators(c: AsyncConnection, today: date, schools: Iterable[str
     for row in rows:
         at.setdefault(row.at, []).append(row.id)
     return {
-        school: at.get(school) or sorted({one for place in above.get(school, ()) for one in at.get(place, ())})
+        school: at.get(school) or sorted({one for place in places.get(school, ()) for one in at.get(place, ())})
         for school in schools
     }
 

@@ -106,7 +106,7 @@ async def test_no_word_of_a_plan_is_in_any_request_unasked(here: Here, settings:
     say, night, seen = Words(), Night(here, settings), here.there.gate.seen
     await here.edit(lambda content: content.update(rich(here, say)))
     await finalize(here, say)
-    assert len(say.all) == 30 and not hits(seen)
+    assert len(say.all) == 32 and not hits(seen)
     seen.clear()
     await here.profile(mark_enrollment=True)
     here.there.gate.closed = "studentInterventionAssociations"

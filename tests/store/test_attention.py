@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway import clock, continuity, decisions, delivery, jobs, planning
+from gateway.continuity import Somebody
 from gateway.errors import Refused
 from gateway.schema.plan import Plan, canonical, sha256
 from gateway.store import attention, deliveries, outbox, purges, registers, standing
@@ -182,6 +183,24 @@ async def test_without_a_coordinator_the_administrators_of_the_school_act(town: 
     assert {tuple(one["who_acts_ids"]) for one in await town.waits()} == {(await town.person("adm-1"),)}
     assert len(await town.waits(acts=await town.person("adm-1"))) == 2
     assert await town.waits(acts=await town.person("adm-2")) == []
+
+
+async def test_who_coordinates_has_a_role_at_the_school_or_above_it_that_day(town: Town) -> None:
+    """Whoever is named so is refused where they have none; whoever has none any more is listed."""
+    stranger, above = await town.person("adm-2"), await town.school("district-1")
+    with pytest.raises(Refused) as refusal:
+        await town.plan("stu-vexwood-1", coordinator="adm-2")
+    assert (refusal.value.code, refusal.value.missing) == ("coordinator-elsewhere", ["/coordinator"])
+    plan = await town.plan("stu-vexwood-1")
+    with pytest.raises(Refused, match="no role at the plan's school"):
+        await town.edit(plan, coordinator=stranger)
+    assert await town.kinds() == []
+    doc = {"school": await town.school(), "coordinator": stranger}
+    for at, kinds in ((await town.school("school-2"), ["coordinator-gone"]), (above, []), (doc["school"], [])):
+        who = {stranger: Somebody("staff", True, frozenset({at}))}
+        places = {doc["school"]: frozenset({doc["school"], above})}
+        facts = continuity.Facts(TODAY, who, places, [doc["school"]])
+        assert [one.kind for one in continuity.concerns("draft", doc, None, facts)] == kinds
 
 
 async def test_a_run_that_is_undone_takes_it_back(town: Town) -> None:
