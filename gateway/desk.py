@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway import prefill, record, sections, viewing
-from gateway.access import SECTIONS, STAFF, May, Section, Who
+from gateway.access import SECTIONS, STAFF, TABLE, May, Section, Who
 from gateway.errors import Refused
 from gateway.plan_events import Told
 from gateway.record import Progress
@@ -17,10 +17,10 @@ from gateway.schema.record import Entry
 from gateway.store import copies, disclosures
 from gateway.store import plans as stored
 from gateway.store.copies import Copy
-from gateway.store.database import Store
+from gateway.store.database import Store, Transaction
 from gateway.store.disclosures import Disclosure
 from gateway.store.prefills import Kept
-from gateway.store.registers import Actor
+from gateway.store.registers import Actor, log_act
 from gateway.viewing import AUTHOR
 
 ALL: Mapping[Section, May] = dict.fromkeys(SECTIONS, "full")
@@ -125,6 +125,36 @@ async def earlier(store: Store, district: int, plan: str, told: Told, actor: Act
     content, left = sections.seen(told.content, how)
     await _note(store, district, found.student, actor, because, sections.touched(content), found.id)
     return content | ({"left_out": [one.pointer for one in left]} if left else {})
+
+
+async def for_translator(store: Store, district: int, plan: str, translator: str, actor: Actor) -> dict[str, Any]:
+    """A plan's content for the file that goes to a translator, with the line about it: they are shown its words."""
+    async with store.transaction(district) as c:
+        found = await stored.load(c, plan)
+        read = sections.touched({name: part for name, part in found.content.items() if name in TRANSLATED})
+        line = Disclosure(
+            found.student, "read", translator or "A translator", True, "translator", "service",
+            "They were given its words to translate.", read, None, found.id, found.version,
+        )  # fmt: skip
+        await disclosures.note(c, district, line, actor)
+    return found.content
+
+
+TRANSLATED = ("title", "goals", "supports", "needs", "strengths")
+
+
+async def over_students(c: Transaction, district: int, actor: Actor, what: str) -> bool:
+    """Somebody looks over all students of the district in their role; on record. Whether they read why a student left,
+    and the like: those who work on masked data do not. Refused to everybody outside the staff."""
+    says = None if actor.role == AUTHOR else viewing.reader(actor).says
+    if says is not None and says not in STAFF:
+        raise Refused(
+            "access-refused",
+            "What lists all students is for the district's staff.",
+            "`planbridge access why ROLE STUDENT` tells what a role sees of one student.",
+        )
+    await log_act(c, district, actor, "looked-over", "", {"what": what})
+    return says is None or TABLE["school_supports"][says] in sections.WHOLE
 
 
 async def family_copy(store: Store, district: int, student: str, recipient: str, actor: Actor) -> Copy:

@@ -114,6 +114,7 @@ def reveal(
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Open what is masked to you for fifteen minutes, with a reason; whoever is told of it gets a notice."""
 
@@ -126,6 +127,9 @@ def reveal(
             )
 
     opened = run(work())
+    if as_json:
+        show({"sections": opened, "minutes": 15}, True)
+        return
     STDOUT.print(f"Open for fifteen minutes: {', '.join(opened)}. It is on record, and told.", highlight=False)
 
 
@@ -201,6 +205,7 @@ def consents_revoke(
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
     role: Role = "educator",
+    as_json: Json = False,
 ) -> None:
     """Take a consent back: nothing is shown or sent under it from now on, not even what waits to be sent."""
 
@@ -209,7 +214,10 @@ def consents_revoke(
             await stored_consents.revoke(g.store, c, g.district, number, because, actor(named(as_), role))
 
     run(work())
-    STDOUT.print(f"Consent {number} is revoked.", highlight=False)
+    if as_json:
+        show({"id": number, "revoked": True}, True)
+    else:
+        STDOUT.print(f"Consent {number} is revoked.", highlight=False)
 
 
 def disclosures(
@@ -265,6 +273,7 @@ def purposes_set(
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Say what an assessment is for of which its source says nothing; until then its results are diagnostic."""
 
@@ -273,4 +282,7 @@ def purposes_set(
             await stored_purposes.decide(c, g.district, assessment, purpose, because, actor(named(as_), role))
 
     run(work())
-    STDOUT.print(f"Its results count as {purpose} from {clock.today()} on.", highlight=False)
+    if as_json:
+        show({"assessment": assessment, "counts_as": purpose, "since": clock.today()}, True)
+    else:
+        STDOUT.print(f"Its results count as {purpose} from {clock.today()} on.", highlight=False)

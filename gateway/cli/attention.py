@@ -4,12 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import clock
+from gateway import clock, desk
 from gateway.cli.access import looking
-from gateway.cli.output import DEFAULT_DISTRICT, District, Gateway, Json, gateway, run, show
+from gateway.cli.output import DEFAULT_DISTRICT, As, District, Gateway, Json, actor, gateway, run, show
+from gateway.cli.plans import Reader
 from gateway.errors import ConfigError
 from gateway.store import attention as stored
 from gateway.store import reading, runs
+from gateway.viewing import AUTHOR
 
 School = Annotated[str, typer.Option("--school", help="Only this school: its number, name or entity id.")]
 
@@ -23,6 +25,8 @@ def attention(
     school: School = "",
     number: Annotated[int | None, typer.Option("--run", help="What this run showed, mended by now or not.")] = None,
     district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Reader = AUTHOR,
     as_json: Json = False,
 ) -> None:
     """What of plans waits for a person: who left, who moved, whose rights ended, what is due; and who must act."""
@@ -36,8 +40,10 @@ def attention(
             async with g.store.transaction(g.district) as c:
                 if number is not None and not await runs.summary(c, run=number):
                     raise ConfigError("run-unknown", f"There is no run {number}.", "`planbridge runs` lists them.")
+                whole = await desk.over_students(c, g.district, actor(as_, role), "attention")
                 await stored.look_again(g.store, c, g.district, clock.today())
-                return await stored.listed(c, clock.today(), acts=acts, school=at, run=number)
+                found = await stored.listed(c, clock.today(), acts=acts, school=at, run=number)
+            return [one if whole else {**one, "reason": None, "person": None} for one in found]
 
     show(run(work()), as_json, columns=("due_on", "says", "plan", "item", "school_name", "who_acts", "to_do", "reason"),
          empty="Nothing of any plan waits for a person.")  # fmt: skip

@@ -4,16 +4,17 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from gateway import clock, coverage
+from gateway import clock, coverage, desk
 from gateway.access import ADMINISTRATORS
 from gateway.cli.attention import School, school_id
 from gateway.cli.output import DEFAULT_DISTRICT, As, District, Json, Role, actor, gateway, run, show
-from gateway.cli.plans import named
+from gateway.cli.plans import Reader, named
 from gateway.coverage import LACKS, STATES, Dimension, Row, Student
 from gateway.errors import ConfigError, Refused
 from gateway.store import coverage as stored
 from gateway.store import registers
 from gateway.store.database import Transaction
+from gateway.viewing import AUTHOR
 
 HIDDEN = "not told"
 
@@ -32,6 +33,8 @@ def cover(
         bool, typer.Option("--no-adult", help="List those whose team has no trusted adult who is here.")
     ] = False,
     district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Reader = AUTHOR,
     as_json: Json = False,
 ) -> None:
     """In which state every enrolled student is on the way to a plan, school by school: each in exactly one."""
@@ -42,6 +45,7 @@ def cover(
         async with gateway(district) as g:
             at = await school_id(g, school)
             async with g.store.transaction(g.district) as c:
+                await desk.over_students(c, g.district, actor(as_, role), "coverage")
                 everybody = await stored.enrolled(c, clock.today())
                 meant = [one for one in everybody if at in ("", one.school) and grade in ("", one.grade)]
                 if state:
@@ -83,13 +87,20 @@ async def _counts(c: Transaction, students: list[Student], alone: list[Student])
     return rows
 
 
-def load(school: School = "", district: District = DEFAULT_DISTRICT, as_json: Json = False) -> None:
+def load(
+    school: School = "",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Reader = AUTHOR,
+    as_json: Json = False,
+) -> None:
     """What everybody answers for in open plans: to plan work by. It rates nobody."""
 
     async def work() -> list[dict[str, Any]]:
         async with gateway(district) as g:
             at = await school_id(g, school)
             async with g.store.transaction(g.district) as c:
+                await desk.over_students(c, g.district, actor(as_, role), "load")
                 students = [one for one in await stored.enrolled(c, clock.today()) if at in ("", one.school)]
                 found = coverage.loads(students)
                 here = await stored.who_is_here(c, students, clock.today())

@@ -73,16 +73,21 @@ def family_restrict(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Keep a family member from a student's plans by the district's own word. No source and no restore lifts it."""
 
-    async def work() -> None:
+    async def work() -> dict[str, Any]:
         async with gateway(district) as g:
             child, adult = await _person(g, student, "student"), await _person(g, contact, "contact")
-            await standing.restrict(g.store, g.district, child, adult, because, actor(as_, role))
+            id = await standing.restrict(g.store, g.district, child, adult, because, actor(as_, role))
             await _look_at_plans(g, child)
+            return {"id": id, "student": child, "contact": adult, "restricted": True}
 
-    run(work())
+    done = run(work())
+    if as_json:
+        show(done, True)
+        return
     STDOUT.print("Kept from this student until somebody lifts it: planbridge family lift.")
 
 
@@ -94,16 +99,21 @@ def family_lift(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """End a restriction of the district's. What the sources say of this family member holds again."""
 
-    async def work() -> None:
+    async def work() -> dict[str, Any]:
         async with gateway(district) as g:
             child, adult = await _person(g, student, "student"), await _person(g, contact, "contact")
             await standing.lift(g.store, g.district, child, adult, because, actor(as_, role))
             await _look_at_plans(g, child)
+            return {"student": child, "contact": adult, "restricted": False}
 
-    run(work())
+    done = run(work())
+    if as_json:
+        show(done, True)
+        return
     STDOUT.print("Lifted. What the sources say of this family member holds again.")
 
 
@@ -219,6 +229,7 @@ def family_decide(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Answer a request to amend the record."""
     if grant == refuse:
@@ -230,7 +241,9 @@ def family_decide(
             await amendments.decide(c, g.district, request, decision, because, actor(as_, role))
 
     run(work())
-    if grant:
+    if as_json:
+        show({"id": request, "decision": "granted" if grant else "refused"}, True)
+    elif grant:
         STDOUT.print("Granted. Correct it where it comes from; the next pull brings the correction.")
     else:
         STDOUT.print(
@@ -247,6 +260,7 @@ def family_statement(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Keep the family's statement beside what was not amended, word for word."""
     said = text if file is None else read_text(file)
@@ -256,6 +270,9 @@ def family_statement(
             await amendments.state(c, g.district, request, said, actor(as_, role))
 
     run(work())
+    if as_json:
+        show({"id": request, "statement": True}, True)
+        return
     STDOUT.print("Kept. It goes with every copy of the record.")
 
 

@@ -106,6 +106,7 @@ def show_plan(
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
     role: Reader = AUTHOR,
+    as_json: Json = False,
 ) -> None:
     """Print a plan's content as JSON, ready to be edited; or as a role may see it."""
 
@@ -113,13 +114,18 @@ def show_plan(
         async with gateway(district) as g:
             return await viewing.shown(g.store, g.district, id, actor(as_, role), version)
 
-    print(json.dumps(run(work()), indent=2, ensure_ascii=False))
+    _print(run(work()), as_json)
 
 
 @plan.command("schema")
-def schema() -> None:
+def schema(as_json: Json = False) -> None:
     """Print the JSON Schema of a plan: its version, every field with its meaning and the source of its term."""
-    print(json.dumps(published(), indent=2))
+    _print(published(), as_json)
+
+
+def _print(document: dict[str, Any], as_json: bool) -> None:
+    """What is JSON for people too: on many lines for them, on one for machines."""
+    print(json.dumps(document, indent=None if as_json else 2, ensure_ascii=False))
 
 
 @plan.command("list")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from gateway import clock, planning, printing
+from gateway import clock, desk, planning, printing
 from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, As, District, Json, Role, actor, gateway, run, show
 from gateway.cli.plans import Id, described, named, plan, read
 from gateway.errors import ConfigError
@@ -105,9 +105,8 @@ def translate(
 
     async def written() -> dict[str, Any]:
         async with gateway(district) as g:
-            async with g.store.transaction(g.district) as c:
-                found = await stored.load(c, id)
-            return template(planning.parse(found.content), language)
+            content = await desk.for_translator(g.store, g.district, id, translator, actor(named(as_), role))
+            return template(planning.parse(content), language)
 
     async def taken() -> dict[str, Any]:
         async with gateway(district) as g:
@@ -122,6 +121,7 @@ def translate(
             return await described(g, id)
 
     if make:
+        _new(file)  # before anything is on record as handed out
         _write(file, json.dumps(run(written()), ensure_ascii=False, indent=2).encode())
         STDOUT.print(f"{file}: write each line's words into `text`, then leave out --template.", highlight=False)
     else:

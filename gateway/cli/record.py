@@ -1,5 +1,6 @@
 """Commands about running records: write, correct, read as of a moment, log a session, progress, verify; open plans."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -22,6 +23,7 @@ from gateway.cli.output import (
     actor,
     gateway,
     moment,
+    plain,
     run,
     show,
 )
@@ -135,7 +137,12 @@ def list_entries(
 
 @records.command("show")
 def show_entry(
-    student: Student, which: Which, district: District = DEFAULT_DISTRICT, as_: As = "", role: Reader = AUTHOR
+    student: Student,
+    which: Which,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "",
+    role: Reader = AUTHOR,
+    as_json: Json = False,
 ) -> None:
     """One entry, and what became of it, as JSON, as far as it is for the role."""
 
@@ -144,7 +151,11 @@ def show_entry(
             id = await student_id(g, student)
             return [_seen(one) for one in await desk.entry(g.store, g.district, id, which, actor(as_, role))]
 
-    show(run(work()), True)
+    found = run(work())
+    if as_json:
+        show(found, True)
+    else:
+        print(json.dumps(found, indent=2, ensure_ascii=False, default=plain))
 
 
 def _print_hidden(number: int, what: str) -> None:

@@ -61,18 +61,25 @@ def retention_page(
     to: Annotated[
         Path | None, typer.Option("--to", help="Write it into this file; .html is HTML, anything else Markdown.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """The public page that says how long what is kept, from the rules in force."""
     settings = Settings()
     if to is None:
-        print(schedule.markdown(settings), end="")
+        if as_json:
+            show({"markdown": schedule.markdown(settings)}, True)
+        else:
+            print(schedule.markdown(settings), end="")
         return
     page = schedule.html(settings) if to.suffix == ".html" else schedule.markdown(settings)
     try:
         to.write_text(page, encoding="utf-8")
     except OSError as error:
         raise ConfigError("file-unwritable", f"{to} cannot be written: {error.strerror}.", "Correct it.") from None
-    STDOUT.print(f"Written to {to}.", markup=False)
+    if as_json:
+        show({"file": str(to)}, True)
+    else:
+        STDOUT.print(f"Written to {to}.", markup=False)
 
 
 @retention.command("hold")
@@ -82,6 +89,7 @@ def retention_hold(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Hold a student's plans and record for a court or an inquiry: no rule and no purge removes them."""
 
@@ -91,7 +99,11 @@ def retention_hold(
             async with g.store.transaction(g.district) as c:
                 return await legal.place(c, g.district, meant, because, actor(as_, role))
 
-    STDOUT.print(f"Legal hold {run(work())}: nothing of this student is removed until it is lifted.")
+    made = run(work())
+    if as_json:
+        show({"id": made}, True)
+    else:
+        STDOUT.print(f"Legal hold {made}: nothing of this student is removed until it is lifted.")
 
 
 @retention.command("holds")
@@ -112,6 +124,7 @@ def retention_lift(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Lift a legal hold: the rules hold again."""
 
@@ -120,4 +133,7 @@ def retention_lift(
             await legal.lift(c, g.district, hold, because, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"Legal hold {hold} is lifted.")
+    if as_json:
+        show({"id": hold, "lifted": True}, True)
+    else:
+        STDOUT.print(f"Legal hold {hold} is lifted.")

@@ -190,7 +190,7 @@ async def test_who_coordinates_has_a_role_at_the_school_or_above_it_that_day(tow
     stranger, above = await town.person("adm-2"), await town.school("district-1")
     with pytest.raises(Refused) as refusal:
         await town.plan("stu-vexwood-1", coordinator="adm-2")
-    assert (refusal.value.code, refusal.value.missing) == ("coordinator-elsewhere", ["/coordinator"])
+    assert (refusal.value.code, refusal.value.missing) == ("coordinator-elsewhere", ("/coordinator",))
     plan = await town.plan("stu-vexwood-1")
     with pytest.raises(Refused, match="no role at the plan's school"):
         await town.edit(plan, coordinator=stranger)
@@ -229,6 +229,8 @@ async def test_17_a_student_who_moves_is_handed_to_the_new_school_and_one_who_le
         assert {(await stored.load(c, plan)).state for plan in (moves, leaves)} == {"finalized"}
     await says(town, 17)
     await town.edit(moves, school=await town.school("school-2"))
+    assert await town.kinds(moves) == ["coordinator-gone", "student-moved"], "who coordinated is not at the new school"
+    await town.edit(moves, coordinator=await town.person("adm-2"))
     assert {one["plan"]: one["drafted"] for one in await town.waits()} == {moves: True, leaves: False}
 
 
