@@ -19,7 +19,18 @@ from gateway.errors import PlanbridgeError, Unavailable
 from gateway.messages import Line, Message, Standing
 from gateway.settings import Settings
 from gateway.status import ConnectionState
-from gateway.store import attention, channels, deliveries, notices, outbox, runs, states, verifications, workers
+from gateway.store import (
+    amendments,
+    attention,
+    channels,
+    deliveries,
+    notices,
+    outbox,
+    runs,
+    states,
+    verifications,
+    workers,
+)
 from gateway.store.channels import Channel
 from gateway.store.database import DatabaseError, Store, Transaction, is_full, is_lost, try_room
 from gateway.store.notices import Ended
@@ -59,6 +70,9 @@ async def _tell(store: Store, district: int) -> None:
         key, waiting = await attention.untold(c, clock.today())
         if waiting:
             await outbox.add(c, district, "plans", key, telling.of_plans(waiting))
+        if late := await amendments.untold(c, clock.today()):
+            name, overdue, since = late
+            await outbox.add(c, district, "plans", name, telling.of_amendments(overdue, since))
         await _tell_of_days(store, c, district)
 
 

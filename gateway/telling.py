@@ -57,6 +57,18 @@ def of_plans(waiting: Sequence[Waits]) -> Message:
     )
 
 
+def of_amendments(overdue: int, since: date) -> Message:
+    """Requests of families whose day of the answer is past; there is one."""
+    requests = _number(overdue, "request to amend a record has", "requests to amend a record have")
+    return Message(
+        f"A family waits for an answer: {requests} no answer, and the day for it is past.",
+        f"{_number(overdue, 'request', 'requests')}; the oldest was to be answered by {_day(since)}.",
+        "Every record as it was, and what the family asked, word for word.",
+        "See which: planbridge family amendments --overdue. Answer each: planbridge family decide.",
+        "Within a day: families have a right to an answer.",
+    )
+
+
 def _told(kind: str, things: Sequence[Waits]) -> str:
     if kind in _OF_SUPPORTS:
         return _number(len(things), *_OF_SUPPORTS[kind])

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import notify
+from gateway import clock, notify
 from gateway.settings import Settings
-from gateway.store import channels, notices, outbox, registers
+from gateway.store import amendments, channels, notices, outbox, registers
 from gateway.store.channels import EVENTS
 from gateway.store.database import Store
 from gateway.store.registers import Actor
@@ -472,3 +472,27 @@ async def test_assignments_that_end_together_are_one_notice(desk: Desk) -> None:
     [notice] = await outbox.listed(desk.store, desk.district, 1)
     said = json.dumps(notice, default=str)
     assert "Staff assignments that end on Wed 30 Jun 2027: 20 at Old Mill, 20 at Sandpit." in said
+
+
+async def test_families_who_wait_for_an_answer_too_long_are_told_of(desk: Desk) -> None:
+    """Once; again when another one is late, and each week."""
+    today = clock.today()
+
+    async def asked(due: int) -> None:
+        by_when = today + timedelta(days=due)
+        async with desk.store.transaction(desk.district) as c:
+            words = (PLANTED, PLANTED, PLANTED, today - timedelta(days=60), by_when, desk.actor)
+            await amendments.ask(c, desk.district, "00000000-0000-4000-8000-000000000001", *words)
+
+    await asked(due=0)
+    await desk.tell()
+    assert await desk.told() == [], "today it may still be answered"
+    await asked(due=-9)
+    await desk.tell()
+    await desk.tell()
+    assert await desk.told() == ["plans"]
+    await asked(due=-1)
+    await desk.tell()
+    notices = await outbox.listed(desk.store, desk.district, 10)
+    assert len(notices) == 2 and PLANTED not in str(notices)
+    assert "2 requests" in str(notices[0]) and "1 request " in str(notices[1])

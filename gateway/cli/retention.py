@@ -97,7 +97,7 @@ def retention_hold(
         async with gateway(district) as g:
             meant = await student_id(g, student)
             async with g.store.transaction(g.district) as c:
-                return await legal.place(c, g.district, meant, because, actor(as_, role))
+                return await legal.place(g.store, c, g.district, meant, because, actor(as_, role))
 
     made = run(work())
     if as_json:
@@ -130,7 +130,7 @@ def retention_lift(
 
     async def work() -> None:
         async with gateway(district) as g, g.store.transaction(g.district) as c:
-            await legal.lift(c, g.district, hold, because, actor(as_, role))
+            await legal.lift(g.store, c, g.district, hold, because, actor(as_, role))
 
     run(work())
     if as_json:

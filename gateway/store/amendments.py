@@ -116,3 +116,21 @@ async def listed(c: AsyncConnection, today: date, student: str | None = None) ->
         {"today": today, "student": student},
     )
     return [dict(row._mapping) for row in rows]
+
+
+async def untold(c: AsyncConnection, today: date) -> tuple[str, int, date] | None:
+    """Of the requests whose day of the answer is past: under which name that is told once, how many there are, and
+    since when. The name is another one each week, and as soon as another one is overdue."""
+    row = (
+        await c.execute(
+            text(
+                "SELECT count(*) AS overdue, min(due_on) AS since, max(due_on) AS latest FROM amendment "
+                "WHERE decision IS NULL AND due_on < :today"
+            ),
+            {"today": today},
+        )
+    ).one()
+    if not row.overdue:
+        return None
+    year, week, _ = today.isocalendar()
+    return f"amendments/{year}-{week}/{row.latest}", row.overdue, row.since

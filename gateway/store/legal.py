@@ -6,11 +6,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError, Refused
+from gateway.store import standing
+from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
 
-async def place(c: AsyncConnection, district: int, student: str, because: str, actor: Actor) -> int:
-    """Hold everything of a student; returns the hold's number. Refused without a reason."""
+async def place(store: Store, c: AsyncConnection, district: int, student: str, because: str, actor: Actor) -> int:
+    """Hold everything of a student, also after a restore; returns the hold's number. Refused without a reason."""
     if not because.strip():
         raise Refused("reason-missing", "A legal hold needs a reason.", "Give --because: the case's reference.")
     made = await c.scalar(
@@ -21,17 +23,18 @@ async def place(c: AsyncConnection, district: int, student: str, because: str, a
         {"district": district, "student": student, "because": because.strip(), "actor": actor.as_json()},
     )
     await log_act(c, district, actor, "legal-hold", str(made), {})
+    await standing.hold(store, c, district, student, actor)
     return int(str(made))
 
 
-async def lift(c: AsyncConnection, district: int, hold: int, because: str, actor: Actor) -> None:
+async def lift(store: Store, c: AsyncConnection, district: int, hold: int, because: str, actor: Actor) -> None:
     """End a hold: what is due by then goes with the next pass. Refused without a reason."""
     if not because.strip():
         raise Refused("reason-missing", "To lift a legal hold needs a reason.", "Give --because.")
     found = await c.scalar(
         text(
             "UPDATE legal_hold SET lifted_at = now(), lifted_because = :because "
-            "WHERE id = :id AND lifted_at IS NULL RETURNING id"
+            "WHERE id = :id AND lifted_at IS NULL RETURNING CAST(student_id AS text)"
         ),
         {"id": hold, "because": because.strip()},
     )
@@ -40,6 +43,7 @@ async def lift(c: AsyncConnection, district: int, hold: int, because: str, actor
             "legal-hold-unknown", f"There is no legal hold {hold} in force.", "`planbridge retention holds` lists them."
         )
     await log_act(c, district, actor, "legal-hold-lifted", str(hold), {})
+    await standing.hold_no_more(store, c, district, found, actor)
 
 
 async def refuse(c: AsyncConnection, district: int, student: str) -> None:

@@ -1,4 +1,4 @@
-"""What stands whatever is restored or pulled: restrictions by the district, ended agreements, revoked consents.
+"""What stands whatever is restored: restrictions by the district, ended agreements, revoked consents, legal holds.
 
 Each is a row here and a line in the file of purges, and both name whom or what they are about by keyed hashes only. So
 a restriction holds also for a student who comes with the next pull only, and nothing of it tells of a purged one.
@@ -24,6 +24,8 @@ from gateway.store.registers import Actor, log_act
 RESTRICTION = "restriction"
 ENDED_AGREEMENT = "agreement-ended"
 REVOKED_CONSENT = "consent-revoked"
+LEGAL_HOLD = "legal-hold"
+HELD_AGAIN = "It was placed before the database was restored; why is in the file of the case."
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,7 @@ async def again(store: Store, c: AsyncConnection, line: Stood | StoodDown, by: A
     """Let a restored database know what it forgot: it holds before anybody is answered."""
     if isinstance(line, StoodDown):
         if (district := await end(c, line)) is not None:
+            await _hold_no_more(store, c, district, line)
             await log_act(c, district, by, "stands-no-more", line.id, {})
         return
     district = await c.scalar(
@@ -265,6 +268,8 @@ async def again(store: Store, c: AsyncConnection, line: Stood | StoodDown, by: A
     await _keep(c, district, line)
     if ended := ENDED.get(line.kind):
         await _end_again(store, c, district, line, ended)
+    if line.kind == LEGAL_HOLD:
+        await _hold_again(store, c, district, line)
     await log_act(c, district, by, "stands-again", line.id, {"kind": line.kind})
 
 
@@ -273,6 +278,80 @@ async def _end_again(store: Store, c: AsyncConnection, district: int, line: Stoo
     for id, *parts in rows.all():
         if _meant(store, line.subject, (line.kind, *parts)):
             await c.execute(text(ended.end), {"id": id, "at": line.at, "because": line.because})
+
+
+async def hold(store: Store, c: AsyncConnection, district: int, student: str, actor: Actor) -> None:
+    """In the transaction that places a legal hold: so it is there in a restored database too."""
+    await stand(store, c, district, LEGAL_HOLD, (LEGAL_HOLD, student), HELD_AGAIN, actor, log=False)
+
+
+async def hold_no_more(store: Store, c: AsyncConnection, district: int, student: str, actor: Actor) -> None:
+    """In the transaction that lifts one."""
+    rows = await c.execute(
+        text("SELECT CAST(id AS text) AS id, subject FROM standing WHERE kind = :kind AND ended IS NULL ORDER BY at"),
+        {"kind": LEGAL_HOLD},
+    )
+    ids = (await former(c, [student]))[student]
+    for row in rows.all():
+        if any(_meant(store, row.subject, (LEGAL_HOLD, id)) for id in ids):
+            line = StoodDown(row.id, clock.now(), "", json.loads(actor.as_json()))
+            await end(c, line)
+            store.purges.append([line])
+            return
+
+
+async def _hold_again(store: Store, c: AsyncConnection, district: int, line: Stood) -> None:
+    for student in await _held(store, c, district, line.subject):
+        await c.execute(
+            text(
+                "INSERT INTO legal_hold (district_id, student_id, because, actor, at) "
+                "VALUES (:district, CAST(:student AS uuid), :because, CAST(:actor AS json), :at)"
+            ),
+            {
+                "district": district,
+                "student": student,
+                "because": line.because,
+                "actor": json.dumps(line.actor),
+                "at": line.at,
+            },
+        )
+
+
+async def _hold_no_more(store: Store, c: AsyncConnection, district: int, line: StoodDown) -> None:
+    """Of the holds of that student one is lifted: as many stand as stood."""
+    row = (
+        await c.execute(text("SELECT kind, subject FROM standing WHERE CAST(id AS text) = :id"), {"id": line.id})
+    ).one()
+    if row.kind != LEGAL_HOLD:
+        return
+    await c.execute(
+        text(
+            "UPDATE legal_hold SET lifted_at = :at, lifted_because = :because WHERE id = (SELECT min(id) "
+            "FROM legal_hold WHERE lifted_at IS NULL AND district_id = :district "
+            "AND CAST(student_id AS text) = ANY(:students))"
+        ),
+        {
+            "at": line.at,
+            "because": "It was lifted before the database was restored.",
+            "district": district,
+            "students": await _held(store, c, district, row.subject),
+        },
+    )
+
+
+async def _held(store: Store, c: AsyncConnection, district: int, subject: Collection[str]) -> list[str]:
+    """The student that a mark means, among all of whom anything is kept."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(id AS text) FROM entity WHERE district_id = :d AND kind = 'person' "
+            "AND doc->>'population' = 'student' "
+            "UNION SELECT CAST(student_id AS text) FROM plan WHERE district_id = :d "
+            "UNION SELECT CAST(student_id AS text) FROM record_stream WHERE district_id = :d "
+            "UNION SELECT CAST(student_id AS text) FROM legal_hold WHERE district_id = :d"
+        ),
+        {"d": district},
+    )
+    return [id for id in rows.scalars() if _meant(store, subject, (LEGAL_HOLD, id))]
 
 
 def _meant(store: Store, subject: Collection[str], parts: Parts) -> bool:

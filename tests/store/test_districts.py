@@ -171,8 +171,8 @@ async def decided(store: Store, world: World, actor: Actor) -> dict[str, str]:
         seen = Disclosure(student, "read", "planted-party", True, "guardian", "planning", "So.", ["goals"])
         await disclosures.note(c, d, seen, actor)
         request = await amendments.ask(c, d, student, "Her mother", "/needs/0", "planted-asked", today, today, actor)
-        hold = await legal.place(c, d, student, "inquiry 7", actor)
-        await legal.lift(c, d, hold, "closed", actor)
+        hold = await legal.place(store, c, d, student, "inquiry 7", actor)
+        await legal.lift(store, c, d, hold, "closed", actor)
         await c.execute(
             text("INSERT INTO purpose SELECT :d, id, 'interim', 'The board.', '{}' FROM entity LIMIT 1"), {"d": d}
         )

@@ -157,11 +157,11 @@ async def test_a_request_is_answered_by_a_day_and_keeps_the_familys_words(school
 async def test_a_hold_of_the_law_is_stronger_than_a_purge(school: School) -> None:
     student = await person(school, "Ptolemaia")
     async with school.store.transaction(school.district) as c:
-        hold = await legal.place(c, school.district, student, "inquiry 7", school.actor)
+        hold = await legal.place(school.store, c, school.district, student, "inquiry 7", school.actor)
     with pytest.raises(Refused, match=f"Legal hold {hold}"):
         await purges.purge_student(school.store, school.district, student, school.actor, "The family asked.")
     async with school.store.transaction(school.district) as c:
-        await legal.lift(c, school.district, hold, "closed", school.actor)
+        await legal.lift(school.store, c, school.district, hold, "closed", school.actor)
     assert (await purges.purge_student(school.store, school.district, student, school.actor, "They asked.")).id
 
 
@@ -174,7 +174,7 @@ async def test_plans_go_years_after_their_student_and_the_chain_is_whole(school:
     await planned(school, gone)
     await planned(school, held)
     async with store.transaction(d) as c:
-        await legal.place(c, d, held, "inquiry 7", school.actor)
+        await legal.place(school.store, c, d, held, "inquiry 7", school.actor)
     kept = await chain.head(store, d)
     await retention.keep(store, settings)
     assert await plans(school) == [(here["id"], False), (gone, True), (held, True)]

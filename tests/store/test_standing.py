@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from gateway import clock, jobs, planning
 from gateway.errors import ConfigError, Refused
-from gateway.store import agreements, chain, consents, purges, reading, registers, remembering, standing
+from gateway.store import agreements, chain, consents, legal, purges, reading, registers, remembering, standing
 from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.registers import Actor
@@ -178,6 +178,32 @@ async def test_a_revoked_consent_stays_revoked(school: School) -> None:
     async with store.transaction(district) as c:
         revoked = {one["id"]: one["revoked_at"] is not None for one in await consents.listed(c)}
     assert revoked == {first: True, second: False}
+
+
+async def test_a_legal_hold_holds_after_a_restore_and_one_that_was_lifted_does_not(school: School) -> None:
+    store, district = school.store, school.district
+    student, _ = await family(school)
+
+    async def restored() -> list[bool]:
+        """Of each hold whether it is lifted, in a database from before any of it."""
+        await forget(school)
+        async with store.owner.begin() as c:
+            await c.execute(text("DELETE FROM legal_hold WHERE district_id = :d"), {"d": district})
+        await remembering.catch_up(store)
+        async with store.transaction(district) as c:
+            return [one["lifted_at"] is not None for one in await legal.listed(c) if one["student"] == student]
+
+    async with store.transaction(district) as c:
+        hold = await legal.place(store, c, district, student, "Vexwood against Fennel", school.actor)
+    assert b"Vexwood" not in store.purges.path.read_bytes()
+    assert await restored() == [False]
+    with pytest.raises(Refused, match="Legal hold"):
+        await purges.purge_student(store, district, student, school.actor, "It was asked for.")
+    async with store.transaction(district) as c:
+        [again] = await legal.listed(c)
+        assert again["id"] != hold
+        await legal.lift(store, c, district, again["id"], "The case is closed.", school.actor)
+    assert await restored() == [True]
 
 
 async def test_a_reason_gives_nobody_away(school: School) -> None:
