@@ -91,7 +91,7 @@ async def add(store: Store, district: int, student: str, content: dict[str, Any]
     if actor.person is None:
         if written.kind in BY_EDUCATORS or written.restricted:
             raise Refused(
-                "input-refused",
+                "author-missing",
                 "A program adds input and evidence by itself; what educators did, and what is restricted, they say.",
                 "Come with a token that names the educator.",
             )

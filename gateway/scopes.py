@@ -8,11 +8,11 @@ V1P1 = "https://purl.imsglobal.org/spec/or/v1p1/scope/"
 
 # OneRoster 1.2 rostering, gradebook, resources, assessment results; OneRoster 1.1
 ONEROSTER = {
-    f"{V1P2}roster.readonly": "Read all of the roster, with demographics.",
+    f"{V1P2}roster.readonly": "Read all of the roster, also by school, class and course; demographics are not in it.",
     f"{V1P2}roster-core.readonly": "Read the roster without demographics.",
     f"{V1P2}roster-demographics.readonly": "Read demographics.",
-    f"{V1P2}gradebook.readonly": "Read the gradebook: line items, categories, results, score scales.",
-    f"{V1P2}gradebook-core.readonly": "Read the gradebook's line items, categories and results.",
+    f"{V1P2}gradebook.readonly": "Read the gradebook, also by class, school and student.",
+    f"{V1P2}gradebook-core.readonly": "Read the gradebook: line items, categories, results, score scales.",
     f"{V1P2}gradebook.createput": "Write the gradebook under ids of the writer's own.",
     f"{V1P2}gradebook.createpost": "Write the gradebook under ids that are given here.",
     f"{V1P2}gradebook.delete": "Delete of the gradebook what the client wrote.",
@@ -21,7 +21,7 @@ ONEROSTER = {
     f"{V1P2}assessment.delete": "Delete of assessments and their results what the client wrote.",
     f"{V1P2}resource.readonly": "Read learning resources, also by class, course and user.",
     f"{V1P2}resource-core.readonly": "Read learning resources.",
-    f"{V1P1}roster.readonly": "OneRoster 1.1: read all of the roster, with demographics.",
+    f"{V1P1}roster.readonly": "OneRoster 1.1: read all of the roster; demographics are not in it.",
     f"{V1P1}roster-core.readonly": "OneRoster 1.1: read the roster without demographics.",
     f"{V1P1}roster-demographics.readonly": "OneRoster 1.1: read demographics.",
     f"{V1P1}resource.readonly": "OneRoster 1.1: read learning resources.",

@@ -192,7 +192,7 @@ async def test_nobody_is_sent_where_a_program_is_not_known_to_be(school: School,
         ({"code_challenge_method": "plain"}, "invalid_request"),
         ({"code_challenge_method": ""}, "invalid_request"),
         ({"scope": "runs.read"}, "invalid_scope"),
-        ({"scope": "plans.read plans.write"}, "invalid_scope"),
+        ({"scope": "plans.read plan.write"}, "invalid_scope"),
     ):
         told = query(await browser.get(program.address(**changed)))
         assert told["error"] == error and told["state"] == "s & t", changed

@@ -344,7 +344,7 @@ async def test_a_bug_of_ours_shows_a_number_and_nothing_else(
 
 
 async def test_what_cannot_be_read_is_named_and_not_repeated(
-    empty: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    taught: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "gateway")
     wrong = {
@@ -354,13 +354,13 @@ async def test_what_cannot_be_read_is_named_and_not_repeated(
         "needs": [{"domain": "Quillfeather", "statement": ["Quillfeather"], "Quillfeather is here": 1}],
         "supports": [{"name": "x", "kind": "tutoring", "owner": {"name": "Quillfeather", "side": "Quillfeather"}}],
     }
-    answer = await empty.post("/v1/plans", json=wrong)
+    answer = await taught.post("/v1/plans", json=wrong)
     assert answer.status_code == 422
     pointers = {one["pointer"] for one in answer.json()["wrong"]}
     assert pointers >= {"/body/student", "/body/period_start", "/body/needs/0/domain", "/body/needs/0/statement"}
     assert "Quillfeather" not in answer.text + caplog.text
     for body in (b'{"title": "Quillfeather', b'"Quillfeather"', b"[" * 100_000):
-        answer = await empty.post("/v1/plans", content=body, headers={"Content-Type": "application/json"})
+        answer = await taught.post("/v1/plans", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code in (400, 422)
         assert "Quillfeather" not in answer.text + caplog.text
 

@@ -22,8 +22,8 @@ FOR_PEOPLE = frozenset(
     {
         "students.read",
         "plans.read",
-        "plans.write",
         "plan.write",
+        "record.read",
         "results.read",
         "input.write",
         "deliveries.read",
