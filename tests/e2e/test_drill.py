@@ -61,6 +61,9 @@ def state(home: Home) -> dict[str, tuple[int, str]]:
     found = tables(home)
     for acts in ("act", "unsealed", "chain"):
         found.pop(acts)
+    # A restore begins the feed of events anew.
+    districts = home.sql("SELECT CAST(to_jsonb(t) - 'feed' AS text) FROM district t ORDER BY id")
+    found["district"] = len(districts), sha256(repr(districts).encode()).hexdigest()
     changes = home.sql("SELECT CAST(to_jsonb(t) - 'xid' AS text) FROM change t ORDER BY seq")
     return found | {"change": (len(changes), sha256(repr(changes).encode()).hexdigest())}
 
@@ -188,9 +191,9 @@ def get(url: str, client: dict[str, str], path: str, **headers: str) -> Any:
     return json.loads(urlopen(Request(f"{url}{path}", headers={"Authorization": f"Bearer {token}", **headers})).read())
 
 
-async def asking_for(home: Home, client: dict[str, str], person: str) -> dict[str, str]:
-    """The header with a token of a client that was issued for a person."""
-    store = await Store.open(Settings(home=home.home, shared_buffers="64MB"))
+async def asking_for(home: Home, url: str, client: dict[str, str], person: str) -> dict[str, str]:
+    """The header with a token of a client that was issued for a person, by the API at `url`."""
+    store = await Store.open(Settings(home=home.home, shared_buffers="64MB", public_url=url))
     try:
         district = await registers.district(store, "default")
         return await token(store, district, client["client_id"], person=person)
@@ -254,7 +257,7 @@ def test_what_was_decided_since_holds_when_an_older_backup_is_restored(home: Hom
     assert home.json("restore", str(older), "--yes", "--replace")["restored"] is True
     with up(home) as url:
         with pytest.raises(HTTPError, match="403"):
-            get(url, client, f"/v1/students/{child['id']}/plan", **asyncio.run(asking_for(home, client, mother)))
+            get(url, client, f"/v1/students/{child['id']}/plan", **asyncio.run(asking_for(home, url, client, mother)))
         assert gone["id"] not in {one["id"] for one in get(url, client, "/v1/students")["students"]}
     reasons = {one["reason"] for one in home.json("access", "why", mother, child["id"])}
     assert reasons == {"This person is kept from the student, or has no right to the record."}
