@@ -16,7 +16,7 @@ from gateway.store import leniencies, sieve
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 
-Kind = Literal["pull", "replay", "undo", "decision"]
+Kind = Literal["pull", "replay", "undo", "decision", "write"]
 Mode = Literal["publish", "shadow", "dry"]
 Effect = Literal["all", "additions"]
 Verdict = Literal["approved", "additions", "refused"]
@@ -41,8 +41,9 @@ class Attempt:
     """One attempt at a run. `fence` is higher than that of every earlier attempt.
 
     `kind`: pull (collections from the source; `whole`: nothing but whole ones), replay (stored payloads, mapped again),
-    undo (back to before the runs in `undoes`), decision (a person said who is who). `mode`: publish, shadow or dry
-    (both compare and publish nothing). `effect`: all, or additions where a person approved no more than these.
+    undo (back to before the runs in `undoes`), decision (a person said who is who), write (a program's request).
+    `mode`: publish, shadow or dry (both compare and publish nothing). `effect`: all, or additions where a person
+    approved no more than these.
     `proposal`: what a dry run supposes, for those who know its parts; `systems_of_record` (collection -> connection id)
     is known to resolve.
     """
