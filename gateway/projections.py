@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,6 @@ log = logging.getLogger(__name__)
 
 TRIES = 3
 _KINDS = sorted(OF_KIND, key=ORDER.__getitem__)
-_WRITTEN = sorted({COLLECTIONS[name].kind for name in WRITABLE}, key=ORDER.__getitem__)
 _WITH_CHILDREN = {"organization": COLLECTIONS["orgs"], "session": COLLECTIONS["academicSessions"]}
 
 
@@ -46,10 +46,10 @@ async def follow(store: Store, district: int) -> Projected:
     raise AssertionError  # pragma: no cover
 
 
-async def written(c: Transaction, district: int, publication: int) -> None:
-    """Have what a program's request published be served when this transaction is committed. Nobody else may publish or
+async def written(c: Transaction, district: int, publication: int, kinds: Sequence[str]) -> None:
+    """Have what a program's request published of these kinds be served when this transaction is committed. Nobody else may publish or
     project meanwhile; the next projection looks at it once more, and finds it as it is."""
-    await _Projection(c, district).written(publication)
+    await _Projection(c, district).written(publication, kinds)
 
 
 class _Projection:
@@ -79,14 +79,15 @@ class _Projection:
         await served_rows.forget(self._c, self._district)
         return await self._end(now, place)
 
-    async def written(self, publication: int) -> None:
+    async def written(self, publication: int, kinds: Sequence[str]) -> None:
         self._named = True
-        await served.note_publication(self._c, publication)
-        for kind in _WRITTEN:
+        await served.note_publication(self._c, publication, kinds)
+        for kind in kinds:
             await self._kind(kind)
-        rows = {name: await served_rows.unstamped(self._c, COLLECTIONS[name]) for name in WRITABLE}
+        changed = [COLLECTIONS[name] for name in WRITABLE if self._written[name]]
+        rows = {one.name: await served_rows.unstamped(self._c, one) for one in changed}
         await reach.refresh_rows(self._c, self._district, rows)
-        at = await served.settle(self._c, self._district, [COLLECTIONS[name] for name in WRITABLE if rows[name]])
+        at = await served.settle(self._c, self._district, changed)
         await reach.stamp(self._c, self._district, at)
 
     async def _kind(self, kind: str) -> None:

@@ -9,6 +9,7 @@ from gateway import clock, points, projections, registry
 from gateway.codes import opened as opened_codes
 from gateway.connector import Page, Resource
 from gateway.errors import ConfigError, RecordError, Refused
+from gateway.identity import entity_id
 from gateway.resolve import Work, resolve_kind, sources_of
 from gateway.schema import KINDS, ORDER
 from gateway.served import COLLECTIONS, OF_KIND, WRITABLE, Collection
@@ -18,14 +19,14 @@ from gateway.store.clients import Client
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Attempt, StagedPage, StagedRow
-from gateway.store.writing import FREE, Standing
+from gateway.store.writing import Standing
 from gateway.vendors import Agreement
 
 CONNECTOR = "oneroster"
 """Whose records these are, and so whose mapping reads them."""
 NOBODY_MATCHED = {"student_identifier": "", "staff_identifier": ""}
 """The settings of such a connection: it names nobody by a number."""
-_KINDS = [KINDS[name] for name in sorted({COLLECTIONS[name].kind for name in WRITABLE}, key=ORDER.__getitem__)]
+_KINDS = sorted({COLLECTIONS[name].kind for name in WRITABLE}, key=ORDER.__getitem__)
 
 
 class Caller(Protocol):
@@ -83,15 +84,17 @@ async def _written(
     await districts.refuse_suspended(c, call.district)
     if await blackouts.active(c, connection.id, clock.now()):
         raise writing.busy("The district publishes nothing at this time, so nothing was written.")
-    known = await writing.standing(c, collection, connection.id, agreement.id, records)
+    key = await registers.district_key(call.store, c, call.district)
+    entities = {id: entity_id(key, collection.kind, connection.id, id) for id in records}
+    known = await writing.standing(c, collection, connection.id, agreement.id, entities)
     for id, record in records.items():
-        _refuse_others(collection, id, known.get(id, FREE), gone=record is None)
+        _refuse_others(collection, known[id], gone=record is None)
     attempt = await writing.open_run(c, call.district, connection.id, call.actor)
     await _stage(call.store, c, attempt, connection, agreement, collection, records)
     if not await compare.written(c, attempt):
         raise _NothingNew
     await _publish(call, c, attempt, agreement, collection, records)
-    return frozenset(id for id, record in records.items() if record is not None and not known.get(id, FREE).here)
+    return frozenset(id for id, record in records.items() if record is not None and not known[id].here)
 
 
 async def _connection(call: Caller, collection: str) -> int:
@@ -102,7 +105,15 @@ async def _connection(call: Caller, collection: str) -> int:
     if found is None:
         name = f"{call.client.name} ({call.client.id})"
         found = await registers.add_connection(
-            call.store, call.district, name, CONNECTOR, NOBODY_MATCHED, {}, call.actor, keeps_roster=False, client=call.client.id
+            call.store,
+            call.district,
+            name,
+            CONNECTOR,
+            NOBODY_MATCHED,
+            {},
+            call.actor,
+            keeps_roster=False,
+            client=call.client.id,
         )
     return found
 
@@ -123,7 +134,7 @@ def _refuse_at_rest(connection: Connection) -> None:
         )
 
 
-def _refuse_others(collection: Collection, id: str, standing: Standing, *, gone: bool) -> None:
+def _refuse_others(collection: Collection, standing: Standing, *, gone: bool) -> None:
     if gone and not (standing.here and standing.reached):
         raise ConfigError(
             "object-unknown",
@@ -158,7 +169,7 @@ async def _stage(
     for reject in (*decoded.rejects, *mapped.rejects):
         raise RecordError(reject.code, reject.reason, field=reject.field)
     for row in mapped.rows:
-        _refuse_unreadable(collection, row)
+        _refuse_unreadable(row)
         await _point(c, attempt, agreement, row)
     rows = [*(StagedRow(id, "gone") for id in page.gone), *mapped.rows]
     staged = StagedPage(
@@ -183,16 +194,18 @@ def _resource(collection: str) -> Resource:
     return next(one for one in registry.connector(CONNECTOR).resources if one.name == collection)
 
 
-def _refuse_unreadable(collection: Collection, row: StagedRow) -> None:
-    """A pull counts what it cannot read and goes on; whoever writes is there to be told."""
+def _refuse_unreadable(row: StagedRow) -> None:
+    """A pull counts what it cannot read and goes on; whoever writes is there to be told. What an assessment is for is no
+    field of the standard: it is counted here too."""
     if row.op == "gone":
         raise RecordError("record-gone-by-put", "A record is taken back by DELETE, not by its status.", field="status")
     for why, table, code, _ in row.left_out:
-        if why == "unmapped":
+        if why == "unmapped" and table == "score_status":
             raise RecordError(
                 "record-word-unknown",
-                f"{code!r} is no {table.replace('_', ' ')} that this district knows.",
+                f"{code!r} is no status of a score that this district knows.",
                 "Use a word of the standard, or ask the district to take this one up in its crosswalk.",
+                field="scoreStatus",
             )
 
 
@@ -239,8 +252,9 @@ async def _publish(
     publication = await outcomes.open_publication(c, attempt)
     await applying.apply_records(c, attempt, everything=False)
     sources = await sources_of(call.store, c, call.district)
-    for kind in _KINDS:
-        await resolve_kind(c, attempt, kind, sources, publication)
+    kinds = _moved_with(collection.kind)
+    for kind in kinds:
+        await resolve_kind(c, attempt, KINDS[kind], sources, publication)
     await points.after_publishing(c, call.district, publication)
     published = await outcomes.published_counts(c)
     await outcomes.finish_run(c, attempt, "published", Work(published=published).stored(), publication, good=True)
@@ -252,9 +266,18 @@ async def _publish(
         "deleted": len(records) - len(put),
     }
     await registers.log_act(c, call.district, call.actor, "oneroster-write", str(attempt.run), detail)
-    await projections.written(c, call.district, publication)
+    await projections.written(c, call.district, publication, kinds)
     await _refuse_unserved(c, attempt, agreement, collection, put)
     await outcomes.close_publication(c, publication)
+
+
+def _moved_with(kind: str) -> list[str]:
+    """The kind, and those whose records may come or go with one of it, parents first."""
+    found = {kind}
+    for one in _KINDS:
+        if not found.isdisjoint(reference.kind for reference in KINDS[one].references):
+            found.add(one)
+    return [one for one in _KINDS if one in found]
 
 
 async def _refuse_unserved(

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Unavailable
-from gateway.served import COLLECTIONS, OF_KIND, WRITABLE, Collection
+from gateway.served import COLLECTIONS, OF_KIND, Collection
 from gateway.store.database import Store
 
 UNSTAMPED = "infinity"
@@ -215,15 +215,15 @@ _FOLLOWED_UP_TO = """
 """
 
 
-async def note_publication(c: AsyncConnection, publication: int) -> None:
-    """Note what one publication of this transaction moved of what programs write."""
+async def note_publication(c: AsyncConnection, publication: int, kinds: Iterable[str]) -> None:
+    """Note what one publication of this transaction moved of these kinds."""
     await c.execute(text(_WORKING_TABLE))
     await c.execute(
         text(
             "INSERT INTO projecting SELECT DISTINCT kind, 0, entity_id FROM change "
             "WHERE publication = :publication AND kind = ANY(:kinds)"
         ),
-        {"publication": publication, "kinds": [COLLECTIONS[name].kind for name in WRITABLE]},
+        {"publication": publication, "kinds": list(kinds)},
     )
 
 

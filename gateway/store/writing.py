@@ -56,27 +56,24 @@ class Standing:
     reached: bool
 
 
-FREE = Standing(others=False, here=False, reached=False)
-
-
 async def standing(
-    c: AsyncConnection, collection: Collection, connection: int, agreement: int, ids: Iterable[str]
+    c: AsyncConnection, collection: Collection, connection: int, agreement: int, entities: Mapping[str, str]
 ) -> dict[str, Standing]:
-    """Of each of these sourcedIds that was ever given here."""
+    """Of each of these sourcedIds; `entities`: to each the entity that the connection's record would be."""
     rows = await c.execute(
         text(
-            "SELECT u.id, s.sourced_id IS NOT NULL AND mine.entity_id IS DISTINCT FROM s.entity_id "
+            "SELECT u.id, coalesce(s.entity_id <> CAST(u.entity AS uuid), false) "
             "    OR EXISTS (SELECT FROM written w WHERE w.kind = :kind AND w.sourced_id = u.id "
             "      AND w.connection_id <> :connection) AS others, "
             "  coalesce(NOT s.gone, false) AS here, "
             "  EXISTS (SELECT FROM reach r WHERE r.agreement_id = :agreement AND r.collection = :collection "
             "    AND r.sourced_id = u.id AND r.visible) AS reached "
-            f"FROM unnest(CAST(:ids AS text[])) u (id) LEFT JOIN {collection.table} s ON s.sourced_id = u.id "
-            "LEFT JOIN written mine ON mine.connection_id = :connection AND mine.kind = :kind "
-            "  AND mine.sourced_id = u.id"
+            "FROM unnest(CAST(:ids AS text[]), CAST(:entities AS text[])) u (id, entity) "
+            f"LEFT JOIN {collection.table} s ON s.sourced_id = u.id"
         ),
         {
-            "ids": list(ids),
+            "ids": list(entities),
+            "entities": list(entities.values()),
             "kind": collection.kind,
             "connection": connection,
             "agreement": agreement,

@@ -81,6 +81,7 @@ class Vendor:
 
     http: httpx.AsyncClient
     client: str
+    secret: str
     headers: dict[str, str]
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
@@ -106,13 +107,13 @@ class Gradebook:
 
     async def vendor(self, http: httpx.AsyncClient, name: str, **differing: Any) -> Vendor:
         """Another program: it sees one school, unless its terms say otherwise."""
-        client, _ = await clients.add(self.store, self.district, name, list(ONEROSTER), ACTOR)
+        client, secret = await clients.add(self.store, self.district, name, list(ONEROSTER), ACTOR)
         rule = {"rule": _rule(self.ids["alder"]), "collections": NAMED, "writes": frozenset(WRITABLE)}
         await agree(self.store, self.district, client, **(rule | differing))
         await self.follow(everything=True)
         made = clients.Client(client, self.district, name, frozenset(ONEROSTER))
         token = await clients.issue_token(self.store, made, sorted(ONEROSTER))
-        return Vendor(http, client, {"Authorization": f"Bearer {token}"})
+        return Vendor(http, client, secret, {"Authorization": f"Bearer {token}"})
 
     async def follow(self, *, everything: bool = False) -> dict[str, int]:
         if everything:

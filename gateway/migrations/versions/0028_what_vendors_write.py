@@ -14,6 +14,7 @@ CREATE UNIQUE INDEX ON connection (client_id) WHERE client_id IS NOT NULL;
 ALTER TABLE run
     DROP CONSTRAINT run_kind_check,
     ADD CONSTRAINT run_kind_check CHECK (kind IN ('pull', 'replay', 'undo', 'decision', 'write'));
+CREATE INDEX ON run (connection_id, id) WHERE kind = 'write';
 
 CREATE VIEW written WITH (security_invoker = true) AS
 SELECT l.district_id, l.connection_id, l.kind, l.entity_id, l.key AS sourced_id
