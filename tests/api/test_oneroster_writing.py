@@ -1,7 +1,7 @@
 """What programs write by OneRoster: every operation that writes, whose a record is, and what becomes of it."""
 
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,14 +12,15 @@ from sqlalchemy import text
 from connectors.oneroster.settings import OneRosterSettings, auth
 from connectors.oneroster.sink import open_sink
 from gateway import api, jobs
+from gateway import record as running
 from gateway.api.oneroster.operations import WRITINGS
 from gateway.connector import Document
 from gateway.errors import Refused
 from gateway.http import Http, MemoryTokens
-from gateway.scopes import ONEROSTER, V1P2
+from gateway.scopes import ONEROSTER
 from gateway.served import WRITABLE
 from gateway.settings import Settings
-from gateway.store import clients, purges, registers, runs
+from gateway.store import clients, purges, reading, registers, runs
 from gateway.store import writing as stored
 from gateway.store.database import Store
 from tests.api import writing
@@ -27,6 +28,7 @@ from tests.api.conftest import serving
 from tests.api.test_oneroster import DOCUMENTS, minor, published, valid
 from tests.api.writing import ACTOR, Gradebook, Vendor
 from tests.openapi import document
+from tests.records import small, tied_goal
 
 module = pytest.mark.asyncio(loop_scope="module")
 DAY = "2026-10-03"
@@ -421,6 +423,30 @@ async def test_our_own_client_pushes_to_it_and_reads_it_back(book: Gradebook, ht
             assert (await sink.delete(one)).delivered
             assert await sink.read_back(one) is None
             assert (await sink.delete(one)).unchanged
+
+
+@module
+async def test_an_outcome_that_a_program_writes_is_evidence_in_the_record(
+    store: Store, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    district = await registers.district(store, "evidence")
+    here = await small(store, district, ACTOR, tmp_path / "roster")
+    await here.finalized(0, goals=[tied_goal(measure={"assessment": "Owl Reading", "score_method": "score"})])
+    schools = await reading.entities(store, district, "organization")
+    book = Gradebook(store, district, 0, {"alder": next(one["id"] for one in schools if one["type"] == "school")})
+    owl = await book.vendor(http, "Owl")
+    outcome = {"assessmentLineItem": {"sourcedId": "owl"}, "student": {"sourcedId": here.children[0]}}
+    assert (await owl.put("/assessmentLineItems/owl", title="Owl Reading")).status_code == 201
+    for score in (48, 48, 50):
+        answer = await owl.put("/assessmentResults/winter", **outcome, score=score, scoreDate="2026-11-20")
+        assert answer.status_code in (200, 201), answer.text
+    found = await running.read(store, district, here.children[0])
+    points = [one.said() for one in found.standing if one.kind == "progress_point"]
+    assert [one.point.value for one in points if one and one.point] == [50]
+    assert [one.kind for one in found.entries] == ["progress_point", "progress_point"], "the same is no second point"
+    assert (await owl.call("DELETE", "/assessmentResults/winter")).status_code == 204
+    read = await running.read(store, district, here.children[0])
+    assert [one for one in read.standing if one.kind == "progress_point"] == []
 
 
 @module

@@ -14,6 +14,7 @@ from gateway.served import COLLECTIONS, WRITABLE
 from gateway.store import clients, registers, served
 from gateway.store.database import Store
 from gateway.store.registers import Actor
+from gateway.vendors import Rule
 from tests.api.conftest import agree
 
 ACTOR = Actor("it@district.example.org", "district_it")
@@ -31,8 +32,8 @@ ROWS: dict[str, list[dict[str, str]]] = {
     ],
     "courses": [{"sourcedId": "maths", "title": "Maths", "courseCode": "M5", "orgSourcedId": "d"}],
     "classes": [
-        {"sourcedId": one, "title": one, "courseSourcedId": "maths", "classType": "scheduled", "schoolSourcedId": school,
-         "termSourcedIds": "fall"}
+        {"sourcedId": one, "title": one, "courseSourcedId": "maths", "classType": "scheduled",
+         "schoolSourcedId": school, "termSourcedIds": "fall"}
         for one, school in (("m5a", "alder"), ("m5b", "birch"))
     ],
     "users": [
@@ -108,7 +109,11 @@ class Gradebook:
     async def vendor(self, http: httpx.AsyncClient, name: str, **differing: Any) -> Vendor:
         """Another program: it sees one school, unless its terms say otherwise."""
         client, secret = await clients.add(self.store, self.district, name, list(ONEROSTER), ACTOR)
-        rule = {"rule": _rule(self.ids["alder"]), "collections": NAMED, "writes": frozenset(WRITABLE)}
+        rule = {
+            "rule": Rule(schools=frozenset({self.ids["alder"]})),
+            "collections": NAMED,
+            "writes": frozenset(WRITABLE),
+        }
         await agree(self.store, self.district, client, **(rule | differing))
         await self.follow(everything=True)
         made = clients.Client(client, self.district, name, frozenset(ONEROSTER))
@@ -132,12 +137,6 @@ class Gradebook:
     def ref(self, short: str) -> dict[str, str]:
         """A reference as Google sends it."""
         return {"sourcedId": self.ids.get(short, short)}
-
-
-def _rule(school: str) -> Any:
-    from gateway.vendors import Rule
-
-    return Rule(schools=frozenset({school}))
 
 
 async def lay(store: Store, district: int, folder: Path) -> Gradebook:

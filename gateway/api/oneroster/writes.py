@@ -15,13 +15,11 @@ from starlette.responses import Response
 from gateway import clock, writing
 from gateway.api.oauth import opened
 from gateway.api.oneroster.answers import Trouble, refuse_other_scopes
-from gateway.api.oneroster.operations import CLASS, LINE_ITEM, SCHOOL, SESSION, Writing, singular
+from gateway.api.oneroster.operations import CLASS, LINE_ITEM, MOST_POSTED, SCHOOL, SESSION, Writing, singular
 from gateway.store import vendors
 from gateway.store import writing as stored
 from gateway.store.database import Transaction
 
-MOST = 1_000
-"""Records of one POST."""
 LONGEST_ID = 255
 Guard = Callable[[Request], Awaitable[None]]
 
@@ -109,8 +107,8 @@ def _many(operation: Writing, body: bytes) -> dict[str, _Posted]:
     found = _read(body).get(name)
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise Trouble(422, "invaliddata", f'{name}: the body is {{"{name}": [{{...}}]}}.')
-    if not 1 <= len(found) <= MOST:
-        raise Trouble(422, "invaliddata", f"{name}: 1 to {MOST} of them in one request.")
+    if not 1 <= len(found) <= MOST_POSTED:
+        raise Trouble(422, "invaliddata", f"{name}: 1 to {MOST_POSTED} of them in one request.")
     return {str(uuid.uuid4()): _Posted(str(one.get("sourcedId") or ""), one) for one in found}
 
 
