@@ -1,4 +1,4 @@
-"""Which operations OneRoster 1.2 has for reading, the scopes each takes, and what each of them asks."""
+"""Which operations OneRoster 1.2 has, the scopes each takes, and what each of them asks or writes."""
 
 import re
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.queries import Bond, Clause, Holds, Own, Parent, Via, View
 from gateway.scopes import V1P2
+from gateway.served import WRITABLE
 
 
 @dataclass(frozen=True)
@@ -211,3 +212,44 @@ def _capital(name: str) -> str:
 
 
 OPERATIONS = (*_whole(), *_below())
+
+
+@dataclass(frozen=True)
+class Writing:
+    """One PUT, DELETE or POST of a collection of the gradebook service."""
+
+    method: str
+    path: str
+    id: str
+    scopes: frozenset[str]
+    collection: str
+
+    @property
+    def parameters(self) -> list[str]:
+        return re.findall(r"\{(\w+)\}", self.path)
+
+
+def _writings() -> Iterator[Writing]:
+    for name in WRITABLE:
+        family = "assessment" if name.startswith("assessment") else "gradebook"
+        for method, act in (("PUT", "createput"), ("DELETE", "delete")):
+            id = f"{method.lower()}{_capital(singular(name))}"
+            yield Writing(method, f"/{name}/{{sourcedId}}", id, _scopes(f"{family}.{act}"), name)
+    for path, (id, name) in POSTS.items():
+        yield Writing("POST", path, id, _scopes("gradebook.createpost"), name)
+
+
+SESSION = "academicSessionSourcedId"
+MOST_POSTED = 1_000
+"""Records of one POST."""
+POSTS = {
+    f"/classes/{{{CLASS}}}/lineItems": ("postLineItemsForClass", "lineItems"),
+    f"/schools/{{{SCHOOL}}}/lineItems": ("postLineItemsForSchool", "lineItems"),
+    f"/lineItems/{{{LINE_ITEM}}}/results": ("postResultsForLineItem", "results"),
+    f"/classes/{{{CLASS}}}/academicSessions/{{{SESSION}}}/results": (
+        "postResultsForAcademicSessionForClass",
+        "results",
+    ),
+}
+WRITINGS = tuple(_writings())
+"""Every operation that writes, all of them of the gradebook service."""

@@ -13,10 +13,10 @@ from starlette.routing import Route
 
 from gateway import clock
 from gateway.api.oauth import Call, opened
-from gateway.api.oneroster import asking, discovery
-from gateway.api.oneroster.answers import HANDLERS, Trouble
+from gateway.api.oneroster import asking, discovery, writes
+from gateway.api.oneroster.answers import HANDLERS, Trouble, refuse_other_scopes
 from gateway.api.oneroster.asking import BASE, Asked
-from gateway.api.oneroster.operations import OPERATIONS, SERVICES, Operation, singular
+from gateway.api.oneroster.operations import OPERATIONS, SERVICES, WRITINGS, Operation, singular
 from gateway.errors import ConfigError
 from gateway.queries import Query
 from gateway.served import MARK, instant
@@ -38,6 +38,11 @@ def provider(application: FastAPI, guard: Guard) -> Starlette:
         Route(f"/{operation.service}/v1p2{operation.path}", _endpoint(operation, guard), methods=["GET"])
         for operation in OPERATIONS
     ]
+    turns = writes.Turns()
+    routes += [
+        Route(f"/gradebook/v1p2{one.path}", writes.endpoint(one, guard, turns), methods=[one.method])
+        for one in WRITINGS
+    ]
     for service in SERVICES:
         path = f"/{service}/v1p2/discovery/{discovery.NAMES[service]}"
         routes.append(Route(path, _discovery(service, guard), methods=["GET"]))
@@ -51,7 +56,7 @@ def _endpoint(operation: Operation, guard: Guard) -> Callable[[Request], Awaitab
     async def answer(request: Request) -> Response:
         await guard(request)
         async with opened(request, request.headers.get("authorization"), ()) as (call, c):
-            _refuse_other_scopes(call, operation)
+            refuse_other_scopes(call.scopes, operation.scopes)
             asked = asking.read(operation, request.path_params, request.query_params)
             agreement = await vendors.in_force(c, call.client.id, clock.today())
             fields = _agreed(agreement, asked)
@@ -60,13 +65,6 @@ def _endpoint(operation: Operation, guard: Guard) -> Callable[[Request], Awaitab
             return await _page(c, request, call, agreement, operation, asked.query, fields)
 
     return answer
-
-
-def _refuse_other_scopes(call: Call, operation: Operation) -> None:
-    if operation.scopes.isdisjoint(call.scopes):
-        wanted = " or ".join(sorted(operation.scopes))
-        challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{min(operation.scopes)}"'}
-        raise Trouble(403, "forbidden", f"This needs a token with the scope {wanted}.", challenge)
 
 
 def _agreed(agreement: Agreement, asked: Asked) -> frozenset[str] | None:
