@@ -175,7 +175,8 @@ _NO_FIELD = {
                "primary_organization", "resources"),
     "category": ("weight",),
     "line_item": ("school", "session", "score_scale", "learning_objectives"),
-    "result": ("class", "text_score", "score_scale", "learning_objectives", "in_progress", "incomplete", "late", "missing"),
+    "result": ("class", "text_score", "score_scale", "learning_objectives", "in_progress", "incomplete", "late",
+               "missing"),
 }  # fmt: skip
 _ADMINISTRATORS = ("counselor", "district_administrator", "principal", "site_administrator", "system_administrator")
 

@@ -195,7 +195,7 @@ def _written(rows: Iterable[Row], said: Said) -> tuple[list[bytes], Mapping[str,
 
 
 def _said(fields: frozenset[str] | None, row: Row) -> tuple[Mapping[str, Any], Collection[str]]:
-    said = _base(row) | ({} if row.document is None else _LOOSE.decode(row.document))
+    said = _common(row) | ({} if row.document is None else _LOOSE.decode(row.document))
     if fields is not None:
         said = {name: value for name, value in said.items() if name in fields}
     return said, said.keys()
@@ -206,14 +206,14 @@ def _older_said(
 ) -> tuple[Mapping[str, Any], Collection[str]]:
     """The same in 1.1. What 1.1 has no words for is gone, as far as it is concerned."""
     made = row.document and older.record(collection, msgspec.json.decode(row.document), named, allowed)
-    base = _base(row if made else replace(row, document=None))
+    base = _common(row if made else replace(row, document=None))
     shown = frozenset(base) if allowed is None else allowed | frozenset(BASE)
     base = {name: value for name, value in base.items() if name in shown and (named is None or name in named)}
     record, told = made or ({}, set())
     return base | record, {*base, *told}
 
 
-def _base(row: Row) -> dict[str, msgspec.Raw]:
+def _common(row: Row) -> dict[str, msgspec.Raw]:
     """What every row has; of one that is gone there is nothing else."""
     base = {
         "sourcedId": msgspec.Raw(msgspec.json.encode(row.sourced_id)),
