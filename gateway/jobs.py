@@ -61,6 +61,12 @@ async def request_pull(
 async def _request_pull(
     c: Transaction, connection: Connection, actor: Actor, mode: Mode = "publish", *, whole: bool = False
 ) -> int:
+    if connection.client is not None:
+        raise Refused(
+            "connection-written",
+            f"{connection.name} is what a program writes here: there is nothing to pull.",
+            "`planbridge runs` shows what it wrote.",
+        )
     refuse_paused(connection)
     if mode == "publish" and not connection.shadow:
         await blackouts.refuse(c, connection.id, clock.now())

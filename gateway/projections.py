@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from gateway import clock, registry, wire
 from gateway.mapping import Crosswalks
 from gateway.schema import ORDER
-from gateway.served import COLLECTIONS, OF_KIND, Collection
+from gateway.served import COLLECTIONS, OF_KIND, WRITABLE, Collection
 from gateway.store import reach, served, served_rows
 from gateway.store.database import DatabaseError, Store, Transaction, is_outrun
 from gateway.store.served import State
@@ -45,6 +46,12 @@ async def follow(store: Store, district: int) -> Projected:
     raise AssertionError  # pragma: no cover
 
 
+async def written(c: Transaction, district: int, publication: int, kinds: Sequence[str]) -> None:
+    """Have what a program's request published of these kinds be served when this transaction is committed. Nobody else may publish or
+    project meanwhile; the next projection looks at it once more, and finds it as it is."""
+    await _Projection(c, district).written(publication, kinds)
+
+
 class _Projection:
     """One projection under way."""
 
@@ -56,6 +63,7 @@ class _Projection:
         self._at: Any = served.UNSTAMPED
         self._everything = False
         self._first = False
+        self._named = False
 
     async def everything(self) -> Projected:
         now = await served.state(self._c, self._district)
@@ -63,12 +71,24 @@ class _Projection:
         if now.first:
             # Nobody has read anything, so nobody's next question can miss what came before its end.
             self._at = clock.now()
+        self._named = await served_rows.any_names(self._c)
         place = await served.note_changes(self._c, now)
         await served_rows.note_family(self._c, everything=now.everything)
         for kind in _KINDS:
             await self._kind(kind)
         await served_rows.forget(self._c, self._district)
         return await self._end(now, place)
+
+    async def written(self, publication: int, kinds: Sequence[str]) -> None:
+        self._named = True
+        await served.note_publication(self._c, publication, kinds)
+        for kind in kinds:
+            await self._kind(kind)
+        changed = [COLLECTIONS[name] for name in WRITABLE if self._written[name]]
+        rows = {one.name: await served_rows.unstamped(self._c, one) for one in changed}
+        await reach.refresh_rows(self._c, self._district, rows)
+        at = await served.settle(self._c, self._district, changed)
+        await reach.stamp(self._c, self._district, at)
 
     async def _kind(self, kind: str) -> None:
         """Rounds, until nothing is to be looked at again because of what the last one found."""
@@ -91,12 +111,14 @@ class _Projection:
             for id, doc, said in await served_rows.published(self._c, kind, ids)
             for draft in wire.drafts(kind, id, doc, said, self._codes)
         ]
-        absent = await served_rows.absent(self._c, (id for _, draft in drafts for id in wire.referred(draft)))
+        referred = {id for _, draft in drafts for id in wire.referred(draft)}
+        absent = await served_rows.absent(self._c, referred)
+        names = await served_rows.names(self._c, referred.union(ids)) if self._named else {}
         rows: dict[str, list[wire.Row]] = {one.name: [] for one in collections}
         gaps = []
         out = set()  # who is left out is left out of every collection
         for id, draft in drafts:
-            row, found = wire.finish(draft, absent)
+            row, found = wire.finish(draft, absent, names)
             gaps += [(id, gap) for gap in found]
             if row is None:
                 out.add(id)

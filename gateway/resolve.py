@@ -231,7 +231,7 @@ async def _publish(
     await identities.settle(c)
     sources = await sources_of(store, c, attempt.district, attempt.proposal)
     for kind in KINDS.values():
-        await _resolve_kind(c, attempt, kind, sources, publication)
+        await resolve_kind(c, attempt, kind, sources, publication)
     return await outcomes.published_counts(c), publication, sources.choice.told
 
 
@@ -251,7 +251,7 @@ async def publish_decision(
     await decisions.move_links(c, attempt, links, touched)
     sources = await sources_of(store, c, attempt.district)
     for kind in KINDS.values():
-        await _resolve_kind(c, attempt, kind, sources, publication)
+        await resolve_kind(c, attempt, kind, sources, publication)
     found = await outcomes.effects(c, attempt, was, publication, clock.today())
     if reasons := guard.effects(found, Guards()):
         raise Refused("decision-too-wide", reasons[0].reason, "Have the source put right instead.")
@@ -314,7 +314,7 @@ async def sources_of(store: Store, c: Transaction, district: int, proposal: dict
     )
 
 
-async def _resolve_kind(c: Transaction, attempt: Attempt, kind: Kind, sources: Sources, publication: int) -> None:
+async def resolve_kind(c: Transaction, attempt: Attempt, kind: Kind, sources: Sources, publication: int) -> None:
     """Link, fold and publish the touched entities of one kind, again while that touches more of the same kind."""
     chooses = kind.name == "person" and attempt.kind not in ("undo", "decision")
     if chooses:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
+from urllib.parse import quote
 
 Type = Literal["text", "number", "date", "datetime", "boolean", "list", "ref", "refs", "object"]
 Service = Literal["rostering", "gradebook", "resources"]
@@ -120,7 +121,7 @@ def instant(at: datetime) -> str:
 
 def href(collection: str, id: str) -> str:
     """The address of a record, behind MARK's sign."""
-    return f"@/{COLLECTIONS[collection].service}/v1p2/{collection}/{id}"
+    return f"@/{COLLECTIONS[collection].service}/v1p2/{collection}/{quote(id, safe='')}"
 
 
 def _snake(name: str) -> str:
@@ -299,6 +300,9 @@ OF_KIND: Mapping[str, tuple[Collection, ...]] = {
     kind: tuple(one for one in COLLECTIONS.values() if one.kind == kind)
     for kind in dict.fromkeys(one.kind for one in COLLECTIONS.values())
 }
+
+WRITABLE = ("categories", "scoreScales", "lineItems", "results", "assessmentLineItems", "assessmentResults")
+"""What a program may write, those that others refer to first. # OneRoster 1.2 gradebook service"""
 
 VIEWS: Mapping[str, View] = {
     "schools": View("orgs", "type", "school"),

@@ -58,7 +58,7 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was signed. `collections`: each to the fields that may be served, None for all that there are; `document`: a
     reference, or the SHA-256 of the signed file; `pages`: how many pages of a collection may be walked in one go before
-    that is bulk; days are inclusive."""
+    that is bulk; `writes`: of which collections it may write records of its own; days are inclusive."""
 
     purpose: str
     basis: Basis
@@ -72,6 +72,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     rule: Rule = Rule()
     authoring: bool = False
     bulk: bool = False
+    writes: frozenset[str] = frozenset()
     pages: int = 100
 
 
@@ -119,6 +120,15 @@ class Agreement:
             )
         return self.terms.collections[collection]
 
+    def refuse_writing(self, collection: str) -> None:
+        """Refused where the agreement does not let the vendor write records of its own to a collection."""
+        if collection not in self.terms.writes:
+            raise Refused(
+                "agreement-writing",
+                f"The agreement with the district does not say that this program writes {collection}.",
+                f"Ask the district; it changes an agreement with `planbridge vendors agree --writes {collection}`.",
+            )
+
     def refuse_authoring(self) -> None:
         """Refused where the agreement does not let the vendor write plans on behalf of educators."""
         if not self.terms.authoring:
@@ -156,6 +166,10 @@ def checked(terms: Terms) -> Terms:
         )
     if terms.rule.only_classes and not (terms.rule.classes or terms.rule.subjects or terms.rule.courses):
         raise _incomplete("Students of its classes only: then it says which classes.")
+    if unknown := sorted(terms.writes - set(served.WRITABLE)):
+        raise _incomplete(f"{unknown[0]} cannot be written: {', '.join(served.WRITABLE)} can.")
+    if unnamed := sorted(terms.writes - terms.collections.keys()):
+        raise _incomplete(f"It would write {unnamed[0]} and not see them: name them with --collection too.")
     for collection, asked in terms.collections.items():
         if collection not in COLLECTIONS:
             raise _incomplete(f"There is no collection {collection!r}: {', '.join(COLLECTIONS)}.")
@@ -204,10 +218,11 @@ class Widening:
 
 
 def new_fields(before: Terms | None, after: Terms) -> tuple[str, ...]:
-    """Sensitive fields that these terms open and those before did not."""
+    """Sensitive fields that these terms open and those before did not, and what may be written by them alone."""
 
     def told(terms: Terms | None) -> set[str]:
-        return {
+        written = {f"{collection} (written)" for collection in terms.writes} if terms else set()
+        return written | {
             f"{collection}.{field}"
             for collection, agreed in (terms.collections if terms else {}).items()
             for field in (fields_of(collection) if agreed is None else agreed)

@@ -82,16 +82,18 @@ def referred(draft: Draft) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Row:
-    """A record as it is stored: its text, and what stands in its columns."""
+    """A record as it is stored: its text, and what stands in its columns. `id` is that of the entity."""
 
     collection: Collection
     id: str
+    sourced_id: str
     doc: str
     values: Mapping[str, Any]
 
 
-def finish(draft: Draft, absent: Several[str]) -> tuple[Row | None, list[Gap]]:
-    """The row of a record without what refers to the absent; none where the standard demands what it lacks then."""
+def finish(draft: Draft, absent: Several[str], names: Mapping[str, str]) -> tuple[Row | None, list[Gap]]:
+    """The row of a record without what refers to the absent; none where the standard demands what it lacks then.
+    `names`: the sourcedIds of those entities that have another one than their id."""
     gaps = list(draft.gaps)
     record = draft.record
     for field, link in list(_links(draft)):
@@ -101,11 +103,25 @@ def finish(draft: Draft, absent: Several[str]) -> tuple[Row | None, list[Gap]]:
             gaps.append(Gap(draft.collection.name, field, link["sourcedId"], demanded))
     if any(gap.whole for gap in gaps):
         return None, gaps
+    id = record["sourcedId"]
+    if names:
+        record = _named(draft.collection, record, names)
     text = msgspec.json.encode(record).decode()
     values = served.values(draft.collection, record)
     if draft.family_of:
         values["family_of"] = draft.family_of
-    return Row(draft.collection, record["sourcedId"], text, values), gaps
+    return Row(draft.collection, id, record["sourcedId"], text, values), gaps
+
+
+def _named(collection: Collection, record: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The record with sourcedIds in place of the ids of entities; what a program writes is referred to singly."""
+    found = record | {"sourcedId": names.get(record["sourcedId"], record["sourcedId"])}
+    for name, field in collection.fields.items():
+        link = record.get(name)
+        if field.type == "ref" and link is not None and link["sourcedId"] in names:
+            id = names[link["sourcedId"]]
+            found[name] = link | {"href": served.href(field.collection, id), "sourcedId": id}
+    return found
 
 
 def _links(draft: Draft) -> Iterator[tuple[str, Any]]:

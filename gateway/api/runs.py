@@ -78,7 +78,7 @@ class Run(BaseModel):
 
     id: int
     connection: str
-    kind: str = Field(description="pull, replay or undo.")
+    kind: str = Field(description="pull, replay, undo or write.")
     mode: str = Field(description="publish; or shadow or dry, which compare and publish nothing.")
     state: str
     undone_by: int | None = Field(description="The run that undid this one.")
@@ -87,6 +87,9 @@ class Run(BaseModel):
     finished_at: datetime | None
     received: int
     rejects: int
+    writes: int | None = Field(
+        default=None, description="Of what a program writes the newest run of a day stands for so many requests."
+    )
     unmapped: dict[str, int] = Field(description="Crosswalk -> values it has no line for.")
     changes_only: bool = Field(description="A pull that asked, of some collections, only for what changed.")
     payload_gone: dict[str, int] = Field(

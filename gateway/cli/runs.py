@@ -223,7 +223,7 @@ def list_runs(
     district: District = DEFAULT_DISTRICT,
     as_json: Json = False,
 ) -> None:
-    """Show the runs, newest first, or one of them."""
+    """Show the runs, newest first, or one of them. What a program writes in a day is one line."""
 
     async def look() -> list[dict[str, Any]]:
         async with gateway(district) as g, g.store.transaction(g.district) as c:
@@ -243,7 +243,7 @@ def list_runs(
         show(
             found,
             False,
-            columns=("id", "connection", "state", "received", "rejects", "created_at", "error_code"),
+            columns=("id", "connection", "state", "received", "rejects", "writes", "created_at", "error_code"),
             empty="Nothing was pulled yet.",
         )
 

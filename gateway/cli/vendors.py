@@ -31,6 +31,7 @@ from gateway.cli.output import (
 )
 from gateway.cli.plans import named, student_id
 from gateway.errors import ConfigError
+from gateway.served import WRITABLE
 from gateway.store import bulk as stored_bulk
 from gateway.store import reads
 from gateway.store import vendors as stored
@@ -93,6 +94,9 @@ def agree(
     bulk: Annotated[
         bool | None, typer.Option("--bulk/--no-bulk", help="It may be given leave to take whole collections.")
     ] = None,
+    writes: Annotated[
+        Several, typer.Option("--writes", help=f"What it writes itself; repeat: {', '.join(WRITABLE)}; `none`.")
+    ] = None,
     pages: Annotated[int | None, typer.Option("--pages", min=1, help="Pages in one walk before that is bulk.")] = None,
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
@@ -113,6 +117,7 @@ def agree(
         "collections": None if collection is None else _collections(collection),
         "authoring": authoring,
         "bulk": bulk,
+        "writes": [] if writes == ["none"] else writes,
         "pages": pages,
     }
     rule = {

@@ -68,7 +68,8 @@ async def exported(store: Store, district: int) -> str:
     """The configuration as a file. Secrets are named as variables of the environment."""
     scope = Scope(store, district, READER)
     found: dict[str, Any] = {"planbridge": int(VERSION), "connections": {}}
-    connections = await registers.connections(store, district)
+    # What a program writes comes with its agreement, and cannot be connected by a file.
+    connections = [one for one in await registers.connections(store, district) if one.client is None]
     for connection in connections:
         there = replace(scope, connector=registry.connector(connection.connector), connection=connection)
         plain = _settings(there.kind, connection.settings | connection.secrets)
@@ -99,7 +100,7 @@ async def apply(store: Store, district: int, text: str, actor: Actor, *, preview
     already is not set again, so a second time changes nothing, and one that broke off can simply be repeated.
     """
     wanted: Any = document.read(text, File)
-    there = {one.name: one for one in await registers.connections(store, district)}
+    there = {one.name: one for one in await registers.connections(store, district) if one.client is None}
     scope = Scope(store, district, actor, names=frozenset({*there, *wanted.connections}))
     plan = _Plan()
     for name, one in wanted.connections.items():

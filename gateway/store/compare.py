@@ -82,6 +82,24 @@ async def compare(
     return [*(one for one in await _counts(c, values) if one.collection not in removed), *removed.values()]
 
 
+async def written(c: AsyncConnection, attempt: Attempt) -> int:
+    """The same of the few records of a program's request, each found by its key; returns how many differ."""
+    await c.execute(text(_CHANGED))
+    done = await c.execute(
+        text(
+            "INSERT INTO changed (collection, key, op, remapped, page, place, hash) "
+            "SELECT s.collection, s.key, CASE WHEN s.op = 'gone' THEN 'gone' WHEN r.key IS NULL THEN 'added' "
+            "  ELSE 'changed' END, false, s.page, s.place, s.hash "
+            "FROM staged s LEFT JOIN LATERAL (SELECT * FROM record r WHERE r.connection_id = :connection "
+            "  AND r.collection = s.collection AND r.key = s.key LIMIT 1) r ON true "
+            "WHERE s.run_id = :run AND (s.op = 'gone' AND r.key IS NOT NULL "
+            "  OR s.op = 'put' AND r.hash IS DISTINCT FROM s.hash)"
+        ),
+        {"run": attempt.run, "connection": attempt.connection},
+    )
+    return done.rowcount
+
+
 async def _switched_off(c: AsyncConnection, attempt: Attempt, off: Sequence[str]) -> dict[str, CollectionCount]:
     """Keep these collections out of the change set, but for a pull's removal of all that is kept of them: it is what a
     person decided, and counts as absent, so that no guard takes it for a loss."""

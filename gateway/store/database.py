@@ -131,6 +131,11 @@ def is_outrun(error: DatabaseError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "40001"
 
 
+def is_late(error: DatabaseError) -> bool:
+    """Whether a lock was not to be had in the time set for it. # PostgreSQL 18 appendix A: 55P03 lock_not_available"""
+    return getattr(error.orig, "sqlstate", None) == "55P03"
+
+
 def is_full(error: DatabaseError) -> bool:
     """Whether the database has no room on its disk. # PostgreSQL 18 appendix A: 53100 disk_full"""
     return getattr(error.orig, "sqlstate", None) == "53100"

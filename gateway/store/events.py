@@ -4,8 +4,9 @@ Rows are told in the order of the transactions that wrote them, up to the oldest
 writes comes later, and is never skipped.
 """
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.events import CHANGES, DELIVERIES, PLANS, REACH, Happened, Place, Sources, kind_of
 from gateway.identity import population
+from gateway.served import COLLECTIONS, WRITABLE
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,35 @@ async def since(
             for row in acts
         ]  # fmt: skip
     if agreement is not None and wanted.kinds:
-        moved = await c.execute(text(_REACH), values | {"seq": place.after(REACH), "agreement": agreement})
+        moved = await c.execute(
+            text(_REACH), values | {"seq": place.after(REACH), "agreement": agreement, "wrote": _WROTE}
+        )
         found += [_moved(row) for row in moved]
-    return sorted(found, key=lambda one: one.order)[:limit]
+    return await _with_names(c, sorted(found, key=lambda one: one.order)[:limit])
+
+
+_WROTE = json.dumps({name: COLLECTIONS[name].kind for name in WRITABLE})
+
+
+async def _with_names(c: AsyncConnection, found: list[Happened]) -> list[Happened]:
+    """The same, with the sourcedIds of line items that programs wrote under names of their own."""
+    items = {str(one.ids["line_item"]) for one in found if "line_item" in one.ids}
+    if not items:
+        return found
+    rows = await c.execute(
+        text(
+            "SELECT CAST(entity_id AS text), sourced_id FROM written "
+            "WHERE kind = 'line_item' AND entity_id = ANY(CAST(:ids AS uuid[]))"
+        ),
+        {"ids": sorted(items)},
+    )
+    names = {row[0]: row[1] for row in rows}
+    return [
+        replace(one, ids={**one.ids, "line_item": names[str(one.ids["line_item"])]})
+        if one.ids.get("line_item") in names
+        else one
+        for one in found
+    ]
 
 
 def _changed(row: Any) -> Happened:
@@ -140,7 +168,8 @@ _AFTER = (
 )
 # What an entity was says whom the change is about once it is gone; of a person also whom they were merged into.
 _CHANGES = f"""
-    SELECT CAST(t.xid AS text) AS xid, t.seq, p.at, t.kind, t.op, CAST(t.entity_id AS text) AS entity,
+    SELECT CAST(t.xid AS text) AS xid, t.seq, p.at, t.kind, t.op, coalesce((SELECT w.sourced_id FROM written w
+            WHERE w.entity_id = t.entity_id AND w.kind = t.kind), CAST(t.entity_id AS text)) AS entity,
         coalesce(
             (SELECT e.doc FROM entity e WHERE e.id = t.entity_id AND e.kind = t.kind),
             (SELECT n.before FROM change n WHERE n.entity_id = t.entity_id AND n.kind = t.kind
@@ -154,9 +183,11 @@ _CHANGES = f"""
 _REACH = f"""
     SELECT CAST(t.xid AS text) AS xid, t.seq, least(t.at, now()) AS at, t.collection, t.sourced_id AS id,
         CASE WHEN t.visible THEN 'added' ELSE 'removed' END AS op,
-        (SELECT e.doc FROM entity e WHERE e.district_id = t.district_id AND e.id = CASE
-            WHEN t.sourced_id ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$' THEN CAST(t.sourced_id AS uuid)
-            END LIMIT 1) AS doc
+        coalesce((SELECT e.doc FROM written w JOIN entity e ON e.id = w.entity_id AND e.kind = w.kind
+                WHERE w.sourced_id = t.sourced_id AND w.kind = CAST(:wrote AS json)->>t.collection),
+            (SELECT e.doc FROM entity e WHERE e.district_id = t.district_id AND e.id = CASE
+                WHEN t.sourced_id ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$'
+                THEN CAST(t.sourced_id AS uuid) END LIMIT 1)) AS doc
     FROM reach t
     WHERE {_AFTER.format(key="seq")} AND t.agreement_id = :agreement AND t.collection <> 'demographics'
         AND t.at >= :kept_from

@@ -31,6 +31,47 @@ async def refresh(c: AsyncConnection, district: int, agreement: int | None = Non
     return moved
 
 
+async def refresh_rows(c: AsyncConnection, district: int, rows: Mapping[str, Sequence[str]]) -> None:
+    """The same for these rows of the gradebook alone, by collection: nobody else comes into reach by them or leaves it.
+    What hangs on a line item that went elsewhere follows with the next projection."""
+    today = clock.today()
+    for agreement in await _in_force(c, today):
+        for name in sorted(set(rows) & set(agreement.terms.collections)):
+            collection, ids = COLLECTIONS[name], list(rows[name])
+            wanted = wanting(agreement.client, agreement.terms, today)
+            item = {"results": "line_item_id", "assessmentResults": "assessment_line_item_id"}.get(name)
+            named = (
+                await c.execute(
+                    text(
+                        f"SELECT student_id, {item} FROM {collection.table} "
+                        "WHERE sourced_id = ANY(CAST(:ids AS text[])) AND NOT gone"
+                    ),
+                    {"ids": ids},
+                )
+                if item
+                else ()
+            )
+            users, items = [list(of) for of in zip(*named, strict=True)] or [[], ids]
+            narrowed = {"collections": [name], "rows": ids, "users": users, "items": items}
+            values = wanted.values | narrowed | {"district": district, "agreement": agreement.id, "collection": name}
+            await c.execute(text(f"{wanted.sql}{_MOVE_ROWS}"), values)
+
+
+_MOVE_ROWS = """,
+    mine AS (SELECT sourced_id FROM wanted WHERE collection = :collection AND sourced_id = ANY(CAST(:rows AS text[]))),
+    came AS (
+        INSERT INTO reach (district_id, agreement_id, collection, sourced_id, visible)
+        SELECT :district, :agreement, :collection, sourced_id, true FROM mine w
+        WHERE NOT EXISTS (SELECT FROM reach h WHERE h.agreement_id = :agreement AND h.collection = :collection
+            AND h.sourced_id = w.sourced_id AND h.visible)
+        ON CONFLICT (agreement_id, collection, sourced_id) DO UPDATE SET visible = true, at = 'infinity')
+    UPDATE reach r SET visible = false, at = 'infinity'
+    WHERE r.agreement_id = :agreement AND r.collection = :collection AND r.visible
+    AND r.sourced_id = ANY(CAST(:rows AS text[])) AND NOT EXISTS (SELECT FROM mine w WHERE w.sourced_id = r.sourced_id)
+    AND EXISTS (SELECT FROM alive l WHERE l.collection = r.collection AND l.sourced_id = r.sourced_id)
+"""
+
+
 async def _whole(c: AsyncConnection) -> None:
     """Each of these statements reads whole tables, and how large its parts become nobody can guess before: taken for
     few, they would be gone through again for every row."""
@@ -158,6 +199,9 @@ def wanting(client: str, terms: Terms, today: date) -> Wanted:
         "basis": terms.basis,
         "recipient": f"program:{client}".lower(),
         "today": today,
+        "rows": None,
+        "users": None,
+        "items": None,
     }
     return Wanted(_WANTED, values)
 
@@ -191,17 +235,20 @@ WITH RECURSIVE place AS (
             OR u.course_code = ANY(CAST(:courses AS text[])))),
     seat AS MATERIALIZED (
         SELECT e.sourced_id, e.user_id, e.role FROM served_enrollments e JOIN class k ON k.sourced_id = e.class_id
-        WHERE NOT e.gone),
+        WHERE NOT e.gone AND (CAST(:users AS text[]) IS NULL OR e.user_id = ANY(CAST(:users AS text[])))),
     now_in AS MATERIALIZED (
         SELECT DISTINCT e.user_id, e.role = 'student' AS learns FROM served_enrollments e
         JOIN class k ON k.sourced_id = e.class_id
-        WHERE NOT e.gone AND (e.end_date IS NULL OR e.end_date >= :today)),
+        WHERE NOT e.gone AND (e.end_date IS NULL OR e.end_date >= :today)
+        AND (CAST(:users AS text[]) IS NULL OR e.user_id = ANY(CAST(:users AS text[])))),
     part AS MATERIALIZED (
         SELECT DISTINCT s.sourced_id, s.entity_id, r->>'role' AS role, r->'org'->>'sourcedId' AS org
         FROM served_users s CROSS JOIN LATERAL json_array_elements(s.doc->'roles') r
-        WHERE NOT s.gone AND coalesce(r->>'endDate', 'z') >= CAST(:today AS text)),
+        WHERE NOT s.gone AND coalesce(r->>'endDate', 'z') >= CAST(:today AS text)
+        AND (CAST(:users AS text[]) IS NULL OR s.sourced_id = ANY(CAST(:users AS text[])))),
     child AS MATERIALIZED (
         SELECT s.sourced_id, s.entity_id FROM served_users s WHERE NOT s.gone AND 'student' = ANY(:people)
+        AND (CAST(:users AS text[]) IS NULL OR s.sourced_id = ANY(CAST(:users AS text[])))
         AND EXISTS (SELECT FROM part t JOIN place p ON p.sourced_id = t.org
             WHERE t.sourced_id = s.sourced_id AND t.role = 'student')
         AND (CAST(:grades AS text[]) IS NULL OR s.grades && CAST(:grades AS text[]))
@@ -224,10 +271,12 @@ WITH RECURSIVE place AS (
     person AS MATERIALIZED (
         SELECT sourced_id FROM child UNION SELECT sourced_id FROM staff UNION SELECT sourced_id FROM contact),
     item AS MATERIALIZED (
-        SELECT l.sourced_id FROM served_line_items l JOIN class k ON k.sourced_id = l.class_id WHERE NOT l.gone),
+        SELECT l.sourced_id FROM served_line_items l JOIN class k ON k.sourced_id = l.class_id WHERE NOT l.gone
+        AND (CAST(:items AS text[]) IS NULL OR l.sourced_id = ANY(CAST(:items AS text[])))),
     test AS MATERIALIZED (
         SELECT l.sourced_id FROM served_assessment_line_items l LEFT JOIN class k ON k.sourced_id = l.class_id
-        WHERE NOT l.gone AND (l.class_id IS NULL OR k.sourced_id IS NOT NULL)),
+        WHERE NOT l.gone AND (l.class_id IS NULL OR k.sourced_id IS NOT NULL)
+        AND (CAST(:items AS text[]) IS NULL OR l.sourced_id = ANY(CAST(:items AS text[])))),
     every_wanted (collection, sourced_id) AS (
         SELECT 'academicSessions', sourced_id FROM served_academic_sessions WHERE NOT gone
         UNION ALL SELECT 'categories', sourced_id FROM served_categories WHERE NOT gone
@@ -244,13 +293,15 @@ WITH RECURSIVE place AS (
         UNION ALL SELECT 'lineItems', sourced_id FROM item
         UNION ALL SELECT 'results', r.sourced_id FROM served_results r JOIN item l ON l.sourced_id = r.line_item_id
             JOIN child k ON k.sourced_id = r.student_id WHERE NOT r.gone
+            AND (CAST(:rows AS text[]) IS NULL OR r.sourced_id = ANY(CAST(:rows AS text[])))
         UNION ALL SELECT 'scoreScales', l.sourced_id FROM served_score_scales l
             LEFT JOIN class k ON k.sourced_id = l.class_id
             WHERE NOT l.gone AND (l.class_id IS NULL OR k.sourced_id IS NOT NULL)
         UNION ALL SELECT 'assessmentLineItems', sourced_id FROM test
         UNION ALL SELECT 'assessmentResults', r.sourced_id FROM served_assessment_results r
             JOIN test l ON l.sourced_id = r.assessment_line_item_id
-            JOIN child k ON k.sourced_id = r.student_id WHERE NOT r.gone),
+            JOIN child k ON k.sourced_id = r.student_id WHERE NOT r.gone
+            AND (CAST(:rows AS text[]) IS NULL OR r.sourced_id = ANY(CAST(:rows AS text[])))),
     wanted AS MATERIALIZED (
         SELECT collection, sourced_id FROM every_wanted WHERE collection = ANY(CAST(:collections AS text[]))
         UNION ALL SELECT 'students', CAST(entity_id AS text) FROM child),

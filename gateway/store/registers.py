@@ -49,7 +49,8 @@ class Actor:
 @dataclass(frozen=True)
 class Connection:
     """A configured system. `settings` holds no secret; `secrets` are opened only to talk to it. `wires` says as which
-    wire record its last pull read each collection."""
+    wire record its last pull read each collection. `client`: the program whose writes come in by it; then nothing is
+    pulled from it or pushed to it."""
 
     id: int
     district: int
@@ -61,6 +62,7 @@ class Connection:
     paused_code: str | None
     shadow: bool
     wires: dict[str, str]
+    client: str | None = None
 
     def __repr__(self) -> str:
         return f"Connection({self.name!r}, {self.connector!r})"
@@ -102,14 +104,15 @@ async def add_connection(
     actor: Actor,
     *,
     keeps_roster: bool = True,
+    client: str | None = None,
 ) -> int:
     """Save a connection; its secrets rest encrypted. ConfigError when the name is taken. One that keeps no roster
-    comes after all that do, whenever it was connected."""
+    comes after all that do, whenever it was connected. `client`: the program that writes by it."""
     async with store.transaction(district) as c:
         made = await c.scalar(
             text(
-                "INSERT INTO connection (district_id, name, connector, settings, sealed_secrets, place) "
-                "VALUES (:district, :name, :connector, :settings, :sealed, :place) "
+                "INSERT INTO connection (district_id, name, connector, settings, sealed_secrets, place, client_id) "
+                "VALUES (:district, :name, :connector, :settings, :sealed, :place, :client) "
                 "ON CONFLICT (district_id, name) DO NOTHING RETURNING id"
             ),
             {
@@ -119,6 +122,7 @@ async def add_connection(
                 "settings": json.dumps(settings),
                 "sealed": store.secrets.seal(json.dumps(hidden).encode()),
                 "place": None if keeps_roster else BEHIND_ALL,
+                "client": client,
             },
         )
         if made is None:
@@ -164,7 +168,7 @@ async def connections(store: Store, district: int) -> list[Connection]:
         rows = await c.execute(
             text(
                 "SELECT id, district_id, name, connector, settings, sealed_secrets, paused_because, "
-                "  paused_code, shadow, wires "
+                "  paused_code, shadow, wires, client_id "
                 "FROM connection ORDER BY id"
             )
         )
@@ -172,7 +176,7 @@ async def connections(store: Store, district: int) -> list[Connection]:
             Connection(
                 r.id, r.district_id, r.name, r.connector, r.settings,
                 json.loads(store.secrets.open(r.sealed_secrets)), r.paused_because,
-                r.paused_code, r.shadow, r.wires,
+                r.paused_code, r.shadow, r.wires, r.client_id,
             )
             for r in rows
         ]  # fmt: skip

@@ -16,7 +16,7 @@ from gateway.store import leniencies, sieve
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 
-Kind = Literal["pull", "replay", "undo", "decision"]
+Kind = Literal["pull", "replay", "undo", "decision", "write"]
 Mode = Literal["publish", "shadow", "dry"]
 Effect = Literal["all", "additions"]
 Verdict = Literal["approved", "additions", "refused"]
@@ -41,8 +41,9 @@ class Attempt:
     """One attempt at a run. `fence` is higher than that of every earlier attempt.
 
     `kind`: pull (collections from the source; `whole`: nothing but whole ones), replay (stored payloads, mapped again),
-    undo (back to before the runs in `undoes`), decision (a person said who is who). `mode`: publish, shadow or dry
-    (both compare and publish nothing). `effect`: all, or additions where a person approved no more than these.
+    undo (back to before the runs in `undoes`), decision (a person said who is who), write (a program's request).
+    `mode`: publish, shadow or dry (both compare and publish nothing). `effect`: all, or additions where a person
+    approved no more than these.
     `proposal`: what a dry run supposes, for those who know its parts; `systems_of_record` (collection -> connection id)
     is known to resolve.
     """
@@ -433,7 +434,8 @@ async def set_mapping(store: Store, attempt: Attempt, mapping: str) -> None:
 
 
 async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20) -> list[dict[str, Any]]:
-    """Runs, newest first, with counts, open holds and what they read leniently."""
+    """Runs, newest first, with counts, open holds and what they read leniently. Of what a program wrote in a day the last
+    run stands for all, and `writes` says how many they are."""
     rows = await c.execute(
         text(
             "SELECT r.id, n.name AS connection, r.kind, r.mode, r.state, r.undone_by, "
@@ -441,6 +443,7 @@ async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20
             "  r.finished_at, r.publication, r.error_code, r.exit_code, r.error, r.counts, r.unmapped, r.payload_gone, "
             "  r.kind = 'pull' AND coalesce((SELECT bool_or(p.partial) FROM run_page p WHERE p.run_id = r.id), false) "
             "    AS changes_only, "
+            f"  CASE WHEN r.kind = 'write' THEN (SELECT count(*) FROM run w WHERE {_SAME_DAY}) END AS writes, "
             "  (SELECT count(*) FROM reject j WHERE j.run_id = r.id) AS rejects, "
             "  (SELECT coalesce(sum(p.rows), 0) FROM run_page p WHERE p.run_id = r.id) AS received, "
             "  (SELECT coalesce(json_agg(json_build_object('code', h.code, 'collection', h.collection, "
@@ -448,13 +451,20 @@ async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20
             "     'decided_by', h.decided_by, 'decided_because', h.decided_because)), '[]') "
             "   FROM hold h WHERE h.run_id = r.id) AS holds "
             "FROM run r JOIN connection n ON n.id = r.connection_id "
-            "WHERE r.id = coalesce(CAST(:run AS bigint), r.id) ORDER BY r.id DESC LIMIT :limit"
+            "WHERE r.id = coalesce(CAST(:run AS bigint), r.id) AND (CAST(:run AS bigint) IS NOT NULL "
+            f"  OR r.kind <> 'write' OR NOT EXISTS (SELECT FROM run w WHERE {_SAME_DAY} AND w.id > r.id)) "
+            "ORDER BY r.id DESC LIMIT :limit"
         ),
         {"run": run, "limit": limit},
     )
     found = [dict(row._mapping) for row in rows]
     lenient = await leniencies.of_runs(c, [one["id"] for one in found])
     return [one | {"leniencies": lenient[one["id"]]} for one in found]
+
+
+_SAME_DAY = (
+    "w.connection_id = r.connection_id AND w.kind = 'write' AND CAST(w.started_at AS date) = CAST(r.started_at AS date)"
+)
 
 
 async def progress(c: AsyncConnection, run: int) -> dict[str, tuple[int, int | None]]:

@@ -85,6 +85,11 @@ async def projecting(store: Store, district: int) -> AsyncIterator[AsyncConnecti
                     )
 
 
+async def ready(c: AsyncConnection) -> bool:
+    """Whether anything is served yet."""
+    return bool(await c.scalar(text("SELECT EXISTS (SELECT FROM projection WHERE at IS NOT NULL)")))
+
+
 async def alone(c: AsyncConnection, district: int) -> None:
     """Keep anybody from writing what is served until this transaction ends."""
     await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.project'), :d)"), {"d": district})
@@ -208,6 +213,37 @@ _FOLLOWED_UP_TO = """
         publication = CASE WHEN :complete THEN :publication ELSE publication END
     WHERE district_id = :district
 """
+
+
+async def note_publication(c: AsyncConnection, publication: int, kinds: Iterable[str]) -> None:
+    """Note what one publication of this transaction moved of these kinds."""
+    await c.execute(text(_WORKING_TABLE))
+    await c.execute(
+        text(
+            "INSERT INTO projecting SELECT DISTINCT kind, 0, entity_id FROM change "
+            "WHERE publication = :publication AND kind = ANY(:kinds)"
+        ),
+        {"publication": publication, "kinds": list(kinds)},
+    )
+
+
+async def settle(c: AsyncConnection, district: int, changed: Iterable[Collection]) -> datetime:
+    """Let what this transaction wrote of these be seen once it is committed, and nobody reads meanwhile. How far the
+    change log was followed stays as it is."""
+    await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.served'), :d)"), {"d": district})
+    at: datetime = (
+        await c.execute(
+            text(
+                "UPDATE projection SET number = number + 1, "
+                "  at = greatest(clock_timestamp(), at + interval '1 microsecond') "
+                "WHERE district_id = :d RETURNING at"
+            ),
+            {"d": district},
+        )
+    ).scalar_one()
+    for collection in changed:
+        await c.execute(text(f"UPDATE {collection.table} SET at = :at WHERE at = 'infinity'"), {"at": at})
+    return at
 
 
 async def ask_again(c: AsyncConnection, district: int) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.served import COLLECTIONS, SQL, Collection
+from gateway.served import COLLECTIONS, SQL, WRITABLE, Collection
 from gateway.store.rosters import MAY_BE_TOLD
 from gateway.wire import Gap, Row, referrers
 
@@ -114,6 +114,23 @@ async def absent(c: AsyncConnection, ids: Iterable[str]) -> set[str]:
     return set(rows.scalars())
 
 
+async def names(c: AsyncConnection, ids: Iterable[str]) -> dict[str, str]:
+    """The sourcedIds of those of these entities that a program wrote, under a name of its own."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(entity_id AS text), sourced_id FROM written "
+            "WHERE entity_id = ANY(CAST(:ids AS uuid[])) AND kind = ANY(:kinds)"
+        ),
+        {"ids": sorted(set(ids)), "kinds": [COLLECTIONS[name].kind for name in WRITABLE]},
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def any_names(c: AsyncConnection) -> bool:
+    """Whether any program has ever written here."""
+    return bool(await c.scalar(text("SELECT EXISTS (SELECT FROM connection WHERE client_id IS NOT NULL)")))
+
+
 async def put(c: AsyncConnection, district: int, collection: Collection, rows: Sequence[Row], at: Any) -> int:
     """Write the rows that differ from what is there; returns how many did."""
     if not rows:
@@ -124,16 +141,20 @@ async def put(c: AsyncConnection, district: int, collection: Collection, rows: S
     done = await c.execute(
         text(
             f"INSERT INTO {collection.table} AS t (district_id, sourced_id, entity_id, gone, at, doc{names}) "
-            f"SELECT :district, r.id, CAST(r.id AS uuid), false, :at, CAST(r.doc AS json)"
+            f"SELECT :district, r.row_name, CAST(r.row_id AS uuid), false, :at, CAST(r.doc AS json)"
             f"{''.join(f', r.{name}' for name in columns)} "
-            f"FROM json_to_recordset(CAST(:rows AS json)) r (id text, doc text{typed}) "
+            f"FROM json_to_recordset(CAST(:rows AS json)) r (row_name text, row_id text, doc text{typed}) "
             "ON CONFLICT (district_id, sourced_id) DO UPDATE SET gone = false, at = excluded.at, doc = excluded.doc"
             f"{''.join(f', {name} = excluded.{name}' for name in columns)}"
             f"{', survivor = NULL' if collection.kind == 'person' else ''} "
             "WHERE t.gone OR CAST(t.doc AS text) <> CAST(excluded.doc AS text)"
             f"{' OR t.family_of IS DISTINCT FROM excluded.family_of' if collection.name == 'users' else ''}"
         ),
-        {"district": district, "at": at, "rows": _json([{"id": r.id, "doc": r.doc, **r.values} for r in rows])},
+        {
+            "district": district,
+            "at": at,
+            "rows": _json([{**r.values, "row_name": r.sourced_id, "row_id": r.id, "doc": r.doc} for r in rows]),
+        },
     )
     return done.rowcount
 
@@ -250,6 +271,7 @@ async def note_waiting(c: AsyncConnection, kind: str, round: int, ids: Sequence[
 
 async def note_referrers(c: AsyncConnection, kind: str, round: int, ids: Sequence[str]) -> None:
     """These are not served: note what names them."""
+    ids = [*ids, *(await names(c, ids)).values()]
     for collection, column, several in referrers(kind):
         if column == "agents_ids":
             found = (
@@ -258,8 +280,8 @@ async def note_referrers(c: AsyncConnection, kind: str, round: int, ids: Sequenc
                 "AND u.agents_ids && CAST(:ids AS text[]) AND :several = :several"
             )
         else:
-            names = f"{column} && CAST(:ids AS text[])" if several else f"{column} = ANY(:ids)"
-            found = f"SELECT entity_id FROM {collection.table} WHERE {names} AND NOT gone AND :several = :several"
+            named = f"{column} && CAST(:ids AS text[])" if several else f"{column} = ANY(:ids)"
+            found = f"SELECT entity_id FROM {collection.table} WHERE {named} AND NOT gone AND :several = :several"
         await c.execute(
             text(
                 f"INSERT INTO projecting SELECT DISTINCT CAST(:kind AS text), CAST(:round AS int), entity_id "
@@ -285,6 +307,12 @@ async def note_of_classes(c: AsyncConnection, ids: Sequence[str]) -> None:
             ),
             {"ids": ids},
         )
+
+
+async def unstamped(c: AsyncConnection, collection: Collection) -> list[str]:
+    """The rows of a collection that this transaction has written, by their sourcedIds."""
+    rows = await c.execute(text(f"SELECT sourced_id FROM {collection.table} WHERE at = 'infinity'"))
+    return list(rows.scalars())
 
 
 async def forget(c: AsyncConnection, district: int) -> None:

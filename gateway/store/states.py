@@ -14,7 +14,7 @@ STATES = text(
     SELECT now() AS at, n.district_id AS district, d.name AS district_name, n.id AS connection, n.name, n.connector,
            n.created_at, make_interval(secs => n.fresh_seconds) AS "limit", n.shadow, n.paused_because,
            (s.connection_id IS NOT NULL OR newest.id IS NOT NULL
-             OR NOT EXISTS (SELECT FROM destination t WHERE t.connection_id = n.id))
+             OR NOT EXISTS (SELECT FROM destination t WHERE t.connection_id = n.id) AND n.client_id IS NULL)
              AND d.suspended_at IS NULL AS watched,
            (SELECT max(b.until_at) FROM blackout b
             WHERE b.district_id = n.district_id AND coalesce(b.connection_id, n.id) = n.id

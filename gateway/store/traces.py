@@ -116,7 +116,13 @@ PLACES = (
     Place("served_enrollments", f"{_served('enrollment')} OR t.user_id IN {_IDS}"),
     Place("served_results", f"{_served('result')} OR t.student_id IN {_IDS}"),
     Place("served_assessment_results", f"{_served('assessment_result')} OR t.student_id IN {_IDS}"),
-    Place("reach", "t.sourced_id IN (SELECT CAST(e.id AS text) FROM trace_entity e)"),
+    # What a program wrote is known by its own key.
+    Place(
+        "reach",
+        "t.sourced_id IN (SELECT CAST(e.id AS text) FROM trace_entity e) OR EXISTS (SELECT FROM trace_key k "
+        "JOIN connection n ON n.id = k.connection_id AND n.client_id IS NOT NULL WHERE k.key = t.sourced_id "
+        "AND (k.kind, t.collection) IN (('result', 'results'), ('assessment_result', 'assessmentResults')))",
+    ),
     Place("served_family", f"{_person('student_id')} OR {_person('contact_id')}"),
     Place(
         "served_gap",

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,12 +15,12 @@ from sqlalchemy import text
 
 from gateway import api
 from gateway.api.oneroster.asking import BASE
-from gateway.api.oneroster.operations import OLDER_OPERATIONS, Operation
+from gateway.api.oneroster.operations import OLDER_OPERATIONS, OLDER_WRITINGS, Operation
 from gateway.scopes import ONEROSTER, V1P1
 from gateway.settings import Settings
 from gateway.store import clients, credentials, registers
 from gateway.store.database import Store
-from tests.api import wire
+from tests.api import wire, writing
 from tests.api.conftest import serving
 from tests.api.test_oneroster import ACTOR, Served, flat, minor, token
 from tests.api.wire import RECORDS, name, ref
@@ -306,6 +307,71 @@ async def test_a_mistake_of_ours_shows_a_number_and_nothing_else(
     assert (answer.status_code, minor(answer)) == (500, "targetreadfailure")
     assert answer.json()["imsx_messageRefIdentifier"] == answer.headers["correlation-id"]
     assert whose not in caplog.text + answer.text
+
+
+# --- what programs write -------------------------------------------------------------------------------------
+
+
+@published
+def test_what_1_1_writes_is_written() -> None:
+    theirs = {
+        (method.upper(), path)
+        for path, there in document(DOCUMENT)["paths"].items()
+        for method in there
+        if method in ("put", "delete")
+    }
+    assert {(one.method, one.path) for one in OLDER_WRITINGS} == theirs
+    assert len(theirs) == 6
+
+
+async def test_a_record_of_1_1_is_put_read_in_both_versions_and_deleted(
+    store: Store, settings: Settings, district: int, tmp_path: Path
+) -> None:
+    book = await writing.lay(store, district, tmp_path / "roster")
+    item = {
+        "title": "Fractions", "assignDate": "2026-10-01T00:00:00.000Z", "class": book.ref("m5a"),
+        "category": {"sourcedId": "own-work"}, "gradingPeriod": book.ref("fall"), "resultValueMin": 0,
+    }  # fmt: skip
+    result = {
+        "lineItem": {"sourcedId": "own-item"}, "student": book.ref("ann"), "score": 7, "scoreDate": "2026-10-03",
+        "scoreStatus": "fully graded",
+    }  # fmt: skip
+    records = {
+        "categories": ("category", "own-work", {"title": "Homework"}),
+        "lineItems": ("lineItem", "own-item", item),
+        "results": ("result", "own-result", result),
+    }
+    async with serving(api.create_app(store, settings)) as http:
+        vendor = await book.vendor(http, "Quizzes")
+
+        async def call(method: str, path: str, body: Any = None, root: str = ROOT) -> httpx.Response:
+            return await http.request(method, f"{root}{path}", json=body, headers=vendor.headers)
+
+        for collection, (envelope, id, record) in records.items():
+            where = f"/{collection}/{id}"
+            answer = await call("PUT", where, {envelope: {"sourcedId": id, "status": "active", **record}})
+            assert (answer.status_code, answer.content) == (201, b""), answer.text
+            answer = await call("GET", where)
+            if CONTRACTS.is_dir():
+                assert complaints(f"/{collection}/{{sourcedId}}", answer) == []
+            assert (
+                answer.json()[envelope].items() >= {k: v for k, v in record.items() if k in ("title", "score")}.items()
+            )
+            assert (await call("GET", where, root=writing.GRADEBOOK)).status_code == 200
+        wrong = await call("PUT", "/results/own-result", {"result": {**result, "student": {"sourcedId": "nobody"}}})
+        assert minor(wrong) == "unknownobject" and "imsx_messageRefIdentifier" in wrong.json()
+        theirs = await call("DELETE", f"/results/{book.ids['ann-quiz']}")
+        assert (theirs.status_code, minor(theirs)) == (403, "unauthorisedrequest")
+        for collection, (_, id, _) in reversed(records.items()):
+            assert (await call("DELETE", f"/{collection}/{id}")).status_code == 204
+            assert (await call("GET", f"/{collection}/{id}")).status_code == 404
+        reader = await clients.issue_token(
+            store, clients.Client(vendor.client, district, "", frozenset(ONEROSTER)), [f"{V1P1}gradebook.readonly"]
+        )
+        vendor.headers["Authorization"] = f"Bearer {reader}"
+        for one in OLDER_WRITINGS:
+            answer = await call(one.method, one.path.replace("{sourcedId}", "x"), {})
+            assert (answer.status_code, minor(answer)) == (403, "unauthorisedrequest")
 
 
 # --- signatures ----------------------------------------------------------------------------------------------

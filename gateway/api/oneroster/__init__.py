@@ -1,4 +1,4 @@
-"""The OneRoster 1.2 provider: every operation that reads, from one table of them."""
+"""The OneRoster 1.2 provider: every operation, from one table of them."""
 
 from gateway.api.oneroster.routes import ROOT, provider
 

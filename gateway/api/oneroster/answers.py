@@ -1,6 +1,6 @@
 """How OneRoster says that something went wrong: imsx_StatusInfo, with a code of its vocabulary and a plain sentence."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import ConfigError, PlanbridgeError, Refused, Unavailable
+from gateway.errors import ConfigError, PlanbridgeError, RecordError, Refused, Unavailable
 from gateway.store.database import DatabaseError, explained
 
 # The words for a status, where nothing more exact is known. # OneRoster 1.2: the vocabulary has none for the others
@@ -33,6 +33,13 @@ class Trouble(Exception):
         self.minor = minor
         self.description = description
         self.headers = headers
+
+
+def refuse_other_scopes(held: Collection[str], wanted: Collection[str]) -> None:
+    """Trouble where a token has none of the scopes that an operation takes."""
+    if not set(wanted) & set(held):
+        challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{min(wanted)}"'}
+        raise Trouble(403, "forbidden", f"This needs a token with the scope {' or '.join(sorted(wanted))}.", challenge)
 
 
 def status_info(status: int, description: str, minor: str = "", headers: Mapping[str, str] | None = None) -> Response:
@@ -69,11 +76,14 @@ async def of_ours(request: Request, error: Exception) -> Response:
         status = 429 if error.code.endswith("-rate") else 403
     elif isinstance(error, ConfigError):
         status = 404 if error.code.endswith("-unknown") else 422
+    elif isinstance(error, RecordError):
+        status = 422
     elif isinstance(error, Unavailable):
         status = 503
     if isinstance(error, Unavailable) and error.retry_after is not None:
         status, headers = 429, {"Retry-After": str(max(1, round(error.retry_after)))}
-    return status_info(status, str(error), headers=headers)
+    where = f"{error.field}: " if isinstance(error, RecordError) and error.field else ""
+    return status_info(status, f"{where}{error}", headers=headers)
 
 
 async def of_database(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Which operations OneRoster 1.2 and 1.1 have for reading, the scopes each takes, and what each of them asks."""
+"""Which operations OneRoster 1.2 and 1.1 have, the scopes each takes, and what each of them asks or writes."""
 
 import re
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from gateway.queries import Bond, Clause, Holds, Own, Parent, Via, View
 from gateway.scopes import ONEROSTER, V1P1, V1P2
+from gateway.served import WRITABLE
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,45 @@ def _capital(name: str) -> str:
 OPERATIONS = (*_whole(), *_below())
 
 
+@dataclass(frozen=True)
+class Writing:
+    """One PUT, DELETE or POST of a collection of the gradebook service."""
+
+    method: str
+    path: str
+    id: str
+    scopes: frozenset[str]
+    collection: str
+
+    @property
+    def parameters(self) -> list[str]:
+        return re.findall(r"\{(\w+)\}", self.path)
+
+
+def _writings() -> Iterator[Writing]:
+    for name in WRITABLE:
+        family = "assessment" if name.startswith("assessment") else "gradebook"
+        for method, act in (("PUT", "createput"), ("DELETE", "delete")):
+            id = f"{method.lower()}{_capital(singular(name))}"
+            yield Writing(method, f"/{name}/{{sourcedId}}", id, _scopes(f"{family}.{act}"), name)
+    for path, (id, name) in POSTS.items():
+        yield Writing("POST", path, id, _scopes("gradebook.createpost"), name)
+
+
+SESSION = "academicSessionSourcedId"
+POSTS = {
+    f"/classes/{{{CLASS}}}/lineItems": ("postLineItemsForClass", "lineItems"),
+    f"/schools/{{{SCHOOL}}}/lineItems": ("postLineItemsForSchool", "lineItems"),
+    f"/lineItems/{{{LINE_ITEM}}}/results": ("postResultsForLineItem", "results"),
+    f"/classes/{{{CLASS}}}/academicSessions/{{{SESSION}}}/results": (
+        "postResultsForAcademicSessionForClass",
+        "results",
+    ),
+}
+WRITINGS = tuple(_writings())
+"""Every operation that writes, all of them of the gradebook service."""
+
+
 def _older() -> Iterator[Operation]:
     """Those of 1.1, which knows no score scales and no resources of a user, and has one scope where 1.2 has two for
     gradebook and resources. # OneRoster 1.1: the categories of a class are not in its list, but are asked for"""
@@ -223,4 +263,13 @@ def _older() -> Iterator[Operation]:
             yield replace(one, id=one.id.replace("getAll", "get"), scopes=scopes, older=True)
 
 
+def _older_writings() -> Iterator[Writing]:
+    """1.1 has no POST, and writes what it has and what it reads."""
+    for one in WRITINGS:
+        scopes = frozenset(scope.replace(V1P2, V1P1) for scope in one.scopes) & ONEROSTER.keys()
+        if one.method != "POST" and scopes and one.collection != "scoreScales":
+            yield replace(one, scopes=scopes)
+
+
 OLDER_OPERATIONS = tuple(_older())
+OLDER_WRITINGS = tuple(_older_writings())

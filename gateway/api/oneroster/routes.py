@@ -17,10 +17,18 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from gateway import clock
 from gateway.api.oauth import Call, opened, signed_call
-from gateway.api.oneroster import asking, discovery, older
-from gateway.api.oneroster.answers import HANDLERS, OLDER_HANDLERS, Trouble
+from gateway.api.oneroster import asking, discovery, older, writes
+from gateway.api.oneroster.answers import HANDLERS, OLDER_HANDLERS, Trouble, refuse_other_scopes
 from gateway.api.oneroster.asking import BASE, Asked
-from gateway.api.oneroster.operations import OLDER_OPERATIONS, OPERATIONS, SERVICES, Operation, singular
+from gateway.api.oneroster.operations import (
+    OLDER_OPERATIONS,
+    OLDER_WRITINGS,
+    OPERATIONS,
+    SERVICES,
+    WRITINGS,
+    Operation,
+    singular,
+)
 from gateway.errors import ConfigError
 from gateway.queries import Query
 from gateway.served import MARK, instant
@@ -44,11 +52,19 @@ def provider(application: FastAPI, guard: Guard) -> Starlette:
         Route(f"/{operation.service}/v1p2{operation.path}", _endpoint(operation, guard), methods=["GET"])
         for operation in OPERATIONS
     ]
+    turns = writes.Turns()
+    routes += [
+        Route(f"/gradebook/v1p2{one.path}", writes.endpoint(one, guard, turns), methods=[one.method])
+        for one in WRITINGS
+    ]
     for service in SERVICES:
         path = f"/{service}/v1p2/discovery/{discovery.NAMES[service]}"
         routes.append(Route(path, _discovery(service, guard), methods=["GET"]))
-    served = [Route(operation.path, _endpoint(operation, guard), methods=["GET"]) for operation in OLDER_OPERATIONS]
-    routes.append(Mount("/v1p1", _application(application, served, OLDER_HANDLERS)))
+    of_1_1: list[BaseRoute] = [
+        Route(operation.path, _endpoint(operation, guard), methods=["GET"]) for operation in OLDER_OPERATIONS
+    ]
+    of_1_1 += [Route(one.path, writes.endpoint(one, guard, turns), methods=[one.method]) for one in OLDER_WRITINGS]
+    routes.append(Mount("/v1p1", _application(application, of_1_1, OLDER_HANDLERS)))
     return _application(application, routes, HANDLERS)
 
 
@@ -63,7 +79,7 @@ def _endpoint(operation: Operation, guard: Guard) -> Callable[[Request], Awaitab
     async def answer(request: Request) -> Response:
         await guard(request)
         async with _opened(request, operation) as (call, c):
-            _refuse_other_scopes(call, operation)
+            refuse_other_scopes(call.scopes, operation.scopes)
             asked = asking.read(operation, request.path_params, request.query_params)
             agreement = await vendors.in_force(c, call.client.id, clock.today())
             fields = _agreed(agreement, asked)
@@ -91,13 +107,6 @@ async def _opened(request: Request, operation: Operation) -> AsyncIterator[tuple
     else:
         async with opened(request, header, ()) as found:
             yield found
-
-
-def _refuse_other_scopes(call: Call, operation: Operation) -> None:
-    if operation.scopes.isdisjoint(call.scopes):
-        wanted = " or ".join(sorted(operation.scopes))
-        challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{min(operation.scopes)}"'}
-        raise Trouble(403, "forbidden", f"This needs a token with the scope {wanted}.", challenge)
 
 
 def _agreed(agreement: Agreement, asked: Asked) -> frozenset[str] | None:
