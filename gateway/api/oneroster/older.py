@@ -4,6 +4,7 @@ import operator
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from gateway.api.oneroster import filters
@@ -81,12 +82,13 @@ def _can_be_said(collection: str, whole: Mapping[str, Any], allowed: Fields) -> 
     return True
 
 
-def _spelt(words: tuple[str, ...]) -> list[str]:
+@cache
+def _spelt(words: tuple[str, ...]) -> tuple[str, ...]:
     """How these words of 1.1 are written in 1.2: a role in several ways."""
     if not set(words) <= set(ROLES):
-        return list(words)
-    found = [*words, *(_ADMINISTRATORS if "administrator" in words else ())]
-    return [*found, *(f"ext:{word}" for word in found)]
+        return words
+    found = (*words, *(_ADMINISTRATORS if "administrator" in words else ()))
+    return (*found, *(f"ext:{word}" for word in found))
 
 
 def _truth(collection: str, name: str, value: Any) -> Any:
@@ -218,7 +220,9 @@ def sources(collection: str, names: Fields) -> Fields:
 def can_be_said(query: Query, allowed: Fields) -> Query:
     """The question for those rows alone that `record` does not make None; a delta has the others too, as gone."""
     asked = query.filter
-    active = any(clause.field == "status" and (clause.op, clause.value) == ("=", "active") for clause in asked.clauses)
+    active = any(
+        clause.field == "status" and (clause.op, clause.value.lower()) == ("=", "active") for clause in asked.clauses
+    )
     if asked.tells_of_the_gone and not active:
         return query
     view = query.view
