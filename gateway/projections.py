@@ -47,8 +47,8 @@ async def follow(store: Store, district: int) -> Projected:
 
 
 async def written(c: Transaction, district: int, publication: int, kinds: Sequence[str]) -> None:
-    """Have what a program's request published of these kinds be served when this transaction is committed. Nobody else may publish or
-    project meanwhile; the next projection looks at it once more, and finds it as it is."""
+    """Have what a program's request published of these kinds be served when this transaction is committed. Nobody else
+    may publish or project meanwhile; the next projection looks at it once more, and finds it as it is."""
     await _Projection(c, district).written(publication, kinds)
 
 

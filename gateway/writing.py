@@ -195,8 +195,8 @@ def _resource(collection: str) -> Resource:
 
 
 def _refuse_unreadable(row: StagedRow) -> None:
-    """A pull counts what it cannot read and goes on; whoever writes is there to be told. What an assessment is for is no
-    field of the standard: it is counted here too."""
+    """A pull counts what it cannot read and goes on; whoever writes is there to be told. What an assessment is for is
+    no field of the standard: it is counted here too."""
     if row.op == "gone":
         raise RecordError("record-gone-by-put", "A record is taken back by DELETE, not by its status.", field="status")
     for why, table, code, _ in row.left_out:

@@ -434,8 +434,8 @@ async def set_mapping(store: Store, attempt: Attempt, mapping: str) -> None:
 
 
 async def summary(c: AsyncConnection, *, run: int | None = None, limit: int = 20) -> list[dict[str, Any]]:
-    """Runs, newest first, with counts, open holds and what they read leniently. Of what a program wrote in a day the last
-    run stands for all, and `writes` says how many they are."""
+    """Runs, newest first, with counts, open holds and what they read leniently. Of what a program wrote in a day the
+    last run stands for all, and `writes` says how many they are."""
     rows = await c.execute(
         text(
             "SELECT r.id, n.name AS connection, r.kind, r.mode, r.state, r.undone_by, "

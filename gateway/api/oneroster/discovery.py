@@ -8,7 +8,7 @@ import msgspec
 import gateway
 from gateway.api.oneroster.answers import MINOR
 from gateway.api.oneroster.asking import LIMIT, MOST
-from gateway.api.oneroster.operations import OPERATIONS, SERVICES, Operation, singular
+from gateway.api.oneroster.operations import MOST_POSTED, OPERATIONS, SERVICES, WRITINGS, Operation, Writing, singular
 from gateway.served import COLLECTIONS, Collection, Field
 
 # OneRoster 1.2: where a service says what it can do
@@ -44,9 +44,15 @@ _ERRORS = {
 def document(service: str, origin: str) -> bytes:
     """The document of one service, as it is served below this address."""
     served = [operation for operation in OPERATIONS if operation.service == service]
-    scopes = sorted({scope for operation in served for scope in operation.scopes})
+    written = WRITINGS if service == "gradebook" else ()
+    scopes = sorted(
+        {scope for one in served for scope in one.scopes} | {scope for one in written for scope in one.scopes}
+    )
     flow = {"tokenUrl": f"{origin}/oauth/token", "scopes": {scope: scope.rpartition("/")[2] for scope in scopes}}
     schemas: dict[str, Any] = {"StatusInfo": _STATUS_INFO, "Reference": _REFERENCE}
+    paths: dict[str, dict[str, Any]] = {operation.path: {"get": _operation(operation)} for operation in served}
+    for one in written:
+        paths.setdefault(one.path, {})[one.method.lower()] = _writing(one)
     for name in SERVICES[service]:
         schemas[_named(COLLECTIONS[name])] = _record(COLLECTIONS[name])
     found = {
@@ -56,7 +62,7 @@ def document(service: str, origin: str) -> bytes:
             "version": gateway.__version__,
         },
         "servers": [{"url": f"{origin}/ims/oneroster/{service}/v1p2"}],
-        "paths": {operation.path: {"get": _operation(operation)} for operation in served},
+        "paths": paths,
         "components": {
             "schemas": schemas,
             "securitySchemes": {"OAuth2CC": {"type": "oauth2", "flows": {"clientCredentials": flow}}},
@@ -101,6 +107,36 @@ def _operation(operation: Operation) -> dict[str, Any]:
             **{str(status): {"description": said, "content": info} for status, said in _ERRORS.items()},
         },
     }
+
+
+def _writing(operation: Writing) -> dict[str, Any]:
+    record: dict[str, Any] = {"$ref": f"#/components/schemas/{_named(COLLECTIONS[operation.collection])}"}
+    several: dict[str, Any] = {"type": "array", "minItems": 1, "maxItems": MOST_POSTED, "items": record}
+    name, content = singular(operation.collection), record
+    answers: dict[str, Any] = {"204": {"description": "It is gone."}}
+    if operation.method == "PUT":
+        answers = {"201": {"description": "It is new."}, "200": {"description": "It is as it was sent."}}
+    elif operation.method == "POST":
+        name, content = operation.collection, several
+        pairs = {"application/json": {"schema": _PAIRS}}
+        answers = {"201": {"description": "All of them are new, under these sourcedIds.", "content": pairs}}
+    info = {"application/json": {"schema": {"$ref": "#/components/schemas/StatusInfo"}}}
+    found: dict[str, Any] = {
+        "operationId": operation.id,
+        "summary": {"PUT": f"Write a {name}.", "DELETE": f"Take back a {name}.", "POST": f"Write {name}."}[
+            operation.method
+        ],
+        "security": [{"OAuth2CC": [scope]} for scope in sorted(operation.scopes)],
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in operation.parameters
+        ],
+        "responses": answers
+        | {str(status): {"description": said, "content": info} for status, said in _ERRORS.items() if status != 400},
+    }
+    if operation.method != "DELETE":
+        body = {"type": "object", "required": [name], "properties": {name: content}}
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return found
 
 
 def _summary(operation: Operation) -> str:
@@ -161,6 +197,20 @@ _REFERENCE = {
     "required": ["href", "sourcedId", "type"],
     "properties": {"href": {"type": "string", "format": "uri"}, "sourcedId": _TEXT, "type": _TEXT},
     "additionalProperties": False,
+}
+_PAIRS = {
+    "type": "object",
+    "required": ["sourcedIdPairs"],
+    "properties": {
+        "sourcedIdPairs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["suppliedSourcedId", "allocatedSourcedId"],
+                "properties": {"suppliedSourcedId": _TEXT, "allocatedSourcedId": _TEXT},
+            },
+        }
+    },
 }
 _STATUS_INFO = {
     "type": "object",

@@ -241,6 +241,8 @@ def _writings() -> Iterator[Writing]:
 
 
 SESSION = "academicSessionSourcedId"
+MOST_POSTED = 1_000
+"""Records of one POST."""
 POSTS = {
     f"/classes/{{{CLASS}}}/lineItems": ("postLineItemsForClass", "lineItems"),
     f"/schools/{{{SCHOOL}}}/lineItems": ("postLineItemsForSchool", "lineItems"),
