@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Op = Literal["=", "!=", ">", ">=", "<", "<=", "~"]
+Op = Literal["=", "!=", ">", ">=", "<", "<=", "~", "in", "not in"]
+"""The last two are our own: that a text, or something in a list, is one of the words between the commas."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         correlation = uuid4().hex
+        scope.setdefault("state", {})["correlation"] = correlation
         started = False
 
         async def send_marked(message: Message) -> None:

@@ -107,6 +107,8 @@ class Question:
         if column is None or (column.type in ("ref", "refs") and not clause.field.endswith(".sourcedId")):
             return self._within(clause, collection, row)
         name = f"{row}.{column.name}"
+        if clause.op in ("in", "not in"):
+            return _among(clause, column, name, self)
         match column.type:
             case "text":
                 return _text(clause, name, self)
@@ -240,6 +242,13 @@ def _listed(clause: Clause, name: str, asked: Question, *, fold: bool = True) ->
         case "~":
             return f"coalesce({name} && CAST({several} AS text[]) OR {name} && CAST({whole} AS text[]), false)"
     raise unusable(f"{clause.field} is a list: ask by =, != or ~.")
+
+
+def _among(clause: Clause, column: Column, name: str, asked: Question) -> str:
+    """Of a text, or of a list, that it has one of these words, or none of them; what is not stated has none."""
+    words = asked.value(clause.value.lower().split(","))
+    held = f"&& CAST({words} AS text[])" if column.type == "list" else f"= ANY(CAST({words} AS text[]))"
+    return f"{'NOT ' if clause.op == 'not in' else ''}coalesce({name} {held}, false)"
 
 
 def _typed(clause: Clause, column: Column) -> Any:

@@ -1,6 +1,7 @@
 """How OneRoster says that something went wrong: imsx_StatusInfo, with a code of its vocabulary and a plain sentence."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -106,3 +107,30 @@ HANDLERS = {
     DatabaseError: of_database,
     Exception: of_bug,
 }
+
+# OneRoster 1.1: what its vocabulary has for words that came later
+_OLDER_MINOR = {
+    "invalid_filter_field": "invaliddata",
+    "forbidden": "unauthorisedrequest",
+    "server_busy": "targetreadfailure",
+    "internal_server_error": "targetreadfailure",
+}
+
+
+def _older(answer: Callable[[Request, Exception], Awaitable[Response]]) -> Callable[[Request, Exception], Any]:
+    async def answered(request: Request, error: Exception) -> Response:
+        found = await answer(request, error)
+        said = msgspec.json.decode(found.body)
+        [field] = said["imsx_CodeMinor"]["imsx_codeMinorField"]
+        minor = field["imsx_codeMinorFieldValue"]
+        minor = "unsupportedoperation" if found.status_code == 405 else _OLDER_MINOR.get(minor, minor)
+        field["imsx_codeMinorFieldValue"] = minor
+        said["imsx_messageRefIdentifier"] = request.state.correlation  # OneRoster 1.1 demands one, 1.2 has none
+        headers = {name: value for name, value in found.headers.items() if name != "content-length"}
+        return Response(msgspec.json.encode(said), found.status_code, headers)
+
+    return answered
+
+
+OLDER_HANDLERS = {kind: _older(answer) for kind, answer in HANDLERS.items()}
+"""The same for OneRoster 1.1."""

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import ImmutableMultiDict
 
-from gateway.api.oneroster import filters
+from gateway.api.oneroster import filters, older
 from gateway.api.oneroster.answers import Trouble
 from gateway.api.oneroster.operations import Operation
 from gateway.queries import Clause, Filter, Query
@@ -21,10 +21,12 @@ COLLECTION_PARAMETERS = ("limit", "offset", "sort", "orderBy", "filter", "fields
 
 @dataclass(frozen=True)
 class Asked:
-    """The question, and which fields of each row are wanted; None for all of them."""
+    """The question, and which fields of each row are wanted; None for all of them. `named`: as they were asked for,
+    which in 1.1 are others than those of which they are made."""
 
     query: Query
     fields: frozenset[str] | None
+    named: frozenset[str] | None
 
 
 def read(operation: Operation, path: Mapping[str, str], parameters: ImmutableMultiDict[str, str]) -> Asked:
@@ -33,26 +35,33 @@ def read(operation: Operation, path: Mapping[str, str], parameters: ImmutableMul
     given = {name: _once(parameters, name) for name in names}
     if any("\0" in value for value in path.values()):
         raise Trouble(404, "unknownobject", "No id has a character zero.")
-    fields = _fields(operation, given.get("fields", ""))
+    named = _fields(operation, given.get("fields", ""))
+    collection = operation.view.collection
+    fields = older.sources(collection, named) if operation.older else named
     if operation.one:
         wanted = Filter((Clause("sourcedId", "=", path["sourcedId"]),))
-        return Asked(Query(operation.view, filter=wanted, limit=1), fields)
+        return Asked(Query(operation.view, filter=wanted, limit=1), fields, named)
     order = given["orderBy"] or "asc"
+    if operation.older and order == "acs":  # OneRoster 1.1: so it stands in the OpenAPI document
+        order = "asc"
     if order not in ("asc", "desc"):
         raise Trouble(422, "invaliddata", "orderBy is asc or desc.")
+    wanted, sort = filters.read(given["filter"]), given["sort"]
+    if operation.older:
+        wanted, sort = older.asked_by(collection, wanted), older.sorted_by(collection, sort)
     query = Query(
         operation.view,
         operation.parents,
         operation.bonds,
         operation.all_of,
         dict(path),
-        filters.read(given["filter"]),
-        given["sort"],
+        wanted,
+        sort,
         order == "desc",
         _number("limit", given["limit"], LIMIT, 1, MOST),
         _number("offset", given["offset"], 0, 0, FURTHEST),
     )
-    return Asked(query, fields)
+    return Asked(query, fields, named)
 
 
 def _once(parameters: ImmutableMultiDict[str, str], name: str) -> str:
@@ -75,13 +84,13 @@ def _fields(operation: Operation, given: str) -> frozenset[str] | None:
     if not given.strip():
         return None
     named = frozenset(name.strip() for name in given.split(","))
-    known = {*BASE, "metadata", *COLLECTIONS[operation.view.collection].fields}
+    collection = operation.view.collection
+    known = {*BASE, *(older.SOURCES[collection] if operation.older else COLLECTIONS[collection].fields)}
     if not named <= known:
         raise Trouble(
             400,
             "invalid_selection_field",
-            f"fields names something that {operation.view.collection} do not have. They have: "
-            f"{', '.join(sorted(known))}.",
+            f"fields names something that {collection} do not have. They have: {', '.join(sorted(known))}.",
         )
     return named
 

@@ -1,17 +1,17 @@
-"""Which operations OneRoster 1.2 has, the scopes each takes, and what each of them asks or writes."""
+"""Which operations OneRoster 1.2 and 1.1 have, the scopes each takes, and what each of them asks or writes."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.queries import Bond, Clause, Holds, Own, Parent, Via, View
-from gateway.scopes import V1P2
+from gateway.scopes import ONEROSTER, V1P1, V1P2
 from gateway.served import WRITABLE
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One GET. `one`: it gives a single row, whose id the path has as sourcedId."""
+    """One GET. `one`: it gives a single row, whose id the path has as sourcedId. `older`: it is one of 1.1."""
 
     service: str
     path: str
@@ -23,6 +23,7 @@ class Operation:
     parents: tuple[Parent, ...] = ()
     bonds: tuple[Bond, ...] = ()
     all_of: tuple[Bond, ...] = ()
+    older: bool = False
 
     @property
     def parameters(self) -> list[str]:
@@ -253,3 +254,24 @@ POSTS = {
 }
 WRITINGS = tuple(_writings())
 """Every operation that writes, all of them of the gradebook service."""
+
+
+def _older() -> Iterator[Operation]:
+    """Those of 1.1, which knows no score scales and no resources of a user, and has one scope where 1.2 has two for
+    gradebook and resources. # OneRoster 1.1: the categories of a class are not in its list, but are asked for"""
+    for one in OPERATIONS:
+        scopes = frozenset(scope.replace(V1P2, V1P1) for scope in one.scopes) & ONEROSTER.keys()
+        if scopes and one.view.collection != "scoreScales" and one.path != "/users/{userSourcedId}/resources":
+            yield replace(one, id=one.id.replace("getAll", "get"), scopes=scopes, older=True)
+
+
+def _older_writings() -> Iterator[Writing]:
+    """1.1 has no POST, and writes what it has and what it reads."""
+    for one in WRITINGS:
+        scopes = frozenset(scope.replace(V1P2, V1P1) for scope in one.scopes) & ONEROSTER.keys()
+        if one.method != "POST" and scopes and one.collection != "scoreScales":
+            yield replace(one, scopes=scopes)
+
+
+OLDER_OPERATIONS = tuple(_older())
+OLDER_WRITINGS = tuple(_older_writings())

@@ -1,7 +1,11 @@
 """How the operations are served: one application of their own, so that every error below its root is OneRoster's."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -9,14 +13,22 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from gateway import clock
-from gateway.api.oauth import Call, opened
-from gateway.api.oneroster import asking, discovery, writes
-from gateway.api.oneroster.answers import HANDLERS, Trouble, refuse_other_scopes
+from gateway.api.oauth import Call, opened, signed_call
+from gateway.api.oneroster import asking, discovery, older, writes
+from gateway.api.oneroster.answers import HANDLERS, OLDER_HANDLERS, Trouble, refuse_other_scopes
 from gateway.api.oneroster.asking import BASE, Asked
-from gateway.api.oneroster.operations import OPERATIONS, SERVICES, WRITINGS, Operation, singular
+from gateway.api.oneroster.operations import (
+    OLDER_OPERATIONS,
+    OLDER_WRITINGS,
+    OPERATIONS,
+    SERVICES,
+    WRITINGS,
+    Operation,
+    singular,
+)
 from gateway.errors import ConfigError
 from gateway.queries import Query
 from gateway.served import MARK, instant
@@ -29,12 +41,14 @@ from gateway.vendors import Agreement, is_bulk
 ROOT = "/ims/oneroster"
 _LOOSE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 Guard = Callable[[Request], Awaitable[None]]
+Said = Callable[[Row], tuple[Mapping[str, Any], Collection[str]]]
+"""What of a row is sent, and the names of 1.2 for the fields that it has."""
 
 
 def provider(application: FastAPI, guard: Guard) -> Starlette:
     """What is to be mounted at ROOT; it shares the application's store and settings. `guard` is asked before anything
     else of a request is looked at."""
-    routes = [
+    routes: list[BaseRoute] = [
         Route(f"/{operation.service}/v1p2{operation.path}", _endpoint(operation, guard), methods=["GET"])
         for operation in OPERATIONS
     ]
@@ -46,7 +60,16 @@ def provider(application: FastAPI, guard: Guard) -> Starlette:
     for service in SERVICES:
         path = f"/{service}/v1p2/discovery/{discovery.NAMES[service]}"
         routes.append(Route(path, _discovery(service, guard), methods=["GET"]))
-    found = Starlette(routes=routes, exception_handlers=HANDLERS)
+    of_1_1: list[BaseRoute] = [
+        Route(operation.path, _endpoint(operation, guard), methods=["GET"]) for operation in OLDER_OPERATIONS
+    ]
+    of_1_1 += [Route(one.path, writes.endpoint(one, guard, turns), methods=[one.method]) for one in OLDER_WRITINGS]
+    routes.append(Mount("/v1p1", _application(application, of_1_1, OLDER_HANDLERS)))
+    return _application(application, routes, HANDLERS)
+
+
+def _application(application: FastAPI, routes: Sequence[BaseRoute], handlers: Mapping[Any, Any]) -> Starlette:
+    found = Starlette(routes=routes, exception_handlers=handlers)
     found.router.redirect_slashes = False
     found.state = application.state
     return found
@@ -55,16 +78,35 @@ def provider(application: FastAPI, guard: Guard) -> Starlette:
 def _endpoint(operation: Operation, guard: Guard) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         await guard(request)
-        async with opened(request, request.headers.get("authorization"), ()) as (call, c):
+        async with _opened(request, operation) as (call, c):
             refuse_other_scopes(call.scopes, operation.scopes)
             asked = asking.read(operation, request.path_params, request.query_params)
             agreement = await vendors.in_force(c, call.client.id, clock.today())
             fields = _agreed(agreement, asked)
+            if operation.older:
+                allowed = agreement.fields(operation.view.collection)
+                asked = replace(asked, query=older.can_be_said(asked.query, allowed))
+                said: Said = partial(_older_said, operation.view.collection, asked.named, allowed)
+            else:
+                said = partial(_said, fields)
             if operation.one:
-                return await _single(c, request, call, agreement, operation, fields)
-            return await _page(c, request, call, agreement, operation, asked.query, fields)
+                return await _single(c, request, call, agreement, operation, asked, said)
+            return await _page(c, request, call, agreement, operation, asked, said)
 
     return answer
+
+
+@asynccontextmanager
+async def _opened(request: Request, operation: Operation) -> AsyncIterator[tuple[Call, Transaction]]:
+    """The call and its transaction: by a token or, of 1.1, by a signature."""
+    header = request.headers.get("authorization")
+    if operation.older and (header or "").partition(" ")[0].lower() == "oauth":
+        call = await signed_call(request)
+        async with call.store.transaction(call.district) as c:
+            yield call, c
+    else:
+        async with opened(request, header, ()) as found:
+            yield found
 
 
 def _agreed(agreement: Agreement, asked: Asked) -> frozenset[str] | None:
@@ -92,9 +134,10 @@ async def _page(
     call: Call,
     agreement: Agreement,
     operation: Operation,
-    query: Query,
-    fields: frozenset[str] | None,
+    asked: Asked,
+    said: Said,
 ) -> Response:
+    query = asked.query
     collection = query.view.collection
     if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=_is_delta(query)):
         await bulk.check(c, call, agreement, collection)
@@ -104,7 +147,7 @@ async def _page(
         found = await serving.page(c, call.client.district, agreement.id, query)
     except ConfigError as error:
         raise _told(error) from None
-    written, served = _written(found.rows, fields)
+    written, served = _written(found.rows, said)
     await reads.log_each(c, call, collection, served)
     address = f"{_origin(request)}{ROOT}{quote(request.scope['path'].removeprefix(ROOT))}"
     headers = {
@@ -112,7 +155,7 @@ async def _page(
         "Link": asking.links(address, request.query_params.multi_items(), query, found.total),
     }
     body = b'{"%s":[%s]}' % (operation.envelope.encode(), b",".join(written))
-    return _answer(request, body, headers)
+    return _answer(request, operation, body, headers)
 
 
 def _is_delta(query: Query) -> bool:
@@ -128,19 +171,20 @@ async def _single(
     call: Call,
     agreement: Agreement,
     operation: Operation,
-    fields: frozenset[str] | None,
+    asked: Asked,
+    said: Said,
 ) -> Response:
     """One row. What is no longer there is unknown: nothing that could be served of it would be a valid record. Whoever
     was merged into another is named in the description, as is the tombstone's metadata in a delta."""
-    view, id = operation.view, request.path_params["sourcedId"]
+    view, id = asked.query.view, request.path_params["sourcedId"]
     row = await serving.single(c, call.client.district, agreement.id, view, id)
     if row is None:
         into = await serving.survivor(c, call.client.district, agreement.id, view, id)
         what = f"It is one with {into} now." if into else "It never was, or is gone, or is beyond the agreement."
         raise Trouble(404, "unknownobject", f"There is no such {singular(view.collection)}. {what}")
-    written, served = _written([row], fields)
+    written, served = _written([row], said)
     await reads.log_each(c, call, view.collection, served)
-    return _answer(request, b'{"%s":%s}' % (operation.envelope.encode(), written[0]), {})
+    return _answer(request, operation, b'{"%s":%s}' % (operation.envelope.encode(), written[0]), {})
 
 
 def _told(error: ConfigError) -> Trouble:
@@ -149,38 +193,55 @@ def _told(error: ConfigError) -> Trouble:
     return Trouble(400, "invalid_filter_field", error.message)
 
 
-def _written(rows: Iterable[Row], fields: frozenset[str] | None) -> tuple[list[bytes], Mapping[str, Collection[str]]]:
+def _written(rows: Iterable[Row], said: Said) -> tuple[list[bytes], Mapping[str, Collection[str]]]:
     """Each row as it is sent, and the names of the fields that it has, by its id."""
     written, served = [], {}
     for row in rows:
-        said = _said(row)
-        if fields is not None:
-            said = {name: value for name, value in said.items() if name in fields}
-        written.append(msgspec.json.encode(said))
-        served[row.sourced_id] = said.keys()
+        record, names = said(row)
+        written.append(msgspec.json.encode(record))
+        served[row.sourced_id] = names
     return written, served
 
 
-def _said(row: Row) -> dict[str, msgspec.Raw]:
-    status = _GONE if row.document is None else _ACTIVE
+def _said(fields: frozenset[str] | None, row: Row) -> tuple[Mapping[str, Any], Collection[str]]:
+    said = _common(row) | ({} if row.document is None else _LOOSE.decode(row.document))
+    if fields is not None:
+        said = {name: value for name, value in said.items() if name in fields}
+    return said, said.keys()
+
+
+def _older_said(
+    collection: str, named: frozenset[str] | None, allowed: frozenset[str] | None, row: Row
+) -> tuple[Mapping[str, Any], Collection[str]]:
+    """The same in 1.1. What 1.1 has no words for is gone, as far as it is concerned."""
+    made = row.document and older.record(collection, msgspec.json.decode(row.document), named, allowed)
+    base = _common(row if made else replace(row, document=None))
+    shown = frozenset(base) if allowed is None else allowed | frozenset(BASE)
+    base = {name: value for name, value in base.items() if name in shown and (named is None or name in named)}
+    record, told = made or ({}, set())
+    return base | record, {*base, *told}
+
+
+def _common(row: Row) -> dict[str, msgspec.Raw]:
+    """What every row has; of one that is gone there is nothing else."""
     base = {
         "sourcedId": msgspec.Raw(msgspec.json.encode(row.sourced_id)),
-        "status": status,
+        "status": _GONE if row.document is None else _ACTIVE,
         "dateLastModified": msgspec.Raw(b'"%s"' % instant(row.at).encode()),
     }
-    if row.document is not None:
-        return base | _LOOSE.decode(row.document)
-    if row.survivor is not None:
+    if row.document is None and row.survivor is not None:
         base["metadata"] = msgspec.Raw(msgspec.json.encode({"planbridge.mergedInto": row.survivor}))
     return base
 
 
 _ACTIVE, _GONE = msgspec.Raw(b'"active"'), msgspec.Raw(b'"tobedeleted"')
 _MARK = MARK.encode()
+_OLDER_MARK = re.compile(re.escape(_MARK) + rb"\w+/v1p2/")
 
 
-def _answer(request: Request, body: bytes, headers: Mapping[str, str]) -> Response:
-    body = body.replace(_MARK, b'"href":"%s%s/' % (_origin(request).encode(), ROOT.encode()))
+def _answer(request: Request, operation: Operation, body: bytes, headers: Mapping[str, str]) -> Response:
+    root = f'"href":"{_origin(request)}{ROOT}/'.encode()
+    body = _OLDER_MARK.sub(lambda _: root + b"v1p1/", body) if operation.older else body.replace(_MARK, root)
     return Response(body, 200, headers, media_type="application/json")
 
 
