@@ -36,6 +36,7 @@ TAGS = {
     "codes": "Code tables and custom fields.",
     "notices": "What people were told.",
     "access": "How a program gets a token.",
+    "sandbox": "What a vendor does in a district of invented people.",
     "service": "What monitors ask.",
 }
 
