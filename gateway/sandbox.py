@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal, get_args
 
-from gateway import accounts, clock, jobs, projections, vendors
+from gateway import accounts, clock, jobs, projections, registry, vendors
+from gateway.connector import validated
 from gateway.errors import ConfigError, Refused
 from gateway.scopes import ONEROSTER
 from gateway.settings import Settings
@@ -80,13 +81,14 @@ async def begin(store: Store, settings: Settings, name: str, actor: Actor) -> tu
     district = await sandboxes.make(store, name, day, actor)
     secret = secrets.token_urlsafe(32)
     address = f"{api_address(settings)}{SYSTEM_PATH}/{district}"
-    plain = {
+    hidden = {"client_secret": secret}
+    given = {
         "base_url": address, "token_url": f"{address}/token", "client_id": "sandbox", "write": "put",
         "private_addresses": ["127.0.0.1: the invented system of this sandbox"],
     }  # fmt: skip
-    made = await registers.add_connection(
-        store, district, SYSTEM, "oneroster", plain, {"client_secret": secret}, actor, invented=True
-    )
+    settings_of_it = validated(registry.connector("oneroster").settings, given | hidden).model_dump(mode="json")
+    plain = {name: value for name, value in settings_of_it.items() if name not in hidden}
+    made = await registers.add_connection(store, district, SYSTEM, "oneroster", plain, hidden, actor, invented=True)
     return district, await jobs.request_pull(store, district, made, actor)
 
 

@@ -1,5 +1,6 @@
 """The command that gives a vendor a district of invented people: sandbox."""
 
+import shlex
 from dataclasses import asdict
 from typing import Annotated, Any, get_args
 
@@ -38,6 +39,7 @@ def sandbox(
     redirect: Annotated[
         str, typer.Option("--redirect", help="Where the teacher's browser is sent back to with a code.")
     ] = sandboxes.BACK,
+    env: Annotated[bool, typer.Option("--env", help="Print it as SANDBOX_... variables, for a shell to read.")] = False,
     as_: As = "district IT",
     role: Role = "district_it",
     as_json: Json = False,
@@ -69,8 +71,11 @@ def sandbox(
         )
 
     found = run(work())
-    if as_json:
-        show(found, True)
+    if as_json or env:
+        if as_json:
+            show(found, True)
+        else:
+            print("\n".join(f"SANDBOX_{key.upper()}={shlex.quote(str(value))}" for key, value in found.items()))
         return
     show([{"what": key, "is": value} for key, value in found.items()], False, columns=("what", "is"))
     if not action:
