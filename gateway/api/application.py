@@ -12,6 +12,7 @@ from gateway.api import (
     crosswalks,
     deliveries,
     described,
+    documents,
     events,
     firstlink,
     identity,
@@ -94,6 +95,7 @@ def assembled(settings: Settings) -> FastAPI:
         students,
         records,
         sandbox,
+        documents,
     ):
         application.include_router(part.router)
     application.mount(oneroster.ROOT, oneroster.provider(application, only_encrypted))

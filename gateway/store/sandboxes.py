@@ -52,7 +52,7 @@ async def day(c: AsyncConnection, district: int) -> date:
 
 def _none() -> ConfigError:
     return ConfigError(
-        "sandbox-none", "This is no sandbox.", "Whoever runs Planbridge makes one: planbridge sandbox NAME"
+        "sandbox-unknown", "This is no sandbox.", "Whoever runs Planbridge makes one: planbridge sandbox NAME"
     )
 
 
