@@ -49,7 +49,7 @@ BACK = "http://127.0.0.1:8765/back"
 """To which the browser is sent with a code, unless another address is given."""
 HEAD_START = timedelta(days=28)
 """How far a new sandbox lies behind today: so many days can pass before what begins in it lies ahead."""
-SCHOOLS, STUDENTS = 3, 60
+SCHOOLS, STUDENTS = 3, 48
 SCOPES = (
     *("students.read", "plans.read", "plan.write", "record.read", "results.read", "input.write"),
     *("deliveries.read", "deliveries.write", "events.read", "webhooks.write", "changes.read", "sandbox"),

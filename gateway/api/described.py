@@ -108,6 +108,10 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     named = {parameter["name"].lower() for parameter in operation.get("parameters", ())}
     for status, text in {**ERRORS, **(WITH_MATCH if "if-match" in named else {})}.items():
         answers[status] = _answer(text)
+    for body in operation.get("requestBody", {}).get("content", {}).values():
+        match body["schema"]:  # what may be left out need not be null as well: generated clients would send their null
+            case {"anyOf": [{"$ref": one}, {"type": "null"}]}:
+                body["schema"] = {"$ref": one}
     if method == "post":
         operation.setdefault("parameters", []).append(idempotency.DESCRIBED)
         answers["413"] = _answer("The body is larger than this route takes.")
