@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 # Each of the hundred processes that the tests start would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test fifteen proof bench lint fmt lock
+.PHONY: help install demo test fifteen proof bench client lint fmt lock
 .DELETE_ON_ERROR:
 
 help:  ## This list
@@ -39,6 +39,11 @@ proof: $(READY)  ## The measured claims in full size, into docs/proofs (takes lo
 
 bench: $(READY)  ## Us and our peers by turns, into docs/bench.md (takes hours; JOBS="sections users" for some)
 	$(BIN)/python -m bench.run $(JOBS)
+
+client: $(READY)  ## The typed Python client for the API, generated into dist/client
+	$(PYTHON) -m venv .venv/generator
+	.venv/generator/bin/python -m pip install --quiet --requirement clients/requirements.in
+	$(BIN)/python -m clients.generate dist/client
 
 lint: $(READY)  ## Format, style, types, layers
 	$(BIN)/ruff format --check

@@ -39,7 +39,8 @@ def twin(
 
     `planted` is put into every field that planning never needs. A `full` district also has family contacts as users
     and agents, grading periods, profiles to sign in with, and the books of courses. `control` opens the side door of
-    `synthetic.faults`. `app.state.received` are the requests so far, without the client's secrets.
+    `synthetic.faults`. `app.state.received` are the requests so far, without the client's secrets; `app.state.play`
+    takes the district as it is on another day.
     """
     played = _switched(PRESETS[preset] if isinstance(preset, str) else preset, switches)
     sources = partial(Sources, planted=planted, full=full, doubled=played.quirks.doubled)
@@ -64,6 +65,7 @@ def twin(
         exception_handlers={Denied: no, HTTPException: no, Exception: broken},
     )
     made.state.received = received
+    made.state.play = lambda changed: shelves.play(sources(changed))
     return made
 
 

@@ -12,6 +12,7 @@ from gateway.api import (
     crosswalks,
     deliveries,
     described,
+    documents,
     events,
     firstlink,
     identity,
@@ -25,6 +26,7 @@ from gateway.api import (
     rejects,
     results,
     runs,
+    sandbox,
     service,
     signin,
     students,
@@ -33,6 +35,7 @@ from gateway.api import (
 from gateway.api.envelope import Envelope
 from gateway.api.idempotency import Once
 from gateway.http import Network
+from gateway.sandbox import SYSTEM_PATH
 from gateway.settings import Settings
 from gateway.store.database import Store
 
@@ -91,9 +94,12 @@ def assembled(settings: Settings) -> FastAPI:
         results,
         students,
         records,
+        sandbox,
+        documents,
     ):
         application.include_router(part.router)
     application.mount(oneroster.ROOT, oneroster.provider(application, only_encrypted))
+    application.mount(SYSTEM_PATH, sandbox.Systems(application, only_encrypted))
     problems.install(application)
     described.install(application)
     application.add_middleware(Once)

@@ -1,5 +1,6 @@
 """The OpenAPI document: made so that clients generated from it have names, and know what an error looks like."""
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -36,6 +37,7 @@ TAGS = {
     "codes": "Code tables and custom fields.",
     "notices": "What people were told.",
     "access": "How a program gets a token.",
+    "sandbox": "What a vendor does in a district of invented people.",
     "service": "What monitors ask.",
 }
 
@@ -66,6 +68,7 @@ def install(application: FastAPI) -> None:
 
 
 def _completed(found: dict[str, Any]) -> dict[str, Any]:
+    found = _distinct(found)
     schemas = found["components"]["schemas"]
     schemas |= _problem()
     for name in ("HTTPValidationError", "ValidationError"):
@@ -79,11 +82,36 @@ def _completed(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _distinct(found: dict[str, Any]) -> dict[str, Any]:
+    """Each schema under one name that is its title too: generators name a class by the title, and leave out, with
+    every route that needs it, a second one of the same name."""
+    names = {name: _name(name) for name in found["components"]["schemas"]}
+    if len(set(names.values())) < len(names):
+        raise RuntimeError("two schemas would have one name")
+    written = json.dumps(found)
+    for old, new in names.items():
+        written = written.replace(f'"#/components/schemas/{old}"', f'"#/components/schemas/{new}"')
+    told: dict[str, Any] = json.loads(written)
+    schemas = told["components"]["schemas"]
+    told["components"]["schemas"] = {names[old]: schema | {"title": names[old]} for old, schema in schemas.items()}
+    return told
+
+
+def _name(name: str) -> str:
+    """What pydantic calls `gateway__api__rejects__Cause` or `Delivery-Output`, where one word would do for several."""
+    *module, plain = name.split("__")
+    return (module[-1].title().replace("_", "") if module else "") + plain.replace("-", "")
+
+
 def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     answers = operation["responses"]
     named = {parameter["name"].lower() for parameter in operation.get("parameters", ())}
     for status, text in {**ERRORS, **(WITH_MATCH if "if-match" in named else {})}.items():
         answers[status] = _answer(text)
+    for body in operation.get("requestBody", {}).get("content", {}).values():
+        match body["schema"]:  # what may be left out need not be null as well: generated clients would send their null
+            case {"anyOf": [{"$ref": one}, {"type": "null"}]}:
+                body["schema"] = {"$ref": one}
     if method == "post":
         operation.setdefault("parameters", []).append(idempotency.DESCRIBED)
         answers["413"] = _answer("The body is larger than this route takes.")

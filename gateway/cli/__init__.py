@@ -41,6 +41,7 @@ from gateway.cli import (
     rejects,
     retention,
     runs,
+    sandbox,
     schedules,
     serve,
     service,
@@ -70,7 +71,7 @@ for part in (
     identity, unmatched, schedules, notices, webhooks, plans, printing, record, attention, coverage, pushing,
     verification, agreements, vendors, access, accounts, family, purge, retention, audit, backup, districts, doctor,
     upload,
-    exports, serve, demo,
+    exports, serve, demo, sandbox,
 ):  # fmt: skip
     part.register(app)
 

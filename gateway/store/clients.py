@@ -49,6 +49,7 @@ SCOPES = {
     "deliveries.read": "See what became of a delivery.",
     "deliveries.write": "Send a finalized plan to a destination.",
     "input.write": "Add input and evidence to plans and records, also without a person.",
+    "sandbox": "In a sandbox: let days pass, have refusals made, and let its teacher allow things. Elsewhere nothing.",
     "tokens.introspect": "Ask of any token of the district whether it is good, and for what.",
     **ONEROSTER,
 }

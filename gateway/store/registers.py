@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from sqlalchemy import text
@@ -88,6 +89,29 @@ async def districts(store: Store) -> list[int]:
         return list((await c.execute(text("SELECT id FROM district ORDER BY id"))).scalars())
 
 
+async def invented_day(c: AsyncConnection, district: int) -> date | None:
+    """The day that it is in a district of invented people; None in every real one. What marks it is the act that made
+    it, which nobody can add to a district, or take away."""
+    found = await c.scalar(
+        text(
+            "SELECT detail->>'day' FROM act WHERE district_id = :id AND act IN ('sandbox', 'sandbox-day') "
+            "ORDER BY seq DESC LIMIT 1"
+        ),
+        {"id": district},
+    )
+    return None if found is None else date.fromisoformat(found)
+
+
+async def refuse_invented(c: AsyncConnection, district: int) -> None:
+    """Refused in a district of invented people: what is real does not come to it."""
+    if await invented_day(c, district) is not None:
+        raise Refused(
+            "sandbox-apart",
+            "This is a sandbox: it has one system, which is as invented as the people in it.",
+            "Connect a real system to a district of its own: give its name with --district.",
+        )
+
+
 async def district_key(store: Store, c: AsyncConnection, district: int) -> bytes:
     """The key under which this district's entity ids are made."""
     sealed = await c.scalar(text("SELECT sealed_key FROM district WHERE id = :id"), {"id": district})
@@ -105,10 +129,14 @@ async def add_connection(
     *,
     keeps_roster: bool = True,
     client: str | None = None,
+    invented: bool = False,
 ) -> int:
     """Save a connection; its secrets rest encrypted. ConfigError when the name is taken. One that keeps no roster
-    comes after all that do, whenever it was connected. `client`: the program that writes by it."""
+    comes after all that do, whenever it was connected. Refused where invented people would meet real ones. `client`:
+    the program that writes by it, in a sandbox too."""
     async with store.transaction(district) as c:
+        if not invented and client is None:
+            await refuse_invented(c, district)
         made = await c.scalar(
             text(
                 "INSERT INTO connection (district_id, name, connector, settings, sealed_secrets, place, client_id) "
@@ -140,6 +168,7 @@ async def change_settings(
     before = connection.settings | connection.secrets
     differing = sorted(name for name, value in (settings | hidden).items() if before.get(name) != value)
     async with store.transaction(connection.district) as c:
+        await refuse_invented(c, connection.district)
         await c.execute(
             text("UPDATE connection SET settings = CAST(:settings AS json), sealed_secrets = :sealed WHERE id = :id"),
             {

@@ -32,7 +32,9 @@ PEOPLE = {
     *("GET /v1/me", "GET /sign-in/provider", "GET /sign-in/callback", "POST /sign-out"),
 }
 """What people come to with a browser and its cookie: tests/api/test_signin.py and test_acting_for.py."""
-OPEN = {*PEOPLE, "GET /health", "GET /health/live", "GET /openapi.json", *FIRST, *PROVED, *PUBLISHED}
+MANUAL = {"GET /docs", "GET /docs/{name}"}
+"""What programmers read: tests/api/test_documents.py."""
+OPEN = {*PEOPLE, *MANUAL, "GET /health", "GET /health/live", "GET /openapi.json", *FIRST, *PROVED, *PUBLISHED}
 """What answers without a token. Nothing of a district is behind it."""
 WITHOUT_A_DISTRICT = {"GET /v1/schemas/plan"}
 """What is the same for every district."""
@@ -155,6 +157,11 @@ CALLS: dict[str, Any] = {
         "deliveries.write", f"/v1/plans/{w.final}/deliveries", {"destination": "ods"}
     ),
     "GET /v1/deliveries/{id}": lambda w: How("deliveries.read", f"/v1/deliveries/{w.delivery}"),
+    "GET /v1/sandbox": lambda w: How("sandbox"),
+    "POST /v1/sandbox/days": lambda w: How("sandbox"),
+    "POST /v1/sandbox/refusals": lambda w: How("sandbox", body={"what": "agreement-ended"}),
+    "DELETE /v1/sandbox/refusals": lambda w: How("sandbox"),
+    "POST /v1/sandbox/consents": lambda w: How("sandbox", body={"redirect_uri": "x", "code_challenge": "x" * 43}),
 }
 
 ROUTES = sorted(
@@ -163,8 +170,9 @@ ROUTES = sorted(
     for method in (route.methods or set()) - {"HEAD"}  # what is mounted has none: tests/api/test_oneroster.py
 )
 GUARDED = [route for route in ROUTES if route not in OPEN | MONITORS]
-OWN = {route for route in GUARDED if "/webhooks" in route} | {"GET /v1/events/types"}
-"""What belongs to the client that asks, or is the same for all: tests/api/test_events.py."""
+OWN = {route for route in GUARDED if "/webhooks" in route or "/v1/sandbox" in route} | {"GET /v1/events/types"}
+"""What belongs to the client that asks, is the same for all, or is there in sandboxes only: tests/api/test_events.py
+and tests/api/test_sandbox.py."""
 OF_A_DISTRICT = [route for route in GUARDED if route not in OWN]
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
