@@ -1,4 +1,4 @@
-"""Five hundred reads of a program, over all that it may read: an incident's list has each student and field, no other."""
+"""Five hundred reads of a program, over all it may read: an incident's list has each student and field, no other."""
 
 import random
 
