@@ -1,6 +1,6 @@
 """Schemathesis in its thorough mode over every operation that the running application describes.
 
-It is no part of the lock: it brings ten packages of its own. Install it beside (`pip install schemathesis==4.32.5`, into
+It is no part of the lock: it brings ten packages of its own. Install it beside (pip install schemathesis==4.32.5, into
 an environment of its own) and name its program in SCHEMATHESIS; without it this proof is skipped, and says so.
 """
 
