@@ -53,7 +53,6 @@ class Place:
 async def place(settings: Settings) -> AsyncIterator[Place]:
     store = await Store.open(settings)
     async with serving(api.create_app(store, settings)) as http:
-        http.timeout = httpx.Timeout(60)
         yield await populated(store, http)
     await store.close()
 

@@ -69,7 +69,6 @@ async def served(settings: Settings, folder: Path) -> AsyncIterator[Two]:
     try:
         sides = [await made(store, mark, folder.with_name(f"{folder.name}-{mark}")) for mark in MARKS]
         async with serving(api.create_app(store, settings)) as http:
-            http.timeout = httpx.Timeout(60)
             yield Two(store, http, *sides)
     finally:
         await store.close()

@@ -19,7 +19,6 @@ READS = 500
 
 async def test_an_incident_has_what_five_hundred_reads_told_and_no_more(store: Store, settings: Settings) -> None:
     async with serving(api.create_app(store, settings)) as http:
-        http.timeout = None
         with proof("incident", seed=SEED) as counts:
             expected, found = await recorded(await populated(store, http), random.Random(SEED), READS)
             assert found == expected
