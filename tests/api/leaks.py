@@ -26,9 +26,11 @@ OWN_WRITES = 0.02
 PLACES = ("", "now", "0-0", "2026-11-28", "1", "7", "2099-01-01T00:00:00Z")
 
 
-async def played(both: Two, seed: int, requests: int, *, only_reading: bool = False) -> tuple[Counter[str], list[str]]:
+async def played(
+    both: Two, drawn_by: str, requests: int, *, only_reading: bool = False
+) -> tuple[Counter[str], list[str]]:
     """So many requests, with counts of what came of them, and each answer that told what it may not."""
-    asking, counts, leaks = Asking(both, Random(seed), only_reading), Counter[str](), list[str]()
+    asking, counts, leaks = Asking(both, Random(drawn_by), only_reading), Counter[str](), list[str]()
 
     async def ask() -> None:
         while counts["requests"] < requests:

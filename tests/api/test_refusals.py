@@ -190,7 +190,7 @@ async def test_a_student_beyond_the_agreement_is_not_there(both: Two) -> None:
 
 # --- random requests: a sample of tests/proofs --------------------------------------------------------------
 
-SEED, REQUESTS = 77_012, 250
+SEED, REQUESTS = "77012", 250
 
 
 @module
@@ -203,7 +203,7 @@ async def test_nothing_of_another_district_is_told(both: Two) -> None:
 @module
 async def test_nor_is_it_where_no_statement_asks_for_the_district(both: Two) -> None:
     with unfiltered(both.store) as stripped:
-        counts, leaks = await played(both, (seed() or SEED) + 1, REQUESTS)
+        counts, leaks = await played(both, f"{seed() or SEED}/without", REQUESTS)
     assert leaks == []
     assert stripped["statements"] > REQUESTS / 4 and counts["told of the own district"] > REQUESTS / 20, counts
 
@@ -211,5 +211,5 @@ async def test_nor_is_it_where_no_statement_asks_for_the_district(both: Two) -> 
 @module
 async def test_without_both_it_would_be_found(both: Two) -> None:
     with open_doors(both.store), unfiltered(both.store):
-        _, leaks = await played(both, SEED + 2, 60, only_reading=True)
+        _, leaks = await played(both, SEED, 60, only_reading=True)
     assert len(leaks) > 5
