@@ -11,6 +11,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from gateway import clock
+from gateway.access import SECTIONS
 from gateway.api.oneroster import ROOT
 from gateway.api.oneroster.operations import OPERATIONS, Operation
 from gateway.settings import Settings
@@ -164,7 +165,7 @@ OF_A_STUDENT = [
 async def test_a_student_beyond_the_agreement_is_not_there(both: Two) -> None:
     """Whom a rule, an opt-out or a consent that forbids keeps out of reach; the plans and deliveries likewise."""
     district, world = both.here.district, both.here.world
-    client, _ = await clients.add(both.store, district, "vendor", SCOPES, ACTOR, Grant(sections=two.SECTIONS))
+    client, _ = await clients.add(both.store, district, "vendor", SCOPES, ACTOR, Grant(sections=SECTIONS))
     await agree(both.store, district, client)
     header = await token(both.store, district, client, person=world.teacher)
     async with both.store.transaction(district) as c:

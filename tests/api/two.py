@@ -135,7 +135,7 @@ async def vendor(store: Store, side: Side, *, sections: Iterable[Any] = SECTIONS
 # --- asking them -------------------------------------------------------------------------------------------
 
 
-ROUTES = [*GUARDED, *OPERATIONS]
+ROUTES: list[str | Operation] = [*GUARDED, *OPERATIONS]
 
 
 def address(operation: Operation, side: Side) -> str:
