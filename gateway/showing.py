@@ -315,7 +315,18 @@ async def plans(
                 found.append(one)
                 if len(found) > limit:
                     break
+        await _note_states(c, asker, [one["student"] for one in found[:limit]])
     return found
+
+
+async def _note_states(c: Transaction, asker: Asker, students: Sequence[str]) -> None:
+    """That a program was told that students have plans, and how these stand."""
+    if students and asker.program.caller is not None:
+        await reads.log(c, asker.program.caller, "plans", students, [STATE])
+
+
+STATE = "state"
+"""What is told of a plan to whoever may know of it, without anything that it says."""
 
 
 async def earlier(
@@ -343,11 +354,15 @@ async def earlier(
     return viewing.View(found.student, found.id, told.state, told.revision, version, content, left, decisions)
 
 
-async def refuse_plan(store: Store, district: int, asker: Asker, id: str) -> stored.StoredPlan:
-    """The plan, for what tells nothing that it says. Refused where a person may see nothing of its student."""
+async def refuse_plan(store: Store, district: int, asker: Asker, id: str, *, told: bool = True) -> stored.StoredPlan:
+    """The plan, for what tells nothing that it says; that it is `told` is noted. Refused where a person may see nothing
+    of its student."""
     async with store.transaction(district) as c:
         found = await stored.load(c, id)
     await _refused_or(store, district, asker, found.student)
+    if told:
+        async with store.transaction(district) as c:
+            await _note_states(c, asker, [found.student])
     return found
 
 

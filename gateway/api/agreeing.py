@@ -9,7 +9,8 @@ from gateway import authoring, clock
 from gateway.access import Who
 from gateway.api.oauth import Call, may
 from gateway.showing import Asker
-from gateway.store import plans, reach, vendors
+from gateway.store import bulk, plans, reach, vendors
+from gateway.vendors import is_bulk
 from gateway.viewing import itself
 
 
@@ -28,6 +29,17 @@ async def asker(call: Call, collection: str = "") -> Asker:
         if collection in ("plans", "record") and fields is not None:
             program = replace(program, sections=program.sections & fields)
     return Asker(who, call.actor, program, students)
+
+
+async def refuse_bulk(call: Call, collection: str, limit: int, walked: int) -> None:
+    """Refused where a vendor walks further through a list than is agreed and has no leave for that, which is on record
+    where it has: see gateway.store.bulk. `walked`: how many rows the pages before had."""
+    if call.client.kind != "vendor":
+        return
+    async with call.store.transaction(call.district) as c:
+        agreement = await vendors.in_force(c, call.client.id, clock.today())
+        if is_bulk(agreement.terms, limit=limit, offset=walked, delta=False):
+            await bulk.check(c, call, agreement, collection)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ router = APIRouter(tags=["people"])
 ASKED = ("response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method")
 
 
-@router.get(AUTHORIZE_PATH, response_class=HTMLResponse)
+@router.get(AUTHORIZE_PATH, response_class=HTMLResponse, include_in_schema=False)
 async def ask(request: Request) -> Response:
     """Ask whoever is signed in whether the program may act for them. # RFC 6749 4.1.1, RFC 7636 4.3"""
     asked = request.query_params
@@ -44,7 +44,7 @@ async def ask(request: Request) -> Response:
     )  # fmt: skip
 
 
-@router.post(AUTHORIZE_PATH, response_class=HTMLResponse)
+@router.post(AUTHORIZE_PATH, response_class=HTMLResponse, include_in_schema=False)
 async def decide(
     request: Request,
     decision: Annotated[str, Form(max_length=10)] = "",

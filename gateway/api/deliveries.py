@@ -13,7 +13,6 @@ from gateway import jobs, showing
 from gateway.api.agreeing import asker
 from gateway.api.oauth import Call, may
 from gateway.store import deliveries
-from gateway.store import plans as stored
 
 router = APIRouter(prefix="/v1", tags=["deliveries"])
 
@@ -85,8 +84,7 @@ async def deliver(
     id: UUID, to: Destination, response: Response, call: Annotated[Call, may("deliveries.write")]
 ) -> Queued:
     """Send a plan's newest finalized version to a destination; it waits for the worker."""
-    async with call.store.transaction(call.district) as c:
-        await stored.load(c, str(id))
+    await showing.refuse_plan(call.store, call.district, await asker(call, "plans"), str(id), told=False)
     number = await jobs.request_push(call.store, call.district, str(id), to.destination, call.actor)
     response.headers["Location"] = f"/v1/deliveries/{number}"
     return Queued(delivery=number)
@@ -105,9 +103,12 @@ async def list_deliveries(id: UUID, call: Annotated[Call, may("deliveries.read")
 async def one_delivery(
     id: Annotated[int, Path(ge=1, lt=1 << 63)], call: Annotated[Call, may("deliveries.read")]
 ) -> Delivery:
-    """What became of a delivery, object by object, without what was in them."""
+    """What became of a delivery, object by object, without what was in them; for whoever may see anything of its
+    student."""
     async with call.store.transaction(call.district) as c:
-        return _delivery(await deliveries.status(c, id))
+        found = await deliveries.status(c, id)
+    await showing.refuse_plan(call.store, call.district, await asker(call, "plans"), found["plan"])
+    return _delivery(found)
 
 
 def _delivery(found: Mapping[str, Any]) -> Delivery:

@@ -23,6 +23,12 @@ WITH_MATCH = {
     "412": "The plan was changed since it was read.",
     "428": "The header If-Match is missing.",
 }
+OF_ITS_OWN = {
+    "/v1/events": {"410": "What was asked for is gone for good: read everything again."},
+    "/first-admin/{token}": {"404": "The link is unknown, used or over.", "409": ERRORS["409"], "503": ERRORS["503"]},
+    "/metrics": {"401": "No token for the numbers, or another one.", "404": "Nobody may read the numbers."},
+}
+"""What the routes below a path answer beside what every route does."""
 TAGS = {
     "students": "Students as the caller may see them.",
     "record": "Running records, input, and what was given of supports.",
@@ -79,6 +85,8 @@ def _completed(found: dict[str, Any]) -> dict[str, Any]:
                 _complete(operation, path, method)
             elif "422" in operation["responses"]:
                 operation["responses"]["422"] = _answer(ERRORS["422"])
+            for status, text in OF_ITS_OWN.get(path, {}).items():
+                operation["responses"][status] = _answer(text)
     return found
 
 
@@ -114,6 +122,7 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
                 body["schema"] = {"$ref": one}
     if method == "post":
         operation.setdefault("parameters", []).append(idempotency.DESCRIBED)
+    if method in ("post", "put"):
         answers["413"] = _answer("The body is larger than this route takes.")
     if any(one.method == method.upper() and one.path == path for one in removals.REMOVALS):
         operation["deprecated"] = True

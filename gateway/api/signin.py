@@ -60,7 +60,7 @@ async def me(request: Request) -> Me:
     )
 
 
-@router.get("/sign-in", response_class=HTMLResponse)
+@router.get("/sign-in", response_class=HTMLResponse, include_in_schema=False)
 async def show(
     request: Request,
     district: Annotated[str, Query(max_length=200)] = "",
@@ -91,7 +91,7 @@ async def _form(request: Request, district: str, next: str, status: int = 200, w
     return answer
 
 
-@router.post("/sign-in", response_class=HTMLResponse)
+@router.post("/sign-in", response_class=HTMLResponse, include_in_schema=False)
 async def sign_in(
     request: Request,
     district: Text = "",
@@ -121,7 +121,7 @@ def _in(request: Request, token: str, next: str) -> Response:
     return answer
 
 
-@router.get("/sign-in/provider", response_class=HTMLResponse)
+@router.get("/sign-in/provider", response_class=HTMLResponse, include_in_schema=False)
 async def leave(
     request: Request,
     district: Annotated[str, Query(max_length=200)] = "",
@@ -141,7 +141,7 @@ async def leave(
     return answer
 
 
-@router.get("/sign-in/callback", response_class=HTMLResponse)
+@router.get("/sign-in/callback", response_class=HTMLResponse, include_in_schema=False)
 async def come_back(
     request: Request,
     state: Annotated[str, Query(max_length=200)] = "",
@@ -160,7 +160,7 @@ async def come_back(
     return _in(request, token, next)
 
 
-@router.post("/sign-out", response_class=HTMLResponse)
+@router.post("/sign-out", response_class=HTMLResponse, include_in_schema=False)
 async def sign_out(request: Request, csrf: Text = "", everywhere: Text = "") -> Response:
     """End this session, or every one of this person."""
     store: Store = request.app.state.store
@@ -179,7 +179,7 @@ async def sign_out(request: Request, csrf: Text = "", everywhere: Text = "") -> 
 LinkToken = Annotated[str, Path(max_length=100, pattern=r"^[0-9]{1,9}\.[A-Za-z0-9_-]+$")]
 
 
-@router.get("/enrol/{token}", response_class=HTMLResponse)
+@router.get("/enrol/{token}", response_class=HTMLResponse, include_in_schema=False)
 async def invited(request: Request, token: LinkToken) -> Response:
     """The page behind a one-time link. Looking at it uses nothing up: mail programs look before people do."""
     return await _enrol_form(request, token)
@@ -199,7 +199,7 @@ async def _enrol_form(request: Request, token: str, status: int = 200, wrong: st
     return answer
 
 
-@router.post("/enrol/{token}", response_class=HTMLResponse)
+@router.post("/enrol/{token}", response_class=HTMLResponse, include_in_schema=False)
 async def enrol(request: Request, token: LinkToken, password: Text = "", code: Text = "", csrf: Text = "") -> Response:
     """Set password and second factor, once."""
     if not is_form(request, FORM, csrf):

@@ -21,6 +21,8 @@ LINK_HOURS = 72
 EXPORT_DAYS = 7
 """How old the export may be, at most, without which a district is not deleted."""
 FIRST = Actor("first administrator", "district_it")
+OWN = clients.Grant("sis")
+"""A program of the district's own, which needs no agreement."""
 
 
 async def add(store: Store, name: str, actor: Actor) -> str:
@@ -74,7 +76,7 @@ async def redeem(store: Store, token: str) -> tuple[str, str] | None:
             ),
             values,
         )
-        return await clients.add_in(c, district, FIRST.name, clients.SCOPES, FIRST) if mine else None
+        return await clients.add_in(c, district, FIRST.name, clients.SCOPES, FIRST, OWN) if mine else None
 
 
 async def named(store: Store, name: str) -> int:

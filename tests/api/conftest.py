@@ -43,7 +43,8 @@ async def serving(application: FastAPI, trusted_proxy: str | None = None) -> Asy
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             # nothing is https here: to read who vouches for whom would take longer than most of the requests
             hooks = {"response": [overheard.refused_in_silence]}
-            async with httpx.AsyncClient(base_url=url, verify=False, event_hooks=hooks) as http:
+            # how long an answer takes says how busy the machine is
+            async with httpx.AsyncClient(base_url=url, verify=False, event_hooks=hooks, timeout=60) as http:
                 yield http
         finally:
             server.should_exit = True

@@ -1,4 +1,4 @@
-"""Every route there is, called by nobody, by a client without the scope, by a stranger, and by a rightful client.
+"""Every route there is, called by a stranger and by a rightful client; tests/api/test_refusals.py has who is refused.
 
 The calls are generated over the application's routes: a new route is tested as soon as it exists, and a test fails
 until it is said here how it is called and with which scope.
@@ -17,7 +17,6 @@ from gateway import api
 from gateway.events import PATTERN
 from gateway.settings import Settings
 from gateway.store import registers
-from gateway.store.clients import SCOPES
 from gateway.store.database import Store
 from tests.api.conftest import Bearer
 from tests.api.world import PLANTED, World, content
@@ -221,29 +220,6 @@ async def test_what_is_open_says_nothing_of_a_district(route: str, world: World,
     answer = await http.get(route.split(" ")[1])
     assert answer.status_code == 200
     assert [word for word in (*PLANTED, world.student, '"ods"', '"sis"') if word in answer.text] == []
-
-
-@pytest.mark.parametrize("route", GUARDED)
-async def test_nobody_gets_in_without_a_token(route: str, http: httpx.AsyncClient) -> None:
-    for header, challenge in (
-        ({}, "Bearer"),
-        ({"Authorization": "Basic YTpi"}, "Bearer"),
-        ({"Authorization": "Bearer guessed"}, 'Bearer error="invalid_token"'),
-        ({"Authorization": "Bearer"}, 'Bearer error="invalid_token"'),
-    ):
-        answer = await call(http, route, NOWHERE, header)
-        assert answer.status_code == 401
-        assert answer.headers["www-authenticate"] == challenge
-        assert answer.json()["code"] == "unauthorized"
-
-
-@pytest.mark.parametrize("route", GUARDED)
-async def test_every_route_wants_its_scope(route: str, district: int, http: httpx.AsyncClient, bearer: Bearer) -> None:
-    scope = CALLS[route](NOWHERE).scope
-    answer = await call(http, route, NOWHERE, await bearer(district, *(SCOPES.keys() - {scope})))
-    assert answer.status_code == 403
-    assert answer.headers["www-authenticate"] == f'Bearer error="insufficient_scope", scope="{scope}"'
-    assert answer.json()["code"] == "forbidden"
 
 
 @pytest.mark.parametrize("route", OF_A_DISTRICT)

@@ -30,7 +30,7 @@ class Known:
 
 @pytest.fixture
 async def known(store: Store, district: int, actor: Actor) -> Known:
-    made = await clients.add(store, district, "planner", ["runs.read", "connections.read"], actor)
+    made = await clients.add(store, district, "planner", ["runs.read", "connections.read"], actor, clients.Grant("sis"))
     return Known(*made, district)
 
 

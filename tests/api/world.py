@@ -41,15 +41,17 @@ class World:
     plan: str
     final: str
     delivery: int
+    mark: str = ""
+    """Stands in every text, so that one district's can be told from another's."""
 
 
-def write_package(folder: Path, students: int) -> None:
+def write_package(folder: Path, students: int, mark: str = "") -> None:
     """A OneRoster 1.1 package in which whatever says something about a person is planted."""
     folder.mkdir(exist_ok=True)
     users = [
         {
             "sourcedId": f"src-planted-{n}", "enabledUser": "true", "orgSourcedIds": "school-1", "role": "student",
-            "username": f"planted-pupil-{n}", "givenName": "Wrenhilda", "familyName": "Quillfeather",
+            "username": f"planted-pupil-{n}", "givenName": f"Wrenhilda{mark}", "familyName": f"Quillfeather{mark}",
             "identifier": f"NUM-7710{n}", "email": f"wrenhilda@{n}.example.org", "phone": "555-0142",
             "grades": "05", "agentSourcedIds": "src-planted-parent" if n else "src-planted-nobody",
         }
@@ -90,14 +92,14 @@ def write_package(folder: Path, students: int) -> None:
     (folder / "manifest.csv").write_text("\n".join(manifest), encoding="ascii")
 
 
-async def populate(store: Store, district: int, actor: Actor, folder: Path) -> World:
+async def populate(store: Store, district: int, actor: Actor, folder: Path, mark: str = "") -> World:
     """A district after two pulls, the second one held, with two plans and a delivery that was refused."""
-    write_package(folder, STUDENTS)
+    write_package(folder, STUDENTS, mark)
     settings = {"path": str(folder), "student_identifier": "identifier", "staff_identifier": "identifier"}
     sis = await registers.add_connection(store, district, "sis", "oneroster", settings, {}, actor)
     first = await pulled(store, district, sis, actor)
     await crosswalks.choose(store, district, "oneroster", [Line("grade", "fifth of five", "05")], actor)
-    write_package(folder, STUDENTS // 2)
+    write_package(folder, STUDENTS // 2, mark)
     held = await pulled(store, district, sis, actor)
     student, twice = [(await reading.find_students(store, district, f"NUM-7710{n}"))[0] for n in (5, 6)]
     people = await reading.entities(store, district, "person")
@@ -113,6 +115,7 @@ async def populate(store: Store, district: int, actor: Actor, folder: Path) -> W
         plan="",
         final="",
         delivery=0,
+        mark=mark,
     )
     await add_destination(store, made, first, actor)
     made.plan = await planning.create(store, district, content(made), actor)
@@ -160,24 +163,24 @@ def content(world: World, **changes: Any) -> dict[str, Any]:
     """A whole plan, in which every text is planted."""
     today = date.today()
     return {
-        "title": "planted-title",
+        "title": f"planted-title{world.mark}",
         "student": world.student,
         "school": world.school,
         "coordinator": world.teacher,
         "period_start": today.isoformat(),
         "next_review_on": (today + timedelta(days=56)).isoformat(),
-        "strengths": [{"statement": "planted-strength", "domain": "academic"}],
+        "strengths": [{"statement": f"planted-strength{world.mark}", "domain": "academic"}],
         "needs": [
             {
                 "domain": "academic",
-                "statement": "planted-need",
+                "statement": f"planted-need{world.mark}",
                 "evidence": [{"observation": "planted-need", "on": today.isoformat()}],
             }
         ],
         "goals": [
             {
                 "domain": "academic",
-                "statement": "planted-goal",
+                "statement": f"planted-goal{world.mark}",
                 "addresses": ["need-1"],
                 "baseline": {"measure": "planted-goal", "value": 3, "on": today.isoformat()},
                 "targets": [{"measure": "planted-goal", "value": 5, "due_on": today.isoformat()}],
@@ -185,7 +188,7 @@ def content(world: World, **changes: Any) -> dict[str, Any]:
         ],
         "supports": [
             {
-                "name": "planted-support",
+                "name": f"planted-support{world.mark}",
                 "kind": "tutoring",
                 "goals": ["goal-1"],
                 "owner": world.teacher,

@@ -9,8 +9,9 @@ from fastapi import HTTPException, Request, Security
 from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
 from fastapi.security import OAuth2, SecurityScopes
 
+from gateway import clock
 from gateway.errors import Refused
-from gateway.store import automation, clients, keys
+from gateway.store import automation, clients, keys, vendors
 from gateway.store.clients import Client
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Actor
@@ -56,8 +57,11 @@ SCHEME = OAuth2(
 async def calling(
     request: Request, needed: SecurityScopes, authorization: Annotated[str | None, Security(SCHEME)]
 ) -> Call:
-    """The call that a bearer token authorizes; 401 without a good one, 403 when it lacks a scope. # RFC 6750 3"""
-    async with opened(request, authorization, needed.scopes) as (call, _):
+    """The call that a bearer token authorizes; 401 without a good one, 403 when it lacks a scope (# RFC 6750 3), or is
+    a vendor's with whom no agreement is in force: credentials alone open nothing to it."""
+    async with opened(request, authorization, needed.scopes) as (call, c):
+        if call.client.kind == "vendor":
+            await vendors.in_force(c, call.client.id, clock.today())
         return call
 
 
