@@ -124,7 +124,7 @@ async def approve(
     row = (
         await c.execute(
             text(
-                "SELECT t.approved_at, t.actor->>'name' AS by, a.ended_at FROM vendor_terms t "
+                "SELECT t.approved_at, t.actor->>'name' AS by, a.ended_at, a.version FROM vendor_terms t "
                 "JOIN vendor_agreement a ON a.id = t.agreement_id WHERE a.id = :id AND t.version = :version"
             ),
             {"id": agreement, "version": drafted.version},
@@ -166,7 +166,10 @@ async def approve(
     )
     detail = {"client": drafted.client, "version": drafted.version, "people": seen.people, "newly": seen.newly}
     await log_act(c, district, actor, "vendor-agreement-approved", str(agreement), detail)
-    await reach.refresh(c, district, agreement)
+    if row.version is None:
+        await reach.fill(c, district, drafted)
+    else:
+        await reach.refresh(c, district, agreement)
     await reach.settle(c, district)
     return seen
 
