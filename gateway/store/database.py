@@ -1,14 +1,16 @@
 """The database: who connects as whom, and the one transaction function that names the district."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.rows import namedtuple_row
 from psycopg.types.json import set_json_loads
 from sqlalchemy import URL, Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
@@ -26,6 +28,11 @@ set_json_loads(msgspec.json.decode)  # twice as fast as the standard library's, 
 DatabaseError = DBAPIError
 Transaction = AsyncConnection
 """One transaction of one district; only the store knows what it is made of."""
+
+Ask = tuple[str, Mapping[str, Any]]
+"""A statement with its values, named by colons."""
+
+_NAMED = "SELECT set_config('planbridge.district', :name, true)"
 
 APP_ROLE = "planbridge_app"
 IDLE_LIMIT_MS = 60_000
@@ -73,6 +80,13 @@ class Store:
                 {"district": "" if district is None else str(district)},
             )
             yield connection
+
+    @asynccontextmanager
+    async def begun(self, district: int, *asked: Ask) -> AsyncIterator[tuple[AsyncConnection, list[list[Any]]]]:
+        """A transaction of a district that begins with these statements, all in one round trip; their rows."""
+        async with self.engine.begin() as connection:
+            _, *found = await together(connection, (_NAMED, {"name": str(district)}), *asked)
+            yield connection, found
 
     async def fits(self) -> bool:
         """Whether the database has this program's schema: a newer program may have changed it since it was opened."""
@@ -163,6 +177,35 @@ async def raw(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
     driver = (await connection.get_raw_connection()).driver_connection
     assert isinstance(driver, psycopg.AsyncConnection)
     return driver
+
+
+async def together(c: AsyncConnection, *asked: Ask, last: bool = False) -> list[list[Any]]:
+    """Statements that do not need each other's answers, in one round trip; the rows of each. For what is asked with
+    every page: it goes to the driver without the detours of what is asked now and then. A str is of no type yet and an
+    int of the least that holds it: where that matters, the statement casts. `last`: the transaction ends with them."""
+    driver = await raw(c)
+    try:
+        async with driver.pipeline():
+            cursors = []
+            for statement, values in asked:
+                cursor = driver.cursor(row_factory=namedtuple_row)
+                cursors.append(await cursor.execute(_as_the_driver_has_it(statement), values))
+            if last:
+                await driver.execute("COMMIT")
+        return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+    except psycopg.Error as error:
+        raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from error
+
+
+def literal(values: Iterable[str]) -> str:
+    """An array of texts, or of what their texts say, as one value: the driver would look at each of them."""
+    quoted = [one.replace("\\", "\\\\").replace('"', '\\"') for one in values]
+    return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
+
+
+@lru_cache(maxsize=1_000)
+def _as_the_driver_has_it(statement: str) -> bytes:
+    return re.sub(r"(?<![:\w]):(\w+)", r"%(\1)s", statement.replace("%", "%%")).encode()
 
 
 def knows(schema: str | None) -> bool:

@@ -1,6 +1,6 @@
 """The rows that the OneRoster provider serves: kept beside what is published, and stamped when they can be seen."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Unavailable
 from gateway.served import COLLECTIONS, OF_KIND, Collection
-from gateway.store.database import Store
+from gateway.store.database import Ask, Store, together
 
 UNSTAMPED = "infinity"
 """The time of a row whose transaction has not said yet when it ends."""
@@ -51,17 +51,30 @@ async def reading(c: AsyncConnection, district: int) -> tuple[int, datetime]:
     """Before anything that is served is read in this transaction, each statement of which must see what is committed:
     the number and the time of what is there. Whoever asked at that time or later sees it. Unavailable while nothing is
     ready to be served yet."""
-    await c.execute(
-        text("SELECT pg_advisory_xact_lock_shared(hashtext('planbridge.served'), :district)"), {"district": district}
+    _, rows = await together(c, waiting(district), (STATE, {}))
+    return ready(rows)
+
+
+STATE = "SELECT number, at FROM projection WHERE at IS NOT NULL"
+
+
+def waiting(district: int) -> Ask:
+    """The statement before the first of those."""
+    return (
+        "SELECT pg_advisory_xact_lock_shared(hashtext('planbridge.served'), CAST(:district AS int))",
+        {"district": district},
     )
-    found = (await c.execute(text("SELECT number, at FROM projection WHERE at IS NOT NULL"))).one_or_none()
-    if found is None:
+
+
+def ready(rows: Sequence[Any]) -> tuple[int, datetime]:
+    """What STATE found, if anything is ready."""
+    if not rows:
         raise Unavailable(
             "not-served-yet",
             "What this district has published is being made ready to be served.",
             "Ask again in some minutes; `planbridge serve status` shows how far it is.",
         )
-    return found.number, found.at
+    return rows[0].number, rows[0].at
 
 
 @asynccontextmanager

@@ -76,8 +76,8 @@ async def opened(
     district = automation.district_of(token) if said is None else said.district
     if district is None:
         raise _unknown()
-    async with store.transaction(district) as c:
-        held = await automation.held(c, token) if said is None else await clients.held(c, said)
+    async with store.begun(district, *([] if said is None else [clients.holding(said)])) as (c, found):
+        held = await automation.held(c, token) if said is None else clients.of_holding(found[0])
         if held is None:
             raise _unknown()
         if held.client.suspended:

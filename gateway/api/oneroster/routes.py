@@ -1,6 +1,6 @@
 """How the operations are served: one application of their own, so that every error below its root is OneRoster's."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway import clock
 from gateway.api.oauth import Call, opened
 from gateway.api.oneroster import asking, discovery
 from gateway.api.oneroster.answers import HANDLERS, Trouble
@@ -21,13 +20,15 @@ from gateway.errors import ConfigError
 from gateway.queries import Query
 from gateway.served import MARK, instant
 from gateway.settings import Settings
-from gateway.store import bulk, reads, serving, vendors
+from gateway.store import bulk, reads, serving
 from gateway.store.database import Transaction
-from gateway.store.serving import Row
+from gateway.store.reads import Line
+from gateway.store.serving import Look, Row
 from gateway.vendors import Agreement, is_bulk
 
 ROOT = "/ims/oneroster"
 _LOOSE = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ENCODER = msgspec.json.Encoder()
 Guard = Callable[[Request], Awaitable[None]]
 
 
@@ -53,11 +54,11 @@ def _endpoint(operation: Operation, guard: Guard) -> Callable[[Request], Awaitab
         async with opened(request, request.headers.get("authorization"), ()) as (call, c):
             _refuse_other_scopes(call, operation)
             asked = asking.read(operation, request.path_params, request.query_params)
-            agreement = await vendors.in_force(c, call.client.id, clock.today())
-            fields = _agreed(agreement, asked)
+            found = await serving.look(c, call.district, call.client.id, asked.query.told)
+            fields = _agreed(found.agreement, asked)
             if operation.one:
-                return await _single(c, request, call, agreement, operation, fields)
-            return await _page(c, request, call, agreement, operation, asked.query, fields)
+                return await _single(c, request, call, found.agreement, operation, fields)
+            return await _page(c, request, call, found, operation, asked.query, fields)
 
     return answer
 
@@ -92,29 +93,29 @@ async def _page(
     c: Transaction,
     request: Request,
     call: Call,
-    agreement: Agreement,
+    look: Look,
     operation: Operation,
     query: Query,
     fields: frozenset[str] | None,
 ) -> Response:
-    collection = query.view.collection
+    collection, agreement = query.view.collection, look.agreement
     if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=_is_delta(query)):
         await bulk.check(c, call, agreement, collection)
     if (allowed := agreement.fields(collection)) is not None and query.sort.partition(".")[0] not in allowed:
         query = replace(query, sort="")  # an order tells something too
     try:
-        found = await serving.page(c, call.client.district, agreement.id, query)
+        found = await serving.page(c, call.client.district, agreement.id, query, look.state)
     except ConfigError as error:
         raise _told(error) from None
-    written, served = _written(found.rows, fields)
-    await reads.log_each(c, call, collection, served)
+    written, line = _written(collection, found.rows, fields)
     address = f"{_origin(request)}{ROOT}{quote(request.scope['path'].removeprefix(ROOT))}"
     headers = {
         "X-Total-Count": str(found.total),
         "Link": asking.links(address, request.query_params.multi_items(), query, found.total),
     }
-    body = b'{"%s":[%s]}' % (operation.envelope.encode(), b",".join(written))
-    return _answer(request, body, headers)
+    answer = _answer(request, b'{"%s":[%s]}' % (operation.envelope.encode(), b",".join(written)), headers)
+    await reads.keep(c, call, agreement.id, line)
+    return answer
 
 
 def _is_delta(query: Query) -> bool:
@@ -140,9 +141,10 @@ async def _single(
         into = await serving.survivor(c, call.client.district, agreement.id, view, id)
         what = f"It is one with {into} now." if into else "It never was, or is gone, or is beyond the agreement."
         raise Trouble(404, "unknownobject", f"There is no such {singular(view.collection)}. {what}")
-    written, served = _written([row], fields)
-    await reads.log_each(c, call, view.collection, served)
-    return _answer(request, b'{"%s":%s}' % (operation.envelope.encode(), written[0]), {})
+    [written], line = _written(view.collection, [row], fields)
+    answer = _answer(request, b'{"%s":%s}' % (operation.envelope.encode(), written), {})
+    await reads.keep(c, call, agreement.id, line)
+    return answer
 
 
 def _told(error: ConfigError) -> Trouble:
@@ -151,29 +153,33 @@ def _told(error: ConfigError) -> Trouble:
     return Trouble(400, "invalid_filter_field", error.message)
 
 
-def _written(rows: Iterable[Row], fields: frozenset[str] | None) -> tuple[list[bytes], Mapping[str, Collection[str]]]:
-    """Each row as it is sent, and the names of the fields that it has, by its id."""
-    written, served = [], {}
+def _written(collection: str, rows: Sequence[Row], fields: frozenset[str] | None) -> tuple[list[bytes], Line]:
+    """Each row as it is sent, and what is kept of it: of whom they told, and with which fields."""
+    written: list[bytes] = []
+    sets: dict[tuple[str, ...], int] = {}
+    students = []
     for row in rows:
         said = _said(row)
         if fields is not None:
             said = {name: value for name, value in said.items() if name in fields}
-        written.append(msgspec.json.encode(said))
-        served[row.sourced_id] = said.keys()
-    return written, served
+        written.append(_ENCODER.encode(said))
+        of = sets.setdefault(tuple(said), len(sets))
+        if row.student is not None:
+            students.append((row.student, of))
+    return written, Line(collection, len(rows), [sorted(one) for one in sets], students)
 
 
 def _said(row: Row) -> dict[str, msgspec.Raw]:
     status = _GONE if row.document is None else _ACTIVE
     base = {
-        "sourcedId": msgspec.Raw(msgspec.json.encode(row.sourced_id)),
+        "sourcedId": msgspec.Raw(_ENCODER.encode(row.sourced_id)),
         "status": status,
         "dateLastModified": msgspec.Raw(b'"%s"' % instant(row.at).encode()),
     }
     if row.document is not None:
         return base | _LOOSE.decode(row.document)
     if row.survivor is not None:
-        base["metadata"] = msgspec.Raw(msgspec.json.encode({"planbridge.mergedInto": row.survivor}))
+        base["metadata"] = msgspec.Raw(_ENCODER.encode({"planbridge.mergedInto": row.survivor}))
     return base
 
 
