@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 Type = Literal["text", "number", "date", "datetime", "boolean", "list", "ref", "refs", "object"]
@@ -113,6 +114,7 @@ def _walk(record: Any, path: list[str]) -> Iterator[Any]:
         yield from _walk(record[path[0]], path[1:])
 
 
+@lru_cache(maxsize=1_000)
 def instant(at: datetime) -> str:
     """A time as the standard writes it: dateLastModified is cut to the millisecond, never rounded up."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

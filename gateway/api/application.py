@@ -71,6 +71,8 @@ def assembled(settings: Settings) -> FastAPI:
     application.state.network = (
         Network()
     )  # of what we ask for because a caller's client says so: public addresses alone
+    # First: what is asked most, and the framework tries one route after the other.
+    application.mount(oneroster.ROOT, oneroster.provider(application, only_encrypted))
     for part in (
         service,
         oauth,
@@ -93,7 +95,6 @@ def assembled(settings: Settings) -> FastAPI:
         records,
     ):
         application.include_router(part.router)
-    application.mount(oneroster.ROOT, oneroster.provider(application, only_encrypted))
     problems.install(application)
     described.install(application)
     application.add_middleware(Once)

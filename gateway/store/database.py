@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
@@ -31,6 +31,7 @@ Transaction = AsyncConnection
 
 Ask = tuple[str, Mapping[str, Any]]
 """A statement with its values, named by colons."""
+RowFactory = Callable[[Any], Callable[[Sequence[Any]], Any]]
 
 _NAMED = "SELECT set_config('planbridge.district', :name, true)"
 
@@ -179,28 +180,38 @@ async def raw(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
     return driver
 
 
-async def together(c: AsyncConnection, *asked: Ask, last: bool = False) -> list[list[Any]]:
+async def together(
+    c: AsyncConnection, *asked: Ask, last: bool = False, row: RowFactory = namedtuple_row
+) -> list[list[Any]]:
     """Statements that do not need each other's answers, in one round trip; the rows of each. For what is asked with
     every page: it goes to the driver without the detours of what is asked now and then. A str is of no type yet and an
     int of the least that holds it: where that matters, the statement casts. `last`: the transaction ends with them."""
     driver = await raw(c)
+    cursors = [driver.cursor(row_factory=row) for _ in asked]
+    # A pipeline costs something by itself; a statement alone needs none.
+    async with _as_ours(), driver.pipeline() if last or len(asked) > 1 else nullcontext():
+        for cursor, (statement, values) in zip(cursors, asked, strict=True):
+            await cursor.execute(_as_the_driver_has_it(statement), values)
+        if last:
+            await driver.execute("COMMIT")
+    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+
+@asynccontextmanager
+async def _as_ours() -> AsyncIterator[None]:
+    """The driver's errors as everybody here knows them."""
     try:
-        async with driver.pipeline():
-            cursors = []
-            for statement, values in asked:
-                cursor = driver.cursor(row_factory=namedtuple_row)
-                cursors.append(await cursor.execute(_as_the_driver_has_it(statement), values))
-            if last:
-                await driver.execute("COMMIT")
-        return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        yield
     except psycopg.Error as error:
         raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from error
 
 
-def literal(values: Iterable[str]) -> str:
-    """An array of texts, or of what their texts say, as one value: the driver would look at each of them."""
-    quoted = [one.replace("\\", "\\\\").replace('"', '\\"') for one in values]
-    return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
+def literal(values: Sequence[str]) -> str:
+    """An array of texts as one value: the driver would look at each of them."""
+    joined = '","'.join(values)
+    if "\\" in joined or joined.count('"') > 2 * len(values) - 2:
+        joined = '","'.join([one.replace("\\", "\\\\").replace('"', '\\"') for one in values])
+    return '{"' + joined + '"}' if values else "{}"
 
 
 @lru_cache(maxsize=1_000)

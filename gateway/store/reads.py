@@ -109,16 +109,16 @@ async def keep(c: AsyncConnection, call: Caller, agreement: int, line: Line) -> 
         "collection": line.collection,
         "rows": line.rows,
         "fields": json.dumps(line.sets),
-        "students": literal(student for student, _ in line.students),
-        "of": literal(str(of) for _, of in line.students),
+        "students": literal([student for student, _ in line.students]),
+        "of": literal([str(of) for _, of in line.students]),
     }
     await together(c, (_KEEP, values), last=True)
 
 
 _KEEP = (
     "INSERT INTO client_read (district_id, client_id, agreement_id, person_id, collection, row_count, fields, "
-    "  students, sets) VALUES (CAST(:district AS int), :client, CAST(:agreement AS bigint), CAST(:person AS uuid), :collection, "
-    "  CAST(:rows AS int), CAST(:fields AS json), CAST(:students AS uuid[]), CAST(:of AS smallint[]))"
+    "  students, sets) VALUES (CAST(:district AS int), :client, CAST(:agreement AS bigint), CAST(:person AS uuid), "
+    "  :collection, CAST(:rows AS int), CAST(:fields AS json), CAST(:students AS uuid[]), CAST(:of AS smallint[]))"
 )
 
 

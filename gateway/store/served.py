@@ -1,6 +1,6 @@
 """The rows that the OneRoster provider serves: kept beside what is published, and stamped when they can be seen."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,30 +51,26 @@ async def reading(c: AsyncConnection, district: int) -> tuple[int, datetime]:
     """Before anything that is served is read in this transaction, each statement of which must see what is committed:
     the number and the time of what is there. Whoever asked at that time or later sees it. Unavailable while nothing is
     ready to be served yet."""
-    _, rows = await together(c, waiting(district), (STATE, {}))
-    return ready(rows)
-
-
-STATE = "SELECT number, at FROM projection WHERE at IS NOT NULL"
+    _, rows = await together(c, waiting(district), ("SELECT number, at FROM projection WHERE at IS NOT NULL", {}))
+    if not rows:
+        raise not_ready()
+    return rows[0].number, rows[0].at
 
 
 def waiting(district: int) -> Ask:
-    """The statement before the first of those."""
+    """The statement that is asked before any other of those."""
     return (
         "SELECT pg_advisory_xact_lock_shared(hashtext('planbridge.served'), CAST(:district AS int))",
         {"district": district},
     )
 
 
-def ready(rows: Sequence[Any]) -> tuple[int, datetime]:
-    """What STATE found, if anything is ready."""
-    if not rows:
-        raise Unavailable(
-            "not-served-yet",
-            "What this district has published is being made ready to be served.",
-            "Ask again in some minutes; `planbridge serve status` shows how far it is.",
-        )
-    return rows[0].number, rows[0].at
+def not_ready() -> Unavailable:
+    return Unavailable(
+        "not-served-yet",
+        "What this district has published is being made ready to be served.",
+        "Ask again in some minutes; `planbridge serve status` shows how far it is.",
+    )
 
 
 @asynccontextmanager

@@ -4,8 +4,9 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from psycopg.rows import args_row
 from sqlalchemy import text
 
 from gateway import clock
@@ -14,7 +15,8 @@ from gateway.queries import Clause, Filter, Query, View
 from gateway.served import COLLECTIONS
 from gateway.served import Collection as Collected
 from gateway.store import reads, served, vendors
-from gateway.store.database import Transaction, literal, together
+from gateway.store.database import Ask, Transaction, literal, together
+from gateway.store.keys import Said
 from gateway.store.questions import AT, LIVE, Question
 from gateway.vendors import Agreement
 
@@ -28,8 +30,7 @@ MOST_REMEMBERED = 500_000
 """Ids in all: about 50 MB."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row of a page. `document` is the record of 1.2 but for its status and dateLastModified, and None of a row
     that is no longer there, or no longer for this program; `survivor`: the row that it was merged into; `student`: the
     id of the student of whom it tells."""
@@ -49,35 +50,49 @@ class Page:
 
 @dataclass(frozen=True)
 class Look:
-    """What a program is served by: its agreement, which projection, and when its reach last moved."""
+    """What a program is served by: its agreement, the number of the projection, and when its reach last moved."""
 
     agreement: Agreement
-    projections: Sequence[Any]
+    number: int | None
     moved: str | None
 
     @property
     def state(self) -> State:
         """What totals depend on. Unavailable while nothing is ready to be served."""
-        return served.ready(self.projections)[0], self.moved
+        if self.number is None:
+            raise served.not_ready()
+        return self.number, self.moved
+
+
+def looking(said: Said, collections: Collection[str]) -> Sequence[Ask]:
+    """What to ask, with the very first statements of a transaction, to know by what whoever holds this token is served
+    as far as an answer tells of these collections. Until the end of that transaction no projection is committed, so
+    what is read in it fits together."""
+    asked = {"jti": said.jti, "collections": sorted(collections)}
+    return served.waiting(said.district), (_LOOK.format(whose=_OF_TOKEN), asked)
 
 
 async def look(c: Transaction, district: int, client: str, collections: Collection[str]) -> Look:
-    """What a program is served by today, as far as an answer tells of these collections. Refused where no agreement is
-    in force. Until the end of this transaction no projection is committed, so what is read fits together."""
+    """The same of a program that shows no such token."""
     asked = {"client": client, "collections": sorted(collections)}
-    _, agreements, projections, [moved] = await together(
-        c, served.waiting(district), (vendors.IN_FORCE, asked), (served.STATE, {}), (_MOVED_OF_CLIENT, asked)
-    )
-    agreement = vendors.agreed(agreements[0] if agreements else None, client, clock.today())
-    return Look(agreement, projections, moved.at)
+    return looked(await together(c, served.waiting(district), (_LOOK.format(whose=_CLIENT), asked)), client)
 
 
-_MOVED = (
-    "SELECT (SELECT string_agg(CAST(m.at AS text), ' ') FROM unnest(CAST(:collections AS text[])) k (name), "
-    "LATERAL (SELECT max(at) AS at FROM reach WHERE agreement_id = {agreement} AND collection = k.name) m) AS at"
+def looked(answers: Sequence[Sequence[Any]], client: str) -> Look:
+    """What came of it. Refused where no agreement is in force today."""
+    [found] = answers[-1]
+    return Look(vendors.agreed(found, client, clock.today()), found.number, found.moved)
+
+
+_OF_TOKEN = "SELECT client_id FROM client_token WHERE jti = :jti"  # noqa: S105 a statement
+_CLIENT = "SELECT CAST(:client AS text) AS client_id"
+_LOOK = (
+    "SELECT a.*, p.number, m.moved FROM ({whose}) w "
+    f"LEFT JOIN LATERAL ({vendors.IN_FORCE.replace(':client', 'w.client_id')}) a ON true "
+    "LEFT JOIN projection p ON p.at IS NOT NULL LEFT JOIN LATERAL ("
+    "  SELECT string_agg(CAST(e.at AS text), ' ') AS moved FROM unnest(CAST(:collections AS text[])) k (name), "
+    "  LATERAL (SELECT max(at) AS at FROM reach WHERE agreement_id = a.id AND collection = k.name) e) m ON true"
 )
-_MOVED_OF_CLIENT = _MOVED.format(agreement=f"(SELECT id FROM ({vendors.IN_FORCE}) f)")
-_MOVED_OF = _MOVED.format(agreement=":agreement")
 
 
 async def page(c: Transaction, district: int, agreement: int, query: Query, state: State | None = None) -> Page:
@@ -129,9 +144,7 @@ _PEOPLE = ("users", "demographics")
 
 async def _state(c: Transaction, question: Question) -> State:
     number, _ = await served.reading(c, question.district)
-    asked = {"agreement": question.agreement, "collections": sorted(question.query.told)}
-    [[moved]] = await together(c, (_MOVED_OF, asked))
-    return number, moved.at
+    return number, None
 
 
 async def _demand_parents(c: Transaction, question: Question) -> None:
@@ -237,8 +250,9 @@ async def _by_ids(c: Transaction, question: Question, ids: Sequence[str]) -> lis
             f"AND s.sourced_id = ANY(CAST(:ids AS text[])) AND r.sourced_id = ANY(CAST(:ids AS text[])){there}",
             asked,
         ),
+        row=args_row(Row),
     )
-    by_id = {row[0]: Row(*row) for row in rows}
+    by_id = {row.sourced_id: row for row in rows}
     return [by_id[id] for id in ids if id in by_id]
 
 

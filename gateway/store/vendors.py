@@ -33,7 +33,7 @@ IN_FORCE = (
 
 def agreed(row: Any, client: str, today: date) -> Agreement:
     """The same from what IN_FORCE finds, None for nothing."""
-    if row is None:
+    if row is None or row.id is None:
         raise Refused(
             "agreement-none",
             "No agreement with the district is in force for this program: nothing is served.",

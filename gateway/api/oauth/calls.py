@@ -1,6 +1,6 @@
 """How a bearer token is turned into a call on behalf of one district."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,7 +12,8 @@ from fastapi.security import OAuth2, SecurityScopes
 from gateway.errors import Refused
 from gateway.store import automation, clients, keys
 from gateway.store.clients import Client
-from gateway.store.database import Store, Transaction
+from gateway.store.database import Ask, Store, Transaction
+from gateway.store.keys import Said
 from gateway.store.registers import Actor
 from gateway.viewing import Program
 
@@ -67,6 +68,16 @@ async def opened(
 ) -> AsyncIterator[tuple[Call, Transaction]]:
     """The call that a bearer token with these scopes authorizes, and the transaction in which it was found: a route
     that reads in it needs no second one. Refuses as `calling` does."""
+    async with begun(request, authorization, scopes, lambda _: ()) as (call, c, _):
+        yield call, c
+
+
+@asynccontextmanager
+async def begun(
+    request: Request, authorization: str | None, scopes: Sequence[str], asking: Callable[[Said], Sequence[Ask]]
+) -> AsyncIterator[tuple[Call, Transaction, Sequence[Any]]]:
+    """The same, and what came of that which a route asks of whoever holds the token, in the same round trip; nothing
+    for a token of automation."""
     kind, _, given = (authorization or "").partition(" ")
     if kind.lower() != "bearer":
         raise HTTPException(401, "This needs an access token.", {"WWW-Authenticate": "Bearer"})
@@ -76,7 +87,8 @@ async def opened(
     district = automation.district_of(token) if said is None else said.district
     if district is None:
         raise _unknown()
-    async with store.begun(district, *([] if said is None else [clients.holding(said)])) as (c, found):
+    asked = [] if said is None else [clients.holding(said), *asking(said)]
+    async with store.begun(district, *asked) as (c, found):
         held = await automation.held(c, token) if said is None else clients.of_holding(found[0])
         if held is None:
             raise _unknown()
@@ -88,7 +100,7 @@ async def opened(
                 f"This needs the scope {' '.join(scopes)}, which the token does not have.",
                 _challenge("insufficient_scope", scopes),
             )
-        yield Call(store, held.client, held.person, held.scopes), c
+        yield Call(store, held.client, held.person, held.scopes), c, found[1:]
 
 
 def _unknown() -> HTTPException:

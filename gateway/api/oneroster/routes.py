@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.api.oauth import Call, opened
+from gateway.api.oauth import Call, begun
 from gateway.api.oneroster import asking, discovery
 from gateway.api.oneroster.answers import HANDLERS, Trouble
 from gateway.api.oneroster.asking import BASE, Asked
@@ -49,12 +49,16 @@ def provider(application: FastAPI, guard: Guard) -> Starlette:
 
 
 def _endpoint(operation: Operation, guard: Guard) -> Callable[[Request], Awaitable[Response]]:
+    told = tuple(Query(operation.view, operation.parents, operation.bonds, operation.all_of).told)
+
     async def answer(request: Request) -> Response:
         await guard(request)
-        async with opened(request, request.headers.get("authorization"), ()) as (call, c):
+        authorization = request.headers.get("authorization")
+        async with begun(request, authorization, (), lambda said: serving.looking(said, told)) as (call, c, answers):
             _refuse_other_scopes(call, operation)
             asked = asking.read(operation, request.path_params, request.query_params)
-            found = await serving.look(c, call.district, call.client.id, asked.query.told)
+            client = call.client.id
+            found = serving.looked(answers, client) if answers else await serving.look(c, call.district, client, told)
             fields = _agreed(found.agreement, asked)
             if operation.one:
                 return await _single(c, request, call, found.agreement, operation, fields)
