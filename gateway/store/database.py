@@ -31,7 +31,6 @@ Transaction = AsyncConnection
 
 Ask = tuple[str, Mapping[str, Any]]
 """A statement with its values, named by colons."""
-RowFactory = Callable[[Any], Callable[[Sequence[Any]], Any]]
 
 _NAMED = "SELECT set_config('planbridge.district', :name, true)"
 
@@ -180,21 +179,35 @@ async def raw(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
     return driver
 
 
-async def together(
-    c: AsyncConnection, *asked: Ask, last: bool = False, row: RowFactory = namedtuple_row
-) -> list[list[Any]]:
+async def together(c: AsyncConnection, *asked: Ask, last: bool = False) -> list[list[Any]]:
     """Statements that do not need each other's answers, in one round trip; the rows of each. For what is asked with
     every page: it goes to the driver without the detours of what is asked now and then. A str is of no type yet and an
-    int of the least that holds it: where that matters, the statement casts. `last`: the transaction ends with them."""
+    int of the least that holds it: where that matters, the statement casts. `last`: the transaction ends with them, and
+    what they give is not looked at."""
     driver = await raw(c)
-    cursors = [driver.cursor(row_factory=row) for _ in asked]
+    cursors = [driver.cursor(row_factory=_named(statement)) for statement, _ in asked]
     # A pipeline costs something by itself; a statement alone needs none.
     async with _as_ours(), driver.pipeline() if last or len(asked) > 1 else nullcontext():
         for cursor, (statement, values) in zip(cursors, asked, strict=True):
             await cursor.execute(_as_the_driver_has_it(statement), values)
         if last:
             await driver.execute("COMMIT")
-    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+    return [] if last else [await cursor.fetchall() for cursor in cursors]
+
+
+@lru_cache(maxsize=1_000)
+def _named(statement: str) -> Callable[[Any], Callable[[Sequence[Any]], Any]]:
+    """Rows with the names of their columns, which are looked at once: what a statement gives does not change."""
+    made: list[Callable[[Sequence[Any]], Any]] = []
+
+    def factory(cursor: Any) -> Callable[[Sequence[Any]], Any]:
+        if cursor.pgresult is None or not cursor.pgresult.nfields:
+            return tuple
+        if not made:
+            made.append(namedtuple_row(cursor))
+        return made[0]
+
+    return factory
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from psycopg.rows import args_row
 from sqlalchemy import text
 
 from gateway import clock
@@ -250,7 +249,6 @@ async def _by_ids(c: Transaction, question: Question, ids: Sequence[str]) -> lis
             f"AND s.sourced_id = ANY(CAST(:ids AS text[])) AND r.sourced_id = ANY(CAST(:ids AS text[])){there}",
             asked,
         ),
-        row=args_row(Row),
     )
     by_id = {row.sourced_id: row for row in rows}
     return [by_id[id] for id in ids if id in by_id]

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -27,7 +28,7 @@ from gateway.store.serving import Look, Row
 from gateway.vendors import Agreement, is_bulk
 
 ROOT = "/ims/oneroster"
-_LOOSE = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LOOSE = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _ENCODER = msgspec.json.Encoder()
 Guard = Callable[[Request], Awaitable[None]]
 
@@ -117,7 +118,7 @@ async def _page(
         "X-Total-Count": str(found.total),
         "Link": asking.links(address, request.query_params.multi_items(), query, found.total),
     }
-    answer = _answer(request, b'{"%s":[%s]}' % (operation.envelope.encode(), b",".join(written)), headers)
+    answer = _answer(request, b'{"%s":%s}' % (operation.envelope.encode(), written), headers)
     await reads.keep(c, call, agreement.id, line)
     return answer
 
@@ -145,8 +146,8 @@ async def _single(
         into = await serving.survivor(c, call.client.district, agreement.id, view, id)
         what = f"It is one with {into} now." if into else "It never was, or is gone, or is beyond the agreement."
         raise Trouble(404, "unknownobject", f"There is no such {singular(view.collection)}. {what}")
-    [written], line = _written(view.collection, [row], fields)
-    answer = _answer(request, b'{"%s":%s}' % (operation.envelope.encode(), written), {})
+    written, line = _written(view.collection, [row], fields)
+    answer = _answer(request, b'{"%s":%s}' % (operation.envelope.encode(), written[1:-1]), {})
     await reads.keep(c, call, agreement.id, line)
     return answer
 
@@ -157,37 +158,29 @@ def _told(error: ConfigError) -> Trouble:
     return Trouble(400, "invalid_filter_field", error.message)
 
 
-def _written(collection: str, rows: Sequence[Row], fields: frozenset[str] | None) -> tuple[list[bytes], Line]:
-    """Each row as it is sent, and what is kept of it: of whom they told, and with which fields."""
-    written: list[bytes] = []
+def _written(collection: str, rows: Sequence[Row], fields: frozenset[str] | None) -> tuple[bytes, Line]:
+    """The rows as they are sent, in a list, and what is kept of it: of whom they told, and with which fields."""
     sets: dict[tuple[str, ...], int] = {}
-    students = []
-    for row in rows:
-        said = _said(row)
+    students, written = [], []
+    documents = _LOOSE.decode("[" + ",".join([row.document or "{}" for row in rows]) + "]")
+    for row, document in zip(rows, documents, strict=True):
+        said = _base(row) | document
         if fields is not None:
-            said = {name: value for name, value in said.items() if name in fields}
-        written.append(_ENCODER.encode(said))
+            said = {name: said[name] for name in said if name in fields}
+        written.append(said)
         of = sets.setdefault(tuple(said), len(sets))
         if row.student is not None:
             students.append((row.student, of))
-    return written, Line(collection, len(rows), [sorted(one) for one in sets], students)
+    return _ENCODER.encode(written), Line(collection, len(rows), [sorted(one) for one in sets], students)
 
 
-def _said(row: Row) -> dict[str, msgspec.Raw]:
-    status = _GONE if row.document is None else _ACTIVE
-    base = {
-        "sourcedId": msgspec.Raw(_ENCODER.encode(row.sourced_id)),
-        "status": status,
-        "dateLastModified": msgspec.Raw(b'"%s"' % instant(row.at).encode()),
-    }
+def _base(row: Row) -> dict[str, Any]:
     if row.document is not None:
-        return base | _LOOSE.decode(row.document)
-    if row.survivor is not None:
-        base["metadata"] = msgspec.Raw(_ENCODER.encode({"planbridge.mergedInto": row.survivor}))
-    return base
+        return {"sourcedId": row.sourced_id, "status": "active", "dateLastModified": instant(row.at)}
+    gone = {"sourcedId": row.sourced_id, "status": "tobedeleted", "dateLastModified": instant(row.at)}
+    return gone if row.survivor is None else gone | {"metadata": {"planbridge.mergedInto": row.survivor}}
 
 
-_ACTIVE, _GONE = msgspec.Raw(b'"active"'), msgspec.Raw(b'"tobedeleted"')
 _MARK = MARK.encode()
 
 
