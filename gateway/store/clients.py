@@ -310,7 +310,7 @@ async def held(c: AsyncConnection, said: keys.Said) -> Held | None:
     """The same in the caller's transaction, which is of the district that the token names. What the token allows is
     what was kept when it was issued: a signature alone opens nothing."""
     [rows] = await together(c, holding(said))
-    return of_holding(rows)
+    return of_holding(rows[0]) if rows else None
 
 
 def holding(said: keys.Said) -> Ask:
@@ -318,11 +318,9 @@ def holding(said: keys.Said) -> Ask:
     return _HOLDING, {"jti": said.jti, "district": said.district, "today": clock.today().isoformat()}
 
 
-def of_holding(rows: Sequence[Any]) -> Held | None:
+def of_holding(row: Any) -> Held:
     """What came of it."""
-    return next(
-        (Held(_client(row), row.person, frozenset(row.granted), row.issued_at, row.expires_at) for row in rows), None
-    )
+    return Held(_client(row), row.person, frozenset(row.granted), row.issued_at, row.expires_at)
 
 
 async def held_by_api_token(c: AsyncConnection, token_hash: str) -> Held | None:

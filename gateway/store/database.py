@@ -32,7 +32,8 @@ Transaction = AsyncConnection
 Ask = tuple[str, Mapping[str, Any]]
 """A statement with its values, named by colons."""
 
-_NAMED = "SELECT set_config('planbridge.district', :name, true)"
+_NAMED = "set_config('planbridge.district', :district, true)"
+STEADY = "pg_advisory_xact_lock_shared(hashtext('planbridge.served'), CAST(:district AS int))"
 
 APP_ROLE = "planbridge_app"
 IDLE_LIMIT_MS = 60_000
@@ -82,10 +83,14 @@ class Store:
             yield connection
 
     @asynccontextmanager
-    async def begun(self, district: int, *asked: Ask) -> AsyncIterator[tuple[AsyncConnection, list[list[Any]]]]:
-        """A transaction of a district that begins with these statements, all in one round trip; their rows."""
+    async def begun(
+        self, district: int, *asked: Ask, steady: bool = False
+    ) -> AsyncIterator[tuple[AsyncConnection, list[list[Any]]]]:
+        """A transaction of a district that begins with these statements, all in one round trip; their rows. `steady`:
+        what is served does not change until it ends."""
         async with self.engine.begin() as connection:
-            _, *found = await together(connection, (_NAMED, {"name": str(district)}), *asked)
+            name = f"SELECT {_NAMED}, {STEADY}" if steady else f"SELECT {_NAMED}"
+            _, *found = await together(connection, (name, {"district": str(district)}), *asked)
             yield connection, found
 
     async def fits(self) -> bool:
@@ -174,7 +179,12 @@ def explained(error: DatabaseError) -> Unavailable | None:
 
 async def raw(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
     """The driver's own connection, for what must join this transaction (a job being deferred)."""
-    driver = (await connection.get_raw_connection()).driver_connection
+    return _driver(connection)
+
+
+def _driver(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
+    assert connection.sync_connection is not None
+    driver = connection.sync_connection.connection.driver_connection
     assert isinstance(driver, psycopg.AsyncConnection)
     return driver
 
@@ -184,7 +194,7 @@ async def together(c: AsyncConnection, *asked: Ask, last: bool = False) -> list[
     every page: it goes to the driver without the detours of what is asked now and then. A str is of no type yet and an
     int of the least that holds it: where that matters, the statement casts. `last`: the transaction ends with them, and
     what they give is not looked at."""
-    driver = await raw(c)
+    driver = _driver(c)
     cursors = [driver.cursor(row_factory=_named(statement)) for statement, _ in asked]
     # A pipeline costs something by itself; a statement alone needs none.
     async with _as_ours(), driver.pipeline() if last or len(asked) > 1 else nullcontext():

@@ -15,7 +15,6 @@ from gateway.served import COLLECTIONS
 from gateway.served import Collection as Collected
 from gateway.store import reads, served, vendors
 from gateway.store.database import Ask, Transaction, literal, together
-from gateway.store.keys import Said
 from gateway.store.questions import AT, LIVE, Question
 from gateway.vendors import Agreement
 
@@ -63,34 +62,31 @@ class Look:
         return self.number, self.moved
 
 
-def looking(said: Said, collections: Collection[str]) -> Sequence[Ask]:
-    """What to ask, with the very first statements of a transaction, to know by what whoever holds this token is served
-    as far as an answer tells of these collections. Until the end of that transaction no projection is committed, so
-    what is read in it fits together."""
-    asked = {"jti": said.jti, "collections": sorted(collections)}
-    return served.waiting(said.district), (_LOOK.format(whose=_OF_TOKEN), asked)
+def looking(whose: Ask, collections: Collection[str]) -> Ask:
+    """What to ask instead of who holds a token, to know in one also by what that program is served, as far as an answer
+    tells of these collections; in a transaction that is steady."""
+    statement, values = whose
+    return _LOOK.format(whose=statement), {**values, "collections": sorted(collections)}
 
 
 async def look(c: Transaction, district: int, client: str, collections: Collection[str]) -> Look:
-    """The same of a program that shows no such token."""
-    asked = {"client": client, "collections": sorted(collections)}
-    return looked(await together(c, served.waiting(district), (_LOOK.format(whose=_CLIENT), asked)), client)
+    """The same of a program that is known already."""
+    await served.steady(c, district)
+    [[found]] = await together(c, looking(("SELECT CAST(:client AS text) AS id", {"client": client}), collections))
+    return looked(found, client)
 
 
-def looked(answers: Sequence[Sequence[Any]], client: str) -> Look:
+def looked(found: Any, client: str) -> Look:
     """What came of it. Refused where no agreement is in force today."""
-    [found] = answers[-1]
     return Look(vendors.agreed(found, client, clock.today()), found.number, found.moved)
 
 
-_OF_TOKEN = "SELECT client_id FROM client_token WHERE jti = :jti"  # noqa: S105 a statement
-_CLIENT = "SELECT CAST(:client AS text) AS client_id"
 _LOOK = (
-    "SELECT a.*, p.number, m.moved FROM ({whose}) w "
-    f"LEFT JOIN LATERAL ({vendors.IN_FORCE.replace(':client', 'w.client_id')}) a ON true "
+    "SELECT w.*, a.*, p.number, m.moved FROM ({whose}) w "
+    f"LEFT JOIN LATERAL ({vendors.IN_FORCE.replace(':client', 'w.id')}) a ON true "
     "LEFT JOIN projection p ON p.at IS NOT NULL LEFT JOIN LATERAL ("
     "  SELECT string_agg(CAST(e.at AS text), ' ') AS moved FROM unnest(CAST(:collections AS text[])) k (name), "
-    "  LATERAL (SELECT max(at) AS at FROM reach WHERE agreement_id = a.id AND collection = k.name) e) m ON true"
+    "  LATERAL (SELECT max(at) AS at FROM reach WHERE agreement_id = a.agreement AND collection = k.name) e) m ON true"
 )
 
 

@@ -25,21 +25,21 @@ async def in_force(c: AsyncConnection, client: str, today: date) -> Agreement:
 
 
 IN_FORCE = (
-    "SELECT a.id, a.version, a.ended_at, CAST(t.terms AS text) AS terms FROM vendor_agreement a JOIN vendor_terms t "
-    "ON t.agreement_id = a.id AND t.version = a.version WHERE a.client_id = :client "
+    "SELECT a.id AS agreement, a.version, a.ended_at, CAST(t.terms AS text) AS terms FROM vendor_agreement a "
+    "JOIN vendor_terms t ON t.agreement_id = a.id AND t.version = a.version WHERE a.client_id = :client "
     "ORDER BY a.ended_at IS NOT NULL, a.until_on DESC, a.id DESC LIMIT 1"
 )
 
 
 def agreed(row: Any, client: str, today: date) -> Agreement:
     """The same from what IN_FORCE finds, None for nothing."""
-    if row is None or row.id is None:
+    if row is None or row.agreement is None:
         raise Refused(
             "agreement-none",
             "No agreement with the district is in force for this program: nothing is served.",
             "Ask the district; it records one with `planbridge vendors agree` and approves it.",
         )
-    found = Agreement(row.id, client, row.version, _terms(row.terms))
+    found = Agreement(row.agreement, client, row.version, _terms(row.terms))
     if today < found.begin:
         raise Refused(
             "agreement-none", f"The agreement with the district begins on {found.begin}.", "Come back on that day."

@@ -13,7 +13,6 @@ from gateway.errors import Refused
 from gateway.store import automation, clients, keys
 from gateway.store.clients import Client
 from gateway.store.database import Ask, Store, Transaction
-from gateway.store.keys import Said
 from gateway.store.registers import Actor
 from gateway.viewing import Program
 
@@ -68,16 +67,19 @@ async def opened(
 ) -> AsyncIterator[tuple[Call, Transaction]]:
     """The call that a bearer token with these scopes authorizes, and the transaction in which it was found: a route
     that reads in it needs no second one. Refuses as `calling` does."""
-    async with begun(request, authorization, scopes, lambda _: ()) as (call, c, _):
+    async with begun(request, authorization, scopes) as (call, c, _):
         yield call, c
 
 
 @asynccontextmanager
 async def begun(
-    request: Request, authorization: str | None, scopes: Sequence[str], asking: Callable[[Said], Sequence[Ask]]
-) -> AsyncIterator[tuple[Call, Transaction, Sequence[Any]]]:
-    """The same, and what came of that which a route asks of whoever holds the token, in the same round trip; nothing
-    for a token of automation."""
+    request: Request,
+    authorization: str | None,
+    scopes: Sequence[str] = (),
+    more: Callable[[Ask], Ask] | None = None,
+) -> AsyncIterator[tuple[Call, Transaction, Any]]:
+    """The same, and the row that says who holds the token. `more`: what a route asks instead of that row, to have it
+    with further columns; what is served is then steady. None for a token of automation, which has no such row."""
     kind, _, given = (authorization or "").partition(" ")
     if kind.lower() != "bearer":
         raise HTTPException(401, "This needs an access token.", {"WWW-Authenticate": "Bearer"})
@@ -87,9 +89,10 @@ async def begun(
     district = automation.district_of(token) if said is None else said.district
     if district is None:
         raise _unknown()
-    asked = [] if said is None else [clients.holding(said), *asking(said)]
-    async with store.begun(district, *asked) as (c, found):
-        held = await automation.held(c, token) if said is None else clients.of_holding(found[0])
+    asked = () if said is None else (more(clients.holding(said)) if more else clients.holding(said),)
+    async with store.begun(district, *asked, steady=bool(more)) as (c, found):
+        row = next(iter(found[0]), None) if found else None
+        held = await automation.held(c, token) if said is None else row and clients.of_holding(row)
         if held is None:
             raise _unknown()
         if held.client.suspended:
@@ -100,7 +103,7 @@ async def begun(
                 f"This needs the scope {' '.join(scopes)}, which the token does not have.",
                 _challenge("insufficient_scope", scopes),
             )
-        yield Call(store, held.client, held.person, held.scopes), c, found[1:]
+        yield Call(store, held.client, held.person, held.scopes), c, row
 
 
 def _unknown() -> HTTPException:

@@ -55,11 +55,11 @@ def _endpoint(operation: Operation, guard: Guard) -> Callable[[Request], Awaitab
     async def answer(request: Request) -> Response:
         await guard(request)
         authorization = request.headers.get("authorization")
-        async with begun(request, authorization, (), lambda said: serving.looking(said, told)) as (call, c, answers):
+        async with begun(request, authorization, more=lambda whose: serving.looking(whose, told)) as (call, c, row):
             _refuse_other_scopes(call, operation)
             asked = asking.read(operation, request.path_params, request.query_params)
             client = call.client.id
-            found = serving.looked(answers, client) if answers else await serving.look(c, call.district, client, told)
+            found = serving.looked(row, client) if row else await serving.look(c, call.district, client, told)
             fields = _agreed(found.agreement, asked)
             if operation.one:
                 return await _single(c, request, call, found.agreement, operation, fields)
