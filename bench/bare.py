@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-COLUMNS = (
-    "sourced_id, at, gone, user_master_identifier, username, enabled_user, given_name, family_name, identifier, email, "
-    "primary_org_id, roles_role, roles_org_ids, grades"
+ROWS = (
+    "SELECT sourced_id, at, gone, user_master_identifier, username, enabled_user, given_name, family_name, identifier, email, "
+    "primary_org_id, roles_role, roles_org_ids, grades FROM served_users "
+    "ORDER BY district_id, sourced_id LIMIT 100"
 )
 
 
@@ -32,7 +33,7 @@ def application(url: str) -> Starlette:
 
     async def rows(request: Request) -> Response:
         async with pool.connection() as c:
-            found = await c.execute(f"SELECT {COLUMNS} FROM served_users ORDER BY district_id, sourced_id LIMIT 100")
+            found = await c.execute(ROWS)
             names = [column.name for column in found.description or ()]
             page = [dict(zip(names, row, strict=True)) for row in await found.fetchall()]
         return JSONResponse({"users": [one | {"at": one["at"].isoformat()} for one in page]})

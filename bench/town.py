@@ -19,6 +19,10 @@ from gateway.vendors import Terms
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 """When the first enrollment changed; each further one a second later, in no order of their ids."""
+AGREED = frozenset(
+    ("username", "userIds", "enabledUser", "givenName", "familyName", "roles", "email", "primaryOrg", "grades")
+)
+"""What it may see of users: less than there is, so that every row is looked through."""
 IT, PRINCIPAL = Actor("it@fennel.example.org", "district_it"), Actor("Ottoline Farrow", "principal")
 
 
@@ -59,7 +63,7 @@ async def lay(store: Store, users: int, enrollments: int) -> Town:
         breach_contact="breach@vendor.example.org",
         begin=today - timedelta(days=1),
         until=today + timedelta(days=300),
-        collections=dict.fromkeys(COLLECTIONS),
+        collections=dict.fromkeys(COLLECTIONS) | {"users": AGREED},
         pages=1_000,
     )
     drafted = await vendors.draft(store, district, client, terms, IT)
@@ -99,10 +103,11 @@ def _ref(collection: str, id: str) -> str:
 def _insert(collection: str, rows: str, id: str, fields: str, columns: str, at: str = ":began") -> str:
     names, values = zip(*(one.split(" = ", 1) for one in columns.split("; ")), strict=True)
     # A document is written without blanks behind its colons, which is how a reference is told from a text.
+    doc = f"CAST(json_build_object('sourcedId', {id}, {fields}) AS text)"
     return (
-        f"INSERT INTO {COLLECTIONS[collection].table} (district_id, sourced_id, entity_id, at, doc, {', '.join(names)}) "
-        f"SELECT :d, {id}, CAST({id} AS uuid), {at}, CAST(regexp_replace(CAST(json_build_object({fields}) AS text), "
-        f"'\" : ', '\":', 'g') AS json), {', '.join(values)} FROM {rows}"
+        f"INSERT INTO {COLLECTIONS[collection].table} (district_id, sourced_id, entity_id, at, doc, "  # noqa: S608 ours
+        f"{', '.join(names)}) SELECT :d, {id}, CAST({id} AS uuid), {at}, "
+        f"CAST(regexp_replace({doc}, '\" : ', '\":', 'g') AS json), {', '.join(values)} FROM {rows}"
     )
 
 
