@@ -1,7 +1,7 @@
 """A caller that costs little: so many requests over so many connections, each sent when the last one is answered."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -28,16 +28,19 @@ async def ask(url: str, headers: Sequence[str], times: int, abreast: int = ABREA
     return asked
 
 
-async def _connection(host: str, port: int, said: bytes, left: "iter[int]", asked: Asked) -> None:
+async def _connection(host: str, port: int, said: bytes, left: Iterator[int], asked: Asked) -> None:
     reader, writer = await asyncio.open_connection(host, port, limit=1 << 22)
-    for _ in left:
-        writer.write(said)
-        head = await reader.readuntil(b"\r\n\r\n")
-        lower = head.lower()
-        begin = lower.index(b"content-length:") + 15
-        body = await reader.readexactly(int(lower[begin : lower.index(b"\r\n", begin)]))
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError((head + body)[:2000].decode(errors="replace"))
-        asked.answers += 1
-        asked.sample = head + body
-    writer.close()
+    try:
+        for _ in left:
+            writer.write(said)
+            head = await reader.readuntil(b"\r\n\r\n")
+            lower = head.lower()
+            begin = lower.index(b"content-length:") + 15
+            body = await reader.readexactly(int(lower[begin : lower.index(b"\r\n", begin)]))
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise RuntimeError((head + body)[:2000].decode(errors="replace"))
+            asked.answers += 1
+            asked.sample = head + body
+    finally:
+        writer.close()
+        await writer.wait_closed()

@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 ROWS = (
-    "SELECT sourced_id, at, gone, user_master_identifier, username, enabled_user, given_name, family_name, identifier, email, "
-    "primary_org_id, roles_role, roles_org_ids, grades FROM served_users "
+    "SELECT sourced_id, at, gone, user_master_identifier, username, enabled_user, given_name, family_name, "
+    "identifier, email, primary_org_id, roles_role, roles_org_ids, grades FROM served_users "
     "ORDER BY district_id, sourced_id LIMIT 100"
 )
 
