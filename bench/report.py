@@ -47,6 +47,18 @@ GOALS = (
     Goal("A night: full pull, minutes", "night", "minutes", "full", "", 60),
     Goal("A night: nothing changed, minutes", "night", "minutes", "unchanged", "", 2),
     Goal("A night: 1 % changed, minutes", "night", "minutes", "1 % changed", "", 5),
+    Goal("So many pages of 100 users served", "provider", "wall", "first page", "bare, columns", 2),
+    Goal("the same, its CPU alone", "provider", "cpu", "first page", "bare, columns", 2),
+    Goal("The last page of 100,000 users", "provider", "wall", "last page", "first page", 1.25),
+    Goal(
+        "A row of the 1 % of enrollments that changed",
+        "provider",
+        "wall per row",
+        "changed 1.0%",
+        "changed 10.0%",
+        1.25,
+    ),
+    Goal("A row of the 10 % that changed", "provider", "wall per row", "changed 10.0%", "changed 1.0%", 1.25),
 )
 
 
@@ -95,6 +107,8 @@ def _figure(goal: Goal, cost: Kept) -> float:
     match goal.measure:
         case "cpu per 100,000":
             return float(cost["cpu"] / cost["rows"] * 100_000)
+        case "wall per row":
+            return float(cost["wall"] / cost["rows"])
         case "minutes":
             return float(cost["wall"] / 60)
     return float(cost[goal.measure])

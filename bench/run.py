@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import quote
 
 from bench import material, report
 from bench.measure import ROOT, Cost, Serving, serving
 from bench.ours import Installation
 from bench.peer import DLT, EARTHMOVER, EDFI_API_CLIENT, LIGHTBEAM, TIMEBACK, Peer
+from bench.serving import sides
 from synthetic import District
 from tests.proofs.record import commit
 
@@ -152,8 +154,32 @@ def night(bench: Bench) -> dict[str, Any]:
     return told
 
 
+def provider(bench: Bench) -> dict[str, Any]:
+    """A page of 100 users of 100,000, first and last, beside the least that can serve a page from the same database;
+    and what changed of 1,000,000 enrollments, in pages of 1,000."""
+    times = bench.rows(1_000)
+    users, enrollments = bench.rows(100_000), bench.rows(1_000_000)
+    with Installation.made() as home, sides(home, users, enrollments) as (ours, bare, made):
+        first, last = "/users?limit=100", f"/users?limit=100&offset={max(0, users - 100)}"
+        for side, path in ((ours, first), (ours, last), (bare, "/rows"), (bare, "/text")):
+            side.asked(path, 20)  # what is found out once, and statements that are prepared after some times
+        told = _by_turns(
+            bench,
+            {
+                "first page": lambda: ours.asked(first, times),
+                "last page": lambda: ours.asked(last, times),
+                "bare, columns": lambda: bare.asked("/rows", times),
+                "bare, text": lambda: bare.asked("/text", times),
+            },
+        )
+        delta = "/enrollments?limit=1000&filter=" + quote("dateLastModified>'{}'")
+        shares = {f"changed {share:.1%}": delta.replace("%7B%7D", made.since(share)) for share in (0.001, 0.01, 0.1)}
+        told |= _by_turns(bench, {name: lambda path=path: ours.walked(path) for name, path in shares.items()})
+        return told | {"approval": {"cpu": "", "wall": round(made.approved_in, 2), "memory": "", "rows": enrollments}}
+
+
 JOBS: Mapping[str, Callable[[Bench], dict[str, Any]]] = {
-    job.__name__: job for job in (sections, assessments, slow, users, package, size, night)
+    job.__name__: job for job in (sections, assessments, slow, users, package, size, night, provider)
 }
 
 

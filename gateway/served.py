@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, get_args
 from urllib.parse import quote
 
@@ -114,6 +115,7 @@ def _walk(record: Any, path: list[str]) -> Iterator[Any]:
         yield from _walk(record[path[0]], path[1:])
 
 
+@lru_cache(maxsize=1_000)
 def instant(at: datetime) -> str:
     """A time as the standard writes it: dateLastModified is cut to the millisecond, never rounded up."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

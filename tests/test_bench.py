@@ -7,22 +7,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
 import pytest
+from sqlalchemy import text
 
-from bench import material, report
+from bench import asking, material, report, town
 from bench.measure import serving
 from bench.ours import Installation
 from bench.servers import Edfi, OneRoster, Server, serve
 from connectors.edfi import twin as edfi
 from connectors.oneroster import twin as oneroster
 from connectors.oneroster.files import open_files
+from gateway import scopes
+from gateway.api import create_app
 from gateway.connector import START
+from gateway.settings import Settings
+from gateway.store import clients
+from gateway.store.database import Store
 from synthetic import build
 from synthetic.changes import begun_later, without_students
 from tests import serving as twins
+from tests.api.conftest import serving as serving_app
 
 DISTRICT = build(students=60)
 EDFI, ONEROSTER = "/data/v3/ed-fi", "/ims/oneroster/rostering/v1p2"
@@ -253,3 +261,29 @@ def test_the_sizing_page_says_what_was_measured_and_what_was_not(
         "| Peak memory of a worker, 100 section associations | 189 MB |",
     ):  # fmt: skip
         assert line in told, line
+
+
+async def test_the_town_is_served_as_agreed_and_its_changes_are_the_share_asked_for(
+    store: Store, settings: Settings
+) -> None:
+    made = await town.lay(store, 120, 300)
+    whose = clients.Client(made.client, made.district, "Reading App", frozenset(scopes.ONEROSTER))
+    headers = [f"Authorization: Bearer {await clients.issue_token(store, whose, sorted(scopes.ONEROSTER))}"]
+    async with serving_app(create_app(store, settings)) as http:
+        at = f"{http.base_url}/ims/oneroster/rostering/v1p2".replace("//ims", "/ims")
+        asked = await asking.ask(f"{at}/users?limit=100", headers, 9, abreast=2)
+        users = json.loads(asked.sample.partition(b"\r\n\r\n")[2])["users"]
+        assert (asked.answers, len(users)) == (9, 100)
+        assert {name for one in users for name in one} == {*town.AGREED, "sourcedId", "status", "dateLastModified"}
+        assert users[0]["primaryOrg"]["href"].startswith(f"{at}/orgs/")
+        for share in (0.01, 0.1):
+            delta = quote(f"dateLastModified>='{made.since(share)}'")
+            asked = await asking.ask(f"{at}/enrollments?limit=1000&filter={delta}", headers, 1)
+            assert len(json.loads(asked.sample.partition(b"\r\n\r\n")[2])["enrollments"]) == 300 * share
+        with pytest.raises(RuntimeError, match="401 Unauthorized"):
+            await asking.ask(f"{at}/users", [], 1)
+    async with store.transaction(made.district) as c:
+        read = await c.execute(
+            text("SELECT row_count, cardinality(students) FROM client_read WHERE collection = 'users'")
+        )
+        assert [tuple(row) for row in read] == [(100, sum(one["roles"][0]["role"] == "student" for one in users))] * 9

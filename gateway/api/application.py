@@ -74,6 +74,8 @@ def assembled(settings: Settings) -> FastAPI:
     application.state.network = (
         Network()
     )  # of what we ask for because a caller's client says so: public addresses alone
+    # First: what is asked most, and the framework tries one route after the other.
+    application.mount(oneroster.ROOT, oneroster.provider(application, only_encrypted))
     for part in (
         service,
         oauth,
@@ -98,7 +100,6 @@ def assembled(settings: Settings) -> FastAPI:
         documents,
     ):
         application.include_router(part.router)
-    application.mount(oneroster.ROOT, oneroster.provider(application, only_encrypted))
     application.mount(SYSTEM_PATH, sandbox.Systems(application, only_encrypted))
     problems.install(application)
     described.install(application)

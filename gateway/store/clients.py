@@ -20,7 +20,7 @@ from gateway.scopes import ONEROSTER
 from gateway.store import credentials, keys, purposes
 from gateway.store.consents import checked_sections
 from gateway.store.credentials import NO_KEYS, Keys
-from gateway.store.database import Store
+from gateway.store.database import Ask, Store, together
 from gateway.store.present import live
 from gateway.store.registers import Actor, log_act
 from gateway.store.secret_hashes import NOBODY, fits, hashed
@@ -310,20 +310,18 @@ async def token_client(store: Store, token: str) -> Held | None:
 async def held(c: AsyncConnection, said: keys.Said) -> Held | None:
     """The same in the caller's transaction, which is of the district that the token names. What the token allows is
     what was kept when it was issued: a signature alone opens nothing."""
-    row = (
-        await c.execute(
-            text(
-                f"SELECT {_CLIENT}, t.scopes AS granted, CAST(t.person AS text) AS person, t.issued_at, t.expires_at "
-                "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
-                "WHERE t.jti = :jti AND t.expires_at > now() AND n.revoked_at IS NULL "
-                f"AND (t.person IS NULL OR {live('t.person')})"  # whoever left acts no more, through nobody
-            ),
-            {"jti": said.jti, "district": said.district, "today": clock.today().isoformat()},
-        )
-    ).one_or_none()
-    return (
-        None if row is None else Held(_client(row), row.person, frozenset(row.granted), row.issued_at, row.expires_at)
-    )
+    [rows] = await together(c, holding(said))
+    return of_holding(rows[0]) if rows else None
+
+
+def holding(said: keys.Said) -> Ask:
+    """What is asked for that."""
+    return _HOLDING, {"jti": said.jti, "district": said.district, "today": clock.today().isoformat()}
+
+
+def of_holding(row: Any) -> Held:
+    """What came of it."""
+    return Held(_client(row), row.person, frozenset(row.granted), row.issued_at, row.expires_at)
 
 
 async def held_by_api_token(c: AsyncConnection, token_hash: str) -> Held | None:
@@ -344,6 +342,12 @@ async def held_by_api_token(c: AsyncConnection, token_hash: str) -> Held | None:
 _CLIENT = (
     "n.id, n.district_id, n.name, n.scopes, d.suspended_at IS NOT NULL AS suspended, n.kind, n.purpose, n.sections, "
     "n.default_scopes"
+)
+_HOLDING = (
+    f"SELECT {_CLIENT}, t.scopes AS granted, CAST(t.person AS text) AS person, t.issued_at, t.expires_at "
+    "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
+    "WHERE t.jti = :jti AND t.expires_at > now() AND n.revoked_at IS NULL "
+    f"AND (t.person IS NULL OR {live('t.person')})"  # whoever left acts no more, through nobody
 )
 
 

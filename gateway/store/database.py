@@ -1,14 +1,16 @@
 """The database: who connects as whom, and the one transaction function that names the district."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from functools import cache
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.rows import namedtuple_row
 from psycopg.types.json import set_json_loads
 from sqlalchemy import URL, Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
@@ -26,6 +28,12 @@ set_json_loads(msgspec.json.decode)  # twice as fast as the standard library's, 
 DatabaseError = DBAPIError
 Transaction = AsyncConnection
 """One transaction of one district; only the store knows what it is made of."""
+
+Ask = tuple[str, Mapping[str, Any]]
+"""A statement with its values, named by colons."""
+
+_NAMED = "set_config('planbridge.district', :district, true)"
+STEADY = "pg_advisory_xact_lock_shared(hashtext('planbridge.served'), CAST(:district AS int))"
 
 APP_ROLE = "planbridge_app"
 IDLE_LIMIT_MS = 60_000
@@ -73,6 +81,17 @@ class Store:
                 {"district": "" if district is None else str(district)},
             )
             yield connection
+
+    @asynccontextmanager
+    async def begun(
+        self, district: int, *asked: Ask, steady: bool = False
+    ) -> AsyncIterator[tuple[AsyncConnection, list[list[Any]]]]:
+        """A transaction of a district that begins with these statements, all in one round trip; their rows. `steady`:
+        what is served does not change until it ends."""
+        async with self.engine.begin() as connection:
+            name = f"SELECT {_NAMED}, {STEADY}" if steady else f"SELECT {_NAMED}"
+            _, *found = await together(connection, (name, {"district": str(district)}), *asked)
+            yield connection, found
 
     async def fits(self) -> bool:
         """Whether the database has this program's schema: a newer program may have changed it since it was opened."""
@@ -165,9 +184,67 @@ def explained(error: DatabaseError) -> Unavailable | None:
 
 async def raw(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
     """The driver's own connection, for what must join this transaction (a job being deferred)."""
-    driver = (await connection.get_raw_connection()).driver_connection
+    return _driver(connection)
+
+
+def _driver(connection: AsyncConnection) -> "psycopg.AsyncConnection[Any]":
+    assert connection.sync_connection is not None
+    driver = connection.sync_connection.connection.driver_connection
     assert isinstance(driver, psycopg.AsyncConnection)
     return driver
+
+
+async def together(c: AsyncConnection, *asked: Ask, last: bool = False) -> list[list[Any]]:
+    """Statements that do not need each other's answers, in one round trip; the rows of each. For what is asked with
+    every page: it goes to the driver without the detours of what is asked now and then. A str is of no type yet and an
+    int of the least that holds it: where that matters, the statement casts. `last`: the transaction ends with them, and
+    what they give is not looked at."""
+    driver = _driver(c)
+    cursors = [driver.cursor(row_factory=_named(statement)) for statement, _ in asked]
+    # A pipeline costs something by itself; a statement alone needs none.
+    async with _as_ours(), driver.pipeline() if last or len(asked) > 1 else nullcontext():
+        for cursor, (statement, values) in zip(cursors, asked, strict=True):
+            await cursor.execute(_as_the_driver_has_it(statement), values)
+        if last:
+            await driver.execute("COMMIT")
+    return [] if last else [await cursor.fetchall() for cursor in cursors]
+
+
+@lru_cache(maxsize=1_000)
+def _named(statement: str) -> Callable[[Any], Callable[[Sequence[Any]], Any]]:
+    """Rows with the names of their columns, which are looked at once: what a statement gives does not change."""
+    made: list[Callable[[Sequence[Any]], Any]] = []
+
+    def factory(cursor: Any) -> Callable[[Sequence[Any]], Any]:
+        if cursor.pgresult is None or not cursor.pgresult.nfields:
+            return tuple
+        if not made:
+            made.append(namedtuple_row(cursor))
+        return made[0]
+
+    return factory
+
+
+@asynccontextmanager
+async def _as_ours() -> AsyncIterator[None]:
+    """The driver's errors as everybody here knows them."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from error
+
+
+def literal(values: Sequence[str]) -> str:
+    """An array of texts as one value: the driver would look at each of them."""
+    joined = '","'.join(values)
+    if "\\" in joined or joined.count('"') > 2 * len(values) - 2:
+        joined = '","'.join([one.replace("\\", "\\\\").replace('"', '\\"') for one in values])
+    return '{"' + joined + '"}' if values else "{}"
+
+
+@lru_cache(maxsize=1_000)
+def _as_the_driver_has_it(statement: str) -> bytes:
+    return re.sub(r"(?<![:\w]):(\w+)", r"%(\1)s", statement.replace("%", "%%")).encode()
 
 
 def knows(schema: str | None) -> bool:

@@ -26,9 +26,18 @@ async def refresh(c: AsyncConnection, district: int, agreement: int | None = Non
     await _whole(c)
     for one in await _in_force(c, today):
         if agreement in (None, one.id):
-            moved += await _refresh(c, district, one, today)
+            moved += await _moved(c, _MOVE, district, one, today)
     await c.execute(text("SELECT set_config('enable_nestloop', 'on', true)"))
     return moved
+
+
+async def fill(c: AsyncConnection, district: int, agreement: Agreement) -> None:
+    """The same for an agreement that this transaction puts in force for the first time. Nobody has read under it, so
+    nobody's next question can miss what came before its end: its rows have their time at once, and are written once.
+    """
+    await _whole(c)
+    await _moved(c, _FILL, district, agreement, clock.today())
+    await c.execute(text("SELECT set_config('enable_nestloop', 'on', true)"))
 
 
 async def refresh_rows(c: AsyncConnection, district: int, rows: Mapping[str, Sequence[str]]) -> None:
@@ -140,14 +149,22 @@ async def _in_force(c: AsyncConnection, today: date) -> list[Agreement]:
     return [Agreement(row.id, row.client_id, row.version, from_json(row.terms)) for row in rows]
 
 
-async def _refresh(c: AsyncConnection, district: int, agreement: Agreement, today: date) -> int:
+async def _moved(c: AsyncConnection, how: str, district: int, agreement: Agreement, today: date) -> int:
     wanted = wanting(agreement.client, agreement.terms, today)
-    moved = await c.scalar(
-        text(f"{wanted.sql}{_MOVE}"), wanted.values | {"district": district, "agreement": agreement.id}
-    )
-    return int(moved or 0)
+    values = wanted.values | {"district": district, "agreement": agreement.id}
+    moved = int(await c.scalar(text(f"{wanted.sql}{how}"), values) or 0)
+    await c.execute(text("SELECT planbridge_grown(:n, 'reach')"), {"n": moved})
+    return moved
 
 
+# In the order of the key: every row goes behind the last one of its index.
+_FILL = """,
+    came AS (
+        INSERT INTO reach (district_id, agreement_id, collection, sourced_id, visible, at)
+        SELECT :district, :agreement, w.collection, w.sourced_id, true, statement_timestamp() FROM wanted w
+        ORDER BY w.collection, w.sourced_id RETURNING 1)
+    SELECT count(*) FROM came
+"""
 # What is gone stays as it was: whoever saw it is told that it was deleted.
 _MOVE = """,
     came AS (
@@ -337,18 +354,10 @@ _TELLING = ("plans", "record", "events", "demographics", "results", "assessmentR
 async def preview(c: AsyncConnection, client: str, terms: Terms, before: Terms | None, today: date) -> Preview:
     """What these terms would reach now, and how that differs from the terms in force, if any are."""
     await _whole(c)
-    people = await _people(c, client, terms, today)
-    known = await _people(c, client, before, today) if before else {}
-    wanted = wanting(client, terms, today)
-    counted = await c.execute(
-        text(
-            f"{wanted.sql} SELECT collection, count(*) AS n FROM wanted WHERE collection <> 'students' "
-            "GROUP BY 1 ORDER BY 1"
-        ),
-        wanted.values,
-    )
-    rows = {row.collection: row.n for row in counted}
-    schools = await _schools(c, wanted, people)
+    found = await _found(c, client, terms, today)
+    known = (await _found(c, client, before, today)).people if before else {}
+    people = found.people
+    schools = await _schools(c, found)
     new = people.keys() - known.keys()
     there = {place for one in known.values() for place in one.places}
     opened = tuple(one["name"] for one in schools if one["students"] and one["school"] not in there) if before else ()
@@ -356,7 +365,7 @@ async def preview(c: AsyncConnection, client: str, terms: Terms, before: Terms |
     widening = Widening(len(known), len(new), opened, new_fields(before, terms))
     return Preview(
         dict(Counter(one.what for one in people.values())),
-        rows,
+        found.rows,
         schools,
         len(new),
         len(known.keys() - people.keys()),
@@ -372,38 +381,55 @@ class _Reached:
     places: tuple[str, ...]
 
 
-async def _people(c: AsyncConnection, client: str, terms: Terms, today: date) -> dict[str, _Reached]:
-    """sourcedId -> whom these terms reach."""
+@dataclass(frozen=True)
+class _Found:
+    """`people` by sourcedId; how many `rows` of each collection, and how many `classes` at each school."""
+
+    people: dict[str, _Reached]
+    rows: dict[str, int]
+    classes: dict[str, int]
+
+
+async def _found(c: AsyncConnection, client: str, terms: Terms, today: date) -> _Found:
+    """What these terms reach, in one look at it."""
+    of: tuple[str, ...] = ()
     if {"users", "enrollments"} & set(terms.collections):
-        of: tuple[str, ...] = ("child", "staff", "contact")
+        of = ("child", "staff", "contact")
     elif set(_TELLING) & set(terms.collections):
         of = ("child",)
-    else:
-        return {}
     wanted = wanting(client, terms, today)
     each = " UNION ALL ".join(f"SELECT '{one}' AS what, sourced_id FROM {one}" for one in of)
-    found = await c.execute(
+    people = (
+        "SELECT p.what, p.sourced_id AS id, s.grades, at.places, CAST(NULL AS bigint) AS n "
+        f"FROM ({each}) p JOIN served_users s ON s.sourced_id = p.sourced_id "
+        "LEFT JOIN at ON at.sourced_id = p.sourced_id UNION ALL "
+    )
+    rows = await c.execute(
         text(
             f"{wanted.sql}, at AS (SELECT t.sourced_id, array_agg(DISTINCT t.org) AS places FROM part t "
             "  JOIN place l ON l.sourced_id = t.org GROUP BY 1) "
-            f"SELECT p.what, p.sourced_id, s.grades, at.places FROM ({each}) p "
-            "JOIN served_users s ON s.sourced_id = p.sourced_id LEFT JOIN at ON at.sourced_id = p.sourced_id"
+            f"{people if of else ''}"
+            "SELECT 'rows' AS what, collection AS id, NULL AS grades, NULL AS places, count(*) AS n FROM wanted "
+            "WHERE collection <> 'students' GROUP BY 2 "
+            "UNION ALL SELECT 'classes', school_id, NULL, NULL, count(*) FROM class GROUP BY 2"
         ),
         wanted.values,
     )
     words = {"child": "students", "staff": "staff", "contact": "family"}
-    return {
-        row.sourced_id: _Reached(words[row.what], tuple(row.grades or ()), tuple(row.places or ())) for row in found
-    }
+    found = _Found({}, {}, {})
+    for row in rows:
+        if row.what == "rows":
+            found.rows[row.id] = row.n
+        elif row.what == "classes":
+            found.classes[row.id] = row.n
+        else:
+            found.people[row.id] = _Reached(words[row.what], tuple(row.grades or ()), tuple(row.places or ()))
+    return _Found(found.people, dict(sorted(found.rows.items())), found.classes)
 
 
-async def _schools(c: AsyncConnection, wanted: Wanted, people: Mapping[str, _Reached]) -> list[dict[str, Any]]:
-    counted = await c.execute(
-        text(f"{wanted.sql} SELECT school_id, count(*) AS n FROM class GROUP BY 1"), wanted.values
-    )
-    classes = {row.school_id: row.n for row in counted}
-    at: dict[str, Counter[str]] = {school: Counter() for school in classes}
-    for one in people.values():
+async def _schools(c: AsyncConnection, found: _Found) -> list[dict[str, Any]]:
+    at: dict[str, Counter[str]] = {school: Counter() for school in found.classes}
+    for one in found.people.values():
         for place in one.places:
             at.setdefault(place, Counter())[one.what] += 1
             if one.what == "students":
@@ -417,7 +443,7 @@ async def _schools(c: AsyncConnection, wanted: Wanted, people: Mapping[str, _Rea
         {
             "school": id,
             "name": names.get(id, id),
-            "classes": classes.get(id, 0),
+            "classes": found.classes.get(id, 0),
             "students": n["students"],
             "staff": n["staff"],
             "grades": {key.removeprefix("grade "): m for key, m in sorted(n.items()) if key.startswith("grade ")},

@@ -1,7 +1,8 @@
 """What programs were really served, a line for each answer, and whom it told of."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.clients import Client
+from gateway.store.database import literal, together
 
 
 class Caller(Protocol):
@@ -21,7 +23,7 @@ class Caller(Protocol):
     def person(self) -> str | None: ...
 
 
-# Of a collection, the student of whom each row tells. Plans, records and events are named by their students.
+# Of a collection, the student of whom each row x tells. Plans, records and events are named by their students.
 _STUDENT = {
     "users": "SELECT s.entity_id FROM served_users s WHERE s.sourced_id = x.id AND 'student' = ANY(s.roles_role)",
     "demographics": "SELECT s.entity_id FROM served_users s WHERE s.sourced_id = x.id "
@@ -71,6 +73,53 @@ async def log_each(c: AsyncConnection, call: Caller, collection: str, served: Ma
             "sets": list(of.values()),
         },
     )
+
+
+def student(collection: str) -> str:
+    """SQL: of whom a row s of a collection of OneRoster tells: the id of a student, or none."""
+    if collection == "users":
+        return "SELECT s.entity_id WHERE 'student' = ANY(s.roles_role)"
+    person = {"enrollments": "s.user_id", "demographics": "s.sourced_id"}.get(collection, "s.student_id")
+    if collection not in _STUDENT:
+        return "SELECT CAST(NULL AS uuid)"
+    found = f"SELECT u.entity_id FROM served_users u WHERE u.sourced_id = {person} AND u.district_id = s.district_id"
+    return f"{found} AND {_WHERE[collection]}" if collection in _WHERE else found
+
+
+_WHERE = {"demographics": "'student' = ANY(u.roles_role)", "enrollments": "s.role = 'student'"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one answer told: of so many rows of a collection, and of each student which of the `sets` of fields."""
+
+    collection: str
+    rows: int
+    sets: Sequence[Sequence[str]]
+    students: Sequence[tuple[str, int]]
+
+
+async def keep(c: AsyncConnection, call: Caller, agreement: int, line: Line) -> None:
+    """Keep one line and end the transaction of the read, in one round trip."""
+    values = {
+        "district": call.client.district,
+        "client": call.client.id,
+        "agreement": agreement,
+        "person": call.person,
+        "collection": line.collection,
+        "rows": line.rows,
+        "fields": json.dumps(line.sets),
+        "students": literal([student for student, _ in line.students]),
+        "of": literal([str(of) for _, of in line.students]),
+    }
+    await together(c, (_KEEP, values), last=True)
+
+
+_KEEP = (
+    "INSERT INTO client_read (district_id, client_id, agreement_id, person_id, collection, row_count, fields, "
+    "  students, sets) VALUES (CAST(:district AS int), :client, CAST(:agreement AS bigint), CAST(:person AS uuid), "
+    "  :collection, CAST(:rows AS int), CAST(:fields AS json), CAST(:students AS uuid[]), CAST(:of AS smallint[]))"
+)
 
 
 # One student has one id, also of what was read before two were found to be one. What is on record as a disclosure and

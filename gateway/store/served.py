@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Unavailable
 from gateway.served import COLLECTIONS, OF_KIND, Collection
-from gateway.store.database import Store
+from gateway.store.database import STEADY, Store, together
 
 UNSTAMPED = "infinity"
 """The time of a row whose transaction has not said yet when it ends."""
@@ -51,17 +51,24 @@ async def reading(c: AsyncConnection, district: int) -> tuple[int, datetime]:
     """Before anything that is served is read in this transaction, each statement of which must see what is committed:
     the number and the time of what is there. Whoever asked at that time or later sees it. Unavailable while nothing is
     ready to be served yet."""
-    await c.execute(
-        text("SELECT pg_advisory_xact_lock_shared(hashtext('planbridge.served'), :district)"), {"district": district}
+    await steady(c, district)
+    [rows] = await together(c, ("SELECT number, at FROM projection WHERE at IS NOT NULL", {}))
+    if not rows:
+        raise not_ready()
+    return rows[0].number, rows[0].at
+
+
+async def steady(c: AsyncConnection, district: int) -> None:
+    """Until this transaction ends no projection is committed, so what is read in it from now on fits together."""
+    await together(c, (f"SELECT {STEADY}", {"district": district}))
+
+
+def not_ready() -> Unavailable:
+    return Unavailable(
+        "not-served-yet",
+        "What this district has published is being made ready to be served.",
+        "Ask again in some minutes; `planbridge serve status` shows how far it is.",
     )
-    found = (await c.execute(text("SELECT number, at FROM projection WHERE at IS NOT NULL"))).one_or_none()
-    if found is None:
-        raise Unavailable(
-            "not-served-yet",
-            "What this district has published is being made ready to be served.",
-            "Ask again in some minutes; `planbridge serve status` shows how far it is.",
-        )
-    return found.number, found.at
 
 
 @asynccontextmanager

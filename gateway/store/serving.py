@@ -1,19 +1,24 @@
 """A page of what is served: its rows and the total, both from what was found out once and is remembered."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
+from gateway import clock
 from gateway.errors import ConfigError
 from gateway.queries import Clause, Filter, Query, View
 from gateway.served import COLLECTIONS
-from gateway.store import served
-from gateway.store.database import Transaction
+from gateway.served import Collection as Collected
+from gateway.store import reads, served, vendors
+from gateway.store.database import Ask, Transaction, literal, together
 from gateway.store.questions import AT, LIVE, Question
+from gateway.vendors import Agreement
+
+State = tuple[Any, ...]
 
 LISTED = 10_000
 """Of every answer the ids of so many rows are remembered, in its order: a page of these is found by its ids."""
@@ -23,15 +28,16 @@ MOST_REMEMBERED = 500_000
 """Ids in all: about 50 MB."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row of a page. `document` is the record of 1.2 but for its status and dateLastModified, and None of a row
-    that is no longer there, or no longer for this program; `survivor`: the row that it was merged into."""
+    that is no longer there, or no longer for this program; `survivor`: the row that it was merged into; `student`: the
+    id of the student of whom it tells."""
 
     sourced_id: str
     at: datetime
     document: str | None
     survivor: str | None
+    student: str | None
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,57 @@ class Page:
     total: int
 
 
-async def page(c: Transaction, district: int, agreement: int, query: Query) -> Page:
-    """The rows that answer, and how many there are beyond this page. ConfigError for a parent that is not there
-    (`parent-unknown`) and for a filter that cannot be (`filter-unusable`)."""
+@dataclass(frozen=True)
+class Look:
+    """What a program is served by: its agreement, the number of the projection, and when its reach last moved."""
+
+    agreement: Agreement
+    number: int | None
+    moved: str | None
+
+    @property
+    def state(self) -> State:
+        """What totals depend on. Unavailable while nothing is ready to be served."""
+        if self.number is None:
+            raise served.not_ready()
+        return self.number, self.moved
+
+
+def looking(whose: Ask, collections: Collection[str]) -> Ask:
+    """What to ask instead of who holds a token, to know in one also by what that program is served, as far as an answer
+    tells of these collections; in a transaction that is steady."""
+    statement, values = whose
+    return _LOOK.format(whose=statement), {**values, "collections": sorted(collections)}
+
+
+async def look(c: Transaction, district: int, client: str, collections: Collection[str]) -> Look:
+    """The same of a program that is known already."""
+    await served.steady(c, district)
+    [[found]] = await together(c, looking(("SELECT CAST(:client AS text) AS id", {"client": client}), collections))
+    return looked(found, client)
+
+
+def looked(found: Any, client: str) -> Look:
+    """What came of it. Refused where no agreement is in force today."""
+    return Look(vendors.agreed(found, client, clock.today()), found.number, found.moved)
+
+
+_LOOK = (
+    "SELECT w.*, a.*, p.number, m.moved FROM ({whose}) w "
+    f"LEFT JOIN LATERAL ({vendors.IN_FORCE.replace(':client', 'w.id')}) a ON true "
+    "LEFT JOIN projection p ON p.at IS NOT NULL LEFT JOIN LATERAL ("
+    "  SELECT string_agg(CAST(e.at AS text), ' ') AS moved FROM unnest(CAST(:collections AS text[])) k (name), "
+    "  LATERAL (SELECT max(at) AS at FROM reach WHERE agreement_id = a.agreement AND collection = k.name) e) m ON true"
+)
+
+
+async def page(c: Transaction, district: int, agreement: int, query: Query, state: State | None = None) -> Page:
+    """The rows that answer, and how many there are beyond this page; `state` as a look at it found it in the same
+    transaction. ConfigError for a parent that is not there (`parent-unknown`) and for a filter that cannot be
+    (`filter-unusable`)."""
     question = Question(district, agreement, query)
-    state = await _state(c, question)
+    state = state or await _state(c, question)
+    await _demand_parents(c, question)
     key = (district, agreement, state, repr(replace(query, limit=0, offset=0)))
     known = _recall(key)
     if known is None:
@@ -85,23 +137,17 @@ async def survivor(c: Transaction, district: int, agreement: int, view: View, so
 _PEOPLE = ("users", "demographics")
 
 
-async def _state(c: Transaction, question: Question) -> tuple[Any, ...]:
-    """What totals depend on: which projection, and when this program's reach last moved. ConfigError where a parent
-    is not there. Until the end of this transaction no projection is committed, so what is read fits together."""
+async def _state(c: Transaction, question: Question) -> State:
     number, _ = await served.reading(c, question.district)
-    collections = question.value(sorted(question.query.told))
-    parents = "".join(f", {question.parent(n)}" for n in range(len(question.query.parents)))
-    row = (
-        await c.execute(
-            text(
-                "SELECT (SELECT string_agg(CAST(m.at AS text), ' ') FROM unnest(CAST("
-                f"{collections} AS text[])) k (name), LATERAL (SELECT max(at) AS at FROM reach "
-                f"WHERE agreement_id = :agreement AND collection = k.name) m){parents}"
-            ),
-            question.values,
-        )
-    ).one()
-    moved, *there = row
+    return number, None
+
+
+async def _demand_parents(c: Transaction, question: Question) -> None:
+    """ConfigError where a parent is not there."""
+    if not question.query.parents:
+        return
+    parents = ", ".join(question.parent(n) for n in range(len(question.query.parents)))
+    there = (await c.execute(text(f"SELECT {parents}"), question.values)).one()
     for parent, found in zip(question.query.parents, there, strict=True):
         if not found:
             raise ConfigError(
@@ -110,7 +156,6 @@ async def _state(c: Transaction, question: Question) -> tuple[Any, ...]:
                 f"{' below the one named before it' if parent.below else ''}.",
                 "Ask for the list of them: whatever is within the agreement is in it.",
             )
-    return number, moved
 
 
 # --- what is found out once ----------------------------------------------------------------------------------
@@ -183,22 +228,38 @@ async def _rows(c: Transaction, question: Question, known: _Known) -> list[Row]:
 
 async def _by_ids(c: Transaction, question: Question, ids: Sequence[str]) -> list[Row]:
     """Of these nothing but whether they are still there has to be looked at again."""
-    there = f"s.sourced_id = ANY(CAST({question.value(list(ids))} AS text[]))"
-    if not question.gone_too:
-        there += f" AND {LIVE.format(row='s', reach='r')}"
-    found = await _selected(c, question, f"{question.reached(question.collection, 's', 'r')} WHERE {there}")
-    by_id = {row.sourced_id: row for row in found}
+    there = "" if question.gone_too else f" AND {LIVE.format(row='s', reach='r')}"
+    collection = question.collection
+    asked = {
+        "district": question.district,
+        "agreement": question.agreement,
+        "collection": collection.name,
+        "ids": literal(ids),
+    }
+    [rows] = await together(
+        c,
+        (
+            f"SELECT {_columns(collection)} FROM {collection.table} s JOIN reach r ON r.sourced_id = s.sourced_id "
+            "WHERE r.agreement_id = CAST(:agreement AS bigint) AND r.collection = :collection "
+            "AND s.district_id = CAST(:district AS int) AND r.district_id = CAST(:district AS int) "
+            f"AND s.sourced_id = ANY(CAST(:ids AS text[])) AND r.sourced_id = ANY(CAST(:ids AS text[])){there}",
+            asked,
+        ),
+    )
+    by_id = {row.sourced_id: row for row in rows}
     return [by_id[id] for id in ids if id in by_id]
 
 
 async def _selected(c: Transaction, question: Question, source: str) -> list[Row]:
-    merged = "s.survivor" if question.collection.name in _PEOPLE else "CAST(NULL AS text)"
-    live = LIVE.format(row="s", reach="r")
-    rows = await c.execute(
-        text(
-            f"SELECT s.sourced_id, {AT}, CASE WHEN {live} THEN CAST(s.doc AS text) END, "
-            f"CASE WHEN s.gone AND r.visible THEN {merged} END FROM {source}"
-        ),
-        question.values,
-    )
+    rows = await c.execute(text(f"SELECT {_columns(question.collection)} FROM {source}"), question.values)
     return [Row(*row) for row in rows]
+
+
+def _columns(collection: Collected) -> str:
+    live = LIVE.format(row="s", reach="r")
+    merged = "s.survivor" if collection.name in _PEOPLE else "CAST(NULL AS text)"
+    return (
+        f"s.sourced_id, {AT} AS at, CASE WHEN {live} THEN CAST(s.doc AS text) END AS document, "
+        f"CASE WHEN s.gone AND r.visible THEN {merged} END AS survivor, "
+        f"CAST(({reads.student(collection.name)}) AS text) AS student"
+    )

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,29 +13,33 @@ from gateway import clock, vendors
 from gateway.access import JUDGING, SAYS
 from gateway.errors import ConfigError, Refused
 from gateway.store import purposes, reach, reads, standing
-from gateway.store.database import Store
+from gateway.store.database import Store, together
 from gateway.store.registers import Actor, log_act
 from gateway.vendors import Agreement, Terms
 
 
 async def in_force(c: AsyncConnection, client: str, today: date) -> Agreement:
     """The agreement under which a program is served today. Refused where there is none: nothing is served then."""
-    rows = await c.execute(
-        text(
-            "SELECT a.id, a.version, a.until_on, a.ended_at, t.terms FROM vendor_agreement a JOIN vendor_terms t "
-            "ON t.agreement_id = a.id AND t.version = a.version WHERE a.client_id = :client "
-            "ORDER BY a.ended_at IS NOT NULL, a.until_on DESC, a.id DESC LIMIT 1"
-        ),
-        {"client": client},
-    )
-    row = rows.one_or_none()
-    if row is None:
+    [rows] = await together(c, (IN_FORCE, {"client": client}))
+    return agreed(rows[0] if rows else None, client, today)
+
+
+IN_FORCE = (
+    "SELECT a.id AS agreement, a.version, a.ended_at, CAST(t.terms AS text) AS terms FROM vendor_agreement a "
+    "JOIN vendor_terms t ON t.agreement_id = a.id AND t.version = a.version WHERE a.client_id = :client "
+    "ORDER BY a.ended_at IS NOT NULL, a.until_on DESC, a.id DESC LIMIT 1"
+)
+
+
+def agreed(row: Any, client: str, today: date) -> Agreement:
+    """The same from what IN_FORCE finds, None for nothing."""
+    if row is None or row.agreement is None:
         raise Refused(
             "agreement-none",
             "No agreement with the district is in force for this program: nothing is served.",
             "Ask the district; it records one with `planbridge vendors agree` and approves it.",
         )
-    found = Agreement(row.id, client, row.version, vendors.from_json(row.terms))
+    found = Agreement(row.agreement, client, row.version, _terms(row.terms))
     if today < found.begin:
         raise Refused(
             "agreement-none", f"The agreement with the district begins on {found.begin}.", "Come back on that day."
@@ -46,6 +52,11 @@ async def in_force(c: AsyncConnection, client: str, today: date) -> Agreement:
             "Ask the district; it records a new one with `planbridge vendors agree`.",
         )
     return found
+
+
+@lru_cache(maxsize=256)
+def _terms(said: str) -> Terms:
+    return vendors.from_json(msgspec.json.decode(said))
 
 
 async def get(c: AsyncConnection, agreement: int, version: int | None = None) -> Agreement:
@@ -124,7 +135,7 @@ async def approve(
     row = (
         await c.execute(
             text(
-                "SELECT t.approved_at, t.actor->>'name' AS by, a.ended_at FROM vendor_terms t "
+                "SELECT t.approved_at, t.actor->>'name' AS by, a.ended_at, a.version FROM vendor_terms t "
                 "JOIN vendor_agreement a ON a.id = t.agreement_id WHERE a.id = :id AND t.version = :version"
             ),
             {"id": agreement, "version": drafted.version},
@@ -166,7 +177,10 @@ async def approve(
     )
     detail = {"client": drafted.client, "version": drafted.version, "people": seen.people, "newly": seen.newly}
     await log_act(c, district, actor, "vendor-agreement-approved", str(agreement), detail)
-    await reach.refresh(c, district, agreement)
+    if row.version is None:
+        await reach.fill(c, district, drafted)
+    else:
+        await reach.refresh(c, district, agreement)
     await reach.settle(c, district)
     return seen
 

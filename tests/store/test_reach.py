@@ -286,3 +286,20 @@ async def test_nothing_is_reached_before_anything_is_served_and_only_with_consen
         await reach.settle(c, district)
     found = {id for _, id in await seen(store, district, made.id)}
     assert found & {*world.students, student} == {student}
+
+
+async def test_only_what_a_later_version_changes_moves(store: Store, district: int, actor: Actor) -> None:
+    world = World(random.Random(2))
+    async with store.transaction(district) as c:
+        await serve(c, district, world.rows)
+        await c.execute(
+            text("INSERT INTO projection (district_id, at) VALUES (:d, :before)"), {"d": district, "before": BEFORE}
+        )
+    made = await agreed(store, district, actor, terms(collections={"orgs": None, "classes": None}))
+    async with store.transaction(district) as c:
+        assert (
+            await c.scalar(text("SELECT count(*) FROM reach WHERE at = 'infinity' OR at < now() - interval '1 h'")) == 0
+        )
+        await c.execute(text("UPDATE reach SET at = :before"), {"before": BEFORE})
+    await agreed(store, district, actor, terms(collections={"orgs": None, "courses": None}), made.client)
+    assert {name for name, _ in await moved(store, district, made.id)} == {"classes", "courses"}

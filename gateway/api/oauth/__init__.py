@@ -7,7 +7,7 @@ store; its errors, its reading of headers, scopes and assertions, and its checks
 from fastapi import APIRouter
 
 from gateway.api.oauth import ending, published, tokens
-from gateway.api.oauth.calls import TOKEN_PATH, Call, calling, may, opened
+from gateway.api.oauth.calls import TOKEN_PATH, Call, begun, calling, may, opened
 from gateway.api.oauth.signed import signed_call
 from gateway.api.oauth.tokens import GRANTS, Asking, Grant, Token, granted
 
@@ -18,6 +18,7 @@ __all__ = [
     "Call",
     "Grant",
     "Token",
+    "begun",
     "calling",
     "granted",
     "may",

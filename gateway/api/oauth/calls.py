@@ -1,6 +1,6 @@
 """How a bearer token is turned into a call on behalf of one district."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from gateway import clock
 from gateway.errors import Refused
 from gateway.store import automation, clients, keys, vendors
 from gateway.store.clients import Client
-from gateway.store.database import Store, Transaction
+from gateway.store.database import Ask, Store, Transaction
 from gateway.store.registers import Actor
 from gateway.viewing import Program
 
@@ -71,6 +71,19 @@ async def opened(
 ) -> AsyncIterator[tuple[Call, Transaction]]:
     """The call that a bearer token with these scopes authorizes, and the transaction in which it was found: a route
     that reads in it needs no second one. Refuses as `calling` does."""
+    async with begun(request, authorization, scopes) as (call, c, _):
+        yield call, c
+
+
+@asynccontextmanager
+async def begun(
+    request: Request,
+    authorization: str | None,
+    scopes: Sequence[str] = (),
+    more: Callable[[Ask], Ask] | None = None,
+) -> AsyncIterator[tuple[Call, Transaction, Any]]:
+    """The same, and the row that says who holds the token. `more`: what a route asks instead of that row, to have it
+    with further columns; what is served is then steady. None for a token of automation, which has no such row."""
     kind, _, given = (authorization or "").partition(" ")
     if kind.lower() != "bearer":
         raise HTTPException(401, "This needs an access token.", {"WWW-Authenticate": "Bearer"})
@@ -80,8 +93,10 @@ async def opened(
     district = automation.district_of(token) if said is None else said.district
     if district is None:
         raise _unknown()
-    async with store.transaction(district) as c:
-        held = await automation.held(c, token) if said is None else await clients.held(c, said)
+    asked = () if said is None else (more(clients.holding(said)) if more else clients.holding(said),)
+    async with store.begun(district, *asked, steady=bool(more)) as (c, found):
+        row = next(iter(found[0]), None) if found else None
+        held = await automation.held(c, token) if said is None else row and clients.of_holding(row)
         if held is None:
             raise _unknown()
         if held.client.suspended:
@@ -92,7 +107,7 @@ async def opened(
                 f"This needs the scope {' '.join(scopes)}, which the token does not have.",
                 _challenge("insufficient_scope", scopes),
             )
-        yield Call(store, held.client, held.person, held.scopes), c
+        yield Call(store, held.client, held.person, held.scopes), c, row
 
 
 def _unknown() -> HTTPException:

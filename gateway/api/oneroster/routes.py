@@ -1,7 +1,7 @@
 """How the operations are served: one application of their own, so that every error below its root is OneRoster's."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,8 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from gateway import clock
-from gateway.api.oauth import Call, opened, signed_call
+from gateway.api.oauth import Call, begun, signed_call
 from gateway.api.oneroster import asking, discovery, older, writes
 from gateway.api.oneroster.answers import HANDLERS, OLDER_HANDLERS, Trouble, refuse_other_scopes
 from gateway.api.oneroster.asking import BASE, Asked
@@ -33,15 +32,17 @@ from gateway.errors import ConfigError
 from gateway.queries import Query
 from gateway.served import MARK, instant
 from gateway.settings import Settings
-from gateway.store import bulk, reads, serving, vendors
+from gateway.store import bulk, reads, serving
 from gateway.store.database import Transaction
-from gateway.store.serving import Row
+from gateway.store.reads import Line
+from gateway.store.serving import Look, Row
 from gateway.vendors import Agreement, is_bulk
 
 ROOT = "/ims/oneroster"
-_LOOSE = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LOOSE = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_ENCODER = msgspec.json.Encoder()
 Guard = Callable[[Request], Awaitable[None]]
-Said = Callable[[Row], tuple[Mapping[str, Any], Collection[str]]]
+Said = Callable[[Row, dict[str, msgspec.Raw]], tuple[Mapping[str, Any], Collection[str]]]
 """What of a row is sent, and the names of 1.2 for the fields that it has."""
 
 
@@ -76,37 +77,49 @@ def _application(application: FastAPI, routes: Sequence[BaseRoute], handlers: Ma
 
 
 def _endpoint(operation: Operation, guard: Guard) -> Callable[[Request], Awaitable[Response]]:
+    told = tuple(Query(operation.view, operation.parents, operation.bonds, operation.all_of).told)
+
     async def answer(request: Request) -> Response:
         await guard(request)
-        async with _opened(request, operation) as (call, c):
+        async with _begun(request, operation, told) as (call, c, look):
             refuse_other_scopes(call.scopes, operation.scopes)
             asked = asking.read(operation, request.path_params, request.query_params)
-            agreement = await vendors.in_force(c, call.client.id, clock.today())
-            fields = _agreed(agreement, asked)
+            found = await look(call, c)
+            fields = _agreed(found.agreement, asked)
             if operation.older:
-                allowed = agreement.fields(operation.view.collection)
+                allowed = found.agreement.fields(operation.view.collection)
                 asked = replace(asked, query=older.can_be_said(asked.query, allowed))
                 said: Said = partial(_older_said, operation.view.collection, asked.named, allowed)
             else:
                 said = partial(_said, fields)
             if operation.one:
-                return await _single(c, request, call, agreement, operation, asked, said)
-            return await _page(c, request, call, agreement, operation, asked, said)
+                return await _single(c, request, call, found.agreement, operation, asked, said)
+            return await _page(c, request, call, found, operation, asked, said)
 
     return answer
 
 
 @asynccontextmanager
-async def _opened(request: Request, operation: Operation) -> AsyncIterator[tuple[Call, Transaction]]:
-    """The call and its transaction: by a token or, of 1.1, by a signature."""
+async def _begun(
+    request: Request, operation: Operation, told: Sequence[str]
+) -> AsyncIterator[tuple[Call, Transaction, Callable[[Call, Transaction], Awaitable[Look]]]]:
+    """The call and its transaction, by a token or, of 1.1, by a signature; and how to know by what it is served."""
+
+    async def look(call: Call, c: Transaction) -> Look:
+        return await serving.look(c, call.district, call.client.id, told)
+
     header = request.headers.get("authorization")
     if operation.older and (header or "").partition(" ")[0].lower() == "oauth":
         call = await signed_call(request)
         async with call.store.transaction(call.district) as c:
-            yield call, c
-    else:
-        async with opened(request, header, ()) as found:
-            yield found
+            yield call, c, look
+        return
+    async with begun(request, header, more=lambda whose: serving.looking(whose, told)) as (call, c, row):
+
+        async def looked(call: Call, c: Transaction) -> Look:
+            return serving.looked(row, call.client.id) if row else await look(call, c)
+
+        yield call, c, looked
 
 
 def _agreed(agreement: Agreement, asked: Asked) -> frozenset[str] | None:
@@ -132,30 +145,31 @@ async def _page(
     c: Transaction,
     request: Request,
     call: Call,
-    agreement: Agreement,
+    look: Look,
     operation: Operation,
     asked: Asked,
     said: Said,
 ) -> Response:
     query = asked.query
-    collection = query.view.collection
+    collection, agreement = query.view.collection, look.agreement
     if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=_is_delta(query)):
         await bulk.check(c, call, agreement, collection)
     if (allowed := agreement.fields(collection)) is not None and query.sort.partition(".")[0] not in allowed:
         query = replace(query, sort="")  # an order tells something too
     try:
-        found = await serving.page(c, call.client.district, agreement.id, query)
+        found = await serving.page(c, call.client.district, agreement.id, query, look.state)
     except ConfigError as error:
         raise _told(error) from None
-    written, served = _written(found.rows, said)
-    await reads.log_each(c, call, collection, served)
+    written, line = _written(collection, found.rows, said)
     address = f"{_origin(request)}{ROOT}{quote(request.scope['path'].removeprefix(ROOT))}"
     headers = {
         "X-Total-Count": str(found.total),
         "Link": asking.links(address, request.query_params.multi_items(), query, found.total),
     }
-    body = b'{"%s":[%s]}' % (operation.envelope.encode(), b",".join(written))
-    return _answer(request, operation, body, headers)
+    body = b'{"%s":%s}' % (operation.envelope.encode(), written)
+    answer = _answer(request, operation, body, headers)
+    await reads.keep(c, call, agreement.id, line)
+    return answer
 
 
 def _is_delta(query: Query) -> bool:
@@ -182,9 +196,10 @@ async def _single(
         into = await serving.survivor(c, call.client.district, agreement.id, view, id)
         what = f"It is one with {into} now." if into else "It never was, or is gone, or is beyond the agreement."
         raise Trouble(404, "unknownobject", f"There is no such {singular(view.collection)}. {what}")
-    written, served = _written([row], said)
-    await reads.log_each(c, call, view.collection, served)
-    return _answer(request, operation, b'{"%s":%s}' % (operation.envelope.encode(), written[0]), {})
+    written, line = _written(view.collection, [row], said)
+    answer = _answer(request, operation, b'{"%s":%s}' % (operation.envelope.encode(), written[1:-1]), {})
+    await reads.keep(c, call, agreement.id, line)
+    return answer
 
 
 def _told(error: ConfigError) -> Trouble:
@@ -193,48 +208,53 @@ def _told(error: ConfigError) -> Trouble:
     return Trouble(400, "invalid_filter_field", error.message)
 
 
-def _written(rows: Iterable[Row], said: Said) -> tuple[list[bytes], Mapping[str, Collection[str]]]:
-    """Each row as it is sent, and the names of the fields that it has, by its id."""
-    written, served = [], {}
-    for row in rows:
-        record, names = said(row)
-        written.append(msgspec.json.encode(record))
-        served[row.sourced_id] = names
-    return written, served
+def _written(collection: str, rows: Sequence[Row], said: Said) -> tuple[bytes, Line]:
+    """The rows as they are sent, in a list, and what is kept of it: of whom they told, and with which fields."""
+    sets: dict[tuple[str, ...], int] = {}
+    students, written = [], []
+    documents = _LOOSE.decode("[" + ",".join([row.document or "{}" for row in rows]) + "]")
+    for row, document in zip(rows, documents, strict=True):
+        record, names = said(row, document)
+        written.append(record)
+        of = sets.setdefault(tuple(names), len(sets))
+        if row.student is not None:
+            students.append((row.student, of))
+    return _ENCODER.encode(written), Line(collection, len(rows), [sorted(one) for one in sets], students)
 
 
-def _said(fields: frozenset[str] | None, row: Row) -> tuple[Mapping[str, Any], Collection[str]]:
-    said = _common(row) | ({} if row.document is None else _LOOSE.decode(row.document))
+def _said(
+    fields: frozenset[str] | None, row: Row, document: dict[str, msgspec.Raw]
+) -> tuple[Mapping[str, Any], Collection[str]]:
+    said = _base(row) | document
     if fields is not None:
-        said = {name: value for name, value in said.items() if name in fields}
+        said = {name: said[name] for name in said if name in fields}
     return said, said.keys()
 
 
 def _older_said(
-    collection: str, named: frozenset[str] | None, allowed: frozenset[str] | None, row: Row
+    collection: str,
+    named: frozenset[str] | None,
+    allowed: frozenset[str] | None,
+    row: Row,
+    document: dict[str, msgspec.Raw],
 ) -> tuple[Mapping[str, Any], Collection[str]]:
     """The same in 1.1. What 1.1 has no words for is gone, as far as it is concerned."""
     made = row.document and older.record(collection, msgspec.json.decode(row.document), named, allowed)
-    base = _common(row if made else replace(row, document=None))
+    base = _base(row if made else row._replace(document=None))
     shown = frozenset(base) if allowed is None else allowed | frozenset(BASE)
     base = {name: value for name, value in base.items() if name in shown and (named is None or name in named)}
     record, told = made or ({}, set())
-    return base | record, {*base, *told}
+    return base | record, sorted({*base, *told})
 
 
-def _common(row: Row) -> dict[str, msgspec.Raw]:
+def _base(row: Row) -> dict[str, Any]:
     """What every row has; of one that is gone there is nothing else."""
-    base = {
-        "sourcedId": msgspec.Raw(msgspec.json.encode(row.sourced_id)),
-        "status": _GONE if row.document is None else _ACTIVE,
-        "dateLastModified": msgspec.Raw(b'"%s"' % instant(row.at).encode()),
-    }
-    if row.document is None and row.survivor is not None:
-        base["metadata"] = msgspec.Raw(msgspec.json.encode({"planbridge.mergedInto": row.survivor}))
-    return base
+    if row.document is not None:
+        return {"sourcedId": row.sourced_id, "status": "active", "dateLastModified": instant(row.at)}
+    gone = {"sourcedId": row.sourced_id, "status": "tobedeleted", "dateLastModified": instant(row.at)}
+    return gone if row.survivor is None else gone | {"metadata": {"planbridge.mergedInto": row.survivor}}
 
 
-_ACTIVE, _GONE = msgspec.Raw(b'"active"'), msgspec.Raw(b'"tobedeleted"')
 _MARK = MARK.encode()
 _OLDER_MARK = re.compile(re.escape(_MARK) + rb"\w+/v1p2/")
 
