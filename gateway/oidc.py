@@ -130,7 +130,7 @@ async def verified(
         try:
             claims = jwt.decode(token, of.keys, algorithms=list(ALGORITHMS)).claims
             break
-        except (JoseError, ValueError, TypeError, KeyError):
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
     if claims is None:
         raise _refused("The signature of its token is not right.")

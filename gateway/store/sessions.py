@@ -109,6 +109,8 @@ def district_of(token: str) -> int | None:
 
 async def district_named(store: Store, name: str) -> tuple[int, str] | None:
     """The district in which somebody wants to sign in: the one they name, or the only one that there is."""
+    if "\0" in name:  # PostgreSQL takes every other character
+        return None
     async with store.transaction() as c:
         rows = await c.execute(
             text(

@@ -172,7 +172,7 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
 def _subject(assertion: str) -> str | None:
     try:
         found = JWTBearerClientAssertion(validate_jti=False).extract_assertion(assertion)[1].get("sub")
-    except (InvalidClientError, ValueError):
+    except (InvalidClientError, ValueError, AttributeError, RecursionError):
         return None
     return found if isinstance(found, str) else None
 
@@ -197,12 +197,12 @@ async def _by_assertion(request: Request, sent: Mapping[str, str]) -> Client:
         # Authlib would read it by the library's default algorithms alone.
         claims = jwt.decode(assertion, keys, ALGORITHMS).claims
         checks.verify_claims(claims)
-    except (JoseError, ValueError, TypeError) as error:
+    except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise InvalidClientError("The assertion cannot be checked with the client's keys.") from error
     jti, until = claims.get("jti"), claims["exp"]
     if not isinstance(jti, str) or not jti:
         raise InvalidClientError("The assertion has no jti.")
-    if until > time.time() + ASSERTION_SECONDS:
+    if not until <= time.time() + ASSERTION_SECONDS:  # JSON as Python reads it knows NaN
         raise InvalidClientError(f"The assertion must end within {ASSERTION_SECONDS} seconds.")
     if not await credentials.is_first_use(store, found.client.district, found.client.id, f"jti/{jti}", until + LEEWAY):
         raise InvalidClientError("The assertion was used before.")
