@@ -21,7 +21,7 @@ from gateway.store import credentials, keys, purposes
 from gateway.store.consents import checked_sections
 from gateway.store.credentials import NO_KEYS, Keys
 from gateway.store.database import Store
-from gateway.store.present import live
+from gateway.store.present import live, shut_out
 from gateway.store.registers import Actor, log_act
 from gateway.store.secret_hashes import NOBODY, fits, hashed
 
@@ -315,14 +315,16 @@ async def held(c: AsyncConnection, said: keys.Said) -> Held | None:
                 f"SELECT {_CLIENT}, t.scopes AS granted, CAST(t.person AS text) AS person, t.issued_at, t.expires_at "
                 "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
                 "WHERE t.jti = :jti AND t.expires_at > now() AND n.revoked_at IS NULL "
-                f"AND (t.person IS NULL OR {live('t.person')})"  # whoever left acts no more, through nobody
+                # whoever left, or is shut out, acts no more, through nobody
+                f"AND (t.person IS NULL OR ({live('t.person')} AND NOT {shut_out('t.person')}))"
             ),
             {"jti": said.jti, "district": said.district, "today": clock.today().isoformat()},
         )
     ).one_or_none()
-    return (
-        None if row is None else Held(_client(row), row.person, frozenset(row.granted), row.issued_at, row.expires_at)
-    )
+    if row is None:
+        return None
+    client = _client(row)
+    return Held(client, row.person, client.scopes & set(row.granted), row.issued_at, row.expires_at)
 
 
 async def held_by_api_token(c: AsyncConnection, token_hash: str) -> Held | None:

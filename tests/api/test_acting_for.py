@@ -16,6 +16,7 @@ from gateway.store import automation, clients, grants
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.api.browser import Browser
+from tests.api.conftest import agree
 from tests.api.provider import IdentityProvider
 from tests.api.test_signin import enrolled, name_of, person, provided
 from tests.store.school import School, user
@@ -25,6 +26,12 @@ BACK = "https://vendor.example.org/back?from=planbridge"
 VERIFIER = "v" * 64
 SCOPES = ["students.read", "plans.read", "runs.read"]
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+
+@pytest.fixture(autouse=True)
+async def nobody_asked_before(store: Store) -> None:
+    async with store.transaction() as c:
+        await c.execute(text("DELETE FROM token_rate"))
 
 
 @pytest.fixture
@@ -48,6 +55,7 @@ class Program:
     @classmethod
     async def known(cls, http: httpx.AsyncClient, school: School) -> "Program":
         id, secret = await clients.add(school.store, school.district, "Lantern Planner", SCOPES, school.actor)
+        await agree(school.store, school.district, id)
         await grants.set_redirects(school.store, school.district, id, [BACK], school.actor)
         return cls(http, school, id, secret)
 
