@@ -118,7 +118,7 @@ LARGEST = 256 * 1024**2
 
 
 UNREAD = 64 * 1024
-"""Bytes, packed as they come, that are let by of an answer nobody wants the body of: then its connection serves again."""
+"""Bytes, as they come, that are let by of an answer whose body nobody wants: then its connection serves again."""
 
 
 async def read(response: httpx.Response, largest: int = LARGEST) -> bytes | None:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from gateway import clock
 from gateway.errors import ConfigError, Refused
-from gateway.store import sessions
+from gateway.store import sessions, standing
 from gateway.store.clients import fingerprint
 from gateway.store.database import Store, Transaction
 from gateway.store.present import live, on_roster, shut_out
@@ -261,6 +261,7 @@ async def suspend(store: Store, district: int, name: str, because: str, actor: A
         await c.execute(text("UPDATE account SET suspended_at = now() WHERE id = :id"), {"id": account.id})
         await sessions.end(c, district, account.person, tokens=True)
         await log_act(c, district, actor, "account-suspend", account.person, {"because": because})
+        await standing.note_ended(store, c, district, standing.SUSPENDED_ACCOUNT, account.id, "", actor)
 
 
 async def resume(store: Store, district: int, name: str, actor: Actor) -> None:
@@ -270,6 +271,7 @@ async def resume(store: Store, district: int, name: str, actor: Actor) -> None:
         await sessions.end(c, district, account.person, tokens=True)
         await c.execute(text("UPDATE account SET suspended_at = NULL WHERE id = :id"), {"id": account.id})
         await log_act(c, district, actor, "account-resume", account.person, {})
+        await standing.let_in(store, c, account.name, actor)
 
 
 async def reset_factor(store: Store, district: int, name: str, actor: Actor) -> str:
@@ -280,6 +282,7 @@ async def reset_factor(store: Store, district: int, name: str, actor: Actor) -> 
         await c.execute(text("DELETE FROM recovery_code WHERE account_id = :id"), {"id": account.id})
         await sessions.end(c, district, account.person, tokens=True)
         await log_act(c, district, actor, "account-reset-factor", account.person, {})
+        await standing.note_ended(store, c, district, standing.RESET_ACCOUNT, account.id, "", actor)
         return await _link(store, c, district, account.id)
 
 

@@ -17,7 +17,7 @@ from gateway import clock
 from gateway.access import CLIENTS, Section
 from gateway.errors import ConfigError
 from gateway.scopes import ONEROSTER
-from gateway.store import credentials, keys, purposes
+from gateway.store import credentials, keys, purposes, standing
 from gateway.store.consents import checked_sections
 from gateway.store.credentials import NO_KEYS, Keys
 from gateway.store.database import Store
@@ -205,6 +205,7 @@ async def revoke(store: Store, district: int, client_id: str, actor: Actor) -> N
             )
         await c.execute(text("DELETE FROM client_token WHERE client_id = :id"), {"id": client_id})
         await log_act(c, district, actor, "client-revoke", client_id, {})
+        await standing.note_ended(store, c, district, standing.REVOKED_CLIENT, client_id, "", actor)
 
 
 async def authenticate(store: Store, client_id: str, secret: str) -> Client | None:
