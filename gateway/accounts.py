@@ -27,10 +27,11 @@ HASHER = PasswordHasher()
 """argon2id with what its library recommends: 64 MB a try."""
 
 
-async def sign_in(store: Store, district: int, name: str, password: str, code: str) -> str:
+async def sign_in(store: Store, district: int, name: str, password: str, code: str, browser: str = "") -> str:
     """A session, for whoever has an account of that name with this password, and the code of their second factor
-    where they have one. Refused in the same words, and after the same time, whatever was wrong."""
-    if not await accounts.may_try(store, district, name):
+    where they have one; `browser` is what theirs was given by `known_browser`. Refused in the same words, and after the
+    same time, whatever was wrong."""
+    if not await accounts.may_try(store, district, name, browser):
         raise Refused(
             "sign-in-waits",
             "There were too many wrong tries with this name.",
@@ -43,9 +44,11 @@ async def sign_in(store: Store, district: int, name: str, password: str, code: s
     if account is None or hashed is None or not right:
         raise _WRONG
     async with store.transaction(district) as c:
+        if await accounts.named(store, c, name) != account:  # set anew, or shut out, while the password was looked at
+            raise _WRONG
         if account.totp is not None and not await _has_code(c, account, code):
             raise _WRONG
-        await accounts.succeeded(store, c, district, account)
+        await accounts.succeeded(store, c, district, account, browser)
         return await _begin(c, district, account.person, "account", second_factor=account.totp is not None)
 
 
@@ -54,6 +57,11 @@ _WRONG = Refused(
     "Name, password or code is not right.",
     "Try again with a new code, or ask your district for a link to set them anew.",
 )
+
+
+def known_browser(store: Store, district: int, name: str) -> str:
+    """What a browser may show at its next sign-in with this name."""
+    return accounts.known_browser(store, district, name)
 
 
 async def _begin(c: Transaction, district: int, person: str, means: str, *, second_factor: bool) -> str:
@@ -266,7 +274,8 @@ async def _matched(c: Transaction, district: int, provider: Provider, claims: oi
     value = claims.get(provider.claim)
     if not isinstance(value, str) or not value.strip():
         raise _UNMATCHED
-    if provider.claim == "email" and claims.get("email_verified") is False:
+    # Some say it in words.
+    if provider.claim == "email" and str(claims.get("email_verified", "")).lower() in ("false", "0", "no"):
         raise _UNMATCHED  # anybody can claim an address
     found = await providers.people(c, district, provider.matched_by, value.strip())
     if len(found) != 1:

@@ -236,12 +236,21 @@ async def request_look(store: Store, district: int, destination: str, *, whole: 
 
 
 async def _defer(
-    c: Transaction, task: str, lock: str, waits: str | None = None, on: str = DEFAULT_QUEUE, **arguments: int
+    c: Transaction,
+    task: str,
+    lock: str,
+    waits: str | None = None,
+    on: str = DEFAULT_QUEUE,
+    priority: int = 0,
+    **arguments: int,
 ) -> None:
     """In the caller's transaction: the job exists exactly if what it is about exists. `waits`: only one such waits;
-    `on`: another queue than the usual one."""
+    `on`: another queue than the usual one; `priority`: what has less comes after everything else that waits."""
     queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
-    job = queue.configure_task(task, lock=lock, queueing_lock=waits, queue=on, connection=await raw(c))
+    connection = await raw(c)
+    job = queue.configure_task(
+        task, lock=lock, queueing_lock=waits, queue=on, priority=priority, connection=connection
+    )  # fmt: skip
     await job.defer_async(**arguments)
 
 
@@ -308,9 +317,9 @@ async def _send_events(store: Store) -> None:
     for district, webhook in await webhooks.due(store):
         with logs.about(district=district), suppress(AlreadyEnqueued):
             async with store.transaction(district) as c:
-                await _defer(
-                    c, "webhook", lock := f"webhook/{webhook}", lock, NOTICES, webhook=webhook, district=district
-                )
+                # How long it takes is in the receiver's hands: whatever else there is to do goes first.
+                lock = f"webhook/{webhook}"
+                await _defer(c, "webhook", lock, lock, NOTICES, -1, webhook=webhook, district=district)
 
 
 async def send_events_job(store: Store, district: int, webhook: int, days: int) -> None:

@@ -128,12 +128,16 @@ async def verified(
     for again in (False, True):  # a key that we do not know may be newer than what we read
         of = await metadata(issuer, private, again=again)
         try:
-            claims = jwt.decode(token, of.keys, algorithms=list(ALGORITHMS)).claims
+            decoded = jwt.decode(token, of.keys, algorithms=list(ALGORITHMS))
+            claims = decoded.claims
             break
-        except (JoseError, ValueError, TypeError, KeyError):
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
     if claims is None:
         raise _refused("The signature of its token is not right.")
+    # RFC 8725 3.11: an access token or a notice of a logout is signed by the same keys
+    if str(decoded.header.get("typ", "JWT")).lower() != "jwt" or "events" in claims:
+        raise _refused("Its token is of another kind.")
     named = claims.get("aud")
     named = [named] if isinstance(named, str) else named if isinstance(named, list) else []
     now = time.time()
@@ -149,7 +153,9 @@ async def verified(
 
 
 def _number(said: Any) -> float:
-    return float(said) if isinstance(said, int | float) and not isinstance(said, bool) else float("nan")
+    """A moment, in seconds; no number where it is none, or of the year 5000."""
+    is_one = isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said < 10**11
+    return float(said) if is_one else float("nan")
 
 
 def _refused(why: str) -> Refused:

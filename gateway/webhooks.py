@@ -16,7 +16,7 @@ from gateway.events import RESET, TEST, Event, Place
 from gateway.feed import Listener
 from gateway.messages import Message as Notice
 from gateway.store import events as stored_events
-from gateway.store import outbox
+from gateway.store import outbox, rates
 from gateway.store import webhooks as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Actor
@@ -28,8 +28,13 @@ SECONDS = 15.0
 """How long a receiver may take to answer one message."""
 WORKS_SECONDS = 60.0
 """So long one job sends: then others have their turn, and the next tick goes on."""
-RESTS_SECONDS = 60.0
-"""So long nothing is sent to a webhook that took none of several messages."""
+RESTS_SECONDS, RESTS_LONGEST = 60.0, 960.0
+"""So long nothing is sent to a webhook that took none of several messages, or does not answer: each time twice as long.
+Others have messages too, and pulls want the same workers."""
+SLOW_SECONDS = 5.0
+"""A webhook that took longer for some messages rests three times as long as it took."""
+TESTS = 10
+"""Of its webhooks a program may ask for so many a minute: we are no means to knock at other doors."""
 ASKS_AGAIN_SECONDS = 3600.0
 """So often it is looked whether a program may be served again that may not now."""
 PAGE = 500
@@ -52,15 +57,21 @@ async def _round(store: Store, district: int, number: int, days: int) -> bool:
     webhook, messages, more = taken
     if not messages:
         return more
+    began = time.monotonic()
     async with _way_out(webhook) as out:
         outcomes = await asyncio.gather(*(_deliver(store, out, webhook, message) for message in messages))
-    wish = max(one.retry_after for one in outcomes)
-    if len(outcomes) > 2 and not any(one.arrived for one in outcomes):
-        wish = max(wish, RESTS_SECONDS)
+    wish = max(_rest(outcomes, messages, time.monotonic() - began), *(one.retry_after for one in outcomes))
     if wish:
         async with store.transaction(district) as c:
             await stored.rest(c, number, wish)
     return not wish and not any(one.status == 410 for one in outcomes)
+
+
+def _rest(outcomes: Sequence["Outcome"], messages: Sequence[Message], took: float) -> float:
+    """How many seconds a webhook rests after this: 0 where it takes what it is sent."""
+    if not any(one.arrived for one in outcomes) and (len(outcomes) > 2 or all(one.status is None for one in outcomes)):
+        return min(RESTS_SECONDS * 2.0 ** (min(max(one.attempts for one in messages), 10) - 1), RESTS_LONGEST)
+    return 3 * took if took > SLOW_SECONDS else 0.0
 
 
 async def _take(store: Store, c: Transaction, number: int, days: int) -> tuple[Webhook, list[Message], bool] | None:
@@ -176,6 +187,7 @@ def _way_out(webhook: Webhook) -> http.Http:
         timeout=SECONDS,
         attempts=1,
         longest_wait=0.0,
+        largest=0,
     )
 
 
@@ -209,7 +221,9 @@ def signed(mark: str, at: datetime, body: bytes, keys: Sequence[bytes]) -> dict[
 
 async def test(store: Store, district: int, number: int, client: str | None = None) -> Outcome:
     """Send a test now, whatever else waits; it is tried once. ConfigError for a webhook that there is not, or not of
-    this client."""
+    this client; Refused where the client asks for many."""
+    if client is not None and await rates.count(store, f"webhook-test/{client}", TESTS) is not None:
+        raise Refused("webhook-tests-many", "Webhooks are tested too often.", "Wait a minute.")
     async with store.transaction(district) as c:
         webhook = await stored.get(store, c, number, client)
     event = Event(f"evt_{TEST}_{number}_{clock.now():%Y%m%d%H%M%S%f}", TEST, clock.now(), {}, None, "test")

@@ -1,5 +1,6 @@
 """Where a person allows a program to act for them: the page that asks, and the code that the program gets for a yes."""
 
+import re
 from typing import Annotated
 from urllib.parse import urlencode, urlsplit
 
@@ -86,13 +87,16 @@ async def _client(request: Request, asked: QueryParams) -> Client | None:
 def _wrong(client: Client, asked: QueryParams) -> dict[str, str] | None:
     if asked.get("response_type") != "code":
         return {"error": "unsupported_response_type", "error_description": "Only response_type=code is answered."}
-    if asked.get("code_challenge_method") != "S256" or not 43 <= len(asked.get("code_challenge", "")) <= 128:
+    if asked.get("code_challenge_method") != "S256" or not _CHALLENGE.fullmatch(asked.get("code_challenge", "")):
         return {"error": "invalid_request", "error_description": "PKCE with code_challenge_method=S256 is needed."}
     try:
         scopes_for(client, asked.get("scope", ""))
     except InvalidScopeError as error:
         return {"error": "invalid_scope", "error_description": str(error.description)}
     return None
+
+
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # RFC 7636 4.2: a SHA-256 in base64url
 
 
 def _back(request: Request, asked: QueryParams, said: dict[str, str]) -> Response:

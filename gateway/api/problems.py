@@ -87,7 +87,7 @@ def _of_tree(error: Exception) -> JSONResponse:
         status = 410  # RFC 9110 15.5.11: what was asked for is gone for good
     if error.code.startswith(("agreement-", "bulk-not-")):
         status = 403
-    if error.code == "bulk-too-often":
+    if error.code in ("bulk-too-often", "webhook-tests-many"):
         status, title = 429, "Too many requests"  # RFC 6585 4
     if error.code == "plan-changed":
         status = 412  # RFC 9110 13.1.1: what If-Match asked for is not so

@@ -11,10 +11,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
 from gateway import accounts
+from gateway.api.oauth.proofs import place_of
 from gateway.api.pages import page, said
 from gateway.errors import PlanbridgeError, Refused
 from gateway.settings import Settings
-from gateway.store import providers, sessions
+from gateway.store import providers, rates, sessions
 from gateway.store.database import Store
 from gateway.store.sessions import Session
 
@@ -23,7 +24,11 @@ router = APIRouter(tags=["people"])
 SESSION = "__Host-planbridge"
 FORM = "__Host-planbridge-form"
 BEGUN = "__Host-planbridge-begun"
-STATUS = {"sign-in-waits": 429}
+KNOWN = "__Host-planbridge-known"
+KNOWN_DAYS = 180
+STATUS = {"sign-in-waits": 429, "sign-in-busy": 429}
+PER_ADDRESS, WRONG_PER_ADDRESS = 600, 30
+"""Tries to sign in that one address has in a minute, and how many of them may be wrong: a school may share one."""
 
 Text = Annotated[str, Form(max_length=2000)]
 
@@ -109,10 +114,26 @@ async def sign_in(
     if found is None:
         return note(request, "district-unknown", 404)
     try:
-        token = await accounts.sign_in(store, found[0], name, password, code)
+        await _refuse_many(request)
+        token = await accounts.sign_in(store, found[0], name, password, code, request.cookies.get(KNOWN, ""))
     except Refused as error:
+        if error.code != "sign-in-busy":
+            await rates.count(store, f"sign-in-wrong/{place_of(request)}", WRONG_PER_ADDRESS)
         return await _form(request, district, next, STATUS.get(error.code, 403), _sentence(request, error))
-    return _in(request, token, next)
+    answer = _in(request, token, next)
+    _set(answer, KNOWN, accounts.known_browser(store, found[0], name), days=KNOWN_DAYS)
+    return answer
+
+
+async def _refuse_many(request: Request) -> None:
+    """Refused where this address tries too often, or too often in vain, whoever it says it is."""
+    store: Store = request.app.state.store
+    place = place_of(request)
+    for subject, most, times in (("sign-in", PER_ADDRESS, 1), ("sign-in-wrong", WRONG_PER_ADDRESS, 0)):
+        if await rates.count(store, f"{subject}/{place}", most, times) is not None:
+            raise Refused(
+                "sign-in-busy", "From here there were too many tries to sign in.", "Wait a minute, then try again."
+            )
 
 
 def _in(request: Request, token: str, next: str) -> Response:
@@ -133,9 +154,10 @@ async def leave(
     if found is None:
         return note(request, "district-unknown", 404)
     try:
+        await _refuse_many(request)
         where, state = await accounts.leave(store, found[0], _callback(request), _local(next))
     except PlanbridgeError as error:
-        return note(request, error.code, 502, _sentence(request, error))
+        return note(request, error.code, STATUS.get(error.code, 502), _sentence(request, error))
     answer = RedirectResponse(where, 303)
     _set(answer, BEGUN, state)
     return answer
@@ -255,5 +277,6 @@ def _callback(request: Request) -> str:
     return f"{settings.address}/sign-in/callback"
 
 
-def _set(answer: Response, name: str, value: str) -> None:
-    answer.set_cookie(name, value, path="/", secure=True, httponly=True, samesite="lax")
+def _set(answer: Response, name: str, value: str, *, days: int | None = None) -> None:
+    lasts = None if days is None else days * 86_400
+    answer.set_cookie(name, value, max_age=lasts, path="/", secure=True, httponly=True, samesite="lax")

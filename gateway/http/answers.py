@@ -117,11 +117,17 @@ LARGEST = 256 * 1024**2
 """Bytes of an answer, unpacked. Ten thousand rows, the longest page that is asked for, have a tenth of it."""
 
 
-async def read(response: httpx.Response) -> bytes | None:
-    """The body to its end; None where that is further off than any page has it: a few bytes may unpack to more than
-    this computer has room for, and it works for other districts too."""
+UNREAD = 64 * 1024
+"""Bytes, as they come, that are let by of an answer whose body nobody wants: then its connection serves again."""
+
+
+async def read(response: httpx.Response, largest: int = LARGEST) -> bytes | None:
+    """The body to its end; None where that is further off than `largest`: a few bytes may unpack to more than this
+    computer has room for, and it works for other districts too. Of a body that nobody wants (0) nothing is kept."""
+    if not largest:
+        return await _let_by(response)
     parts: list[bytes] = []
-    left = LARGEST
+    left = largest
     try:
         async for part in response.aiter_bytes():
             left -= len(part)
@@ -131,6 +137,17 @@ async def read(response: httpx.Response) -> bytes | None:
     finally:
         await response.aclose()
     return b"".join(parts)
+
+
+async def _let_by(response: httpx.Response) -> bytes:
+    left = UNREAD
+    try:
+        async for part in response.aiter_raw():
+            if (left := left - len(part)) < 0:
+                break
+    finally:
+        await response.aclose()
+    return b""
 
 
 def headers_of(given: Mapping[str, str] | None, body: bytes | None = None) -> httpx.Headers:
@@ -167,7 +184,7 @@ def judged(call: Call, response: httpx.Response, body: bytes | None) -> Reply | 
     if body is None:
         return ConfigError(
             "answer-too-large",
-            f"{answered[:-1]} with more than {LARGEST // 1024**2} MB.",
+            f"{answered[:-1]} with more than is read of an answer.",
             "Ask for fewer rows at once, or ask the vendor what it sends.",
         )
     reply = Reply(status, response.headers, body, str(call.url), call.method, call.correlation_id)

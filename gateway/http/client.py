@@ -18,6 +18,7 @@ from gateway import __version__
 from gateway.errors import ConfigError
 from gateway.http.answers import (
     BROKEN,
+    LARGEST,
     Call,
     Failure,
     Reply,
@@ -67,7 +68,8 @@ class Http:
     honoured up to `longest_wait` seconds, by all requests: none begins before; a longer one ends the call at
     once. `pace` holds for every attempt, not for tokens: others wait for those, holding a lock.
     `network` says how requests leave, and which private addresses they may reach; `allow_private` opens them all, for
-    those who have no list. `credentials_again` reads the credentials anew where a token or a signature is refused: if
+    those who have no list. An answer has at most `largest` bytes; 0: nobody wants their bodies, none is kept.
+    `credentials_again` reads the credentials anew where a token or a signature is refused: if
     somebody has changed them meanwhile the request is repeated once. Cookies are kept for the origin that set them, as
     long as this lives. Every call raises ConfigError, AuthError or Unavailable, whose texts name method, host, path,
     status and correlation-id, never query, body or secret.
@@ -86,6 +88,7 @@ class Http:
         timeout: float = 60.0,
         attempts: int = 6,
         longest_wait: float = 60.0,
+        largest: int = LARGEST,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._auth = auth
@@ -95,6 +98,7 @@ class Http:
         self._timeout = timeout
         self._attempts = attempts
         self._longest_wait = longest_wait
+        self._largest = largest
         self._backoff = wait_random_exponential(multiplier=0.1, max=longest_wait)
         self._rests_until = 0.0
         self._current: Token | None = None
@@ -230,7 +234,7 @@ class Http:
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._client.send(request, stream=True)
-                body = await read(response)
+                body = await read(response, self._largest)
             self._cookies.keep(response)
             result = judged(call, response, body)
         except BROKEN as error:

@@ -1,5 +1,6 @@
 """Local accounts of people on the roster: what proves who they are, the links that open them, and wrong tries."""
 
+import hmac
 import json
 import secrets
 from collections.abc import Sequence
@@ -11,10 +12,10 @@ from sqlalchemy import text
 
 from gateway import clock
 from gateway.errors import ConfigError, Refused
-from gateway.store import sessions
+from gateway.store import sessions, standing
 from gateway.store.clients import fingerprint
 from gateway.store.database import Store, Transaction
-from gateway.store.present import live, on_roster
+from gateway.store.present import live, on_roster, shut_out
 from gateway.store.registers import Actor, log_act
 
 LINK_HOURS = 72
@@ -136,7 +137,8 @@ async def enrol(
     step: int,
     codes: Sequence[str],
 ) -> None:
-    """Set what proves that it is them, in place of whatever did before; every session of theirs ends."""
+    """Set what proves that it is them, in place of whatever did before; what was open for them, and for programs in
+    their name, ends: somebody else may have been in."""
     await c.execute(
         text(
             "UPDATE account SET password_hash = :hash, totp = :totp, totp_step = :step WHERE id = :id"
@@ -156,13 +158,15 @@ async def enrol(
         ),
         {"district": district, "id": account.id, "hashes": json.dumps([fingerprint(code) for code in codes])},
     )
-    await sessions.end(c, district, account.person)
+    await sessions.end(c, district, account.person, tokens=True)
     theirs = sessions.whoever(account.person)
     await log_act(c, district, theirs, "account-enrol", account.person, {"second_factor": totp is not None})
 
 
 async def named(store: Store, c: Transaction, name: str) -> Account | None:
     """The account of that name in the transaction's district."""
+    if "\0" in name:  # PostgreSQL takes every other character
+        return None
     row = (
         await c.execute(
             text(
@@ -178,9 +182,22 @@ async def named(store: Store, c: Transaction, name: str) -> Account | None:
     return Account(row.id, row.person, row.name, row.password_hash, totp, row.suspended)
 
 
-async def may_try(store: Store, district: int, name: str) -> bool:
+def known_browser(store: Store, district: int, name: str) -> str:
+    """What a browser shows at the next sign-in that this name has signed in with before: its tries are counted apart,
+    so nobody keeps somebody out by being wrong in their name elsewhere. It opens nothing and says nothing."""
+    nonce = secrets.token_urlsafe(16)
+    return f"{nonce}.{store.marks.new('known-browser', str(district), nonce, name.strip().lower())}"
+
+
+def _is_known(store: Store, district: int, name: str, browser: str) -> bool:
+    nonce, _, shown = browser.partition(".")
+    marks = store.marks.every("known-browser", str(district), nonce, name.strip().lower())
+    return len(nonce) == 22 and any(hmac.compare_digest(mark.encode(), shown.encode()) for mark in marks)
+
+
+async def may_try(store: Store, district: int, name: str, browser: str = "") -> bool:
     """Count a try at a name before it is looked at, over all processes; False where the name has to wait. It makes no
-    difference whether there is such an account."""
+    difference whether there is such an account. A `browser` that the name is known by is counted by itself."""
     async with store.transaction(district) as c:
         await c.execute(text("DELETE FROM sign_in_try WHERE at < now() - interval '1 day'"))
         counted = await c.scalar(
@@ -194,7 +211,7 @@ async def may_try(store: Store, district: int, name: str) -> bool:
             ),
             {
                 "district": district,
-                "subject": _subject(store, district, name),
+                "subject": _subject(store, district, name, browser),
                 "free": FREE_TRIES,
                 "first": FIRST_WAIT,
                 "longest": LONGEST_WAIT,
@@ -203,16 +220,16 @@ async def may_try(store: Store, district: int, name: str) -> bool:
     return counted is not None
 
 
-async def succeeded(store: Store, c: Transaction, district: int, account: Account) -> None:
-    """Whoever proved who they are has no wrong tries behind them."""
-    await c.execute(
-        text("DELETE FROM sign_in_try WHERE subject = :subject"), {"subject": _subject(store, district, account.name)}
-    )
+async def succeeded(store: Store, c: Transaction, district: int, account: Account, browser: str = "") -> None:
+    """Whoever proved who they are has no wrong tries behind them; those of others in their name stay counted."""
+    subject = _subject(store, district, account.name, browser)
+    await c.execute(text("DELETE FROM sign_in_try WHERE subject = :subject"), {"subject": subject})
     await c.execute(text("UPDATE account SET signed_in_at = now() WHERE id = :id"), {"id": account.id})
 
 
-def _subject(store: Store, district: int, name: str) -> str:
-    return store.marks.new("sign-in", str(district), name.strip().lower())
+def _subject(store: Store, district: int, name: str, browser: str) -> str:
+    apart = (browser,) if _is_known(store, district, name, browser) else ()
+    return store.marks.new("sign-in", str(district), name.strip().lower(), *apart)
 
 
 async def spend_step(c: Transaction, account: Account, step: int) -> bool:
@@ -232,11 +249,7 @@ async def spend_recovery(c: Transaction, account: Account, code: str) -> bool:
 
 async def is_suspended(c: Transaction, person: str) -> bool:
     """Whether this person has an account that was suspended, however they come."""
-    asked = text(
-        "SELECT EXISTS (SELECT FROM account WHERE suspended_at IS NOT NULL "
-        "AND planbridge_survivor(person_id) = planbridge_survivor(CAST(:person AS uuid)))"
-    )
-    return bool(await c.scalar(asked, {"person": person}))
+    return bool(await c.scalar(text(f"SELECT {shut_out('CAST(:person AS uuid)')}"), {"person": person}))
 
 
 async def suspend(store: Store, district: int, name: str, because: str, actor: Actor) -> None:
@@ -248,14 +261,17 @@ async def suspend(store: Store, district: int, name: str, because: str, actor: A
         await c.execute(text("UPDATE account SET suspended_at = now() WHERE id = :id"), {"id": account.id})
         await sessions.end(c, district, account.person, tokens=True)
         await log_act(c, district, actor, "account-suspend", account.person, {"because": because})
+        await standing.note_ended(store, c, district, standing.SUSPENDED_ACCOUNT, account.id, "", actor)
 
 
 async def resume(store: Store, district: int, name: str, actor: Actor) -> None:
-    """Let somebody in again."""
+    """Let somebody in again, with nothing that was begun while they were shut out."""
     async with store.transaction(district) as c:
         account = await _known(store, c, name)
+        await sessions.end(c, district, account.person, tokens=True)
         await c.execute(text("UPDATE account SET suspended_at = NULL WHERE id = :id"), {"id": account.id})
         await log_act(c, district, actor, "account-resume", account.person, {})
+        await standing.let_in(store, c, account.name, actor)
 
 
 async def reset_factor(store: Store, district: int, name: str, actor: Actor) -> str:
@@ -264,8 +280,9 @@ async def reset_factor(store: Store, district: int, name: str, actor: Actor) -> 
         account = await _known(store, c, name)
         await c.execute(text("UPDATE account SET password_hash = NULL, totp = NULL WHERE id = :id"), {"id": account.id})
         await c.execute(text("DELETE FROM recovery_code WHERE account_id = :id"), {"id": account.id})
-        await sessions.end(c, district, account.person)
+        await sessions.end(c, district, account.person, tokens=True)
         await log_act(c, district, actor, "account-reset-factor", account.person, {})
+        await standing.note_ended(store, c, district, standing.RESET_ACCOUNT, account.id, "", actor)
         return await _link(store, c, district, account.id)
 
 

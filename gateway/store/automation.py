@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from gateway import clock
 from gateway.errors import ConfigError
-from gateway.store import clients, sessions
+from gateway.store import clients, sessions, standing
 from gateway.store.clients import SCOPES, Held, fingerprint
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Actor, log_act
@@ -92,6 +92,7 @@ async def revoke(store: Store, district: int, name: str, actor: Actor) -> None:
             raise ConfigError("token-unknown", f"There is no token {name!r} at work.", "`planbridge tokens list`.")
         await c.execute(text("UPDATE client SET revoked_at = now() WHERE id = :id"), {"id": id})
         await log_act(c, district, actor, "token-revoke", id, {"name": name})
+        await standing.note_ended(store, c, district, standing.REVOKED_CLIENT, id, "", actor)
 
 
 def district_of(token: str) -> int | None:

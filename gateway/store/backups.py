@@ -172,12 +172,19 @@ async def restore(settings: Settings, file: Path, *, replace: bool = False) -> t
     await asyncio.to_thread(_load, present.url, file)
     store = await Store.open(settings)
     async with store.owner.begin() as c:
-        await c.execute(text("DELETE FROM client_token"))
-        await c.execute(text("DELETE FROM first_link WHERE used_at IS NULL"))
+        for table in _OPENS:
+            await c.execute(text(f"DELETE FROM {table}"))
+        for table in _LINKS:
+            await c.execute(text(f"DELETE FROM {table} WHERE used_at IS NULL"))
         await events.begin_anew(c)
         # Whoever reads what is served saw what came after this backup; all of it may be another now.
         await c.execute(text("UPDATE projection SET xid = '0', seq = 0, again = true, restamp = true"))
     return store, manifest
+
+
+_OPENS = ("client_token", "refresh_token", "authorization_code", "session", "sign_in_begun")
+_LINKS = ("first_link", "account_link")
+"""What lets somebody in and may have been ended, or used, since the backup was made: nobody can know."""
 
 
 def _refuse_unless_free(url: URL, replace: bool) -> None:

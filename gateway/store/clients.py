@@ -17,11 +17,11 @@ from gateway import clock
 from gateway.access import CLIENTS, Section
 from gateway.errors import ConfigError
 from gateway.scopes import ONEROSTER
-from gateway.store import credentials, keys, purposes
+from gateway.store import credentials, keys, purposes, standing
 from gateway.store.consents import checked_sections
 from gateway.store.credentials import NO_KEYS, Keys
 from gateway.store.database import Ask, Store, together
-from gateway.store.present import live
+from gateway.store.present import live, shut_out
 from gateway.store.registers import Actor, log_act
 from gateway.store.secret_hashes import NOBODY, fits, hashed
 
@@ -206,6 +206,7 @@ async def revoke(store: Store, district: int, client_id: str, actor: Actor) -> N
             )
         await c.execute(text("DELETE FROM client_token WHERE client_id = :id"), {"id": client_id})
         await log_act(c, district, actor, "client-revoke", client_id, {})
+        await standing.note_ended(store, c, district, standing.REVOKED_CLIENT, client_id, "", actor)
 
 
 async def authenticate(store: Store, client_id: str, secret: str) -> Client | None:
@@ -320,8 +321,9 @@ def holding(said: keys.Said) -> Ask:
 
 
 def of_holding(row: Any) -> Held:
-    """What came of it."""
-    return Held(_client(row), row.person, frozenset(row.granted), row.issued_at, row.expires_at)
+    """What came of it. What the program itself may no more, no token of it may."""
+    client = _client(row)
+    return Held(client, row.person, client.scopes & set(row.granted), row.issued_at, row.expires_at)
 
 
 async def held_by_api_token(c: AsyncConnection, token_hash: str) -> Held | None:
@@ -347,7 +349,8 @@ _HOLDING = (
     f"SELECT {_CLIENT}, t.scopes AS granted, CAST(t.person AS text) AS person, t.issued_at, t.expires_at "
     "FROM client_token t JOIN client n ON n.id = t.client_id JOIN district d ON d.id = n.district_id "
     "WHERE t.jti = :jti AND t.expires_at > now() AND n.revoked_at IS NULL "
-    f"AND (t.person IS NULL OR {live('t.person')})"  # whoever left acts no more, through nobody
+    # whoever left, or is shut out, acts no more, through nobody
+    f"AND (t.person IS NULL OR ({live('t.person')} AND NOT {shut_out('t.person')}))"
 )
 
 

@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import re
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from gateway.errors import ConfigError
-from gateway.store import accounts, clients, keys
+from gateway.store import accounts, clients, keys, sessions
 from gateway.store.clients import Client, fingerprint
 from gateway.store.database import Store, Transaction
 from gateway.store.present import on_roster
@@ -43,7 +44,7 @@ async def set_redirects(store: Store, district: int, client_id: str, uris: Seque
     """The addresses to which people may be sent back with a code, letter by letter. ConfigError where one is not one
     that nobody else can listen at, or the district has no such client at work."""
     for uri in uris:
-        if not uri.isascii() or not uri.isprintable() or "#" in uri or not uri.startswith(_SAFE):
+        if not _SAFE.fullmatch(uri):
             raise ConfigError(
                 "redirect-uri", "An address to be sent back to begins with https:// and has no # in it.",
                 "On one's own machine http://127.0.0.1:... and http://[::1]:... will do.",
@@ -63,7 +64,10 @@ async def set_redirects(store: Store, district: int, client_id: str, uris: Seque
         await log_act(c, district, actor, "client-redirects", client_id, {"uris": list(uris)})
 
 
-_SAFE = ("https://", "http://127.0.0.1:", "http://[::1]:")
+# Scheme and host in full: http://127.0.0.1:x@elsewhere begins like this machine and is not it. RFC 8252 7.3
+_SAFE = re.compile(
+    r"(https://[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?|http://(127\.0\.0\.1|\[::1\]):[0-9]{1,5})([/?][!-\"$-\[\]-~]*)?"
+)
 
 
 async def redirects(store: Store, client: Client) -> Sequence[str]:
@@ -193,13 +197,13 @@ async def issue(
     """An access token with these scopes, and the next refresh token, which lasts as long as the one before it. None
     where the person is not on the roster any more, or is suspended, or the consent was revoked meanwhile."""
     async with store.transaction(client.district) as c:
+        await sessions.in_turn(c, allowed.person)
         if await on_roster(c, client.district, allowed.person) is None or await accounts.is_suspended(
             c, allowed.person
         ):
             return None
         await _lock_family(c, allowed.family)
-        revoked = text("SELECT EXISTS (SELECT FROM family_token WHERE family = CAST(:family AS uuid) AND jti = '')")
-        if await c.scalar(revoked, {"family": allowed.family}):
+        if not await c.scalar(text(_STANDS), {"family": allowed.family}):
             return None
         access = await clients.issue_token_in(store, c, client, scopes, allowed.person)
         said = await keys.said(store, access)
@@ -240,6 +244,14 @@ async def issue(
             },
         )
     return Issued(access, refresh, scopes)
+
+
+# Of a consent that was ended nothing is left that it could go on from.
+_STANDS = """
+    SELECT (EXISTS (SELECT FROM authorization_code WHERE family = CAST(:family AS uuid))
+        OR EXISTS (SELECT FROM refresh_token WHERE family = CAST(:family AS uuid)))
+    AND NOT EXISTS (SELECT FROM family_token WHERE family = CAST(:family AS uuid) AND jti = '')
+"""
 
 
 async def end_refresh(store: Store, client: Client, token: str) -> None:

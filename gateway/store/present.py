@@ -22,6 +22,14 @@ def live(person: str) -> str:
     return f"EXISTS (SELECT FROM entity e WHERE e.id = planbridge_survivor({person}) AND {STANDS})"
 
 
+def shut_out(person: str) -> str:
+    """SQL: whether somebody (a uuid expression), by whatever id they were known, has an account that is suspended."""
+    return (
+        "EXISTS (SELECT FROM account a WHERE a.suspended_at IS NOT NULL "
+        f"AND planbridge_survivor(a.person_id) = planbridge_survivor({person}))"
+    )
+
+
 async def on_roster(c: Transaction, district: int, person: str) -> tuple[str, dict[str, Any]] | None:
     """Somebody by today's id and what the roster says of them; None where they are not on it today."""
     row = (

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from gateway import clock
 from gateway.store.clients import fingerprint
 from gateway.store.database import Store, Transaction
-from gateway.store.present import STANDS, live
+from gateway.store.present import STANDS, live, shut_out
 from gateway.store.registers import Actor, log_act
 
 LASTS_HOURS = 12
@@ -78,10 +78,9 @@ async def found(store: Store, token: str) -> Session | None:
                     "  s.second_factor, s.used_at < now() - make_interval(secs => :noted) AS to_note "
                     "FROM session s JOIN district d ON d.id = s.district_id "
                     "JOIN entity e ON e.id = planbridge_survivor(s.person_id) "
-                    "LEFT JOIN account a ON a.district_id = s.district_id AND a.person_id = s.person_id "
                     "WHERE s.id_hash = :hash AND s.ends_at > now() AND d.suspended_at IS NULL "
                     "AND s.used_at > now() - make_interval(mins => :idle) "
-                    f"AND a.suspended_at IS NULL AND {STANDS}"
+                    f"AND NOT {shut_out('s.person_id')} AND {STANDS}"
                 ),
                 {
                     "hash": fingerprint(token),
@@ -109,6 +108,8 @@ def district_of(token: str) -> int | None:
 
 async def district_named(store: Store, name: str) -> tuple[int, str] | None:
     """The district in which somebody wants to sign in: the one they name, or the only one that there is."""
+    if "\0" in name:  # PostgreSQL takes every other character
+        return None
     async with store.transaction() as c:
         rows = await c.execute(
             text(
@@ -154,12 +155,13 @@ async def end_all(store: Store, district: int, person: str, actor: Actor, only: 
     return ended
 
 
-# What else opens something as somebody. A code or a token that is issued a moment later finds them gone by itself.
+# What else opens something as somebody. What is being issued meanwhile waits its turn, and finds its consent gone.
 _TOKENS = {"client_token": "person", "authorization_code": "person_id", "refresh_token": "person_id"}
 
 
 async def end(c: Transaction, district: int, person: str, *, tokens: bool = False, only: int | None = None) -> int:
     """The same in the caller's transaction, without a word about it."""
+    await in_turn(c, person)
     values = {"district": district, "person": person, "only": only}
     whose = "district_id = :district AND planbridge_survivor({}) = planbridge_survivor(CAST(:person AS uuid))"
     one = " AND id = CAST(:only AS bigint)" if only is not None else ""
@@ -167,6 +169,17 @@ async def end(c: Transaction, district: int, person: str, *, tokens: bool = Fals
     for table, column in _TOKENS.items() if tokens else ():
         await c.execute(text(f"DELETE FROM {table} WHERE {whose.format(column)}"), values)
     return ended.rowcount
+
+
+async def in_turn(c: Transaction, person: str) -> None:
+    """Until the transaction ends, nobody else ends what is open for this person, or issues something for them."""
+    await c.execute(
+        text(
+            "SELECT pg_advisory_xact_lock(hashtext('planbridge.person'), "
+            "hashtext(CAST(planbridge_survivor(CAST(:person AS uuid)) AS text)))"
+        ),
+        {"person": person},
+    )
 
 
 async def follow(c: Transaction, publication: int) -> int:

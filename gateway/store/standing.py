@@ -1,4 +1,4 @@
-"""What stands whatever is restored: restrictions by the district, ended agreements, revoked consents, legal holds.
+"""What stands whatever is restored: restrictions, ended agreements, revoked consents, legal holds, who was shut out.
 
 Each is a row here and a line in the file of purges, and both name whom or what they are about by keyed hashes only. So
 a restriction holds also for a student who comes with the next pull only, and nothing of it tells of a purged one.
@@ -26,6 +26,9 @@ ENDED_AGREEMENT = "agreement-ended"
 REVOKED_CONSENT = "consent-revoked"
 ENDED_VENDOR = "vendor-agreement-ended"
 LEGAL_HOLD = "legal-hold"
+REVOKED_CLIENT = "client-revoked"
+SUSPENDED_ACCOUNT = "account-suspended"
+RESET_ACCOUNT = "account-reset"
 HELD_AGAIN = "It was placed before the database was restored; why is in the file of the case."
 
 
@@ -57,6 +60,22 @@ ENDED = {
         "SELECT a.id, a.client_id, CAST(extract(epoch FROM a.at) AS text) FROM vendor_agreement a "
         "WHERE a.district_id = :district AND {}",
         "UPDATE vendor_agreement SET ended_at = :at, ended_because = :because WHERE id = :id AND ended_at IS NULL",
+    ),
+    REVOKED_CLIENT: Ended(
+        "client",
+        "SELECT a.id, a.id FROM client a WHERE a.district_id = :district AND {}",
+        "WITH t AS (UPDATE api_token SET revoked_at = :at WHERE client_id = :id AND revoked_at IS NULL) "
+        "UPDATE client SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL",
+    ),
+    SUSPENDED_ACCOUNT: Ended(
+        "account",
+        "SELECT a.id, a.name FROM account a WHERE a.district_id = :district AND {}",
+        "UPDATE account SET suspended_at = :at WHERE id = :id AND suspended_at IS NULL",
+    ),
+    RESET_ACCOUNT: Ended(
+        "account",
+        "SELECT a.id, a.name FROM account a WHERE a.district_id = :district AND {}",
+        "UPDATE account SET password_hash = NULL, totp = NULL WHERE id = :id",
     ),
 }
 
@@ -193,9 +212,9 @@ async def restrictions(store: Store, district: int, student: str | None = None) 
 
 
 async def note_ended(
-    store: Store, c: AsyncConnection, district: int, kind: str, id: int, because: str, actor: Actor
+    store: Store, c: AsyncConnection, district: int, kind: str, id: int | str, because: str, actor: Actor
 ) -> None:
-    """In the transaction that ends an agreement or revokes a consent: so it stays in a restored database too."""
+    """In the transaction that ends one of ENDED: so it stays in a restored database too."""
     row = (await c.execute(text(ENDED[kind].candidates.format("a.id = :id")), {"district": district, "id": id})).one()
     await stand(store, c, district, kind, (kind, *row[1:]), because, actor, log=False)
 
@@ -292,6 +311,22 @@ async def hold(store: Store, c: AsyncConnection, district: int, student: str, ac
     await stand(store, c, district, LEGAL_HOLD, (LEGAL_HOLD, student), HELD_AGAIN, actor, log=False)
 
 
+async def let_in(store: Store, c: AsyncConnection, name: str, actor: Actor) -> None:
+    """In the transaction that ends the suspension of the account of this name."""
+    rows = await c.execute(
+        text("SELECT CAST(id AS text) AS id, subject FROM standing WHERE kind = :kind AND ended IS NULL"),
+        {"kind": SUSPENDED_ACCOUNT},
+    )
+    lines = [
+        StoodDown(row.id, clock.now(), "", json.loads(actor.as_json()))
+        for row in rows.all()
+        if _meant(store, row.subject, (SUSPENDED_ACCOUNT, name))
+    ]
+    for line in lines:
+        await end(c, line)
+    store.purges.append(lines)
+
+
 async def hold_no_more(store: Store, c: AsyncConnection, district: int, student: str, actor: Actor) -> None:
     """In the transaction that lifts one."""
     rows = await c.execute(
@@ -325,10 +360,14 @@ async def _hold_again(store: Store, c: AsyncConnection, district: int, line: Sto
 
 
 async def _hold_no_more(store: Store, c: AsyncConnection, district: int, line: StoodDown) -> None:
-    """Of the holds of that student one is lifted: as many stand as stood."""
+    """Of the holds of that student one is lifted: as many stand as stood. Who was let in again is."""
     row = (
         await c.execute(text("SELECT kind, subject FROM standing WHERE CAST(id AS text) = :id"), {"id": line.id})
     ).one()
+    if row.kind == SUSPENDED_ACCOUNT:
+        accounts = await c.execute(text(ENDED[row.kind].candidates.format("true")), {"district": district})
+        ids = [id for id, name in accounts.all() if _meant(store, row.subject, (row.kind, name))]
+        await c.execute(text("UPDATE account SET suspended_at = NULL WHERE id = ANY(:ids)"), {"ids": ids})
     if row.kind != LEGAL_HOLD:
         return
     await c.execute(

@@ -267,7 +267,8 @@ async def end(
             f"Agreement {agreement} is over already.",
             "`planbridge vendors show` says what became of it.",
         )
-    await c.execute(text("DELETE FROM client_token WHERE client_id = :client"), {"client": found.client})
+    for table in ("client_token", "refresh_token", "authorization_code"):
+        await c.execute(text(f"DELETE FROM {table} WHERE client_id = :client"), {"client": found.client})
     await c.execute(text("DELETE FROM reach WHERE agreement_id = :id"), {"id": agreement})
     await c.execute(
         text("UPDATE bulk_grant SET ended_at = now() WHERE agreement_id = :id AND ended_at IS NULL"), {"id": agreement}

@@ -24,6 +24,8 @@ OVERLAP_HOURS = 24
 """So long after a rotation the former secret signs too."""
 GIVE_UP_HOURS = 24
 AT_ONCE = 8
+MOST = 20
+"""Of one program: each gets every event, and takes a worker's time."""
 WAITING = 2_000
 """So many messages wait for one webhook at most: the rest stays in the feed until they are sent."""
 GONE = "gone"
@@ -63,7 +65,12 @@ async def add(
     key = secrets.token_bytes(32)
     async with store.transaction(district) as c:
         await _of_client(c, client)
-        if any(one.url == url for one in await _opened(store, c, client=client)):
+        there = await _opened(store, c, client=client)
+        if len(there) >= MOST:
+            raise ConfigError(
+                "webhooks-many", f"This program has {len(there)} webhooks already.", "Remove one, or use one for more."
+            )
+        if any(one.url == url for one in there):
             raise ConfigError("webhook-exists", f"Events go to {shown} already.", "`planbridge webhooks list`.")
         made = await c.scalar(
             text(
@@ -102,7 +109,8 @@ async def _of_client(c: AsyncConnection, client: str) -> None:
     known = await c.scalar(
         text(
             "SELECT 1 FROM client WHERE id = :id AND revoked_at IS NULL "
-            "AND district_id = (SELECT nullif(current_setting('planbridge.district', true), '')::int)"
+            "AND district_id = (SELECT nullif(current_setting('planbridge.district', true), '')::int) "
+            "FOR NO KEY UPDATE"  # two at once are looked at one after the other
         ),
         {"id": client},
     )

@@ -28,6 +28,12 @@ SCOPES = ["students.read", "plans.read", "runs.read"]
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
+@pytest.fixture(autouse=True)
+async def nobody_asked_before(store: Store) -> None:
+    async with store.transaction() as c:
+        await c.execute(text("DELETE FROM token_rate"))
+
+
 @pytest.fixture
 async def school(store: Store, district: int, actor: Actor, tmp_path: Path) -> School:
     made = School(tmp_path / "roster", store=store, district=district, actor=actor)

@@ -1,5 +1,6 @@
 """A backup goes from one database into another on the same server, whatever server that is."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -7,9 +8,23 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from gateway import clock
 from gateway.errors import Refused
 from gateway.settings import Settings
-from gateway.store import backups, districts, events, history, purges, reading, registers
+from gateway.store import (
+    accounts,
+    automation,
+    backups,
+    clients,
+    districts,
+    events,
+    grants,
+    history,
+    purges,
+    reading,
+    registers,
+    sessions,
+)
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.postgres import SECOND
@@ -122,3 +137,59 @@ def second(store: Store) -> str:
         if c.execute("SELECT 1 FROM pg_database WHERE datname = %s", [SECOND]).fetchone() is None:
             c.execute(f"CREATE DATABASE {SECOND}".encode())
     return url.set(database=SECOND).render_as_string(hide_password=False)
+
+
+async def test_whoever_was_shut_out_since_the_backup_stays_out(
+    store: Store, settings: Settings, district: int, actor: Actor, tmp_path: Path
+) -> None:
+    """And whatever let somebody in then is gone: nobody knows whether it was ended since."""
+    school = School(tmp_path / "roster", store=store, district=district, actor=actor)
+    await school.connect()
+    await school.pull()
+    [student] = await reading.find_students(store, district, NUMBER)
+    person = str(student["id"])
+    async with store.transaction(district) as c:
+        people = await c.execute(
+            text("SELECT CAST(id AS text) FROM entity WHERE kind = 'person' AND district_id = :d ORDER BY id LIMIT 3"),
+            {"d": district},
+        )
+        ids = [person, *(id for id in people.scalars() if id != person)][:3]
+    names = [f"{name}-{district}" for name in ("ann", "bea", "cyd")]
+    links = [await accounts.invite(store, district, id, name, actor) for id, name in zip(ids, names, strict=True)]
+    async with store.transaction(district) as c:
+        await c.execute(text("UPDATE account SET password_hash = 'planted'"))
+        session = await sessions.begin(c, district, person, "account", second_factor=True)
+    id, secret = await clients.add(store, district, "planner", ["students.read"], actor)
+    until = clock.now() + timedelta(days=1)
+    automated = await automation.add(store, district, "nightly", ["runs.read"], until, actor)
+    program = await clients.authenticate(store, id, secret)
+    assert program is not None
+    code = await grants.add_code(store, program, person, "https://a.example.org", "c" * 43, ["students.read"], True)
+    allowed = await grants.take_code(store, program, code, "https://a.example.org", "c" * 43)
+    assert allowed is not None
+    issued = await grants.issue(store, program, allowed, allowed.scopes)
+    assert issued is not None and issued.refresh is not None
+
+    file = tmp_path / "before.dump"
+    await backups.backup(store, file)
+    await clients.revoke(store, district, id, actor)
+    await automation.revoke(store, district, "nightly", actor)
+    await accounts.reset_factor(store, district, names[0], actor)
+    await accounts.suspend(store, district, names[1], "On leave.", actor)
+    await accounts.suspend(store, district, names[2], "On leave.", actor)
+    await accounts.resume(store, district, names[2], actor)
+    target = settings.model_copy(update={"database_url": SecretStr(second(store))})
+    restored, _ = await backups.restore(target, file, replace=True)
+    try:
+        assert await clients.authenticate(restored, id, secret) is None
+        assert await sessions.found(restored, session) is None
+        async with restored.transaction(district) as c:
+            assert await automation.held(c, automated) is None
+            assert [await accounts.opened_by(restored, c, link) for link in links] == [None] * 3
+            found = [await accounts.named(restored, c, name) for name in names]
+        assert [(one.password_hash, one.suspended) for one in found if one] == [
+            (None, False), ("planted", True), ("planted", False)
+        ]  # fmt: skip
+        assert await grants.take_refresh(restored, program, issued.refresh) is None
+    finally:
+        await restored.close()

@@ -1,7 +1,8 @@
 """Webhooks over real sockets: verified by the library of the specification, in order, never lost, never too much."""
 
+import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,16 +11,17 @@ from sqlalchemy import text
 from standardwebhooks import Webhook as Verifier
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from gateway import jobs, webhooks
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Refused
 from gateway.store import clients
 from gateway.store import webhooks as stored
 from gateway.store.clients import Grant
 from gateway.store.database import Store
 from gateway.store.registers import Actor
+from gateway.store.webhooks import Message
 from tests.serving import serve
 from tests.store.served_rows import agreed, terms
 
@@ -356,3 +358,54 @@ async def test_a_tick_queues_one_job_for_a_webhook_however_often_it_ticks(place:
         )
         await c.execute(text("DELETE FROM procrastinate_jobs WHERE task_name = 'webhook'"))
     assert queued == 1
+
+
+async def test_what_a_receiver_answers_at_length_is_neither_unpacked_nor_waited_for(
+    place: Place, receiver: Receiver
+) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield bytes(100_000)
+        await asyncio.Event().wait()
+
+    receiver.answer = lambda body: StreamingResponse(endless(), 200, {"content-encoding": "gzip"})
+    await place.listen(receiver)
+    await place.happens("changed", STUDENT)
+    await place.send()
+    assert await place.attempts() == [(200, None)]
+    assert (await place.listed())["waiting"] == 0
+
+
+async def test_a_receiver_that_does_not_answer_takes_less_and_less_of_a_worker(place: Place) -> None:
+    dead = Receiver("http://127.0.0.1:9/hook")  # the port of "discard", where nobody listens
+    await place.listen(dead)
+    await place.happens("changed", STUDENT)
+    rests = []
+    for _ in range(3):
+        await place.send()
+        async with place.store.transaction(place.district) as c:
+            rests.append(await c.scalar(text("SELECT round(extract(epoch FROM rests_until - now())) FROM webhook")))
+        await place.wait(hours=1)
+    assert [int(one) in (n - 1, n, n - 2) for one, n in zip(rests, (60, 120, 240), strict=True)] == [True] * 3, rests
+    slow = webhooks._rest([webhooks.Outcome(200)], [Message(1, "m", None, 1)], 6.0)  # type: ignore[arg-type]
+    assert (slow, webhooks._rest([webhooks.Outcome(200)], [], 0.1)) == (18.0, 0.0)
+    # and whatever else a worker has to do comes first
+    await jobs.tick(place.store)
+    async with place.store.owner.connect() as c:
+        asked = text("SELECT task_name, priority FROM procrastinate_jobs WHERE CAST(args->>'district' AS int) = :d")
+        assert [tuple(row) for row in await c.execute(asked, {"d": place.district})] == [("webhook", -1)]
+
+
+async def test_a_program_has_so_many_webhooks_and_tests_and_no_more(
+    place: Place, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "MOST", 2)
+    await place.listen(receiver)
+    await place.listen(Receiver(f"{receiver.url}?2"))
+    with pytest.raises(ConfigError, match="2 webhooks already"):
+        await place.listen(Receiver(f"{receiver.url}?3"))
+    monkeypatch.setattr(webhooks, "TESTS", 2)
+    for _ in range(2):
+        assert (await webhooks.test(place.store, place.district, place.webhook, place.client)).status == 204
+    with pytest.raises(Refused, match="too often"):
+        await webhooks.test(place.store, place.district, place.webhook, place.client)
+    assert (await webhooks.test(place.store, place.district, place.webhook)).status == 204, "the district may"

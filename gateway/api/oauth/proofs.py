@@ -38,7 +38,7 @@ LEEWAY = 60
 ALGORITHMS = ("ES256", "ES384", "RS256", "PS256", "Ed25519")
 _KEYS_FRESH = 300.0  # seconds that keys are held which a client publishes
 _KEYS_REST = 30.0  # at least between two questions for them: anybody can name a key that is not there
-_LONGEST_URL = 2000
+_LARGEST_KEYS = 1 << 20
 
 
 class OAuthError(BaseModel):
@@ -88,7 +88,7 @@ async def form(request: Request) -> Mapping[str, str]:
 async def refuse_many(request: Request) -> None:
     """TooMany where this address asks too often, or too often in vain."""
     store: Store = request.app.state.store
-    place = _place(request)
+    place = place_of(request)
     for subject, most, times in (("asked", PER_ADDRESS, 1), ("refused", REFUSED_PER_ADDRESS, 0)):
         if (wait := await rates.count(store, f"{subject}/{place}", most, times)) is not None:
             raise TooMany(wait)
@@ -103,14 +103,14 @@ async def authenticated(request: Request, sent: Mapping[str, str]) -> Client:
         return await _by_secret(request.app.state.store, *_credentials(request.headers, sent))
     except InvalidClientError as error:
         store: Store = request.app.state.store
-        await rates.count(store, f"refused/{_place(request)}", REFUSED_PER_ADDRESS)
+        await rates.count(store, f"refused/{place_of(request)}", REFUSED_PER_ADDRESS)
         if (named := _named(request.headers, sent)) is not None:
             await credentials.count_refused(store, named)
         # Authlib says 400 where no header was sent.
         raise InvalidClientError(error.description or "The client is not known.", status_code=401) from None
 
 
-def _place(request: Request) -> str:
+def place_of(request: Request) -> str:
     """Where a request comes from: an address, of IPv6 the network that one customer has."""
     host = request.client.host if request.client else ""
     try:
@@ -172,7 +172,7 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
 def _subject(assertion: str) -> str | None:
     try:
         found = JWTBearerClientAssertion(validate_jti=False).extract_assertion(assertion)[1].get("sub")
-    except (InvalidClientError, ValueError):
+    except (InvalidClientError, ValueError, AttributeError, RecursionError):
         return None
     return found if isinstance(found, str) else None
 
@@ -197,19 +197,20 @@ async def _by_assertion(request: Request, sent: Mapping[str, str]) -> Client:
         # Authlib would read it by the library's default algorithms alone.
         claims = jwt.decode(assertion, keys, ALGORITHMS).claims
         checks.verify_claims(claims)
-    except (JoseError, ValueError, TypeError) as error:
+    except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise InvalidClientError("The assertion cannot be checked with the client's keys.") from error
     jti, until = claims.get("jti"), claims["exp"]
     if not isinstance(jti, str) or not jti:
         raise InvalidClientError("The assertion has no jti.")
-    if until > time.time() + ASSERTION_SECONDS:
+    if not until <= time.time() + ASSERTION_SECONDS:  # JSON as Python reads it knows NaN
         raise InvalidClientError(f"The assertion must end within {ASSERTION_SECONDS} seconds.")
     if not await credentials.is_first_use(store, found.client.district, found.client.id, f"jti/{jti}", until + LEEWAY):
         raise InvalidClientError("The assertion was used before.")
     return found.client
 
 
-_PUBLISHED: dict[str, tuple[float, KeySet]] = {}
+_PUBLISHED: dict[str, tuple[float, float, KeySet | None]] = {}
+"""Address -> when it was read, when it was last asked, well or in vain, and what was read."""
 
 
 async def _public_keys(request: Request, found: Proving, kid: str) -> KeySet:
@@ -217,12 +218,19 @@ async def _public_keys(request: Request, found: Proving, kid: str) -> KeySet:
     lack this one."""
     if found.keys.url is None:
         return key_set(found.keys.jwks or {})
-    read_at, keys = _PUBLISHED.get(found.keys.url, (float("-inf"), None))
-    age = time.monotonic() - read_at
+    never = float("-inf")
+    read_at, asked_at, keys = _PUBLISHED.get(found.keys.url, (never, never, None))
+    if time.monotonic() - read_at > _KEYS_FRESH:
+        keys = None
     lacks = keys is None or (bool(kid) and kid not in {key.kid for key in keys.keys})
-    if keys is None or age > _KEYS_FRESH or (lacks and age > _KEYS_REST):
-        keys = await _fetched(found.keys, request.app.state.network)
-        _PUBLISHED[found.keys.url] = (time.monotonic(), keys)
+    if lacks and time.monotonic() - asked_at > _KEYS_REST:
+        try:
+            keys = await _fetched(found.keys, request.app.state.network)
+            read_at = time.monotonic()
+        finally:
+            _PUBLISHED[found.keys.url] = (read_at, time.monotonic(), keys)
+    if keys is None:
+        raise InvalidClientError("The keys of the client could not be read just now where it publishes them.")
     return keys
 
 
@@ -230,7 +238,13 @@ async def _fetched(keys: Keys, network: Network) -> KeySet:
     assert keys.url is not None
     try:
         async with Http(
-            None, tokens=MemoryTokens(), network=network, timeout=5.0, attempts=2, longest_wait=1.0
+            None,
+            tokens=MemoryTokens(),
+            network=network,
+            timeout=5.0,
+            attempts=2,
+            longest_wait=1.0,
+            largest=_LARGEST_KEYS,
         ) as http:
             reply = await http.get(keys.url)
         found = reply.json() if reply.status == 200 else None
