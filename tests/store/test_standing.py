@@ -53,7 +53,7 @@ async def refused(school: School) -> list[str]:
         }
     )
     async with school.store.transaction(school.district) as c:
-        facts = await planning.facts(school.store, c, school.district, plan, "00000000-0000-4000-8000-000000000000")
+        facts = await planning.facts(school.store, c, plan, "00000000-0000-4000-8000-000000000000")
     found = planning.plans.check(plan, "finalize", facts)
     return [pointer for guard in found for pointer in guard.missing if pointer in BARRED]
 
