@@ -192,7 +192,9 @@ def family_amend(
         async with gateway(district) as g:
             child = await _person(g, student, "student")
             async with g.store.transaction(g.district) as c:
-                return await amendments.ask(c, g.district, child, by, about, asked, asked_on, until, actor(as_, role))
+                return await amendments.ask(
+                    g.store, c, g.district, child, by, about, asked, asked_on, until, actor(as_, role)
+                )
 
     made = run(work())
     say({"id": made, "due_on": until}, as_json, f"Request {made}, to be answered by {until}: planbridge family decide.")
