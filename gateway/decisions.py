@@ -236,7 +236,7 @@ async def keys_of(store: Store, district: int, person: str) -> dict[str, Any]:
     async with store.transaction(district) as c:
         id, doc = await _person(c, person)
         key = await registers.district_key(store, c, district)
-        names = {one.id: one.name for one in await registers.connections(store, district)}
+        names = {one.id: one.name for one in await registers.connections_in(store, c)}
         links = [one for one in await decisions.links_of(c, id) if one.method != "alias"]
         return {
             "person": id,

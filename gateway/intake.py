@@ -266,7 +266,7 @@ async def _take_one(
         return
     try:
         async with store.transaction(district) as c:
-            plan = await planning.create_in(store, c, district, draft.plan, actor, draft.known)
+            plan = await planning.create_in(c, district, draft.plan, actor, draft.known)
             if not await stored.keep(c, district, caller, own, plan, draft.sha256):
                 raise _CameMeanwhile
         done.drafts[own] = plan

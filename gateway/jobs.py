@@ -98,7 +98,7 @@ async def request_undo(
         raise Refused("reason-missing", "Undoing a run needs a reason.", "Give --reason.")
     async with store.transaction(district) as c:
         found = await history.undoable(c, run)
-        connection = await registers.connection(store, district, found.connection)
+        connection = await registers.connection_in(store, c, found.connection)
         if mode == "publish":
             await blackouts.refuse(c, connection.id, clock.now())
             detail = {"because": because, "runs": found.runs}

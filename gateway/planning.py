@@ -42,13 +42,13 @@ async def begin(
 ) -> str:
     """A new draft for a student, with what the sources know, what somebody wrote, and what follows from both; returns
     its id. Where each value comes from is kept beside it."""
-    person = await reading.entity(store, district, "person", student)
-    if person is None or population(person) != "student":
-        raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
     today = clock.today()
-    if not prefill.schools(person, today):
-        raise Refused("student-not-enrolled", "This student is enrolled nowhere today.", missing=["/school"])
     async with store.transaction(district) as c:
+        person = await reading.entity_in(c, "person", student)
+        if person is None or population(person) != "student":
+            raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
+        if not prefill.schools(person, today):
+            raise Refused("student-not-enrolled", "This student is enrolled nowhere today.", missing=["/school"])
         [found] = await prefill.known(store, c, district, [person], today)
     content, known = prefill.begun(written or {}, found, actor.person)
     if content["student"] != person["id"]:
@@ -68,14 +68,13 @@ async def create(
     """Keep a plan as a draft; returns its id. `known`: what of it the sources said, or might say. `gathering`: only
     what is known is being brought together, nobody has begun to write. ConfigError when it does not fit the schema."""
     plan = parse(content)
-    if await reading.entity(store, district, "person", plan.student) is None:
-        raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
     async with store.transaction(district) as c:
-        return await create_in(store, c, district, plan, actor, known, gathering=gathering)
+        if await reading.entity_in(c, "person", plan.student) is None:
+            raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
+        return await create_in(c, district, plan, actor, known, gathering=gathering)
 
 
 async def create_in(
-    store: Store,
     c: Transaction,
     district: int,
     plan: Plan,
@@ -87,7 +86,7 @@ async def create_in(
     """The same in the caller's transaction, of a student who is known to be there."""
     id = str(uuid.uuid4())
     state = "gathering" if gathering else "draft"
-    await _refuse_stranger(store, c, district, plan, None)
+    await _refuse_stranger(c, plan, None)
     await stored.create(c, district, id, plan.student, canonical(plan).decode(), actor, state)
     await prefills.keep(c, district, id, known, clock.now())
     return id
@@ -105,7 +104,7 @@ async def edit(
         before = parse(found.content)
         plan = parse(_numbered_on(await stored.followed(c, content), before.numbered))
         _refuse_changed(found, revision)
-        await _refuse_stranger(store, c, district, plan, before.coordinator)
+        await _refuse_stranger(c, plan, before.coordinator)
         if plan.student != found.student:
             raise Refused("plan-other-student", "A plan cannot be moved to another student.", missing=["/student"])
         if found.version is not None:
@@ -118,12 +117,12 @@ async def edit(
         return await stored.load(c, id)
 
 
-async def _refuse_stranger(store: Store, c: Transaction, district: int, plan: Plan, before: str | None) -> None:
+async def _refuse_stranger(c: Transaction, plan: Plan, before: str | None) -> None:
     """Who is named as coordinator works at the plan's school, or above it, on that day. Whoever stood there before may
     stay until somebody else is named: what waits for that is listed."""
     if plan.coordinator is None or plan.coordinator == before:
         return
-    person = await reading.entity(store, district, "person", plan.coordinator)
+    person = await reading.entity_in(c, "person", plan.coordinator)
     if person is not None and not _at(person, clock.today()) & await _reach(c, plan):
         raise Refused(
             "coordinator-elsewhere",
@@ -199,7 +198,7 @@ async def _step(
 ) -> StoredPlan | StoredVersion:
     life, plan = _life(found), parse(found.content)
     judged = await _judged(c, found, plan, step)
-    known = await facts(store, c, district, judged, found.id, given)
+    known = await facts(store, c, judged, found.id, given)
     _, report = plans.step(life.at(step), judged, step, known)
     detail: dict[str, Any] = {name: value for name, value in vars(given).items() if value}
     if step == "review" and judged.next_review_on:
@@ -249,7 +248,7 @@ async def ask(store: Store, district: int, id: str, step: Step, given: Given = N
     async with store.transaction(district) as c:
         found = await stored.load(c, id)
         plan = await _judged(c, found, parse(found.content), step)
-        report = plans.check(plan, step, await facts(store, c, district, plan, id, given))
+        report = plans.check(plan, step, await facts(store, c, plan, id, given))
         try:
             plans.refuse_from(_life(found).at(step), step)
         except Refused as refused:
@@ -361,16 +360,13 @@ def _life(found: StoredPlan) -> Life:
     return Life(found.state, found.standing)  # type: ignore[arg-type]
 
 
-async def facts(store: Store, c: Transaction, district: int, plan: Plan, id: str, given: Given = NOTHING) -> Facts:
+async def facts(store: Store, c: Transaction, plan: Plan, id: str, given: Given = NOTHING) -> Facts:
     """What the roster and the plan's own history say about everybody this plan names."""
     today = clock.today()
-    people = {
-        person["id"]: person
-        for person in await reading.entities(store, district, "person", ids=sorted(set(_named(plan))))
-    }
-    relationships = await reading.referring(store, district, "relationship", "student", plan.student)
-    results = await reading.referring(store, district, "assessment_result", "student", plan.student)
-    programs = await reading.referring(store, district, "program_status", "student", plan.student)
+    people = {person["id"]: person for person in await reading.entities_in(c, "person", ids=sorted(set(_named(plan))))}
+    relationships = await reading.referring_in(c, "relationship", "student", plan.student)
+    results = await reading.referring_in(c, "assessment_result", "student", plan.student)
+    programs = await reading.referring_in(c, "program_status", "student", plan.student)
     history = await stored.events(c, id)
     reviews = [e["detail"]["on"] for e in history if e["act"] == "review" and "on" in e["detail"]]
     tied = [relationship(r) for r in relationships]

@@ -34,8 +34,8 @@ async def known(
     or by the district itself, is not suggested. `school`: which of theirs is meant, where they attend several."""
     ids = [student["id"] for student in students]
     about = await prefills.about(c, ids)
-    titles = await _assessments(store, district, about.values())
-    years = await reading.entities(store, district, "session")
+    titles = await _assessments(c, about.values())
+    years = await reading.entities_in(c, "session")
     sources = await sources_of(store, c, district)
     said = {
         "person": await prefills.sayings(c, "person", ids),
@@ -66,9 +66,9 @@ async def of_plan(store: Store, district: int, plan: str) -> list[Kept]:
     return [row for row in begun if row.pointer != PARTICIPANT or row.value["who"] not in barred]
 
 
-async def _assessments(store: Store, district: int, about: Iterable[Mapping[str, Sequence[Doc]]]) -> dict[str, Doc]:
+async def _assessments(c: Transaction, about: Iterable[Mapping[str, Sequence[Doc]]]) -> dict[str, Doc]:
     ids = {doc["assessment"] for theirs in about for doc in theirs["assessment_result"]}
-    return {one["id"]: one for one in await reading.entities(store, district, "assessment", ids=sorted(ids))}
+    return {one["id"]: one for one in await reading.entities_in(c, "assessment", ids=sorted(ids))}
 
 
 class _Origins:

@@ -202,7 +202,7 @@ async def _try(
 
 async def _switched_off(store: Store, c: Transaction, attempt: Attempt) -> list[str]:
     """The collections of the run's connection that nobody wants, or nobody any more."""
-    connection = await registers.connection(store, attempt.district, attempt.connection)
+    connection = await registers.connection_in(store, c, attempt.connection)
     groups = await collected.reasons(c, connection.id)
     return collecting.left_out(registry.connector(connection.connector), groups)
 
@@ -265,7 +265,7 @@ async def publish_decision(
 
 async def _guards(store: Store, c: Transaction, attempt: Attempt) -> Guards:
     """A connection's limits as a district set and eased them, over those that are usual for its connector."""
-    connection = await registers.connection(store, attempt.district, attempt.connection)
+    connection = await registers.connection_in(store, c, attempt.connection)
     usual = registry.connector(connection.connector).limits
     return (await limits.guards(c, attempt.connection, clock.now())).over(usual)
 
@@ -300,7 +300,7 @@ async def _compared(store: Store, attempt: Attempt, work: Work, whole: Work | No
 
 async def sources_of(store: Store, c: Transaction, district: int, proposal: dict[str, Any] | None = None) -> Sources:
     """The district's sources as they are set, or as a dry run supposes."""
-    found = await registers.connections(store, district)
+    found = await registers.connections_in(store, c)
     order = await registers.order(c)
     owners = await registers.owners(c, district, order)
     return Sources(

@@ -61,7 +61,7 @@ async def students(
     viewing.refuse_judging(asker.program)
     today = clock.today()
     async with store.transaction(district) as c:
-        asked = await _candidates(store, c, district, asker)
+        asked = await _candidates(c, asker)
         page: list[ShownStudent] = []
         shown: dict[str, str] = {}
         for one in (one for one in asked if one["id"] > after):
@@ -69,7 +69,7 @@ async def students(
                 break
             decisions = None
             if asker.who.person is not None or "identity" in asker.program.sections:
-                decisions = await _decided(store, c, district, asker, one["id"])
+                decisions = await _decided(store, c, asker, one["id"])
                 if asker.who.person is not None and not any(d.allowed for d in decisions.values()):
                     continue
             made = ShownStudent(one["id"], sorted(set(prefill.schools(one, today))), one.get("grades", []))
@@ -112,20 +112,18 @@ async def student(store: Store, district: int, asker: Asker, id: str, *, names: 
     )
 
 
-async def _candidates(store: Store, c: Transaction, district: int, asker: Asker) -> list[dict[str, Any]]:
+async def _candidates(c: Transaction, asker: Asker) -> list[dict[str, Any]]:
     """Students who may be anybody's to see: of a person those whom anything on record ties to them."""
-    everyone = await reading.find_students(store, district)
+    everyone = await reading.find_students_in(c)
     if asker.who.person is not None:
-        tied = await _tied(store, c, district, asker.who.person, everyone)
+        tied = await _tied(c, asker.who.person, everyone)
         everyone = [one for one in everyone if one["id"] in tied]
     return [one for one in everyone if asker.reached is None or one["id"] in asker.reached]
 
 
-async def _tied(
-    store: Store, c: Transaction, district: int, person: str, everyone: Sequence[Mapping[str, Any]]
-) -> set[str]:
+async def _tied(c: Transaction, person: str, everyone: Sequence[Mapping[str, Any]]) -> set[str]:
     """Whom a person may be tied to. It may be too many: gateway.access decides of each."""
-    found = await reading.entity(store, district, "person", person)
+    found = await reading.entity_in(c, "person", person)
     if found is None:
         raise ConfigError("person-unknown", "There is no such person.", "Give the id that the roster has.")
     ids = (await standing.former(c, [found["id"]]))[found["id"]]
@@ -133,7 +131,7 @@ async def _tied(
     tied = set(ids)
     for id in sorted(ids):
         tied |= {student for _, student in await ties.taught(c, today.isoformat(), id)}
-        tied |= {one["student"] for one in await reading.referring(store, district, "relationship", "contact", id)}
+        tied |= {one["student"] for one in await reading.referring_in(c, "relationship", "contact", id)}
     for plan in await ties.plans(c):
         if plan.coordinator in ids or any(member.get("who") in ids for member in plan.team):
             tied.add(plan.student)
@@ -146,13 +144,13 @@ async def _tied(
         if role["role"] in access.AT_SCHOOL and prefill.current(role, today)
     }
     if here:
-        above = await viewing.organizations_above(store, district)
+        above = await viewing.organizations_above(c)
         tied |= {one["id"] for one in everyone if here & viewing.places_of(one, above, today)}
     return tied
 
 
-async def _decided(store: Store, c: Transaction, district: int, asker: Asker, student: str) -> Decisions:
-    return await viewing.decisions_of(store, c, district, asker.who, asker.actor.name, student, asker.program)
+async def _decided(store: Store, c: Transaction, asker: Asker, student: str) -> Decisions:
+    return await viewing.decisions_of(store, c, asker.who, asker.actor.name, student, asker.program)
 
 
 async def _refused_or(store: Store, district: int, asker: Asker, student: str) -> Decisions:
@@ -160,7 +158,7 @@ async def _refused_or(store: Store, district: int, asker: Asker, student: str) -
     asks for itself is shown nothing then."""
     asker.refuse_unreached(student)
     async with store.transaction(district) as c:
-        decisions = await _decided(store, c, district, asker, student)
+        decisions = await _decided(store, c, asker, student)
         if any(one.allowed for one in decisions.values()) or asker.who.person is None:
             return decisions
         await log_act(c, district, asker.actor, "look-refused", student, {"person": asker.who.person})
@@ -301,7 +299,7 @@ async def plans(
     `limit` where there are more. Nothing of what they say."""
     viewing.refuse_judging(asker.program)
     async with store.transaction(district) as c:
-        asked = {one["id"] for one in await _candidates(store, c, district, asker)}
+        asked = {one["id"] for one in await _candidates(c, asker)}
         found: list[dict[str, Any]] = []
         known: dict[str, bool] = {}
         for one in sorted(await stored.listed(c), key=lambda one: str(one["id"])):
@@ -309,7 +307,7 @@ async def plans(
             if one["id"] <= after or whose not in asked or student not in (None, whose):
                 continue
             if whose not in known:
-                decisions = await _decided(store, c, district, asker, whose)
+                decisions = await _decided(store, c, asker, whose)
                 known[whose] = any(d.allowed for d in decisions.values())
             if known[whose]:
                 found.append(one)
@@ -383,7 +381,7 @@ async def results(store: Store, district: int, asker: Asker, students: Sequence[
         lines: list[Disclosure] = []
         for student in asked:
             asker.refuse_unreached(student)
-            decisions = await _decided(store, c, district, asker, student)
+            decisions = await _decided(store, c, asker, student)
             decision = decisions["academic"]
             if decision.how not in sections.WHOLE or not decision.allowed:
                 refused = Refused(
@@ -395,7 +393,7 @@ async def results(store: Store, district: int, asker: Asker, students: Sequence[
                 break
             its = [
                 one
-                for one in await reading.referring(store, district, "assessment_result", "student", student)
+                for one in await reading.referring_in(c, "assessment_result", "student", student)
                 if "scores" in one or "performance_levels" in one
             ]
             if its:

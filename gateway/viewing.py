@@ -55,7 +55,7 @@ async def why(
     masked to them otherwise."""
     refuse_judging(program)
     async with store.transaction(district) as c:
-        return await decisions_of(store, c, district, who, name, student, program)
+        return await decisions_of(store, c, who, name, student, program)
 
 
 AUTHOR = "author"
@@ -107,7 +107,7 @@ async def plan(
     record, where nothing ties the person to the student, and where the program is to judge."""
     refuse_judging(program)
     async with store.transaction(district) as c:
-        decisions = await decisions_of(store, c, district, who, actor.name, student, program)
+        decisions = await decisions_of(store, c, who, actor.name, student, program)
         if not any(one.allowed for one in decisions.values()) and who.person is not None:
             refusal: Refused | None = _refused(decisions)
             await log_act(c, district, actor, "look-refused", student, {"person": who.person})
@@ -236,7 +236,7 @@ async def reveal(
     if not because.strip():
         raise Refused("reason-missing", "To open a student's record needs a reason.", "Give --because.")
     async with store.transaction(district) as c:
-        who, student, facts = await _facts(store, c, district, who, actor.name, student)
+        who, student, facts = await _facts(store, c, who, actor.name, student)
         roles = access.roles_of(who, student, facts, clock.today())
         may = [
             section
@@ -287,7 +287,6 @@ def _told(role: Role, opened: Sequence[Section]) -> Message:
 async def decisions_of(
     store: Store,
     c: Transaction,
-    district: int,
     who: Who,
     name: str,
     student: str,
@@ -295,7 +294,7 @@ async def decisions_of(
 ) -> Decisions:
     """What somebody may see of a student, section by section, in the caller's transaction; through a program no more
     than it was granted."""
-    who, student, facts = await _facts(store, c, district, who, name, student)
+    who, student, facts = await _facts(store, c, who, name, student)
     if program is not None:
         facts = replace(facts, granted=program.sections)
     today = clock.today()
@@ -320,18 +319,16 @@ async def decisions_of(
     }
 
 
-async def _facts(
-    store: Store, c: Transaction, district: int, who: Who, name: str, student: str
-) -> tuple[Who, str, Facts]:
+async def _facts(store: Store, c: Transaction, who: Who, name: str, student: str) -> tuple[Who, str, Facts]:
     """What is on record between the two, and both by the ids that stand for them today: whoever was merged is known by
     several, and what was said of one holds for all."""
-    child = await reading.entity(store, district, "person", student)
+    child = await reading.entity_in(c, "person", student)
     if child is None or population(child) != "student":
         raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
     ids: set[str] = set()
     person = None
     if who.person is not None:
-        person = await reading.entity(store, district, "person", who.person)
+        person = await reading.entity_in(c, "person", who.person)
         if person is None:
             raise ConfigError("person-unknown", "There is no such person.", "Give the id that the roster has.")
         ids = (await standing.former(c, [person["id"]]))[person["id"]]
@@ -360,11 +357,11 @@ async def _facts(
             for m in one.team
             if isinstance(m.get("who"), str) and m["who"] in ids and prefill.current(m, today)
         ),
-        at_school=await _at_school(store, district, child, roles, today),
+        at_school=await _at_school(c, child, roles, today),
         relationships=[
             *(
                 replace(tie, parent_or_guardian=tie.parent_or_guardian or parent)
-                for one in await reading.referring(store, district, "relationship", "student", child["id"])
+                for one in await reading.referring_in(c, "relationship", "student", child["id"])
                 if one["contact"] == person["id"] and (tie := planning.relationship(one))
             ),
             *await planning.kept_away(store, c, child["id"], [person["id"]]),
@@ -379,16 +376,16 @@ _BARRED = RelationshipFacts("", "no", False, False)
 
 
 async def _at_school(
-    store: Store, district: int, child: Mapping[str, Any], roles: Sequence[Mapping[str, Any]], today: date
+    c: Transaction, child: Mapping[str, Any], roles: Sequence[Mapping[str, Any]], today: date
 ) -> frozenset[str]:
     """Their roles at a school where the student is enrolled today, or above it."""
-    places = places_of(child, await organizations_above(store, district), today)
+    places = places_of(child, await organizations_above(c), today)
     return frozenset(role["role"] for role in roles if role["organization"] in places)
 
 
-async def organizations_above(store: Store, district: int) -> dict[str, str | None]:
+async def organizations_above(c: Transaction) -> dict[str, str | None]:
     """Organization -> the one right above it."""
-    return {one["id"]: one.get("parent") for one in await reading.entities(store, district, "organization")}
+    return {one["id"]: one.get("parent") for one in await reading.entities_in(c, "organization")}
 
 
 def places_of(child: Mapping[str, Any], above: Mapping[str, str | None], today: date) -> set[str]:
@@ -405,14 +402,9 @@ def places_of(child: Mapping[str, Any], above: Mapping[str, str | None], today: 
 async def review(store: Store, district: int, school: str | None = None) -> tuple[set[str], list[dict[str, Any]]]:
     """The students of a school, or of the district; and who may see them, by which tie, and how many of them."""
     today = clock.today()
-    people = {one["id"]: one for one in await reading.entities(store, district, "person")}
-    here = {
-        id
-        for id, one in people.items()
-        if population(one) == "student"
-        and (prefill.schools(one, today) if school is None else school in prefill.schools(one, today))
-    }
     async with store.transaction(district) as c:
+        people = {one["id"]: one for one in await reading.entities_in(c, "person")}
+        above = await organizations_above(c)
         pairs = [(teacher, "teacher", student) for teacher, student in await ties.taught(c, today.isoformat())]
         for plan in await ties.plans(c):
             pairs += [(plan.coordinator, "coordinator", plan.student)] if plan.coordinator else []
@@ -421,7 +413,12 @@ async def review(store: Store, district: int, school: str | None = None) -> tupl
                 for m in plan.team
                 if isinstance(m.get("who"), str) and m["role"] in access.ON_TEAM and prefill.current(m, today)
             ]
-    above = await organizations_above(store, district)
+    here = {
+        id
+        for id, one in people.items()
+        if population(one) == "student"
+        and (prefill.schools(one, today) if school is None else school in prefill.schools(one, today))
+    }
     at = {student: places_of(people[student], above, today) for student in here}
     for id, one in people.items():
         for role in one.get("roles", ()) if population(one) == "staff" else ():

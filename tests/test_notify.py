@@ -482,7 +482,7 @@ async def test_families_who_wait_for_an_answer_too_long_are_told_of(desk: Desk) 
         by_when = today + timedelta(days=due)
         async with desk.store.transaction(desk.district) as c:
             words = (PLANTED, PLANTED, PLANTED, today - timedelta(days=60), by_when, desk.actor)
-            await amendments.ask(c, desk.district, "00000000-0000-4000-8000-000000000001", *words)
+            await amendments.ask(desk.store, c, desk.district, "00000000-0000-4000-8000-000000000001", *words)
 
     await asked(due=0)
     await desk.tell()

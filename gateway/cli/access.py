@@ -22,6 +22,7 @@ from gateway.cli.output import (
     day,
     gateway,
     run,
+    say,
     show,
 )
 from gateway.cli.plans import named, student_id
@@ -174,10 +175,7 @@ def consents_add(
                 return await stored_consents.add(c, g.district, given, by_whom)
 
     made = run(work())
-    if as_json:
-        show({"id": made}, True)
-    else:
-        STDOUT.print(f"Consent {made} is recorded.", highlight=False)
+    say({"id": made}, as_json, f"Consent {made} is recorded.")
 
 
 @consents.command("list")
@@ -214,10 +212,7 @@ def consents_revoke(
             await stored_consents.revoke(g.store, c, g.district, number, because, actor(named(as_), role))
 
     run(work())
-    if as_json:
-        show({"id": number, "revoked": True}, True)
-    else:
-        STDOUT.print(f"Consent {number} is revoked.", highlight=False)
+    say({"id": number, "revoked": True}, as_json, f"Consent {number} is revoked.")
 
 
 def disclosures(
@@ -282,7 +277,8 @@ def purposes_set(
             await stored_purposes.decide(c, g.district, assessment, purpose, because, actor(named(as_), role))
 
     run(work())
-    if as_json:
-        show({"assessment": assessment, "counts_as": purpose, "since": clock.today()}, True)
-    else:
-        STDOUT.print(f"Its results count as {purpose} from {clock.today()} on.", highlight=False)
+    say(
+        {"assessment": assessment, "counts_as": purpose, "since": clock.today()},
+        as_json,
+        f"Its results count as {purpose} from {clock.today()} on.",
+    )

@@ -6,19 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.access import PURPOSES
-from gateway.cli.output import (
-    DEFAULT_DISTRICT,
-    STDOUT,
-    As,
-    District,
-    Json,
-    Role,
-    actor,
-    day,
-    gateway,
-    run,
-    show,
-)
+from gateway.cli.output import DEFAULT_DISTRICT, As, District, Json, Role, actor, day, gateway, run, say, show
 from gateway.errors import ConfigError
 from gateway.store import agreements as stored
 from gateway.store import purposes, registers
@@ -55,6 +43,7 @@ def agreements_host(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Say who hosts a destination. While it is another agency, nothing is pushed without an agreement in force."""
     if own == bool(agency.strip()):
@@ -67,7 +56,11 @@ def agreements_host(
                 await stored.host(c, found, agency, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"{destination} is hosted by {agency.strip() or 'the district itself'}.", markup=False)
+    say(
+        {"destination": destination, "agency": agency.strip() or None},
+        as_json,
+        f"{destination} is hosted by {agency.strip() or 'the district itself'}.",
+    )
 
 
 @agreements.command("add")
@@ -86,6 +79,7 @@ def agreements_add(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Record an agreement with the agency that hosts a destination."""
 
@@ -98,7 +92,11 @@ def agreements_add(
                 return await stored.add(c, found, reference, begin, until, actor(as_, role), agreed)
 
     number = run(work())
-    STDOUT.print(f"Agreement {number}: plans may be pushed to {destination} from {begin} until {until}.", markup=False)
+    say(
+        {"agreement": number, "destination": destination, "from": begin, "until": until},
+        as_json,
+        f"Agreement {number}: plans may be pushed to {destination} from {begin} until {until}.",
+    )
 
 
 @agreements.command("end")
@@ -108,6 +106,7 @@ def agreements_end(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """End an agreement now: nothing is pushed under it any more."""
 
@@ -116,4 +115,4 @@ def agreements_end(
             await stored.end(g.store, c, g.district, number, because, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"Agreement {number} is over.")
+    say({"agreement": number, "ended": True}, as_json, f"Agreement {number} is over.")

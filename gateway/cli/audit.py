@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, District, Json, gateway, run, show
+from gateway.cli.output import DEFAULT_DISTRICT, District, Json, gateway, run, say, show
 from gateway.errors import Refused
 from gateway.store import chain
 from gateway.store.chain import Break, Verified
@@ -61,7 +61,4 @@ def audit_head(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> 
             return await chain.head(g.store, g.district)
 
     found = run(work())
-    if as_json:
-        show({"head": found}, True)
-    else:
-        STDOUT.print(found, highlight=False)
+    say({"head": found}, as_json, found)

@@ -8,7 +8,7 @@ import typer
 
 from gateway.cli.output import STDOUT, As, Json, Role, actor, installation, run, show
 from gateway.settings import Settings
-from gateway.store import backups, registers
+from gateway.store import backups, registers, standing
 from gateway.store.backups import Manifest
 from gateway.store.database import Store
 from gateway.store.registers import Actor
@@ -54,19 +54,20 @@ def restore(
 ) -> None:
     """Put a backup into the database, and purge again whoever was purged since it was made."""
 
-    async def work() -> Manifest:
+    async def work() -> tuple[Manifest, list[dict[str, Any]]]:
         if not yes:
-            return await backups.inspect(file)
+            return await backups.inspect(file), []
         store, found = await backups.restore(Settings(), file, replace=replace)
         try:
             await _log(store, actor(as_, role), "restore", found)
-            return found
+            async with store.owner.connect() as c:
+                return found, await standing.lost(c)
         finally:
             await store.close()
 
-    found = run(work())
+    found, lost = run(work())
     if as_json:
-        show(_document(found) | {"restored": yes}, True)
+        show(_document(found) | {"restored": yes, "lost_requests": lost}, True)
         return
     STDOUT.print(f"Made {found.made_at:%Y-%m-%d %H:%M} UTC by Planbridge {found.program}, schema {found.schema}.")
     show([{"table": table, "rows": rows} for table, rows in found.rows.items() if rows], False)
@@ -74,6 +75,8 @@ def restore(
         STDOUT.print(
             "Restored, brought up to date and purged. Every token was ended; look through: planbridge client list"
         )
+        if lost:
+            show(lost, False, title="Requests to amend a record that came after this backup: ask the families again")
     else:
         STDOUT.print("The backup is whole and can be restored here. Nothing was changed yet; add --yes.")
 

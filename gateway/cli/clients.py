@@ -9,19 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.access import PURPOSES
-from gateway.cli.output import (
-    DEFAULT_DISTRICT,
-    STDOUT,
-    As,
-    District,
-    Json,
-    Role,
-    actor,
-    gateway,
-    installation,
-    run,
-    show,
-)
+from gateway.cli.output import DEFAULT_DISTRICT, As, District, Json, Role, actor, gateway, installation, run, say, show
 from gateway.errors import ConfigError
 from gateway.store import clients, credentials, keys
 from gateway.store.credentials import Keys
@@ -111,6 +99,7 @@ def client_keys(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Let a program prove itself by these public keys from now on, and by no secret."""
     given = _keys(jwks, jwks_url)
@@ -122,7 +111,7 @@ def client_keys(
             await credentials.replace_keys(g.store, g.district, client_id, given, actor(as_, role))
 
     run(replace())
-    STDOUT.print(f"{client_id} proves itself by its keys now.")
+    say({"client_id": client_id, "keys": True}, as_json, f"{client_id} proves itself by its keys now.")
 
 
 @client.command("signatures")
@@ -145,7 +134,7 @@ def client_signatures(
     if on:
         show(made, as_json)
     else:
-        STDOUT.print(f"{client_id} may not sign by OAuth 1.0a any more.")
+        say(made | {"signatures": False}, as_json, f"{client_id} may not sign by OAuth 1.0a any more.")
 
 
 @client.command("revoke")
@@ -154,6 +143,7 @@ def client_revoke(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """End a program's credentials and every token it holds."""
 
@@ -162,7 +152,7 @@ def client_revoke(
             await clients.revoke(g.store, g.district, client_id, actor(as_, role))
 
     run(revoke())
-    STDOUT.print(f"{client_id} may call the API no more.")
+    say({"client_id": client_id, "revoked": True}, as_json, f"{client_id} may call the API no more.")
 
 
 signing_key = typer.Typer(no_args_is_help=True)
@@ -175,6 +165,7 @@ def signing_key_rotate(
     ] = False,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Make another key for access tokens, of all districts. Without this a new one is made every 90 days."""
 
@@ -183,10 +174,12 @@ def signing_key_rotate(
             return await keys.rotate(store, actor(as_, role), at_once=at_once)
 
     kid = run(rotate())
-    if at_once:
-        STDOUT.print(f"{kid} signs from now on. Every token has ended: programs ask for new ones.")
-    else:
-        STDOUT.print(f"{kid} is published, and signs in an hour. Tokens stay good.")
+    sentence = (
+        f"{kid} signs from now on. Every token has ended: programs ask for new ones."
+        if at_once
+        else f"{kid} is published, and signs in an hour. Tokens stay good."
+    )
+    say({"key": kid, "at_once": at_once}, as_json, sentence)
 
 
 def _keys(file: Path | None, url: str | None) -> Keys:

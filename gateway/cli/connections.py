@@ -21,6 +21,7 @@ from gateway.cli.output import (
     actor,
     gateway,
     run,
+    say,
     show,
 )
 from gateway.connector import Connector, Finding, is_secret, validated
@@ -264,6 +265,7 @@ def pause(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Stop pulling from a system and pushing to it, until `resume`."""
 
@@ -273,12 +275,16 @@ def pause(
             await registers.pause(g.store, g.district, found.id, because, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"{name} is paused.")
+    say({"connection": name, "paused_because": because}, as_json, f"{name} is paused.")
 
 
 @connections.command("resume")
 def resume(
-    name: str, district: District = DEFAULT_DISTRICT, as_: As = "district IT", role: Role = "district_it"
+    name: str,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Lift a pause."""
 
@@ -288,7 +294,7 @@ def resume(
             await registers.resume(g.store, g.district, found.id, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"{name} may be pulled and pushed to again.")
+    say({"connection": name, "paused_because": None}, as_json, f"{name} may be pulled and pushed to again.")
 
 
 @connections.command("shadow")
@@ -298,6 +304,7 @@ def shadow(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Let a connection's pulls compare and publish nothing, or publish again."""
 
@@ -307,7 +314,11 @@ def shadow(
             await registers.set_shadow(g.store, g.district, found.id, on, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"{name} is in shadow: it publishes nothing." if on else f"{name} publishes.")
+    say(
+        {"connection": name, "shadow": on},
+        as_json,
+        f"{name} is in shadow: it publishes nothing." if on else f"{name} publishes.",
+    )
 
 
 def system_of_record(
@@ -316,6 +327,7 @@ def system_of_record(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Choose which connection is the system of record of a collection."""
 
@@ -325,4 +337,8 @@ def system_of_record(
             await registers.set_system_of_record(g.store, g.district, collection, found.id, actor(as_, role))
 
     run(choose())
-    STDOUT.print(f"{connection} is now the system of record of {collection}; it takes effect with the next pull.")
+    say(
+        {"collection": collection, "connection": connection},
+        as_json,
+        f"{connection} is now the system of record of {collection}; it takes effect with the next pull.",
+    )

@@ -16,6 +16,7 @@ from gateway.cli.output import (
     actor,
     gateway,
     run,
+    say,
     show,
 )
 from gateway.cli.rejects import Preview, followed, outcomes
@@ -254,10 +255,7 @@ def undo(
             return {"undone": undone, "mapping": mapping}
 
     done = run(work())
-    if as_json:
-        show(done, True)
-    else:
-        STDOUT.print(f"Change {done['undone']} of {done['mapping']} is undone.")
+    say(done, as_json, f"Change {done['undone']} of {done['mapping']} is undone.")
 
 
 @custom.command("list")
@@ -339,6 +337,7 @@ def remove_override(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Take an override back: the mapping's own reading holds again."""
     one = overrides.at(collection, place, "")
@@ -348,4 +347,8 @@ def remove_override(
             await crosswalks.remove_override(g.store, g.district, name, one, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"{place} is read as the mapping reads it again.")
+    say(
+        {"connection": name, "collection": collection, "place": place, "removed": True},
+        as_json,
+        f"{place} is read as the mapping reads it again.",
+    )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.access import PURPOSES
-from gateway.cli.output import STDOUT, As, Because, Json, Role, actor, installation, run, show
+from gateway.cli.output import STDOUT, As, Because, Json, Role, actor, installation, run, say, show
 from gateway.cli.purge import IN_THE_FILES
 from gateway.cli.upload import uploads_of
 from gateway.errors import Refused
@@ -72,7 +72,9 @@ def district_list(as_json: Json = False) -> None:
 
 
 @district.command("suspend")
-def district_suspend(name: Name, because: Because = "", as_: As = "district IT", role: Role = "district_it") -> None:
+def district_suspend(
+    name: Name, because: Because = "", as_: As = "district IT", role: Role = "district_it", as_json: Json = False
+) -> None:
     """Let a district rest: nothing runs, the API refuses its clients, everything it has stays."""
 
     async def work() -> None:
@@ -80,11 +82,15 @@ def district_suspend(name: Name, because: Because = "", as_: As = "district IT",
             await stored.suspend(store, name, actor(as_, role), because)
 
     run(work())
-    STDOUT.print(f"{name} is suspended. To end that: planbridge district resume {name}")
+    say(
+        {"district": name, "suspended": True},
+        as_json,
+        f"{name} is suspended. To end that: planbridge district resume {name}",
+    )
 
 
 @district.command("resume")
-def district_resume(name: Name, as_: As = "district IT", role: Role = "district_it") -> None:
+def district_resume(name: Name, as_: As = "district IT", role: Role = "district_it", as_json: Json = False) -> None:
     """Let a suspended district work again."""
 
     async def work() -> None:
@@ -92,7 +98,7 @@ def district_resume(name: Name, as_: As = "district IT", role: Role = "district_
             await stored.resume(store, name, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"{name} works again; its schedules go on.")
+    say({"district": name, "suspended": False}, as_json, f"{name} works again; its schedules go on.")
 
 
 @district.command("export")
@@ -149,7 +155,4 @@ def district_delete(
             return erased
 
     erased = run(work())
-    if as_json:
-        show({"deleted": name, "erased": erased.value}, True)
-    else:
-        STDOUT.print(f"{name} is gone. {IN_THE_FILES[erased]}")
+    say({"deleted": name, "erased": erased.value}, as_json, f"{name} is gone. {IN_THE_FILES[erased]}")

@@ -20,6 +20,7 @@ from gateway.cli.output import (
     day,
     gateway,
     run,
+    say,
     show,
 )
 from gateway.cli.plans import read_text, student_id
@@ -191,13 +192,12 @@ def family_amend(
         async with gateway(district) as g:
             child = await _person(g, student, "student")
             async with g.store.transaction(g.district) as c:
-                return await amendments.ask(c, g.district, child, by, about, asked, asked_on, until, actor(as_, role))
+                return await amendments.ask(
+                    g.store, c, g.district, child, by, about, asked, asked_on, until, actor(as_, role)
+                )
 
     made = run(work())
-    if as_json:
-        show({"id": made, "due_on": until}, True)
-    else:
-        STDOUT.print(f"Request {made}, to be answered by {until}: planbridge family decide.", highlight=False)
+    say({"id": made, "due_on": until}, as_json, f"Request {made}, to be answered by {until}: planbridge family decide.")
 
 
 @family.command("amendments")

@@ -18,6 +18,7 @@ from gateway.cli.output import (
     gateway,
     moment,
     run,
+    say,
     show,
 )
 from gateway.errors import ConfigError
@@ -87,10 +88,11 @@ def guards_set(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Set limits of a connection."""
 
-    async def work() -> None:
+    async def work() -> dict[str, Any]:
         async with gateway(district) as g:
             found = await registers.connection(g.store, g.district, name)
             own = await limits.own_guards(g.store, g.district, found.id)
@@ -105,9 +107,9 @@ def guards_set(
                 "limits": {collection: own for collection, own in wanted.items() if own},
             }
             await limits.set_guards(g.store, g.district, found.id, values, actor(as_, role))
+            return {"connection": name, **values}
 
-    run(work())
-    STDOUT.print(f"The limits of {name} are set; they hold from the next run on.")
+    say(run(work()), as_json, f"The limits of {name} are set; they hold from the next run on.")
 
 
 @guards.command("allow")
@@ -119,10 +121,11 @@ def guards_allow(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Ease limits for a while, with a reason: a merger of schools, a year change. It ends by itself."""
 
-    async def work() -> None:
+    async def work() -> dict[str, Any]:
         async with gateway(district) as g:
             found = await registers.connection(g.store, g.district, name)
             wanted: dict[str, dict[str, float]] = {}
@@ -131,9 +134,9 @@ def guards_allow(
                 if value is not None:
                     wanted.setdefault(collection, {})[field] = value
             await limits.allow(g.store, g.district, found.id, wanted, until, because, actor(as_, role))
+            return {"connection": name, "limits": wanted, "until": until}
 
-    run(work())
-    STDOUT.print(f"Allowed for {name} until {until:%Y-%m-%d %H:%M} UTC.")
+    say(run(work()), as_json, f"Allowed for {name} until {until:%Y-%m-%d %H:%M} UTC.")
 
 
 def _limit(pair: str) -> tuple[str, str, float | None]:
@@ -171,6 +174,7 @@ def blackouts_add(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Let nothing be published or delivered in these days."""
 
@@ -180,12 +184,20 @@ def blackouts_add(
             return await stored_blackouts.add(g.store, g.district, one, begin, until, because, actor(as_, role))
 
     number = run(work())
-    STDOUT.print(f"Blackout {number}: from {begin:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC.")
+    say(
+        {"blackout": number, "connection": name, "from": begin, "until": until},
+        as_json,
+        f"Blackout {number}: from {begin:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC.",
+    )
 
 
 @blackouts.command("end")
 def blackouts_end(
-    number: int, district: District = DEFAULT_DISTRICT, as_: As = "district IT", role: Role = "district_it"
+    number: int,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """End a blackout now."""
 
@@ -194,4 +206,4 @@ def blackouts_end(
             await stored_blackouts.end(g.store, g.district, number, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"Blackout {number} is over.")
+    say({"blackout": number, "ended": True}, as_json, f"Blackout {number} is over.")

@@ -19,6 +19,7 @@ from gateway.cli.output import (
     gateway,
     moment,
     run,
+    say,
     show,
 )
 from gateway.cli.runs import follow, report
@@ -183,6 +184,7 @@ def precedence_set(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Choose whose word counts for a field. It takes effect with the next pull of any connection."""
 
@@ -193,4 +195,8 @@ def precedence_set(
             await registers.set_survivors(g.store, g.district, kind, name, ids, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"Set for {field}; it takes effect with the next pull.")
+    say(
+        {"field": field, "connections": connections or []},
+        as_json,
+        f"Set for {field}; it takes effect with the next pull.",
+    )

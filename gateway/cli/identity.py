@@ -20,6 +20,7 @@ from gateway.cli.output import (
     actor,
     gateway,
     run,
+    say,
     show,
 )
 from gateway.store import cases
@@ -281,6 +282,7 @@ def rule(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Switch a rule on for these identifier systems, or off without any."""
 
@@ -289,4 +291,8 @@ def rule(
             await waiting.set_rule(g.store, g.district, name, systems or [], actor(as_, role))
 
     run(work())
-    STDOUT.print(f"The rule {name} is {'on' if systems else 'off'} from the next run on.")
+    say(
+        {"rule": name, "on": bool(systems), "systems": systems or []},
+        as_json,
+        f"The rule {name} is {'on' if systems else 'off'} from the next run on.",
+    )

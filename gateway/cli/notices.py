@@ -7,7 +7,7 @@ import typer
 
 from gateway import clock, notify
 from gateway.cli.connections import connections
-from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, As, District, Json, Role, actor, gateway, run, show
+from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, As, District, Json, Role, actor, gateway, run, say, show
 from gateway.errors import ConfigError, PlanbridgeError
 from gateway.messages import Message
 from gateway.settings import Settings
@@ -154,7 +154,11 @@ def add_webhook(
 
 @notices.command("remove")
 def remove(
-    channel: int, district: District = DEFAULT_DISTRICT, as_: As = "district IT", role: Role = "district_it"
+    channel: int,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Send nothing to a channel any more."""
 
@@ -163,7 +167,7 @@ def remove(
             await channels.remove(g.store, g.district, channel, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"Channel {channel} is removed.")
+    say({"channel": channel, "removed": True}, as_json, f"Channel {channel} is removed.")
 
 
 @notices.command("test")
@@ -206,6 +210,7 @@ def heartbeat(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Have a monitor's URL called after each good run of a connection, so that it notices when none comes."""
 
@@ -214,7 +219,11 @@ def heartbeat(
             await channels.set_heartbeat(g.store, g.district, name, url, post, allow_private, actor(as_, role))
 
     run(work())
-    STDOUT.print(f"Each good run of {name} is reported there." if url else f"Nothing is called after runs of {name}.")
+    say(
+        {"connection": name, "called": url is not None},
+        as_json,
+        f"Each good run of {name} is reported there." if url else f"Nothing is called after runs of {name}.",
+    )
 
 
 def secret_expires(
@@ -237,7 +246,4 @@ def secret_expires(
             return {"connection": found.name, "secret_expires": day}
 
     done = run(work())
-    if as_json:
-        show(done, True)
-    else:
-        STDOUT.print(f"The credentials of {name} end on {day}." if day else f"It is not known when {name}'s end.")
+    say(done, as_json, f"The credentials of {name} end on {day}." if day else f"It is not known when {name}'s end.")

@@ -88,6 +88,14 @@ def show(value: Any, as_json: bool, *, title: str = "", columns: Sequence[str] =
     STDOUT.print(table)
 
 
+def say(about: Mapping[str, Any], as_json: bool, sentence: str) -> None:
+    """Say that an act is done: people get a sentence, machines what it was done to."""
+    if as_json:
+        show(about, True)
+    else:
+        STDOUT.print(sentence, highlight=False, markup=False)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""

@@ -16,6 +16,7 @@ from gateway.cli.output import (
     actor,
     gateway,
     run,
+    say,
     show,
 )
 from gateway.cli.upload import uploads_of
@@ -111,6 +112,7 @@ def purge_lift(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Let somebody who was purged be pulled again, because they came back. What was removed stays removed."""
 
@@ -119,4 +121,8 @@ def purge_lift(
             await purges.lift(g.store, g.district, id, actor(as_, role), because)
 
     run(work())
-    STDOUT.print("Lifted. The next pull takes them in again, if the source still has them.")
+    say(
+        {"purge": id, "lifted": True},
+        as_json,
+        "Lifted. The next pull takes them in again, if the source still has them.",
+    )

@@ -7,7 +7,6 @@ import typer
 
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
-    STDOUT,
     As,
     Because,
     District,
@@ -17,6 +16,7 @@ from gateway.cli.output import (
     gateway,
     installation,
     run,
+    say,
     show,
 )
 from gateway.cli.plans import student_id
@@ -76,10 +76,7 @@ def retention_page(
         to.write_text(page, encoding="utf-8")
     except OSError as error:
         raise ConfigError("file-unwritable", f"{to} cannot be written: {error.strerror}.", "Correct it.") from None
-    if as_json:
-        show({"file": str(to)}, True)
-    else:
-        STDOUT.print(f"Written to {to}.", markup=False)
+    say({"file": str(to)}, as_json, f"Written to {to}.")
 
 
 @retention.command("hold")
@@ -100,10 +97,7 @@ def retention_hold(
                 return await legal.place(g.store, c, g.district, meant, because, actor(as_, role))
 
     made = run(work())
-    if as_json:
-        show({"id": made}, True)
-    else:
-        STDOUT.print(f"Legal hold {made}: nothing of this student is removed until it is lifted.")
+    say({"id": made}, as_json, f"Legal hold {made}: nothing of this student is removed until it is lifted.")
 
 
 @retention.command("holds")
@@ -133,7 +127,4 @@ def retention_lift(
             await legal.lift(g.store, c, g.district, hold, because, actor(as_, role))
 
     run(work())
-    if as_json:
-        show({"id": hold, "lifted": True}, True)
-    else:
-        STDOUT.print(f"Legal hold {hold} is lifted.")
+    say({"id": hold, "lifted": True}, as_json, f"Legal hold {hold} is lifted.")

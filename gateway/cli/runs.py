@@ -24,6 +24,7 @@ from gateway.cli.output import (
     actor,
     gateway,
     run,
+    say,
     show,
 )
 from gateway.errors import ConfigError
@@ -310,6 +311,7 @@ def holds_refuse(
     district: District = DEFAULT_DISTRICT,
     as_: As = "district IT",
     role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Drop a held run; what is published stays."""
 
@@ -318,7 +320,7 @@ def holds_refuse(
             await jobs.decide_hold(g.store, g.district, number, "refused", actor(as_, role), because)
 
     run(work())
-    STDOUT.print(f"Run {number} is refused; what is published stays as it is.")
+    say({"run": number, "decided": "refused"}, as_json, f"Run {number} is refused; what is published stays as it is.")
 
 
 def students(

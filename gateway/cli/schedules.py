@@ -18,6 +18,7 @@ from gateway.cli.output import (
     gateway,
     installation,
     run,
+    say,
     show,
 )
 from gateway.errors import ConfigError
@@ -66,13 +67,11 @@ def schedule_set(
             return await stored.save(g.store, connection, wanted, silence, actor(as_, role))
 
     first = run(work())
-    if as_json:
-        show({"connection": name, "next_due_at": first, "limit_seconds": int(silence.total_seconds())}, True)
-    else:
-        STDOUT.print(
-            f"{name} is due first on {_local(first, zone)}. It is late after {_span(silence)} without a good sync.",
-            highlight=False,
-        )
+    say(
+        {"connection": name, "next_due_at": first, "limit_seconds": int(silence.total_seconds())},
+        as_json,
+        f"{name} is due first on {_local(first, zone)}. It is late after {_span(silence)} without a good sync.",
+    )
 
 
 @schedule.command("list")
@@ -108,10 +107,7 @@ def schedule_off(
             await stored.switch_off(g.store, await registers.connection(g.store, g.district, name), actor(as_, role))
 
     run(work())
-    if as_json:
-        show({"connection": name, "enabled": False}, True)
-    else:
-        STDOUT.print(f"{name} is off its schedule.")
+    say({"connection": name, "enabled": False}, as_json, f"{name} is off its schedule.")
 
 
 def status(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import inbox, registry
-from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, District, gateway, run
+from gateway.cli.output import DEFAULT_DISTRICT, District, Json, gateway, run, say
 from gateway.errors import ConfigError
 from gateway.store import registers
 from gateway.store.database import Store
@@ -21,6 +21,7 @@ def upload(
     connection: Annotated[str, typer.Argument(help="The connection that reads such files.")],
     file: Annotated[Path, typer.Argument(help="The zip or CSV file.")],
     district: District = DEFAULT_DISTRICT,
+    as_json: Json = False,
 ) -> None:
     """Put a file into the folder that a connection reads, as its newest one; `pull` then reads it."""
 
@@ -37,7 +38,11 @@ def upload(
             return inbox.put(settings, file)
 
     put = run(work())
-    STDOUT.print(f"Taken in as {put.name}. Next: planbridge pull {connection}", highlight=False)
+    say(
+        {"connection": connection, "taken_in_as": put.name},
+        as_json,
+        f"Taken in as {put.name}. Next: planbridge pull {connection}",
+    )
 
 
 async def uploads_of(store: Store, district: int) -> list[Path]:

@@ -27,6 +27,7 @@ from gateway.cli.output import (
     gateway,
     moment,
     run,
+    say,
     show,
 )
 from gateway.cli.plans import named, student_id
@@ -226,14 +227,12 @@ def approve(
             return await stored.approve(c, g.district, number, actor(named(as_), role), people=people)
 
     seen = run(work())
-    if as_json:
-        show({"agreement": number} | seen.as_document(), True)
-    else:
-        STDOUT.print(
-            f"Agreement {number} is in force: {sum(seen.people.values())} people are reached, {seen.newly} newly, "
-            f"{seen.no_longer} no longer.",
-            highlight=False,
-        )
+    say(
+        {"agreement": number} | seen.as_document(),
+        as_json,
+        f"Agreement {number} is in force: {sum(seen.people.values())} people are reached, {seen.newly} newly, "
+        f"{seen.no_longer} no longer.",
+    )
 
 
 @vendors.command("list")
@@ -320,10 +319,11 @@ def destroyed(
             await stored.destroyed(c, g.district, number, on or clock.today(), actor(named(as_), role))
 
     run(work())
-    if as_json:
-        show({"agreement": number, "destroyed_on": on or clock.today()}, True)
-    else:
-        STDOUT.print(f"It is on record that what was received under agreement {number} is destroyed.", highlight=False)
+    say(
+        {"agreement": number, "destroyed_on": on or clock.today()},
+        as_json,
+        f"It is on record that what was received under agreement {number} is destroyed.",
+    )
 
 
 @vendors.command("bulk")
@@ -353,10 +353,11 @@ def bulk(
             return last
 
     last = run(work())
-    if as_json:
-        show({"agreement": number, "until": last}, True)
-    else:
-        STDOUT.print("The leave is ended." if last is None else f"Leave is given until {last}.", highlight=False)
+    say(
+        {"agreement": number, "until": last},
+        as_json,
+        "The leave is ended." if last is None else f"Leave is given until {last}.",
+    )
 
 
 @vendors.command("opt-out")
@@ -381,10 +382,7 @@ def opt_out(
                     await stored.opt_out(c, g.district, id, by, actor(named(as_), role))
 
     run(work())
-    if as_json:
-        show({"opted_out": not off}, True)
-    else:
-        STDOUT.print("It holds no longer." if off else "It holds from now on.", highlight=False)
+    say({"opted_out": not off}, as_json, "It holds no longer." if off else "It holds from now on.")
 
 
 def incident(

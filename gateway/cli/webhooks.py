@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway import webhooks as sending
-from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, As, District, Json, Role, actor, gateway, run, show
+from gateway.cli.output import DEFAULT_DISTRICT, As, District, Json, Role, actor, gateway, run, say, show
 from gateway.errors import ConfigError
 from gateway.events import OF_WEBHOOKS, TYPES
 from gateway.store import webhooks as stored
@@ -65,7 +65,11 @@ def add(
 
 @webhooks.command("remove")
 def remove(
-    webhook: Number, district: District = DEFAULT_DISTRICT, as_: As = "district IT", role: Role = "district_it"
+    webhook: Number,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Send nothing there any more, not even what waits."""
 
@@ -74,7 +78,7 @@ def remove(
             await stored.remove(g.store, c, await stored.get(g.store, c, webhook), actor(as_, role))
 
     run(work())
-    STDOUT.print(f"Webhook {webhook} is removed.")
+    say({"webhook": webhook, "removed": True}, as_json, f"Webhook {webhook} is removed.")
 
 
 @webhooks.command("rotate")
@@ -152,7 +156,11 @@ def replay(
 
 @webhooks.command("resume")
 def resume(
-    webhook: Number, district: District = DEFAULT_DISTRICT, as_: As = "district IT", role: Role = "district_it"
+    webhook: Number,
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Send there again, after it was stopped because it said that it is gone."""
 
@@ -161,4 +169,8 @@ def resume(
             await stored.resume(c, await stored.get(g.store, c, webhook), actor(as_, role))
 
     run(work())
-    STDOUT.print(f"What comes is sent to webhook {webhook} again. What is parked: planbridge webhooks replay {webhook}")
+    say(
+        {"webhook": webhook, "resumed": True},
+        as_json,
+        f"What comes is sent to webhook {webhook} again. What is parked: planbridge webhooks replay {webhook}",
+    )

@@ -22,6 +22,7 @@ from gateway.cli.output import (
     actor,
     gateway,
     run,
+    say,
     show,
 )
 from gateway.cli.runs import follow, report
@@ -76,15 +77,13 @@ def announce(
             return await years.announce(g.store, g.district, last.date(), first.date(), because, who, clock.today())
 
     made = run(work())
-    if as_json:
-        show(made.told() | {"highest_grade": made.highest_grade}, True)
-    else:
-        STDOUT.print(
-            f"Year change {made.id} is announced, from {made.last_day} to {made.first_day}. Students of grade "
-            f"{made.highest_grade or '(none known)'} who end across it graduate, others leave. "
-            "What it would do: planbridge year preview",
-            highlight=False,
-        )
+    say(
+        made.told() | {"highest_grade": made.highest_grade},
+        as_json,
+        f"Year change {made.id} is announced, from {made.last_day} to {made.first_day}. Students of grade "
+        f"{made.highest_grade or '(none known)'} who end across it graduate, others leave. "
+        "What it would do: planbridge year preview",
+    )
 
 
 @year.command("show")
@@ -100,7 +99,11 @@ def show_all(district: District = DEFAULT_DISTRICT, as_json: Json = False) -> No
 
 @year.command("cancel")
 def cancel(
-    because: Because = "", district: District = DEFAULT_DISTRICT, as_: As = "district IT", role: Role = "district_it"
+    because: Because = "",
+    district: District = DEFAULT_DISTRICT,
+    as_: As = "district IT",
+    role: Role = "district_it",
+    as_json: Json = False,
 ) -> None:
     """Take the announcement back; what was published stays."""
 
@@ -110,7 +113,8 @@ def cancel(
             await years.cancel(c, g.district, found, because, actor(as_, role))
             return found
 
-    STDOUT.print(f"Year change {run(work()).id} is cancelled.")
+    found = run(work())
+    say({"year_change": found.id, "cancelled": True}, as_json, f"Year change {found.id} is cancelled.")
 
 
 @year.command("preview")
@@ -327,10 +331,7 @@ def switch(
 
     found = run(work())
     if on is not None:
-        if as_json:
-            show(found, True)
-        else:
-            STDOUT.print(f"{new} takes the place of the old connection on {on:%Y-%m-%d}.", highlight=False)
+        say(found, as_json, f"{new} takes the place of the old connection on {on:%Y-%m-%d}.")
         return
     report(found, as_json)
     if not as_json:

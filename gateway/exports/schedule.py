@@ -50,10 +50,10 @@ PUBLIC = {
     "what programs may not send twice": Said("Hashes of what programs signed", "its end", "removed", _LITTLE),
     "counts of requests for tokens": Said("How often programs asked for access", "the hour", "removed", _LITTLE),
     "answers to requests that may be repeated": Said(
-        "Answers to programs that may ask for the same twice, encrypted", "the request", "removed", _LITTLE
+        "What a program was answered, should it ask the same again", "a week after it asked", "removed", _LITTLE
     ),
-    "attempts to send events": Said("When programs were told of changes", "the attempt", "removed", _LITTLE),
-    "events that could not be sent": Said("Ids of changes nobody was told of", "the change", "removed", _LITTLE),
+    "attempts to send events": Said("When programs were told of an event", "the attempt", "removed", _LITTLE),
+    "events that could not be sent": Said("Events that no program took", "the day they were due", "removed", _LITTLE),
     "finished jobs": Said("Which work the program has done", "its end", "removed", _LITTLE),
     PLANS.name: Said(
         "Success plans with all their versions", "the day the student left the district's rosters", "removed",

@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError, Refused
+from gateway.store import standing
+from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
 ANSWER_IN = timedelta(days=45)
@@ -18,7 +20,16 @@ Decision = Literal["granted", "refused"]
 
 
 async def ask(
-    c: AsyncConnection, district: int, student: str, by: str, about: str, asked: str, on: date, due: date, actor: Actor
+    store: Store,
+    c: AsyncConnection,
+    district: int,
+    student: str,
+    by: str,
+    about: str,
+    asked: str,
+    on: date,
+    due: date,
+    actor: Actor,
 ) -> str:
     """Record a request; returns its id. ConfigError for one that is not whole."""
     if not (by.strip() and about.strip() and asked.strip()) or due < on:
@@ -47,6 +58,7 @@ async def ask(
         },
     )
     await log_act(c, district, actor, "amendment-asked", id, {"due": due.isoformat()})
+    await standing.ask(store, c, district, id, student, due, actor)
     return id
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
 from gateway.errors import ConfigError, Refused
-from gateway.store import gathering, legal, marks, traces
+from gateway.store import gathering, legal, marks, standing, traces
 from gateway.store.database import Store
 from gateway.store.erasure import Erased, erase
 from gateway.store.gathering import Key
@@ -59,6 +59,7 @@ async def purge_student(store: Store, district: int, student: str, actor: Actor,
         if await traces.under_way(c):
             raise Refused("delivery-under-way", "A plan of this student is being sent.", "Wait for its end.")
         await legal.refuse(c, district, student)
+        await standing.ask_no_more(store, c, district, student, actor)
         await _refuse_telling_reason(c, district, because)
         purged = await _described(store, c, district, student, found, actor, because)
         sealed = await traces.let_go(c, district, purged.id)

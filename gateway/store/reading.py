@@ -11,7 +11,13 @@ from gateway.store.database import Store
 
 async def entity(store: Store, district: int, kind: str, id: str) -> dict[str, Any] | None:
     """One published entity as it stands, with its id."""
-    found = await entities(store, district, kind, ids=[id])
+    async with store.transaction(district) as c:
+        return await entity_in(c, kind, id)
+
+
+async def entity_in(c: AsyncConnection, kind: str, id: str) -> dict[str, Any] | None:
+    """The same in the caller's transaction."""
+    found = await entities_in(c, kind, ids=[id])
     return found[0] if found else None
 
 
@@ -19,43 +25,58 @@ async def entities(store: Store, district: int, kind: str, *, ids: Sequence[str]
     """Published entities of a kind, all of them or those with the given ids, in the order of their ids. Whoever was
     merged into another person is found as that person."""
     async with store.transaction(district) as c:
-        rows = await c.execute(
-            text(
-                "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = :kind "
-                "AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(ARRAY("
-                "  SELECT planbridge_survivor(asked) FROM unnest(CAST(:ids AS uuid[])) asked))) ORDER BY entity.id"
-            ),
-            {"kind": kind, "ids": list(ids) if ids is not None else None},
-        )
-        return [{"id": row.id, **row.doc} for row in rows]
+        return await entities_in(c, kind, ids=ids)
+
+
+async def entities_in(c: AsyncConnection, kind: str, *, ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The same in the caller's transaction."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = :kind "
+            "AND (CAST(:ids AS uuid[]) IS NULL OR id = ANY(ARRAY("
+            "  SELECT planbridge_survivor(asked) FROM unnest(CAST(:ids AS uuid[])) asked))) ORDER BY entity.id"
+        ),
+        {"kind": kind, "ids": list(ids) if ids is not None else None},
+    )
+    return [{"id": row.id, **row.doc} for row in rows]
 
 
 async def referring(store: Store, district: int, kind: str, field: str, id: str) -> list[dict[str, Any]]:
     """Published entities of a kind whose field names the given entity."""
     async with store.transaction(district) as c:
-        rows = await c.execute(
-            text(
-                "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = :kind "
-                "AND doc->>:field = (SELECT CAST(planbridge_survivor(CAST(:id AS uuid)) AS text)) ORDER BY entity.id"
-            ),
-            {"kind": kind, "field": field, "id": id},
-        )
-        return [{"id": row.id, **row.doc} for row in rows]
+        return await referring_in(c, kind, field, id)
+
+
+async def referring_in(c: AsyncConnection, kind: str, field: str, id: str) -> list[dict[str, Any]]:
+    """The same in the caller's transaction."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = :kind "
+            "AND doc->>:field = (SELECT CAST(planbridge_survivor(CAST(:id AS uuid)) AS text)) ORDER BY entity.id"
+        ),
+        {"kind": kind, "field": field, "id": id},
+    )
+    return [{"id": row.id, **row.doc} for row in rows]
 
 
 async def find_students(store: Store, district: int, number: str | None = None) -> list[dict[str, Any]]:
     """Students, or those who have exactly this identifier in some system."""
     async with store.transaction(district) as c:
-        rows = await c.execute(
-            text(
-                "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = 'person' "
-                "AND doc->>'population' = 'student' AND (CAST(:number AS text) IS NULL OR EXISTS ("
-                "  SELECT FROM json_array_elements(doc->'identifiers') i WHERE i->>'value' = :number)) "
-                "ORDER BY entity.id"
-            ),
-            {"number": number},
-        )
-        return [{"id": row.id, **row.doc} for row in rows]
+        return await find_students_in(c, number)
+
+
+async def find_students_in(c: AsyncConnection, number: str | None = None) -> list[dict[str, Any]]:
+    """The same in the caller's transaction."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = 'person' "
+            "AND doc->>'population' = 'student' AND (CAST(:number AS text) IS NULL OR EXISTS ("
+            "  SELECT FROM json_array_elements(doc->'identifiers') i WHERE i->>'value' = :number)) "
+            "ORDER BY entity.id"
+        ),
+        {"number": number},
+    )
+    return [{"id": row.id, **row.doc} for row in rows]
 
 
 async def entity_counts(store: Store, district: int) -> dict[str, int]:

@@ -185,7 +185,13 @@ async def change_settings(
 
 async def connection(store: Store, district: int, name: str | int) -> Connection:
     """One connection by name or id. ConfigError when there is none."""
-    for found in await connections(store, district):
+    async with store.transaction(district) as c:
+        return await connection_in(store, c, name)
+
+
+async def connection_in(store: Store, c: AsyncConnection, name: str | int) -> Connection:
+    """The same in the caller's transaction."""
+    for found in await connections_in(store, c):
         if name in (found.name, found.id):
             return found
     raise ConfigError("connection-unknown", f"There is no connection {name!r}.", "`planbridge connections` lists them.")
@@ -194,21 +200,26 @@ async def connection(store: Store, district: int, name: str | int) -> Connection
 async def connections(store: Store, district: int) -> list[Connection]:
     """Every connection, the first connected first."""
     async with store.transaction(district) as c:
-        rows = await c.execute(
-            text(
-                "SELECT id, district_id, name, connector, settings, sealed_secrets, paused_because, "
-                "  paused_code, shadow, wires, client_id "
-                "FROM connection ORDER BY id"
-            )
+        return await connections_in(store, c)
+
+
+async def connections_in(store: Store, c: AsyncConnection) -> list[Connection]:
+    """The same in the caller's transaction."""
+    rows = await c.execute(
+        text(
+            "SELECT id, district_id, name, connector, settings, sealed_secrets, paused_because, "
+            "  paused_code, shadow, wires, client_id "
+            "FROM connection ORDER BY id"
         )
-        return [
-            Connection(
-                r.id, r.district_id, r.name, r.connector, r.settings,
-                json.loads(store.secrets.open(r.sealed_secrets)), r.paused_because,
-                r.paused_code, r.shadow, r.wires, r.client_id,
-            )
-            for r in rows
-        ]  # fmt: skip
+    )
+    return [
+        Connection(
+            r.id, r.district_id, r.name, r.connector, r.settings,
+            json.loads(store.secrets.open(r.sealed_secrets)), r.paused_because,
+            r.paused_code, r.shadow, r.wires, r.client_id,
+        )
+        for r in rows
+    ]  # fmt: skip
 
 
 async def pause(store: Store, district: int, connection: int, because: str, actor: Actor) -> None:

@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ LEGAL_HOLD = "legal-hold"
 REVOKED_CLIENT = "client-revoked"
 SUSPENDED_ACCOUNT = "account-suspended"
 RESET_ACCOUNT = "account-reset"
+REQUEST = "amendment-asked"
 HELD_AGAIN = "It was placed before the database was restored; why is in the file of the case."
 
 
@@ -229,11 +231,12 @@ async def stand(
     actor: Actor,
     *,
     log: bool = True,
+    id: str | None = None,
 ) -> str:
     """Keep it here and, before this is committed, in the file; returns its id. `log`: it is an act of its own."""
     name = await c.scalar(text("SELECT name FROM district WHERE id = :id"), {"id": district})
     line = Stood(
-        str(uuid.uuid4()), clock.now(), kind, str(name), [store.marks.new(*about)], because.strip(),
+        id or str(uuid.uuid4()), clock.now(), kind, str(name), [store.marks.new(*about)], because.strip(),
         json.loads(actor.as_json()),
     )  # fmt: skip
     await _keep(c, district, line)
@@ -340,6 +343,44 @@ async def hold_no_more(store: Store, c: AsyncConnection, district: int, student:
             await end(c, line)
             store.purges.append([line])
             return
+
+
+async def ask(
+    store: Store, c: AsyncConnection, district: int, request: str, student: str, due: date, actor: Actor
+) -> None:
+    """In the transaction that keeps a request to amend the record. What it says is in the database alone; that there
+    was one, and when its answer is due, is known after a restore too."""
+    await stand(store, c, district, REQUEST, (REQUEST, student), due.isoformat(), actor, log=False, id=request)
+
+
+async def ask_no_more(store: Store, c: AsyncConnection, district: int, student: str, actor: Actor) -> None:
+    """In the transaction that purges a student: whoever restores a backup misses no request of theirs."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(id AS text) AS id, subject FROM standing "
+            "WHERE district_id = :district AND kind = :kind AND ended IS NULL ORDER BY at"
+        ),
+        {"district": district, "kind": REQUEST},
+    )
+    ids = (await former(c, [student]))[student]
+    gone = [row.id for row in rows.all() if any(_meant(store, row.subject, (REQUEST, id)) for id in ids)]
+    lines = [StoodDown(id, clock.now(), "", json.loads(actor.as_json())) for id in gone]
+    for line in lines:
+        await end(c, line)
+    store.purges.append(lines)
+
+
+async def lost(c: AsyncConnection) -> list[dict[str, Any]]:
+    """Requests to amend a record that a restored database does not have: id, when it was asked and is due."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(s.id AS text) AS request, d.name AS district, s.at AS asked_at, s.because AS due_on "
+            "FROM standing s JOIN district d ON d.id = s.district_id WHERE s.kind = :kind AND s.ended IS NULL "
+            "AND NOT EXISTS (SELECT FROM amendment a WHERE a.id = s.id) ORDER BY s.because, s.id"
+        ),
+        {"kind": REQUEST},
+    )
+    return [dict(row._mapping) for row in rows]
 
 
 async def _hold_again(store: Store, c: AsyncConnection, district: int, line: Stood) -> None:

@@ -708,4 +708,4 @@ async def test_who_wrote_the_plan_does_not_waive_the_consultation(here: Here) ->
     await planning.edit(here.store, here.district, here.plan, content, author)
     async with here.store.transaction(here.district) as c:
         plan = planning.parse(content)
-        assert (await planning.facts(here.store, c, here.district, plan, here.plan)).authors == {here.teacher}
+        assert (await planning.facts(here.store, c, plan, here.plan)).authors == {here.teacher}

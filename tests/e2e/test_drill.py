@@ -251,10 +251,13 @@ def test_what_was_decided_since_holds_when_an_older_backup_is_restored(home: Hom
     home.run("family", "restrict", child["id"], mother, "--because", "court order 2026-88")
     home.run("consents", "revoke", str(consent["id"]), "--because", "She asked.", "--as", "Ottoline Farrow")
     home.run("agreements", "end", str(agreement["id"]), "--because", "It was called off.")
+    words = ("--by", "Her mother", "--about", "/needs/0", "--asked", "It is wrong.")
+    asked = home.json("family", "amend", child["id"], *words)["id"]
     kept = home.json("audit", "head")["head"]
     assert home.json("audit", "verify", "--head", kept)["holds"] is True
 
-    assert home.json("restore", str(older), "--yes", "--replace")["restored"] is True
+    restored = home.json("restore", str(older), "--yes", "--replace")
+    assert restored["restored"] is True and [one["request"] for one in restored["lost_requests"]] == [asked]
     with up(home) as url:
         with pytest.raises(HTTPError, match="403"):
             get(url, client, f"/v1/students/{child['id']}/plan", **asyncio.run(asking_for(home, url, client, mother)))

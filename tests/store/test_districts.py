@@ -170,7 +170,9 @@ async def decided(store: Store, world: World, actor: Actor) -> dict[str, str]:
         consent = await consents.add(c, d, given, actor)
         seen = Disclosure(student, "read", "planted-party", True, "guardian", "planning", "So.", ["goals"])
         await disclosures.note(c, d, seen, actor)
-        request = await amendments.ask(c, d, student, "Her mother", "/needs/0", "planted-asked", today, today, actor)
+        request = await amendments.ask(
+            store, c, d, student, "Her mother", "/needs/0", "planted-asked", today, today, actor
+        )
         hold = await legal.place(store, c, d, student, "inquiry 7", actor)
         await legal.lift(store, c, d, hold, "closed", actor)
         await c.execute(

@@ -56,7 +56,16 @@ async def test_the_copy_has_what_is_kept_and_nobody_elses_contacts(school: Schoo
     async with school.store.transaction(school.district) as c:
         today = clock.today()
         await amendments.ask(
-            c, school.district, student, "Dorothea", "/needs/0", "It is out of date.", today, today, school.actor
+            school.store,
+            c,
+            school.district,
+            student,
+            "Dorothea",
+            "/needs/0",
+            "It is out of date.",
+            today,
+            today,
+            school.actor,
         )
     made = await copies.copy(school.store, school.district, student, mother, school.actor)
     folder = tmp_path / "copy"
@@ -126,8 +135,12 @@ async def test_a_request_is_answered_by_a_day_and_keeps_the_familys_words(school
     d, who = school.district, school.actor
     async with school.store.transaction(d) as c:
         due = long_ago + amendments.ANSWER_IN
-        late = await amendments.ask(c, d, student, "her mother", "/needs/0", "It is wrong.", long_ago, due, who)
-        new = await amendments.ask(c, d, student, "her mother", "/goals/0", "It is old.", today, today, who)
+        late = await amendments.ask(
+            school.store, c, d, student, "her mother", "/needs/0", "It is wrong.", long_ago, due, who
+        )
+        new = await amendments.ask(
+            school.store, c, d, student, "her mother", "/goals/0", "It is old.", today, today, who
+        )
         listed = await amendments.listed(c, today)
         assert [(one["id"], one["overdue"]) for one in listed] == [(late, True), (new, False)]
     async with school.store.transaction(d) as c:

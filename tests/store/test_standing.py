@@ -9,7 +9,18 @@ from sqlalchemy import text
 
 from gateway import clock, jobs, planning
 from gateway.errors import ConfigError, Refused
-from gateway.store import agreements, chain, consents, legal, purges, reading, registers, remembering, standing
+from gateway.store import (
+    agreements,
+    amendments,
+    chain,
+    consents,
+    legal,
+    purges,
+    reading,
+    registers,
+    remembering,
+    standing,
+)
 from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.registers import Actor
@@ -53,7 +64,7 @@ async def refused(school: School) -> list[str]:
         }
     )
     async with school.store.transaction(school.district) as c:
-        facts = await planning.facts(school.store, c, school.district, plan, "00000000-0000-4000-8000-000000000000")
+        facts = await planning.facts(school.store, c, plan, "00000000-0000-4000-8000-000000000000")
     found = planning.plans.check(plan, "finalize", facts)
     return [pointer for guard in found for pointer in guard.missing if pointer in BARRED]
 
@@ -204,6 +215,31 @@ async def test_a_legal_hold_holds_after_a_restore_and_one_that_was_lifted_does_n
         assert again["id"] != hold
         await legal.lift(store, c, district, again["id"], "The case is closed.", school.actor)
     assert await restored() == [True]
+
+
+async def test_a_request_that_a_restore_lost_is_named_and_one_of_a_purged_student_is_not(school: School) -> None:
+    store, district, today = school.store, school.district, clock.today()
+    student, _ = await family(school)
+
+    async def restored() -> list[str]:
+        """Of this district the requests that are missing, in a database from before any of them."""
+        await forget(school)
+        async with store.owner.begin() as c:
+            await c.execute(text("DELETE FROM amendment WHERE district_id = :d"), {"d": district})
+        await remembering.catch_up(store)
+        async with store.owner.connect() as c:
+            return [one["request"] for one in await standing.lost(c) if one["request"] in asked]
+
+    words = ("Aunt Vexwood", "/needs/0", "It is wrong.", today, today + timedelta(days=45))
+    async with store.transaction(district) as c:
+        asked = [await amendments.ask(store, c, district, student, *words, school.actor)]
+    async with store.owner.connect() as c:
+        assert [one for one in await standing.lost(c) if one["request"] in asked] == []
+    said = store.purges.path.read_bytes()
+    assert b"Vexwood" not in said and student.encode() not in said
+    assert await restored() == asked
+    await purges.purge_student(store, district, student, school.actor, "It was asked for.")
+    assert await restored() == [], "nobody is to be asked again for what was to be forgotten"
 
 
 async def test_a_reason_gives_nobody_away(school: School) -> None:
