@@ -15,7 +15,7 @@ from gateway.store.database import DatabaseError, is_late
 from gateway.store.registers import Actor
 from gateway.store.runs import Attempt
 
-PATIENCE = 3.0
+PATIENCE = 10.0
 """Seconds that a request waits for its turn; then it is told to come again."""
 COME_AGAIN = 15.0
 """Seconds after which it may."""
