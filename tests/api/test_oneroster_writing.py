@@ -347,17 +347,22 @@ async def test_below_a_parent_stands_nothing_that_is_elsewhere(book: Gradebook, 
     assert (await vendor.get("/results?limit=1")).headers["x-total-count"] == before
 
 
+@pytest.mark.parametrize("lock", ["purge", "publish", "project"])
 @module
 async def test_while_the_district_publishes_a_program_is_told_to_come_again(
-    book: Gradebook, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    book: Gradebook, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, lock: str
 ) -> None:
     monkeypatch.setattr(stored, "PATIENCE", 0.01)
     async with book.store.transaction(book.district) as c:
-        await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.publish'), :d)"), {"d": book.district})
+        await c.execute(
+            text("SELECT pg_advisory_xact_lock(hashtext(:lock), :d)"),
+            {"lock": f"planbridge.{lock}", "d": book.district},
+        )
         answer = await vendor.put("/results/new", **result(book))
     assert (answer.status_code, minor(answer)) == (429, "server_busy")
     assert int(answer.headers["retry-after"]) > 0
-    assert (await vendor.put("/results/patient", **result(book))).status_code == 201
+    monkeypatch.undo()
+    assert (await vendor.put(f"/results/after-{lock}", **result(book))).status_code == 201
 
 
 # --- what becomes of it ---------------------------------------------------------------------------------------
