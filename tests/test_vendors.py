@@ -42,6 +42,8 @@ def terms(**more: Any) -> Terms:
         ("vendor-terms-incomplete", {"collections": {"grades": None}}),
         ("vendor-terms-incomplete", {"purpose": "marketing"}),
         ("vendor-terms-incomplete", {"rule": Rule(only_classes=True)}),
+        ("vendor-terms-incomplete", {"writes": frozenset({"results"})}),
+        ("vendor-terms-incomplete", {"writes": frozenset({"classes"})}),
         *(("purpose-refused", {"purpose": purpose}) for purpose in JUDGING),
         ("agreement-field", {"collections": {"users": frozenset({"shoeSize"})}}),
         ("agreement-field", {"collections": {"users": frozenset({"password"})}}),
@@ -57,6 +59,16 @@ def test_what_may_not_be_agreed(code: str, more: dict[str, Any]) -> None:
     with pytest.raises(PlanbridgeError) as refused:
         checked(terms(**more))
     assert refused.value.code == code
+
+
+def test_to_write_has_to_be_agreed_and_is_no_small_change() -> None:
+    before = terms(collections={"results": None})
+    after = checked(terms(collections={"results": None}, writes=frozenset({"results"})))
+    assert new_fields(before, after) == ("results (written)",)
+    assert vendors.from_json(json.loads(vendors.as_json(after))) == after
+    Agreement(1, "client", 1, after).refuse_writing("results")
+    with pytest.raises(Refused, match="agreement-writing"):
+        Agreement(1, "client", 1, before).refuse_writing("results")
 
 
 def test_terms_come_back_as_they_were_kept() -> None:

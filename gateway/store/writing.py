@@ -15,7 +15,7 @@ from gateway.store.database import DatabaseError, is_late
 from gateway.store.registers import Actor
 from gateway.store.runs import Attempt
 
-PATIENCE = 3.0
+PATIENCE = 10.0
 """Seconds that a request waits for its turn; then it is told to come again."""
 COME_AGAIN = 15.0
 """Seconds after which it may."""
@@ -30,6 +30,8 @@ async def alone(c: AsyncConnection, district: int) -> None:
     where somebody is at it for longer than a request waits, or nothing is served yet."""
     await c.execute(text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": str(round(PATIENCE * 1_000))})
     try:
+        # Staging takes it too, and a purge has it before it waits for the others.
+        await c.execute(text("SELECT planbridge_has_purged(:district)"), {"district": district})
         await changes.lock_district(c, district)
         await served.alone(c, district)
     except DatabaseError as error:

@@ -1,6 +1,8 @@
 """What programs write by OneRoster: every operation that writes, whose a record is, and what becomes of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,16 @@ from connectors.oneroster.settings import OneRosterSettings, auth
 from connectors.oneroster.sink import open_sink
 from gateway import api, jobs
 from gateway import record as running
+from gateway.api.oneroster import discovery
 from gateway.api.oneroster.operations import WRITINGS
 from gateway.connector import Document
 from gateway.errors import Refused
+from gateway.events import Sources
 from gateway.http import Http, MemoryTokens
 from gateway.scopes import ONEROSTER
 from gateway.served import WRITABLE
 from gateway.settings import Settings
-from gateway.store import clients, purges, reading, registers, runs
+from gateway.store import clients, events, purges, reading, registers, runs, vendors
 from gateway.store import writing as stored
 from gateway.store.database import Store
 from tests.api import writing
@@ -209,6 +213,29 @@ PARENTS = {
 }  # fmt: skip
 
 
+@module
+async def test_the_service_describes_what_can_be_written(vendor: Vendor) -> None:
+    told = (await vendor.http.get(f"{writing.GRADEBOOK}/discovery/{discovery.NAMES['gradebook']}")).json()
+    for one in WRITINGS:
+        described = told["paths"][one.path][one.method.lower()]
+        assert described["operationId"] == one.id
+        assert described["security"] == [{"OAuth2CC": [scope]} for scope in one.scopes]
+        assert ("requestBody" in described) == (one.method != "DELETE")
+        assert (
+            one.scopes
+            <= told["components"]["securitySchemes"]["OAuth2CC"]["flows"]["clientCredentials"]["scopes"].keys()
+        )
+
+
+@module
+async def test_who_writes_at_once_waits_for_its_turn(
+    vendor: Vendor, other: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "PATIENCE", 60)
+    asked = [one.put(f"/categories/at-once-{n}", title="Work") for n, one in enumerate((vendor, other, vendor))]
+    assert [answer.status_code for answer in await asyncio.gather(*asked)] == [201, 201, 201]
+
+
 # --- refusals -------------------------------------------------------------------------------------------------
 
 
@@ -320,17 +347,22 @@ async def test_below_a_parent_stands_nothing_that_is_elsewhere(book: Gradebook, 
     assert (await vendor.get("/results?limit=1")).headers["x-total-count"] == before
 
 
+@pytest.mark.parametrize("lock", ["purge", "publish", "project"])
 @module
 async def test_while_the_district_publishes_a_program_is_told_to_come_again(
-    book: Gradebook, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    book: Gradebook, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, lock: str
 ) -> None:
     monkeypatch.setattr(stored, "PATIENCE", 0.01)
     async with book.store.transaction(book.district) as c:
-        await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.publish'), :d)"), {"d": book.district})
+        await c.execute(
+            text("SELECT pg_advisory_xact_lock(hashtext(:lock), :d)"),
+            {"lock": f"planbridge.{lock}", "d": book.district},
+        )
         answer = await vendor.put("/results/new", **result(book))
     assert (answer.status_code, minor(answer)) == (429, "server_busy")
     assert int(answer.headers["retry-after"]) > 0
-    assert (await vendor.put("/results/patient", **result(book))).status_code == 201
+    monkeypatch.undo()
+    assert (await vendor.put(f"/results/after-{lock}", **result(book))).status_code == 201
 
 
 # --- what becomes of it ---------------------------------------------------------------------------------------
@@ -346,6 +378,24 @@ async def test_it_survives_pulls_and_projections_and_is_found_as_it_is(book: Gra
     [found] = await book.ask("SELECT count(*) AS n FROM waiting w JOIN connection n ON n.id = w.connection_id "
                              "WHERE n.client_id IS NOT NULL")  # fmt: skip
     assert found.n == 0
+
+
+@module
+async def test_others_are_told_of_it_by_its_own_sourced_id(book: Gradebook, vendor: Vendor, other: Vendor) -> None:
+    async with book.store.transaction(book.district) as c:
+        head = await events.head(c, book.district)
+        agreement = await vendors.in_force(c, other.client, date.today())
+    assert (await vendor.put("/results/told", **result(book))).status_code == 201
+    kinds = Sources(("result",), plans=False, deliveries=False)
+    async with book.store.transaction(book.district) as c:
+        until = await events.head(c, book.district)
+        since = head.at - timedelta(days=1)
+        found = await events.since(c, head.place, until, since, kinds, 50, agreement.id)
+        reached = await events.reached(c, agreement.id, [("results", "told")])
+    assert {(one.op, one.id, one.student, one.ids["line_item"]) for one in found if one.id == "told"} == {
+        ("added", "told", book.ids["ann"], "own-item")
+    }
+    assert reached
 
 
 @module
