@@ -342,6 +342,7 @@ async def test_a_record_of_1_1_is_put_read_in_both_versions_and_deleted(
         "results": ("result", "own-result", result),
     }
     async with serving(api.create_app(store, settings)) as http:
+        http.timeout = httpx.Timeout(60)  # where much else runs, what is written takes its time
         vendor = await book.vendor(http, "Quizzes")
 
         async def call(method: str, path: str, body: Any = None, root: str = ROOT) -> httpx.Response:
