@@ -1,5 +1,6 @@
 """A vendor's sandbox: days pass in it, it refuses on request, and it never meets a real district."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from gateway.store import registers
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.api.conftest import Bearer, serving
+from tests.e2e.processes import closed_port
+from tests.test_seeing import typed as at_the_prompt
 
 NAME = "sandbox of a vendor"
 USERS = "/ims/oneroster/rostering/v1p2/users"
@@ -112,7 +115,7 @@ async def test_a_vendor_has_days_pass_and_meets_every_refusal(vendor: Vendor, ac
 
 
 async def test_a_real_district_is_no_sandbox(
-    store: Store, district: int, http: httpx.AsyncClient, bearer: Bearer, actor: Actor
+    store: Store, district: int, settings: Settings, http: httpx.AsyncClient, bearer: Bearer, actor: Actor
 ) -> None:
     header = await bearer(district, "sandbox")
     for method, path, body in (
@@ -130,3 +133,27 @@ async def test_a_real_district_is_no_sandbox(
         name = (await c.exec_driver_sql(f"SELECT name FROM district WHERE id = {district}")).scalar()
     with pytest.raises(ConfigError, match="sandbox-unknown"):
         await sandbox.remove(store, str(name), actor)
+    for words, code in (
+        (("day",), "sandbox-needs-service"),
+        (("refuse", "restriction"), "sandbox-unknown"),
+        (("refuse", "everything"), "sandbox-action"),
+        (("restore",), "sandbox-unknown"),
+        (("remove",), "sandbox-unknown"),
+    ):
+        ended, said = await typed(store, district, settings, str(name), *words)
+        assert (ended, json.loads(said)["error"]) == (ConfigError.exit_code, code)
+
+
+async def typed(store: Store, district: int, settings: Settings, *words: str) -> tuple[int, str]:
+    """What `planbridge sandbox` says, where nobody serves the API."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLANBRIDGE_PORT", str(closed_port()))
+        return await at_the_prompt(Named(store, district), settings, "sandbox", *words, "--json")  # type: ignore[arg-type]
+
+
+@dataclass
+class Named:
+    """Which district somebody types about."""
+
+    store: Store
+    district: int

@@ -59,7 +59,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         # Each line begins once the one before it has succeeded; what was sent to the background ends with the shell.
         typed = "\n".join(["set -euo pipefail", "trap 'kill $(jobs -p); wait' EXIT", *map(here, COMMANDS)])
         done = subprocess.run(
-            ["bash", "-c", typed], cwd=folder, env=environment, capture_output=True, text=True, timeout=200
+            ["bash", "-c", typed], cwd=folder, env=environment, capture_output=True, text=True, timeout=280
         )
         assert done.returncode == 0, done.stdout + done.stderr + "\n".join(Desk(folder, home).lines("planbridge.log"))
         yield Desk(folder, home)
