@@ -139,7 +139,8 @@ class Asking:
         return {name: value for name, value in every.items() if self.chance.random() < 0.2}
 
     def remember(self, answer: httpx.Response) -> None:
-        if answer.headers["content-type"] == "application/json" and isinstance(said := answer.json(), dict):
+        """Where the next page begins, for whoever asks next. What was done without a word (204) has none."""
+        if answer.status_code == 200 and isinstance(said := answer.json(), dict):
             self.cursors = [*self.cursors[-20:], str(said.get("next") or "")]
 
 
