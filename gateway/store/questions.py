@@ -12,8 +12,9 @@ from gateway.served import COLLECTIONS, Collection, Column
 
 LIVE = "(NOT {row}.gone AND {reach}.visible)"
 """Whether a row is there, and for this program."""
-AT = "greatest(s.at, r.at)"
-"""When a row of the question's collection last changed for this program."""
+AT = "CASE WHEN r.visible THEN greatest(s.at, r.at) ELSE r.at END"
+"""When a row of the question's collection last changed for this program; what becomes of one that it sees no more is no
+change for it."""
 LOWER = "lower(j.v #>> '{}')"
 
 
@@ -72,9 +73,28 @@ class Question:
             live = LIVE.format(row="s", reach="r")
             return _text(clause, f"CASE WHEN {live} THEN 'active' ELSE 'tobedeleted' END", self)
         compared = self.compared(clause, self.collection, "s")
+        if (within := self._within_reach(clause)) is not None:
+            # What it finds it finds among all that a row names, and that is quickly found.
+            compared = f"({compared} AND {within})" if clause.op in ("=", "~") else within
         if clause.field == "sourcedId" or not self.gone_too:
             return compared
         return f"(NOT r.visible OR {compared})"
+
+    def _within_reach(self, clause: Clause) -> str | None:
+        """The comparison with what a row names of what this program has too (see gateway.store.within); None where it
+        names nothing else."""
+        column = self.collection.column(clause.field)
+        target = next((target for one, _, target in self.collection.loose if one == column), None)
+        if column is None or target is None or not clause.field.endswith(".sourcedId"):
+            return None
+        name = self.value(target)
+        theirs = f"FROM reach y WHERE y.agreement_id = :agreement AND y.collection = {name}"
+        has = f"(NOT EXISTS (SELECT {theirs} AND y.visible) OR EXISTS (SELECT {theirs} AND y.sourced_id = n.id AND y.visible))"
+        if column.type == "ref":
+            shown = f"(SELECT n.id FROM (SELECT s.{column.name}) n (id) WHERE {has})"
+            return _text(clause, shown, self, fold=False)
+        shown = f"(SELECT array_agg(n.id) FROM unnest(s.{column.name}) n (id) WHERE {has})"
+        return _listed(clause, shown, self, fold=False)
 
     def _modified(self, clause: Clause) -> str:
         """It is shown to the millisecond, so a row counts as what is shown, but for `>`, by which deltas are asked:
@@ -87,7 +107,8 @@ class Question:
                 return (
                     f"s.sourced_id IN (SELECT sourced_id FROM {self.collection.table} WHERE district_id = :district "
                     f"AND at {clause.op} {since} UNION ALL SELECT sourced_id FROM reach "
-                    f"WHERE agreement_id = :agreement AND collection = {name} AND at {clause.op} {since})"
+                    f"WHERE agreement_id = :agreement AND collection = {name} AND at {clause.op} {since}) "
+                    f"AND {AT} {clause.op} {since}"
                 )
             case ">" | ">=" | "<":
                 return f"{AT} {clause.op} {self.value(moment)}"

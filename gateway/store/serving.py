@@ -192,12 +192,17 @@ async def _by_ids(c: Transaction, question: Question, ids: Sequence[str]) -> lis
 
 
 async def _selected(c: Transaction, question: Question, source: str) -> list[Row]:
-    merged = "s.survivor" if question.collection.name in _PEOPLE else "CAST(NULL AS text)"
+    merged = "NULL"
+    if question.collection.name in _PEOPLE:  # who they are now is told to whoever has them
+        merged = (
+            "CASE WHEN s.gone AND r.visible AND EXISTS (SELECT FROM reach v WHERE v.agreement_id = r.agreement_id "
+            "AND v.collection = r.collection AND v.sourced_id = s.survivor AND v.visible) THEN s.survivor END"
+        )
     live = LIVE.format(row="s", reach="r")
     rows = await c.execute(
         text(
-            f"SELECT s.sourced_id, {AT}, CASE WHEN {live} THEN CAST(s.doc AS text) END, "
-            f"CASE WHEN s.gone AND r.visible THEN {merged} END FROM {source}"
+            f"SELECT s.sourced_id, {AT}, CASE WHEN {live} THEN CAST(s.doc AS text) END, CAST({merged} AS text) "
+            f"FROM {source}"
         ),
         question.values,
     )

@@ -246,9 +246,9 @@ async def test_the_rule_is_read_alike_and_who_leaves_is_told(
         given = Given(
             *denied, "the mother", "guardian", f"program:{made.client}", ["identity"], "rostering", False, TODAY, TODAY
         )
-        await consents.add(c, district, given, actor)
         await c.execute(text("UPDATE reach SET at = :before"), {"before": BEFORE})
         await serve(c, district, world.rows)
+        await consents.add(c, district, given, actor)
         await reach.refresh(c, district)
         await reach.stamp(c, district, clock.now())
     second = world.reached(of, opted, denied)

@@ -21,7 +21,7 @@ from gateway.errors import ConfigError
 from gateway.queries import Query
 from gateway.served import MARK, instant
 from gateway.settings import Settings
-from gateway.store import bulk, reads, serving, vendors
+from gateway.store import bulk, reads, serving, vendors, within
 from gateway.store.database import Transaction
 from gateway.store.serving import Row
 from gateway.vendors import Agreement, is_bulk
@@ -100,13 +100,15 @@ async def _page(
     collection = query.view.collection
     if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=_is_delta(query)):
         await bulk.check(c, call, agreement, collection)
-    if (allowed := agreement.fields(collection)) is not None and query.sort.partition(".")[0] not in allowed:
+    allowed = agreement.fields(collection)
+    if allowed is not None and query.sort.partition(".")[0] not in allowed | {*BASE}:
         query = replace(query, sort="")  # an order tells something too
     try:
         found = await serving.page(c, call.client.district, agreement.id, query)
     except ConfigError as error:
         raise _told(error) from None
-    written, served = _written(found.rows, fields)
+    rows = await within.cut(c, agreement, collection, found.rows)
+    written, served = _written(rows, fields)
     await reads.log_each(c, call, collection, served)
     address = f"{_origin(request)}{ROOT}{quote(request.scope['path'].removeprefix(ROOT))}"
     headers = {
@@ -140,7 +142,7 @@ async def _single(
         into = await serving.survivor(c, call.client.district, agreement.id, view, id)
         what = f"It is one with {into} now." if into else "It never was, or is gone, or is beyond the agreement."
         raise Trouble(404, "unknownobject", f"There is no such {singular(view.collection)}. {what}")
-    written, served = _written([row], fields)
+    written, served = _written(await within.cut(c, agreement, view.collection, [row]), fields)
     await reads.log_each(c, call, view.collection, served)
     return _answer(request, b'{"%s":%s}' % (operation.envelope.encode(), written[0]), {})
 
