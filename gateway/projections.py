@@ -36,7 +36,7 @@ async def follow(store: Store, district: int) -> Projected:
     for tried in range(1, TRIES + 1):
         try:
             async with served.projecting(store, district) as c:
-                return await _Projection(c, district).everything()
+                return await _Projection(store, c, district).everything()
         except DatabaseError as error:
             # Somebody changed an agreement's reach at the same time: it is looked at anew, with theirs.
             if not is_outrun(error) or tried == TRIES:
@@ -48,7 +48,8 @@ async def follow(store: Store, district: int) -> Projected:
 class _Projection:
     """One projection under way."""
 
-    def __init__(self, c: Transaction, district: int) -> None:
+    def __init__(self, store: Store, c: Transaction, district: int) -> None:
+        self._store = store
         self._c = c
         self._district = district
         self._codes: Crosswalks = registry.mapping("oneroster").codes()
@@ -64,7 +65,7 @@ class _Projection:
             # Nobody has read anything, so nobody's next question can miss what came before its end.
             self._at = clock.now()
         place = await served.note_changes(self._c, now)
-        await served_rows.note_family(self._c, everything=now.everything)
+        await served_rows.note_family(self._store, self._c, everything=now.everything)
         for kind in _KINDS:
             await self._kind(kind)
         await served_rows.forget(self._c, self._district)

@@ -221,6 +221,11 @@ async def ask_again(c: AsyncConnection, district: int) -> None:
     )
 
 
+async def look_anew(c: AsyncConnection) -> None:
+    """The same, where anything is served at all."""
+    await c.execute(text("UPDATE projection SET again = true"))
+
+
 async def note_failure(store: Store, district: int) -> None:
     """It is not tried again at once."""
     async with store.transaction(district) as c:
