@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from gateway.api.oauth import Call, may
+from gateway.errors import Refused
 from gateway.store import history
 
 router = APIRouter(prefix="/v1", tags=["changes"])
@@ -35,6 +36,12 @@ async def changes(
 ) -> Changes:
     """What was published since the last look. What a long publish still writes comes at a later look, and is never
     skipped, also where younger changes were faster."""
+    if call.client.kind == "vendor":
+        raise Refused(
+            "agreement-collection",
+            "The feed of all changes is for the district's own systems: no agreement names everybody.",
+            "Follow /v1/events, which tells of what the agreement reaches.",
+        )
     transaction, _, seq = after.partition("-")
     feed = await history.changes_since(call.store, call.district, (int(transaction), int(seq)), limit)
     return Changes(changes=[Change(**one) for one in feed.changes], next=f"{feed.place[0]}-{feed.place[1]}")

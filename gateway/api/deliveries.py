@@ -84,9 +84,11 @@ class Deliveries(BaseModel):
 async def deliver(
     id: UUID, to: Destination, response: Response, call: Annotated[Call, may("deliveries.write")]
 ) -> Queued:
-    """Send a plan's newest finalized version to a destination; it waits for the worker."""
+    """Send a plan's newest finalized version to a destination; it waits for the worker. A vendor sends those of
+    students whom its agreement reaches."""
     async with call.store.transaction(call.district) as c:
-        await stored.load(c, str(id))
+        plan = await stored.load(c, str(id))
+    (await asker(call, "plans")).refuse_unreached_plan(plan)
     number = await jobs.request_push(call.store, call.district, str(id), to.destination, call.actor)
     response.headers["Location"] = f"/v1/deliveries/{number}"
     return Queued(delivery=number)
@@ -105,9 +107,16 @@ async def list_deliveries(id: UUID, call: Annotated[Call, may("deliveries.read")
 async def one_delivery(
     id: Annotated[int, Path(ge=1, lt=1 << 63)], call: Annotated[Call, may("deliveries.read")]
 ) -> Delivery:
-    """What became of a delivery, object by object, without what was in them."""
+    """What became of a delivery, object by object, without what was in them, for whoever may see anything of the
+    student."""
     async with call.store.transaction(call.district) as c:
-        return _delivery(await deliveries.status(c, id))
+        found = await deliveries.status(c, id)
+        plan = await stored.load(c, found["plan"])
+    asked = await asker(call, "plans")
+    if asked.reached is not None and plan.student not in asked.reached:
+        raise deliveries.unknown(id)
+    await showing.refuse_plan(call.store, call.district, asked, plan.id)
+    return _delivery(found)
 
 
 def _delivery(found: Mapping[str, Any]) -> Delivery:

@@ -12,10 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway import clock
 from gateway.masking import shape, tail
 from gateway.served import COLLECTIONS
-from gateway.vendors import Agreement, Terms, Widening, from_json, new_fields
+from gateway.vendors import OF_STUDENTS, Agreement, Terms, Widening, from_json, new_fields
 
-OF_STUDENTS = frozenset({"users", "results", "plans", "record", "events"})
-"""Collections of which any lets a program know by /v1 which students there are."""
 UNSTAMPED = "infinity"
 """The time of rows whose transaction has not said when it ends."""
 
