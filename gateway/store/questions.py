@@ -99,11 +99,12 @@ class Question:
     def _modified(self, clause: Clause) -> str:
         """It is shown to the millisecond, so a row counts as what is shown, but for `>`, by which deltas are asked:
         what came within the very millisecond comes once too often rather than never."""
-        moment, next = _moment(clause.value), _moment(clause.value) + timedelta(milliseconds=1)
+        at = moment(clause.value)
+        next = at + timedelta(milliseconds=1)
         match clause.op:
             case ">" | ">=" if not self.query.filter.either:
                 # Two indexes instead of a look at every row: the delta costs what it holds.
-                since, name = self.value(moment), self.value(self.collection.name)
+                since, name = self.value(at), self.value(self.collection.name)
                 return (
                     f"s.sourced_id IN (SELECT sourced_id FROM {self.collection.table} WHERE district_id = :district "
                     f"AND at {clause.op} {since} UNION ALL SELECT sourced_id FROM reach "
@@ -111,13 +112,13 @@ class Question:
                     f"AND {AT} {clause.op} {since}"
                 )
             case ">" | ">=" | "<":
-                return f"{AT} {clause.op} {self.value(moment)}"
+                return f"{AT} {clause.op} {self.value(at)}"
             case "<=":
                 return f"{AT} < {self.value(next)}"
             case "=":
-                return f"({AT} >= {self.value(moment)} AND {AT} < {self.value(next)})"
+                return f"({AT} >= {self.value(at)} AND {AT} < {self.value(next)})"
             case "!=":
-                return f"NOT ({AT} >= {self.value(moment)} AND {AT} < {self.value(next)})"
+                return f"NOT ({AT} >= {self.value(at)} AND {AT} < {self.value(next)})"
         raise unusable("dateLastModified cannot be asked for by ~.")
 
     def compared(self, clause: Clause, collection: Collection, row: str) -> str:
@@ -274,7 +275,7 @@ def _typed(clause: Clause, column: Column) -> Any:
             case "date":
                 return date.fromisoformat(value[:10])
             case "datetime":
-                return _moment(value)
+                return moment(value)
             case "boolean" if value.lower() in ("true", "false"):
                 return value.lower() == "true"
     except ValueError:
@@ -290,10 +291,11 @@ _WORDS = {
 }
 
 
-def _moment(value: str) -> datetime:
+def moment(value: str) -> datetime:
+    """A time as a filter has it. ConfigError for what is none."""
     try:
-        moment = datetime.fromisoformat(value.strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        said = datetime.fromisoformat(value.strip())
+        return (said if said.tzinfo else said.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise unusable("A time is written as 2026-09-01T08:00:00.000Z.") from None
 

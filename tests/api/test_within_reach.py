@@ -299,3 +299,40 @@ async def test_a_delta_has_what_a_changed_agreement_shows_otherwise(asked: Asked
     in_order = await asked.get(USERS, sort="sourcedId", orderBy="desc")
     ids = [row["sourcedId"] for row in in_order.json()["users"]]
     assert ids == sorted(ids, reverse=True), "by what every record has it may always be ordered"
+
+
+# --- what is on record, and what takes leave ---------------------------------------------------------------------
+
+
+async def received(asked: Asked) -> dict[tuple[str, str], set[str]]:
+    async with asked.store.transaction(asked.district) as c:
+        found = await reads.received(c, asked.agreement.client)
+    made: dict[tuple[str, str], set[str]] = {}
+    for one in found:
+        made.setdefault((SHORT[one["student"]], one["collection"]), set()).add(one["field"])
+    return made
+
+
+@module
+async def test_whoever_finds_somebody_by_a_field_was_told_of_it(asked: Asked) -> None:
+    where = "/rostering/v1p2/demographics"
+    assert (await asked.rows(where, filter="birthDate<'2017-03-01'", fields="sourcedId")).keys() == {"pal"}
+    assert await received(asked) == {("pal", "demographics"): {"sourcedId", "birthDate"}}
+    await asked.rows(where, sort="birthDate", fields="sourcedId")
+    assert (await received(asked))["kid", "demographics"] == {"sourcedId", "birthDate"}
+
+
+@module
+async def test_a_walk_through_all_is_none_through_what_changed(asked: Asked) -> None:
+    await asked.agree(pages=1)
+
+    async def walked(since: datetime) -> int:
+        query = {"limit": 1, "offset": 1, "filter": f"dateLastModified>'{since.isoformat()}'"}
+        return (await asked.get(USERS, **query)).status_code
+
+    long_ago = datetime(1970, 1, 1, tzinfo=UTC)
+    assert (await asked.get(USERS, limit=1, offset=1)).status_code == 403
+    assert await walked(long_ago) == 403, "since before it knew anybody"
+    assert await walked(clock.now()) == 403
+    assert (await asked.get(USERS, limit=1)).status_code == 200
+    assert (await walked(clock.now()), await walked(long_ago)) == (200, 403)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from urllib.parse import quote
 
 import msgspec
@@ -23,8 +24,9 @@ from gateway.served import MARK, instant
 from gateway.settings import Settings
 from gateway.store import bulk, reads, serving, vendors, within
 from gateway.store.database import Transaction
+from gateway.store.questions import moment
 from gateway.store.serving import Row
-from gateway.vendors import Agreement, is_bulk
+from gateway.vendors import PAGE, Agreement, is_bulk
 
 ROOT = "/ims/oneroster"
 _LOOSE = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -98,7 +100,10 @@ async def _page(
     fields: frozenset[str] | None,
 ) -> Response:
     collection = query.view.collection
-    if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=_is_delta(query)):
+    since = _since(query)
+    if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=False) and (
+        query.limit > PAGE or since is None or not await reads.began(c, call, collection, since)
+    ):
         await bulk.check(c, call, agreement, collection)
     allowed = agreement.fields(collection)
     if allowed is not None and query.sort.partition(".")[0] not in allowed | {*BASE}:
@@ -108,7 +113,7 @@ async def _page(
     except ConfigError as error:
         raise _told(error) from None
     rows = await within.cut(c, agreement, collection, found.rows)
-    written, served = _written(rows, fields)
+    written, served = _written(rows, fields, _asked_by(query))
     await reads.log_each(c, call, collection, served)
     address = f"{_origin(request)}{ROOT}{quote(request.scope['path'].removeprefix(ROOT))}"
     headers = {
@@ -119,11 +124,15 @@ async def _page(
     return _answer(request, body, headers)
 
 
-def _is_delta(query: Query) -> bool:
+def _since(query: Query) -> datetime | None:
+    """Since when changes are asked for; None where they are not."""
     asked = query.filter
-    return not asked.either and any(
-        clause.field == "dateLastModified" and clause.op in (">", ">=") for clause in asked.clauses
-    )
+    times = [
+        moment(clause.value)
+        for clause in asked.clauses
+        if not asked.either and clause.field == "dateLastModified" and clause.op in (">", ">=")
+    ]
+    return max(times, default=None)
 
 
 async def _single(
@@ -153,15 +162,23 @@ def _told(error: ConfigError) -> Trouble:
     return Trouble(400, "invalid_filter_field", error.message)
 
 
-def _written(rows: Iterable[Row], fields: frozenset[str] | None) -> tuple[list[bytes], Mapping[str, Collection[str]]]:
-    """Each row as it is sent, and the names of the fields that it has, by its id."""
+def _asked_by(query: Query) -> frozenset[str]:
+    """By which fields rows were chosen or put in order: whoever is among the answers was told of by these too."""
+    named = (*(clause.field for clause in query.filter.clauses), query.sort)
+    return frozenset(name.partition(".")[0] for name in named)
+
+
+def _written(
+    rows: Iterable[Row], fields: frozenset[str] | None, asked_by: frozenset[str] = frozenset()
+) -> tuple[list[bytes], Mapping[str, Collection[str]]]:
+    """Each row as it is sent, and the names of the fields that it has and of which it tells, by its id."""
     written, served = [], {}
     for row in rows:
-        said = _said(row)
+        said = whole = _said(row)
         if fields is not None:
-            said = {name: value for name, value in said.items() if name in fields}
+            said = {name: value for name, value in whole.items() if name in fields}
         written.append(msgspec.json.encode(said))
-        served[row.sourced_id] = said.keys()
+        served[row.sourced_id] = said.keys() | (asked_by & whole.keys()) if asked_by else said.keys()
     return written, served
 
 
