@@ -24,7 +24,7 @@ from gateway.store.registers import Actor, log_act
 from gateway.viewing import Decisions, Program
 
 WHOLE = sections.WHOLE
-WHOLLY = frozenset("id names schools grades title on period scores performance_levels".split())
+WHOLLY = frozenset(["id", "names", "schools", "grades", "title", "on", "period", "scores", "performance_levels"])
 """What is listed of students and of their results."""
 
 

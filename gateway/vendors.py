@@ -186,6 +186,12 @@ def checked(terms: Terms) -> Terms:
             f"Nothing is given for the purpose {terms.purpose!r}: what helps a student judges nobody.",
             "Name the purpose it has for the student, if there is one.",
         )
+    if terms.basis == "directory" and (more := sorted(_WHOLLY & terms.collections.keys())):
+        raise Refused(
+            "agreement-field",
+            f"{more[0]} is no directory information.",
+            "Agree on it by another right, or leave it out.",
+        )
     if terms.rule.only_classes and not (terms.rule.classes or terms.rule.subjects or terms.rule.courses):
         raise _incomplete("Students of its classes only: then it says which classes.")
     for collection, asked in terms.collections.items():

@@ -15,7 +15,8 @@ from gateway.viewing import itself
 
 async def asker(call: Call, collection: str = "") -> Asker:
     """Who asks, and what of it they may be served: of a vendor no more than is agreed of this collection (none: of
-    which students there are), and of the students whom the agreement reaches. Refused without one in force. The district's own systems need none."""
+    which students there are), and of the students whom the agreement reaches. Refused without one in force. The
+    district's own systems need none."""
     program = replace(call.program, caller=call)
     who = itself(program) if call.person is None else Who(person=call.person)
     if call.client.kind != "vendor":

@@ -88,8 +88,9 @@ class Question:
         if column is None or target is None or not clause.field.endswith(".sourcedId"):
             return None
         name = self.value(target)
-        theirs = f"FROM reach y WHERE y.agreement_id = :agreement AND y.collection = {name}"
-        has = f"(NOT EXISTS (SELECT {theirs} AND y.visible) OR EXISTS (SELECT {theirs} AND y.sourced_id = n.id AND y.visible))"
+        theirs = f"FROM reach y WHERE y.agreement_id = :agreement AND y.collection = {name} AND y.visible"
+        any_, this = f"EXISTS (SELECT {theirs})", f"EXISTS (SELECT {theirs} AND y.sourced_id = n.id)"
+        has = f"(NOT {any_} OR {this})"
         if column.type == "ref":
             shown = f"(SELECT n.id FROM (SELECT s.{column.name}) n (id) WHERE {has})"
             return _text(clause, shown, self, fold=False)

@@ -110,9 +110,7 @@ async def _in_force(c: AsyncConnection, today: date) -> list[Agreement]:
 async def _refresh(c: AsyncConnection, district: int, agreement: Agreement, today: date) -> int:
     wanted = wanting(agreement.client, agreement.terms, today)
     moved = int(
-        await c.scalar(
-            text(f"{wanted.sql}{_MOVE}"), wanted.values | {"district": district, "agreement": agreement.id}
-        )
+        await c.scalar(text(f"{wanted.sql}{_MOVE}"), wanted.values | {"district": district, "agreement": agreement.id})
         or 0
     )
     if moved:
@@ -131,18 +129,20 @@ async def renew(c: AsyncConnection, agreement: int, collections: Iterable[str]) 
     )
 
 
-# A row that names another is shown without that where it is not reached: when that one comes or goes, the row is another.
-# One statement, so that nothing follows from what it renews itself.
+# A row that names another is shown without that where it is not reached: when that one comes or goes, the row is
+# another. One statement, so that nothing follows from what it renews itself.
 _RENEW = f"""
     UPDATE reach r SET at = 'infinity' FROM (
-        {" UNION ".join(
-            f"SELECT '{one.name}' AS collection, s.sourced_id FROM {one.table} s "
-            f"CROSS JOIN LATERAL unnest({f's.{column.name}' if several else f'ARRAY[s.{column.name}]'}) n (id) "
-            f"JOIN reach m ON m.agreement_id = :agreement AND m.collection = '{target}' AND m.at = 'infinity' "
-            f"AND m.sourced_id = n.id WHERE NOT s.gone"
-            for one in COLLECTIONS.values()
-            for column, several, target in one.loose
-        )}) x
+        {
+    " UNION ".join(
+        f"SELECT '{one.name}' AS collection, s.sourced_id FROM {one.table} s "
+        f"CROSS JOIN LATERAL unnest({f's.{column.name}' if several else f'ARRAY[s.{column.name}]'}) n (id) "
+        f"JOIN reach m ON m.agreement_id = :agreement AND m.collection = '{target}' AND m.at = 'infinity' "
+        f"AND m.sourced_id = n.id WHERE NOT s.gone"
+        for one in COLLECTIONS.values()
+        for column, several, target in one.loose
+    )
+}) x
     WHERE r.agreement_id = :agreement AND r.collection = x.collection AND r.sourced_id = x.sourced_id AND r.visible
     AND r.at <> 'infinity' AND r.collection = ANY(CAST(:collections AS text[]))
 """

@@ -94,7 +94,9 @@ async def test_whom_an_agreement_does_not_reach_is_like_whom_there_is_not(
     async def answered(path: str) -> tuple[int, Any]:
         answer = await http.get(path, headers=mine)
         said = {name: answer.json()[name] for name in ("code", "detail")}
-        return answer.status_code, {name: text.replace(path.split("/")[3].partition("?")[0], "it") for name, text in said.items()}
+        return answer.status_code, {
+            name: text.replace(path.split("/")[3].partition("?")[0], "it") for name, text in said.items()
+        }
 
     for path in ("", "/plan", "/record", "/record?as_of=7", "/consents"):
         assert await answered(f"/v1/students/{village.student}{path}") == await answered(f"/v1/students/{nobody}{path}")
@@ -106,5 +108,7 @@ async def test_whom_an_agreement_does_not_reach_is_like_whom_there_is_not(
     http.headers.update(await by(village, made, "counselor"))
     plans = [{"id": who, "student_number": f"N-{who}", "plan": {}} for who in ("student", "nobody")]
     faults = (await http.post("/v1/plans/batch", json={"plans": plans})).json()["faults"]
-    told = {who: [(f["field"], f["reason"], f["code"]) for f in faults if f["plan"] == who] for who in ("student", "nobody")}
+    told = {
+        who: [(f["field"], f["reason"], f["code"]) for f in faults if f["plan"] == who] for who in ("student", "nobody")
+    }
     assert told["student"] == told["nobody"] != []

@@ -2,8 +2,8 @@
 
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -15,21 +15,38 @@ from sqlalchemy import text
 from gateway import api, clock
 from gateway.scopes import ONEROSTER
 from gateway.settings import Settings
-from gateway.store import clients, consents, reach, reads, registers, vendors
+from gateway.store import clients, consents, reach, reads, registers
 from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.registers import Actor
-from gateway.vendors import Agreement, Rule, Terms
+from gateway.vendors import Agreement, Rule
 from tests.api.conftest import serving
-from tests.store.served_rows import PRINCIPAL, Row, agreed, family, link, serve, terms
+from tests.store.served_rows import Row, agreed, family, link, serve, terms
 
 ACTOR = Actor("it@district.example.org", "district_it")
 module = pytest.mark.asyncio(loop_scope="module")
 USERS = "/rostering/v1p2/users"
-NAMES = (
-    "top north south year course here there kid sib pal mum teacher in_here in_there taught quiz quizzed "
-    "category other"
-).split()
+NAMES = [
+    "top",
+    "north",
+    "south",
+    "year",
+    "course",
+    "here",
+    "there",
+    "kid",
+    "sib",
+    "pal",
+    "mum",
+    "teacher",
+    "in_here",
+    "in_there",
+    "taught",
+    "quiz",
+    "quizzed",
+    "category",
+    "other",
+]
 IDS = {name: str(uuid.uuid5(uuid.UUID(int=11), name)) for name in NAMES}
 SHORT = {id: name for name, id in IDS.items()}
 
@@ -49,7 +66,7 @@ def user(given: str, roles: list[Row], **more: Any) -> Row:
 def roster() -> dict[str, dict[str, Row]]:
     """Two schools; a child and a sibling at the other one, with one mother; a friend; somebody who teaches at both."""
     [top, north, south, here, there, kid, sib, mum, quiz] = [
-        link(IDS[name]) for name in "top north south here there kid sib mum quiz".split()
+        link(IDS[name]) for name in ("top", "north", "south", "here", "there", "kid", "sib", "mum", "quiz")
     ]
     of: dict[str, dict[str, Row]] = {
         "orgs": {
@@ -224,7 +241,9 @@ async def test_of_who_left_nothing_more_is_told_whatever_becomes_of_them(asked: 
     rows = roster()
     rows["users"][IDS["kid"]]["roles"] = role("student", "south")
     left = await asked.publish(rows)
-    [gone] = (await asked.rows(USERS, filter=f"dateLastModified<='{left.isoformat()}' AND status='tobedeleted'")).values()
+    [gone] = (
+        await asked.rows(USERS, filter=f"dateLastModified<='{left.isoformat()}' AND status='tobedeleted'")
+    ).values()
     rows["users"][IDS["kid"]]["givenName"] = "Maudie"
     rows["users"][IDS["pal"]]["givenName"] = "Odd"
     await asked.publish(rows)

@@ -105,9 +105,10 @@ class World:
             people=frozenset(self.chance.sample(["student", "staff", "contact"], 2)),  # type: ignore[arg-type]
         )
         named = self.chance.sample(list(served.COLLECTIONS), 12)
-        return terms(
-            rule=rule, collections=dict.fromkeys(named), basis=self.chance.choice(["school_official", "directory"])
-        )
+        basis = self.chance.choice(["school_official", "directory"])
+        if basis == "directory":
+            named = [one for one in named if one not in ("demographics", "results", "assessmentResults")]
+        return terms(rule=rule, collections=dict.fromkeys(named), basis=basis)
 
     def reached(self, terms: Terms, opted: set[str], denied: set[str]) -> Reached:
         rule, rows = terms.rule, self.rows
