@@ -149,7 +149,14 @@ class Question:
         """What has no column of its own, such as metadata.something: it is looked for in the record itself."""
         first, *further = clause.field.split(".")
         known = collection.fields.get(first)
-        if known is None or not further or known.type not in ("object", "ref", "refs"):
+        # An address has the id in it, which may be one that this program is not to know of.
+        hidden = (f"{column.path.removesuffix('.sourcedId')}." for column, _, _ in collection.loose)
+        if (
+            known is None
+            or clause.field.startswith(tuple(hidden))
+            or not further
+            or known.type not in ("object", "ref", "refs")
+        ):
             raise unusable(
                 f"{collection.name} have no such field to filter by; a reference is asked for as school.sourcedId."
             )

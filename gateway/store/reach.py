@@ -196,7 +196,7 @@ def wanting(client: str, terms: Terms, today: date) -> Wanted:
         "only_classes": rule.only_classes,
         "people": sorted(rule.people),
         "collections": sorted(set(terms.collections) & set(COLLECTIONS)),
-        "of_students": not OF_STUDENTS.isdisjoint(terms.collections),
+        "of_students": terms.authoring or not OF_STUDENTS.isdisjoint(terms.collections),
         "basis": terms.basis,
         "client": client,
         "today": today,

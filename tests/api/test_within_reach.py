@@ -208,6 +208,8 @@ async def test_a_record_names_nobody_whom_the_program_does_not_have(asked: Asked
     ):
         assert await asked.rows(path, filter=filter) == {}, filter
     assert (await asked.rows(USERS, filter=f"roles.org.sourcedId='{IDS['north']}'")).keys() == users.keys()
+    for filter in ("agents.type='user'", "primaryOrg.href~'orgs'", f"roles.org.href~'{IDS['south']}'"):
+        assert (await asked.get(USERS, filter=filter)).status_code == 400, filter
 
 
 @module
