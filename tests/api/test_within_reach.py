@@ -231,7 +231,7 @@ async def test_where_orgs_are_not_agreed_their_ids_are_all_that_is_told(asked: A
     await asked.agree(collections={"users": None})
     users = await asked.rows(USERS)
     assert len(users["teacher"]["roles"]) == 2
-    assert "agents" not in users["kid"]
+    assert "agents" not in users["kid"] and "primaryOrg" in users["kid"]
     assert "kid" in await asked.rows(USERS, filter=f"primaryOrg.sourcedId='{IDS['south']}'")
 
 
