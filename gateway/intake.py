@@ -116,6 +116,11 @@ async def take(
     async with store.transaction(district) as c:
         people = await stored.numbered(c, sorted({number for one in given for number in one.numbers.values()}))
         before = await stored.known(c, caller, [one.own_id for one in given])
+    if reached is not None:  # whom the agreement does not reach has no number either
+        people = {
+            number: [one for one in those if population(one) != "student" or one["id"] in reached]
+            for number, those in people.items()
+        }
     for first in range(0, len(given), ABREAST):
         some = given[first : first + ABREAST]
         fresh: list[_Draft] = []

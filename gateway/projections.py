@@ -37,7 +37,7 @@ async def follow(store: Store, district: int) -> Projected:
     for tried in range(1, TRIES + 1):
         try:
             async with served.projecting(store, district) as c:
-                return await _Projection(c, district).everything()
+                return await _Projection(store, c, district).everything()
         except DatabaseError as error:
             # Somebody changed an agreement's reach at the same time: it is looked at anew, with theirs.
             if not is_outrun(error) or tried == TRIES:
@@ -46,16 +46,17 @@ async def follow(store: Store, district: int) -> Projected:
     raise AssertionError  # pragma: no cover
 
 
-async def written(c: Transaction, district: int, publication: int, kinds: Sequence[str]) -> None:
+async def written(store: Store, c: Transaction, district: int, publication: int, kinds: Sequence[str]) -> None:
     """Have what a program's request published of these kinds be served when this transaction is committed. Nobody else
     may publish or project meanwhile; the next projection looks at it once more, and finds it as it is."""
-    await _Projection(c, district).written(publication, kinds)
+    await _Projection(store, c, district).written(publication, kinds)
 
 
 class _Projection:
     """One projection under way."""
 
-    def __init__(self, c: Transaction, district: int) -> None:
+    def __init__(self, store: Store, c: Transaction, district: int) -> None:
+        self._store = store
         self._c = c
         self._district = district
         self._codes: Crosswalks = registry.mapping("oneroster").codes()
@@ -73,7 +74,7 @@ class _Projection:
             self._at = clock.now()
         self._named = await served_rows.any_names(self._c)
         place = await served.note_changes(self._c, now)
-        await served_rows.note_family(self._c, everything=now.everything)
+        await served_rows.note_family(self._store, self._c, everything=now.everything)
         for kind in _KINDS:
             await self._kind(kind)
         await served_rows.forget(self._c, self._district)

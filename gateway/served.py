@@ -28,6 +28,10 @@ SQL = {
 """What a column of each type is. Texts, also those of a list, are in lower case; ids are as they are."""
 
 
+EVERYBODYS = frozenset({"academicSessions", "categories", "resources"})
+"""Collections of which a program has all, if its agreement names them."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A typed column, and what of a record stands in it: `path` leads there, through lists too."""
@@ -67,6 +71,15 @@ class Collection:
     @property
     def columns(self) -> tuple[Column, ...]:
         return tuple(column for field in self.fields.values() for column in field.columns)
+
+    @property
+    def loose(self) -> Iterator[tuple[Column, bool, str]]:
+        """Where a record may name others that its reader is not to know of: the column, whether it holds several, and
+        their collection. A record names what it cannot be without to everybody who has it."""
+        for field in self.fields.values():
+            if field.collection and field.collection not in EVERYBODYS and not field.required:
+                yield field.columns[0], field.type == "refs", field.collection
+        yield from ((column, True, "orgs") for column in self.columns if column.path == "roles.org.sourcedId")
 
     def column(self, path: str) -> Column | None:
         """The column of what a filter names: a field, or a part of one, such as `roles.role` or `class.sourcedId`."""

@@ -4,8 +4,8 @@ Cut to what the person may see for whom it asks and to what it was granted, as a
 same transaction.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -24,22 +24,30 @@ from gateway.store.registers import Actor, log_act
 from gateway.viewing import Decisions, Program
 
 WHOLE = sections.WHOLE
+WHOLLY = frozenset(["id", "names", "schools", "grades", "title", "on", "period", "scores", "performance_levels"])
+"""What is listed of students and of their results."""
 
 
 @dataclass(frozen=True)
 class Asker:
     """Who asks, through which program; the actor is both. `reached`: the students that the program's agreement
-    reaches, None where that is everyone."""
+    reaches, None where that is everyone; `told`: what it may be told of WHOLLY."""
 
     who: Who
     actor: Actor
     program: Program
     reached: frozenset[str] | None = None
+    told: frozenset[str] = WHOLLY
 
     def refuse_unreached(self, student: str) -> None:
         """A student whom the agreement does not reach is not there for the program. ConfigError."""
         if self.reached is not None and student not in self.reached:
             raise ConfigError("student-unknown", "There is no such student.", "`planbridge students` shows their ids.")
+
+    def refuse_unreached_plan(self, plan: stored.StoredPlan) -> None:
+        """Nor is a plan of theirs. ConfigError, as of a plan that there is not."""
+        if self.reached is not None and plan.student not in self.reached:
+            raise stored.unknown(plan.id)
 
 
 @dataclass(frozen=True)
@@ -72,17 +80,15 @@ async def students(
                 decisions = await _decided(store, c, asker, one["id"])
                 if asker.who.person is not None and not any(d.allowed for d in decisions.values()):
                     continue
-            made = ShownStudent(one["id"], sorted(set(prefill.schools(one, today))), one.get("grades", []))
+            made = _shown(one, asker, today)
             if names and decisions and decisions["identity"].allowed and decisions["identity"].how in WHOLE:
-                made = ShownStudent(
-                    made.id, made.schools, made.grades, one.get("given_name"), one.get("family_name")
-                )  # fmt: skip
+                made = replace(made, given_name=one.get("given_name"), family_name=one.get("family_name"))
                 shown[made.id] = decisions["identity"].reason
                 if len(page) < limit:
                     await _note(c, district, asker, made.id, decisions, ["identity"])
             page.append(made)
         if page and asker.program.caller is not None:
-            told = {one.id: ["identity"] if one.id in shown else ["id", "grades", "schools"] for one in page[:limit]}
+            told = {one.id: ["identity"] if one.id in shown else _listed(asker) for one in page[:limit]}
             await reads.log_each(c, asker.program.caller, "record", told)
     return page, len(asked)
 
@@ -101,15 +107,20 @@ async def student(store: Store, district: int, asker: Asker, id: str, *, names: 
         if named:
             await _note(c, district, asker, found["id"], decisions, ["identity"])
         if asker.program.caller is not None:
-            told = ["identity"] if named else ["id", "grades", "schools"]
+            told = ["identity"] if named else _listed(asker)
             await reads.log(c, asker.program.caller, "record", [found["id"]], told)
-    return ShownStudent(
-        found["id"],
-        sorted(set(prefill.schools(found, today))),
-        found.get("grades", []),
-        found.get("given_name") if named else None,
-        found.get("family_name") if named else None,
-    )
+    made = _shown(found, asker, today)
+    return replace(made, given_name=found.get("given_name"), family_name=found.get("family_name")) if named else made
+
+
+def _shown(found: Mapping[str, Any], asker: Asker, today: date) -> ShownStudent:
+    """A student without a name, and without what the program's agreement does not name."""
+    schools = sorted(set(prefill.schools(dict(found), today))) if "schools" in asker.told else []
+    return ShownStudent(found["id"], schools, found.get("grades", []) if "grades" in asker.told else [])
+
+
+def _listed(asker: Asker) -> list[str]:
+    return ["id", *sorted(asker.told & {"grades", "schools"})]
 
 
 async def _candidates(c: Transaction, asker: Asker) -> list[dict[str, Any]]:
@@ -226,6 +237,7 @@ async def entries(
     more than `limit` where there are more. By today's rules, whatever moment is asked for. `parts`: of what an entry
     says; `about`: only what was given of a support of a plan."""
     viewing.refuse_judging(asker.program)
+    asker.refuse_unreached(student)  # before anything is said of a moment of theirs
     found = await record.read(store, district, student, as_of)
     decisions = await _refused_or(store, district, asker, student)
     how = {section: one.how for section, one in decisions.items() if one.allowed}
@@ -259,7 +271,7 @@ async def progress(store: Store, district: int, asker: Asker, plan: str) -> Prog
     """How a plan is doing, as far as its goals and supports are shown."""
     async with store.transaction(district) as c:
         found = await stored.load(c, plan)
-    asker.refuse_unreached(found.student)
+    asker.refuse_unreached_plan(found)
     parts = frozenset({"goals", "supports"})
     view = await viewing.plan(
         store, district, found.student, asker.who, asker.actor, id=plan, version=found.version, program=asker.program,
@@ -335,6 +347,7 @@ async def earlier(
     viewing.refuse_judging(asker.program)
     async with store.transaction(district) as c:
         found = await stored.load(c, id)
+    asker.refuse_unreached_plan(found)
     decisions = await _refused_or(store, district, asker, found.student)
     if not any(one.allowed and one.role in STAFF for one in decisions.values()):
         raise Refused("access-refused", "Earlier states of a plan are for the district's staff.", "Ask for a version.")
@@ -357,6 +370,7 @@ async def refuse_plan(store: Store, district: int, asker: Asker, id: str, *, tol
     of its student."""
     async with store.transaction(district) as c:
         found = await stored.load(c, id)
+    asker.refuse_unreached_plan(found)
     await _refused_or(store, district, asker, found.student)
     if told:
         async with store.transaction(district) as c:
@@ -415,15 +429,20 @@ async def results(store: Store, district: int, asker: Asker, students: Sequence[
             "id": one["id"],
             "student": one["student"],
             "assessment": one["assessment"],
-            "title": known.get(one["assessment"], {}).get("title"),
             "purpose": known.get(one["assessment"], {}).get("counts_as", "diagnostic"),
-            "on": one.get("on"),
-            "period": one.get("period"),
-            "scores": one.get("scores", []),
-            "performance_levels": one.get("performance_levels", []),
         }
+        | {name: value if name in asker.told else empty for name, value, empty in _said(one, known)}
         for one in found
     ]
+
+
+def _said(one: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any, Any]]:
+    """What a result says, and what stands where it is not told."""
+    yield "title", known.get(one["assessment"], {}).get("title"), None
+    yield "on", one.get("on"), None
+    yield "period", one.get("period"), None
+    yield "scores", one.get("scores", []), []
+    yield "performance_levels", one.get("performance_levels", []), []
 
 
 async def _own_students(c: Transaction, who: Who) -> list[str]:

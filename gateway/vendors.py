@@ -41,6 +41,17 @@ def sensitive(collection: str, field: str) -> bool:
     return collection in _WHOLLY or field in _SENSITIVE.get(collection, ())
 
 
+OF_STUDENTS = frozenset({"users", "results", "plans", "record", "events"})
+"""Collections of which any lets a program know by /v1 which students there are."""
+_OF_RESULTS = {
+    "title": "lineItem",
+    "on": "scoreDate",
+    "period": "scoreDate",
+    "scores": "score",
+    "performance_levels": "textScore",
+}
+
+
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whom and what a vendor reaches. None: all of them. Classes are those at these schools in one of these grades (or
     in none), and where any of `classes` (ids), `subjects` (names or codes) and `courses` (codes) is given, that one of
@@ -129,6 +140,27 @@ class Agreement:
                 f"Ask the district; it changes an agreement with `planbridge vendors agree --writes {collection}`.",
             )
 
+    @property
+    def told_of_students(self) -> frozenset[str]:
+        """What /v1 lists of students under this agreement: `id`, `names`, `schools`, `grades`; nothing where it names
+        no collection by which a program knows of students."""
+        found = {"id"} if not OF_STUDENTS.isdisjoint(self.terms.collections) else set()
+        if "users" in self.terms.collections:
+            fields = self.terms.collections["users"]
+            named = {"names": {"givenName", "familyName"}, "schools": {"roles"}, "grades": {"grades"}}
+            found |= {what for what, needs in named.items() if fields is None or needs <= fields}
+        for collection in ("plans", "record"):
+            sections = self.terms.collections.get(collection, frozenset())
+            if sections is None or "identity" in sections:
+                found |= {"names", "schools", "grades"}
+        return frozenset(found)
+
+    @property
+    def told_of_results(self) -> frozenset[str]:
+        """What /v1 lists of each result, by the fields of the gradebook's that the agreement names."""
+        fields = self.terms.collections.get("results", frozenset())
+        return frozenset(what for what, by in _OF_RESULTS.items() if fields is None or by in fields)
+
     def refuse_authoring(self) -> None:
         """Refused where the agreement does not let the vendor write plans on behalf of educators."""
         if not self.terms.authoring:
@@ -163,6 +195,12 @@ def checked(terms: Terms) -> Terms:
             "purpose-refused",
             f"Nothing is given for the purpose {terms.purpose!r}: what helps a student judges nobody.",
             "Name the purpose it has for the student, if there is one.",
+        )
+    if terms.basis == "directory" and (more := sorted(_WHOLLY & terms.collections.keys())):
+        raise Refused(
+            "agreement-field",
+            f"{more[0]} is no directory information.",
+            "Agree on it by another right, or leave it out.",
         )
     if terms.rule.only_classes and not (terms.rule.classes or terms.rule.subjects or terms.rule.courses):
         raise _incomplete("Students of its classes only: then it says which classes.")

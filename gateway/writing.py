@@ -266,7 +266,7 @@ async def _publish(
         "deleted": len(records) - len(put),
     }
     await registers.log_act(c, call.district, call.actor, "oneroster-write", str(attempt.run), detail)
-    await projections.written(c, call.district, publication, kinds)
+    await projections.written(call.store, c, call.district, publication, kinds)
     await _refuse_unserved(c, attempt, agreement, collection, put)
     await outcomes.close_publication(c, publication)
 

@@ -38,6 +38,7 @@ def terms(**more: Any) -> Terms:
         ("vendor-terms-incomplete", {"breach_contact": ""}),
         ("vendor-terms-incomplete", {"until": BEGIN - timedelta(days=1)}),
         ("vendor-terms-incomplete", {"destroy_by": BEGIN}),
+        ("agreement-field", {"basis": "directory", "collections": {"users": None, "demographics": None}}),
         ("vendor-terms-incomplete", {"collections": {}}),
         ("vendor-terms-incomplete", {"collections": {"grades": None}}),
         ("vendor-terms-incomplete", {"purpose": "marketing"}),

@@ -8,15 +8,16 @@ from fastapi import Depends
 from gateway import authoring, clock
 from gateway.access import Who
 from gateway.api.oauth import Call, may
-from gateway.showing import Asker
+from gateway.showing import WHOLLY, Asker
 from gateway.store import bulk, plans, reach, vendors
 from gateway.vendors import is_bulk
 from gateway.viewing import itself
 
 
 async def asker(call: Call, collection: str = "") -> Asker:
-    """Who asks, and what of it they may be served: of a vendor no more than is agreed of this collection, and of the
-    students whom the agreement reaches. Refused without one in force. The district's own systems need none."""
+    """Who asks, and what of it they may be served: of a vendor no more than is agreed of this collection (none: of
+    which students there are), and of the students whom the agreement reaches. Refused without one in force. The
+    district's own systems need none."""
     program = replace(call.program, caller=call)
     who = itself(program) if call.person is None else Who(person=call.person)
     if call.client.kind != "vendor":
@@ -24,11 +25,17 @@ async def asker(call: Call, collection: str = "") -> Asker:
     async with call.store.transaction(call.district) as c:
         agreement = await vendors.in_force(c, call.client.id, clock.today())
         students = await reach.students(c, agreement)
-    if collection:
-        fields = agreement.fields(collection)
-        if collection in ("plans", "record") and fields is not None:
-            program = replace(program, sections=program.sections & fields)
-    return Asker(who, call.actor, program, students)
+    if not collection:
+        told = agreement.told_of_students
+        if not told:
+            agreement.fields("users")  # none of those by which a program may know who there is
+        if "names" not in told:
+            program = replace(program, sections=program.sections - {"identity"})
+        return Asker(who, call.actor, program, students, told)
+    fields = agreement.fields(collection)
+    if collection in ("plans", "record") and fields is not None:
+        program = replace(program, sections=program.sections & fields)
+    return Asker(who, call.actor, program, students, agreement.told_of_results if collection == "results" else WHOLLY)
 
 
 async def refuse_bulk(call: Call, collection: str, limit: int, walked: int) -> None:
@@ -52,7 +59,7 @@ class Author:
     async def refuse_unreached(self, plan: str) -> None:
         """ConfigError where the plan is none, or of a student whom the agreement does not reach."""
         async with self.call.store.transaction(self.call.district) as c:
-            self.asker.refuse_unreached((await plans.load(c, plan)).student)
+            self.asker.refuse_unreached_plan(await plans.load(c, plan))
 
 
 def writing() -> Any:

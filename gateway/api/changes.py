@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from gateway import clock
 from gateway.api.oauth import Call, may
-from gateway.store import history, vendors
+from gateway.errors import Refused
+from gateway.store import history
 
 router = APIRouter(prefix="/v1", tags=["changes"])
 
@@ -34,13 +34,15 @@ async def changes(
     ] = "0-0",
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> Changes:
-    """What was published since the last look; to a vendor, of what its agreement reaches. What a long publish still
-    writes comes at a later look, and is never skipped, also where younger changes were faster."""
-    transaction, _, seq = after.partition("-")
-    agreement = None
+    """What was published since the last look. What a long publish still writes comes at a later look, and is never
+    skipped, also where younger changes were faster."""
     if call.client.kind == "vendor":
-        async with call.store.transaction(call.district) as c:
-            agreement = (await vendors.in_force(c, call.client.id, clock.today())).id
+        raise Refused(
+            "agreement-collection",
+            "The feed of all changes is for the district's own systems: no agreement names everybody.",
+            "Follow /v1/events, which tells of what the agreement reaches.",
+        )
+    transaction, _, seq = after.partition("-")
     place = int(transaction), int(seq)
-    feed = await history.changes_since(call.store, call.district, place, limit, agreement=agreement)
+    feed = await history.changes_since(call.store, call.district, place, limit)
     return Changes(changes=[Change(**one) for one in feed.changes], next=f"{feed.place[0]}-{feed.place[1]}")

@@ -13,6 +13,7 @@ from gateway import jobs, showing
 from gateway.api.agreeing import asker
 from gateway.api.oauth import Call, may
 from gateway.store import deliveries
+from gateway.store import plans as stored
 
 router = APIRouter(prefix="/v1", tags=["deliveries"])
 
@@ -83,7 +84,8 @@ class Deliveries(BaseModel):
 async def deliver(
     id: UUID, to: Destination, response: Response, call: Annotated[Call, may("deliveries.write")]
 ) -> Queued:
-    """Send a plan's newest finalized version to a destination; it waits for the worker."""
+    """Send a plan's newest finalized version to a destination; it waits for the worker. A vendor sends those of
+    students whom its agreement reaches."""
     await showing.refuse_plan(call.store, call.district, await asker(call, "plans"), str(id), told=False)
     number = await jobs.request_push(call.store, call.district, str(id), to.destination, call.actor)
     response.headers["Location"] = f"/v1/deliveries/{number}"
@@ -103,11 +105,15 @@ async def list_deliveries(id: UUID, call: Annotated[Call, may("deliveries.read")
 async def one_delivery(
     id: Annotated[int, Path(ge=1, lt=1 << 63)], call: Annotated[Call, may("deliveries.read")]
 ) -> Delivery:
-    """What became of a delivery, object by object, without what was in them; for whoever may see anything of its
+    """What became of a delivery, object by object, without what was in them, for whoever may see anything of the
     student."""
     async with call.store.transaction(call.district) as c:
         found = await deliveries.status(c, id)
-    await showing.refuse_plan(call.store, call.district, await asker(call, "plans"), found["plan"])
+        plan = await stored.load(c, found["plan"])
+    asked = await asker(call, "plans")
+    if asked.reached is not None and plan.student not in asked.reached:
+        raise deliveries.unknown(id)
+    await showing.refuse_plan(call.store, call.district, asked, plan.id)
     return _delivery(found)
 
 

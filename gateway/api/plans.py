@@ -204,10 +204,10 @@ async def _view(
     call: Call, asked: showing.Asker, id: UUID, version: int | None, wanted: frozenset[str] | None
 ) -> viewing.View:
     async with call.store.transaction(call.district) as c:
-        student = (await stored.load(c, str(id))).student
-    asked.refuse_unreached(student)
+        found = await stored.load(c, str(id))
+    asked.refuse_unreached_plan(found)
     return await viewing.plan(
-        call.store, call.district, student, asked.who, asked.actor,
+        call.store, call.district, found.student, asked.who, asked.actor,
         id=str(id), version=version, program=asked.program, parts=wanted,
     )  # fmt: skip
 

@@ -142,8 +142,10 @@ async def list_given(
     after = place(given, "record", int)
     async with call.store.transaction(call.district) as c:
         plan = await stored.load(c, str(id))
+    asked = await asker(call, "record")
+    asked.refuse_unreached_plan(plan)
     found = await showing.entries(
-        call.store, call.district, await asker(call, "record"), plan.student,
+        call.store, call.district, asked, plan.student,
         after=_place(after), limit=limit, about=(plan.id, support),
     )  # fmt: skip
     return _record(found, limit)

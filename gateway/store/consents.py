@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.access import PURPOSES, SECTIONS, Consent, Section
 from gateway.errors import ConfigError, Refused
 from gateway.plan_guards import ConsentFacts
-from gateway.store import standing
+from gateway.store import reach, standing
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
@@ -40,7 +40,7 @@ class Given:
 
 
 async def add(c: AsyncConnection, district: int, given: Given, actor: Actor) -> int:
-    """Record a consent. ConfigError for what is none."""
+    """Record a consent, and let it hold at once for what a program is served. ConfigError for what is none."""
     sections = checked_sections(given.sections)
     if given.capacity not in CAPACITIES or not _RECIPIENT.fullmatch(given.recipient) or not given.grantor.strip():
         raise ConfigError(
@@ -55,6 +55,8 @@ async def add(c: AsyncConnection, district: int, given: Given, actor: Actor) -> 
             "Give --section, and --from before --until.",
         )
     checked_purpose(given.purpose)
+    if _of_a_program(given.recipient):
+        await reach.alone(c, district)
     made = await c.scalar(
         text(
             "INSERT INTO consent (district_id, student_id, grantor, capacity, recipient, sections, purpose, permit, "
@@ -78,13 +80,22 @@ async def add(c: AsyncConnection, district: int, given: Given, actor: Actor) -> 
         },
     )
     await log_act(c, district, actor, "consent", str(made), {"sections": sorted(sections), "permit": given.permit})
+    if _of_a_program(given.recipient):
+        await reach.follow(c, district)
     return int(made)
+
+
+def _of_a_program(recipient: str) -> bool:
+    return recipient.startswith("program:")
 
 
 async def revoke(store: Store, c: AsyncConnection, district: int, consent: int, because: str, actor: Actor) -> None:
     """Take a consent back: from this moment nothing rests on it, also after a restore. Refused without a reason."""
     if not because.strip():
         raise Refused("reason-missing", "Revoking a consent needs a reason.", "Give --because.")
+    recipient = await c.scalar(text("SELECT recipient FROM consent WHERE id = :id"), {"id": consent})
+    if _of_a_program(str(recipient)):
+        await reach.alone(c, district)
     found = await c.scalar(
         text(
             "UPDATE consent SET revoked_at = now(), revoked_because = :because "
@@ -97,6 +108,8 @@ async def revoke(store: Store, c: AsyncConnection, district: int, consent: int, 
             "consent-unknown", f"There is no consent {consent} that could be revoked.", "`planbridge consents list`"
         )
     await log_act(c, district, actor, "consent-revoked", str(consent), {})
+    if _of_a_program(str(recipient)):
+        await reach.follow(c, district)
     # The reason may tell who it is about, and the file is kept apart from everything that a purge reaches.
     await standing.note_ended(store, c, district, standing.REVOKED_CONSENT, consent, AGAIN, actor)
 

@@ -429,10 +429,14 @@ async def status(c: AsyncConnection, delivery: int) -> dict[str, Any]:
         )
     ).one_or_none()
     if row is None:
-        raise ConfigError(
-            "delivery-unknown", f"There is no delivery {delivery}.", "`planbridge refused` lists those that are parked."
-        )
+        raise unknown(delivery)
     return dict(row._mapping)
+
+
+def unknown(delivery: int) -> ConfigError:
+    return ConfigError(
+        "delivery-unknown", f"There is no delivery {delivery}.", "`planbridge refused` lists those that are parked."
+    )
 
 
 async def causes(c: AsyncConnection, connection: int | None = None) -> list[dict[str, Any]]:

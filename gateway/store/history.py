@@ -232,18 +232,11 @@ BEGINNING = (0, 0)
 _WITHHELD = [kind.name for kind in KINDS.values() if kind.withheld]
 
 
-async def changes_since(
-    store: Store,
-    district: int,
-    place: tuple[int, int] = BEGINNING,
-    limit: int = 1000,
-    *,
-    agreement: int | None = None,
-) -> Feed:
+async def changes_since(store: Store, district: int, place: tuple[int, int] = BEGINNING, limit: int = 1000) -> Feed:
     """What was published since a place: kind, entity, op, publication. Nothing is ever skipped: what a transaction
     still under way will publish comes later, also where younger ones were faster. A place that this server has not
     reached yet is one of the server that was before a restore: everything is told again. Of kinds that are withheld
-    nothing is told. With an `agreement`, of what that reaches."""
+    nothing is told."""
     async with store.transaction(district) as c:
         rows = (
             await c.execute(
@@ -252,11 +245,9 @@ async def changes_since(
                     "FROM change WHERE (xid, seq) > (CASE WHEN CAST(:xid AS xid8) < "
                     "  pg_snapshot_xmax(pg_current_snapshot()) THEN CAST(:xid AS xid8) ELSE '0' END, :seq) "
                     "AND xid < pg_snapshot_xmin(pg_current_snapshot()) AND kind <> ALL(:withheld) "
-                    "AND (CAST(:agreement AS bigint) IS NULL OR EXISTS (SELECT FROM reach r WHERE r.visible "
-                    "  AND r.agreement_id = :agreement AND r.sourced_id = CAST(change.entity_id AS text))) "
                     "ORDER BY change.xid, seq LIMIT :limit"
                 ),
-                {"xid": str(place[0]), "seq": place[1], "limit": limit, "withheld": _WITHHELD, "agreement": agreement},
+                {"xid": str(place[0]), "seq": place[1], "limit": limit, "withheld": _WITHHELD},
             )
         ).all()
     found = [{"kind": r.kind, "entity": r.entity, "op": r.op, "publication": r.publication} for r in rows]

@@ -69,6 +69,10 @@ async def create(
     await note(c, district, id, "created", actor, {"to": state, "revision": 1, **change({}, json.loads(content))})
 
 
+def unknown(id: str) -> ConfigError:
+    return ConfigError("plan-unknown", f"There is no plan {id}.", "`planbridge plan list` shows the plans.")
+
+
 async def load(c: AsyncConnection, id: str) -> StoredPlan:
     """One plan, locked until the transaction ends. ConfigError when there is none. Whoever it names and was merged
     into another person since is named as that person; finalized versions stay as they are."""
@@ -83,7 +87,7 @@ async def load(c: AsyncConnection, id: str) -> StoredPlan:
         )
     ).one_or_none()
     if row is None:
-        raise ConfigError("plan-unknown", f"There is no plan {id}.", "`planbridge plan list` shows the plans.")
+        raise unknown(id)
     found = StoredPlan(*row)
     return replace(found, content=await followed(c, found.content) | {"student": found.student}, kept=found.content)
 

@@ -12,8 +12,9 @@ from gateway.served import COLLECTIONS, Collection, Column
 
 LIVE = "(NOT {row}.gone AND {reach}.visible)"
 """Whether a row is there, and for this program."""
-AT = "greatest(s.at, r.at)"
-"""When a row of the question's collection last changed for this program."""
+AT = "CASE WHEN r.visible THEN greatest(s.at, r.at) ELSE r.at END"
+"""When a row of the question's collection last changed for this program; what becomes of one that it sees no more is no
+change for it."""
 LOWER = "lower(j.v #>> '{}')"
 
 
@@ -72,31 +73,53 @@ class Question:
             live = LIVE.format(row="s", reach="r")
             return _text(clause, f"CASE WHEN {live} THEN 'active' ELSE 'tobedeleted' END", self)
         compared = self.compared(clause, self.collection, "s")
+        if (within := self._within_reach(clause)) is not None:
+            # What it finds it finds among all that a row names, and that is quickly found.
+            compared = f"({compared} AND {within})" if clause.op in ("=", "~") else within
         if clause.field == "sourcedId" or not self.gone_too:
             return compared
         return f"(NOT r.visible OR {compared})"
 
+    def _within_reach(self, clause: Clause) -> str | None:
+        """The comparison with what a row names of what this program has too (see gateway.store.within); None where it
+        names nothing else."""
+        column = self.collection.column(clause.field)
+        target = next((target for one, _, target in self.collection.loose if one == column), None)
+        if column is None or target is None or not clause.field.endswith(".sourcedId"):
+            return None
+        name = self.value(target)
+        theirs = f"FROM reach y WHERE y.agreement_id = :agreement AND y.collection = {name} AND y.visible"
+        any_, this = f"EXISTS (SELECT {theirs})", f"EXISTS (SELECT {theirs} AND y.sourced_id = n.id)"
+        has = f"(NOT {any_} OR {this})"
+        if column.type == "ref":
+            shown = f"(SELECT n.id FROM (SELECT s.{column.name}) n (id) WHERE {has})"
+            return _text(clause, shown, self, fold=False)
+        shown = f"(SELECT array_agg(n.id) FROM unnest(s.{column.name}) n (id) WHERE {has})"
+        return _listed(clause, shown, self, fold=False)
+
     def _modified(self, clause: Clause) -> str:
         """It is shown to the millisecond, so a row counts as what is shown, but for `>`, by which deltas are asked:
         what came within the very millisecond comes once too often rather than never."""
-        moment, next = _moment(clause.value), _moment(clause.value) + timedelta(milliseconds=1)
+        at = moment(clause.value)
+        next = at + timedelta(milliseconds=1)
         match clause.op:
             case ">" | ">=" if not self.query.filter.either:
                 # Two indexes instead of a look at every row: the delta costs what it holds.
-                since, name = self.value(moment), self.value(self.collection.name)
+                since, name = self.value(at), self.value(self.collection.name)
                 return (
                     f"s.sourced_id IN (SELECT sourced_id FROM {self.collection.table} WHERE district_id = :district "
                     f"AND at {clause.op} {since} UNION ALL SELECT sourced_id FROM reach "
-                    f"WHERE agreement_id = :agreement AND collection = {name} AND at {clause.op} {since})"
+                    f"WHERE agreement_id = :agreement AND collection = {name} AND at {clause.op} {since}) "
+                    f"AND {AT} {clause.op} {since}"
                 )
             case ">" | ">=" | "<":
-                return f"{AT} {clause.op} {self.value(moment)}"
+                return f"{AT} {clause.op} {self.value(at)}"
             case "<=":
                 return f"{AT} < {self.value(next)}"
             case "=":
-                return f"({AT} >= {self.value(moment)} AND {AT} < {self.value(next)})"
+                return f"({AT} >= {self.value(at)} AND {AT} < {self.value(next)})"
             case "!=":
-                return f"NOT ({AT} >= {self.value(moment)} AND {AT} < {self.value(next)})"
+                return f"NOT ({AT} >= {self.value(at)} AND {AT} < {self.value(next)})"
         raise unusable("dateLastModified cannot be asked for by ~.")
 
     def compared(self, clause: Clause, collection: Collection, row: str) -> str:
@@ -128,7 +151,14 @@ class Question:
         """What has no column of its own, such as metadata.something: it is looked for in the record itself."""
         first, *further = clause.field.split(".")
         known = collection.fields.get(first)
-        if known is None or not further or known.type not in ("object", "ref", "refs"):
+        # An address has the id in it, which may be one that this program is not to know of.
+        hidden = (f"{column.path.removesuffix('.sourcedId')}." for column, _, _ in collection.loose)
+        if (
+            known is None
+            or clause.field.startswith(tuple(hidden))
+            or not further
+            or known.type not in ("object", "ref", "refs")
+        ):
             raise unusable(
                 f"{collection.name} have no such field to filter by; a reference is asked for as school.sourcedId."
             )
@@ -262,7 +292,7 @@ def _typed(clause: Clause, column: Column) -> Any:
             case "date":
                 return date.fromisoformat(value[:10])
             case "datetime":
-                return _moment(value)
+                return moment(value)
             case "boolean" if value.lower() in ("true", "false"):
                 return value.lower() == "true"
     except ValueError:
@@ -278,10 +308,11 @@ _WORDS = {
 }
 
 
-def _moment(value: str) -> datetime:
+def moment(value: str) -> datetime:
+    """A time as a filter has it. ConfigError for what is none."""
     try:
-        moment = datetime.fromisoformat(value.strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        said = datetime.fromisoformat(value.strip())
+        return (said if said.tzinfo else said.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise unusable("A time is written as 2026-09-01T08:00:00.000Z.") from None
 

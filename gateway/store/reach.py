@@ -1,7 +1,7 @@
 """Which rows of the served collections each agreement reaches, and since when: the rules, set-based."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway import clock
 from gateway.masking import shape, tail
 from gateway.served import COLLECTIONS
-from gateway.vendors import Agreement, Terms, Widening, from_json, new_fields
+from gateway.vendors import OF_STUDENTS, Agreement, Terms, Widening, from_json, new_fields
 
 UNSTAMPED = "infinity"
 """The time of rows whose transaction has not said when it ends."""
@@ -114,6 +114,14 @@ async def alone(c: AsyncConnection, district: int) -> None:
     await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.project'), :d)"), {"d": district})
 
 
+async def follow(c: AsyncConnection, district: int) -> None:
+    """Let what a family said in this transaction hold from its end on, for every agreement: its last act in the
+    database."""
+    if await c.scalar(text("SELECT EXISTS (SELECT FROM projection WHERE at IS NOT NULL)")):  # else it has nobody yet
+        await refresh(c, district)
+        await settle(c, district)
+
+
 async def settle(c: AsyncConnection, district: int) -> None:
     """Let what this transaction moved be seen: its last act, where it is no projection that stamps and commits."""
     await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.served'), :d)"), {"d": district})
@@ -154,7 +162,39 @@ async def _moved(c: AsyncConnection, how: str, district: int, agreement: Agreeme
     values = wanted.values | {"district": district, "agreement": agreement.id}
     moved = int(await c.scalar(text(f"{wanted.sql}{how}"), values) or 0)
     await c.execute(text("SELECT planbridge_grown(:n, 'reach')"), {"n": moved})
+    if moved and how is _MOVE:
+        await c.execute(text(_RENEW), {"agreement": agreement.id, "collections": wanted.values["collections"]})
     return moved
+
+
+async def renew(c: AsyncConnection, agreement: int, collections: Iterable[str]) -> None:
+    """Let every row of these collections be told anew: of each the agreement says something else by now."""
+    await c.execute(
+        text(
+            "UPDATE reach SET at = 'infinity' WHERE agreement_id = :id AND visible "
+            "AND collection = ANY(CAST(:collections AS text[]))"
+        ),
+        {"id": agreement, "collections": sorted(collections)},
+    )
+
+
+# A row that names another is shown without that where it is not reached: when that one comes or goes, the row is
+# another. One statement, so that nothing follows from what it renews itself.
+_RENEW = f"""
+    UPDATE reach r SET at = 'infinity' FROM (
+        {
+    " UNION ".join(
+        f"SELECT '{one.name}' AS collection, s.sourced_id FROM {one.table} s "
+        f"CROSS JOIN LATERAL unnest({f's.{column.name}' if several else f'ARRAY[s.{column.name}]'}) n (id) "
+        f"JOIN reach m ON m.agreement_id = :agreement AND m.collection = '{target}' AND m.at = 'infinity' "
+        f"AND m.sourced_id = n.id WHERE NOT s.gone"
+        for one in COLLECTIONS.values()
+        for column, several, target in one.loose
+    )
+}) x
+    WHERE r.agreement_id = :agreement AND r.collection = x.collection AND r.sourced_id = x.sourced_id AND r.visible
+    AND r.at <> 'infinity' AND r.collection = ANY(CAST(:collections AS text[]))
+"""
 
 
 # In the order of the key: every row goes behind the last one of its index.
@@ -213,8 +253,9 @@ def wanting(client: str, terms: Terms, today: date) -> Wanted:
         "only_classes": rule.only_classes,
         "people": sorted(rule.people),
         "collections": sorted(set(terms.collections) & set(COLLECTIONS)),
+        "of_students": terms.authoring or not OF_STUDENTS.isdisjoint(terms.collections),
         "basis": terms.basis,
-        "recipient": f"program:{client}".lower(),
+        "client": client,
         "today": today,
         "rows": None,
         "users": None,
@@ -228,10 +269,20 @@ _ALIVE = " UNION ALL ".join(
 )
 _CONSENTED = """
     EXISTS (SELECT FROM consent n WHERE planbridge_survivor(n.student_id) = s.entity_id AND n.permit = {permit}
-        AND lower(n.recipient) = :recipient AND n.revoked_at IS NULL
+        AND lower(n.recipient) IN (lower('program:' || CAST(:client AS text)),
+            (SELECT lower('program:' || o.name) FROM client o WHERE o.id = :client)) AND n.revoked_at IS NULL
         AND :today BETWEEN n.from_on AND n.until_on
-        AND EXISTS (SELECT FROM json_array_elements_text(n.sections) x WHERE x = 'identity'))
+        AND EXISTS (SELECT FROM json_array_elements_text(n.sections) x WHERE x = '{section}'))
 """
+
+
+def _given(section: str) -> str:
+    """SQL: that a family keeps nothing of this section of a student `s` from the program, and where it takes their
+    consent, that they gave it."""
+    permitted, forbidden = (_CONSENTED.format(permit=permit, section=section) for permit in ("true", "false"))
+    return f"(:basis <> 'consent' OR {permitted}) AND NOT {forbidden}"
+
+
 _WANTED = f"""
 WITH RECURSIVE place AS (
         SELECT sourced_id FROM served_orgs WHERE NOT gone
@@ -273,8 +324,9 @@ WITH RECURSIVE place AS (
             OR EXISTS (SELECT FROM now_in n WHERE n.user_id = s.sourced_id AND n.learns))
         AND NOT (:basis = 'directory' AND EXISTS (SELECT FROM directory_opt_out d
             WHERE planbridge_survivor(d.student_id) = s.entity_id AND d.withdrawn_at IS NULL))
-        AND (:basis <> 'consent' OR {_CONSENTED.format(permit="true")})
-        AND NOT {_CONSENTED.format(permit="false")}),
+        AND {_given("identity")}),
+    scored AS MATERIALIZED (
+        SELECT s.sourced_id FROM child s WHERE {_given("academic")}),
     staff AS MATERIALIZED (
         SELECT t.sourced_id, t.entity_id FROM part t JOIN now_in n ON n.user_id = t.sourced_id AND NOT n.learns
         WHERE 'staff' = ANY(:people) AND t.role NOT IN ('student', 'guardian', 'parent', 'relative')
@@ -309,7 +361,7 @@ WITH RECURSIVE place AS (
         UNION ALL SELECT 'enrollments', e.sourced_id FROM seat e JOIN person p ON p.sourced_id = e.user_id
         UNION ALL SELECT 'lineItems', sourced_id FROM item
         UNION ALL SELECT 'results', r.sourced_id FROM served_results r JOIN item l ON l.sourced_id = r.line_item_id
-            JOIN child k ON k.sourced_id = r.student_id WHERE NOT r.gone
+            JOIN scored k ON k.sourced_id = r.student_id WHERE NOT r.gone
             AND (CAST(:rows AS text[]) IS NULL OR r.sourced_id = ANY(CAST(:rows AS text[])))
         UNION ALL SELECT 'scoreScales', l.sourced_id FROM served_score_scales l
             LEFT JOIN class k ON k.sourced_id = l.class_id
@@ -317,11 +369,11 @@ WITH RECURSIVE place AS (
         UNION ALL SELECT 'assessmentLineItems', sourced_id FROM test
         UNION ALL SELECT 'assessmentResults', r.sourced_id FROM served_assessment_results r
             JOIN test l ON l.sourced_id = r.assessment_line_item_id
-            JOIN child k ON k.sourced_id = r.student_id WHERE NOT r.gone
+            JOIN scored k ON k.sourced_id = r.student_id WHERE NOT r.gone
             AND (CAST(:rows AS text[]) IS NULL OR r.sourced_id = ANY(CAST(:rows AS text[])))),
     wanted AS MATERIALIZED (
         SELECT collection, sourced_id FROM every_wanted WHERE collection = ANY(CAST(:collections AS text[]))
-        UNION ALL SELECT 'students', CAST(entity_id AS text) FROM child),
+        UNION ALL SELECT 'students', CAST(entity_id AS text) FROM child WHERE :of_students),
     alive (collection, sourced_id) AS (
         SELECT collection, sourced_id FROM ({_ALIVE}) l (collection, sourced_id)
         WHERE collection = ANY(CAST(:collections AS text[])))

@@ -122,6 +122,20 @@ _KEEP = (
 )
 
 
+async def began(c: AsyncConnection, call: Caller, collection: str, at: datetime) -> bool:
+    """Whether a program had been given something of a collection at this time already: only then is there anything to
+    which what changed since is to be added."""
+    return bool(
+        await c.scalar(
+            text(
+                "SELECT EXISTS (SELECT FROM client_read WHERE client_id = :client AND collection = :collection "
+                "AND at <= :at)"
+            ),
+            {"client": call.client.id, "collection": collection, "at": at},
+        )
+    )
+
+
 # One student has one id, also of what was read before two were found to be one. What is on record as a disclosure and
 # as a read of the same transaction is one read.
 _TOLD = """

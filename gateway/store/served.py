@@ -52,7 +52,7 @@ async def reading(c: AsyncConnection, district: int) -> tuple[int, datetime]:
     the number and the time of what is there. Whoever asked at that time or later sees it. Unavailable while nothing is
     ready to be served yet."""
     await steady(c, district)
-    [rows] = await together(c, ("SELECT number, at FROM projection WHERE at IS NOT NULL", {}))
+    [rows] = await together(c, (f"SELECT p.number, p.at FROM projection p WHERE {READY}", {}))
     if not rows:
         raise not_ready()
     return rows[0].number, rows[0].at
@@ -69,6 +69,11 @@ def not_ready() -> Unavailable:
         "What this district has published is being made ready to be served.",
         "Ask again in some minutes; `planbridge serve status` shows how far it is.",
     )
+
+
+READY = "p.at IS NOT NULL AND NOT p.restamp"
+"""SQL: of a projection p. In a restored database what is reached goes by what families and the district said until the
+backup."""
 
 
 @asynccontextmanager
@@ -262,6 +267,11 @@ async def ask_again(c: AsyncConnection, district: int) -> None:
         ),
         {"district": district},
     )
+
+
+async def look_anew(c: AsyncConnection) -> None:
+    """The same, where anything is served at all."""
+    await c.execute(text("UPDATE projection SET again = true"))
 
 
 async def note_failure(store: Store, district: int) -> None:

@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.served import COLLECTIONS, SQL, WRITABLE, Collection
+from gateway.store import standing
+from gateway.store.database import Store
 from gateway.store.rosters import MAY_BE_TOLD
 from gateway.wire import Gap, Row, referrers
 
@@ -16,19 +18,43 @@ _EXTRA: dict[str, dict[str, str]] = {"users": {"roles_at": 'text[] COLLATE "C"',
 """Columns that a collection has beyond those of its fields."""
 
 
-async def note_family(c: AsyncConnection, *, everything: bool) -> None:
+async def note_family(store: Store, c: AsyncConnection, *, everything: bool) -> None:
     """Bring up to date who is whose family, and note those whose rows say so."""
     if everything:
         await c.execute(text("DELETE FROM served_family"))
         await c.execute(text(_FAMILY.format(which="")))
+        await _keep_away(store, c, "true")
         return
     theirs = "relationship_id IN (SELECT id FROM projecting WHERE kind = 'relationship')"
     await c.execute(text(_NOTE_BOTH.format(which=theirs)))
     await c.execute(text(f"DELETE FROM served_family WHERE {theirs}"))
     await c.execute(text(_FAMILY.format(which="AND id IN (SELECT id FROM projecting WHERE kind = 'relationship')")))
+    await _keep_away(store, c, theirs)
     await c.execute(text(_NOTE_BOTH.format(which=theirs)))
     for statement in _NOTE_FAMILY:
         await c.execute(text(statement))
+
+
+async def _keep_away(store: Store, c: AsyncConnection, which: str) -> None:
+    """Whom the district keeps from a student is not handed on as family either, whatever the sources say."""
+    pairs = await c.execute(
+        text(
+            "SELECT CAST(student_id AS text) AS student, array_agg(CAST(contact_id AS text)) AS contacts "
+            f"FROM served_family WHERE {which} AND EXISTS (SELECT FROM standing WHERE kind = :kind AND ended IS NULL) "
+            "GROUP BY 1"
+        ),
+        {"kind": standing.RESTRICTION},
+    )
+    named = {pair.student: pair.contacts for pair in pairs}
+    for student, contacts in (await standing.restricted_among(store, c, named)).items():
+        if contacts:
+            await c.execute(
+                text(
+                    "DELETE FROM served_family WHERE student_id = CAST(:student AS uuid) "
+                    "AND contact_id = ANY(CAST(:contacts AS uuid[]))"
+                ),
+                {"student": student, "contacts": sorted(contacts)},
+            )
 
 
 _FAMILY = (

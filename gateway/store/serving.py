@@ -84,7 +84,7 @@ def looked(found: Any, client: str) -> Look:
 _LOOK = (
     "SELECT w.*, a.*, p.number, m.moved FROM ({whose}) w "
     f"LEFT JOIN LATERAL ({vendors.IN_FORCE.replace(':client', 'w.id')}) a ON true "
-    "LEFT JOIN projection p ON p.at IS NOT NULL LEFT JOIN LATERAL ("
+    f"LEFT JOIN projection p ON {served.READY} LEFT JOIN LATERAL ("
     "  SELECT string_agg(CAST(e.at AS text), ' ') AS moved FROM unnest(CAST(:collections AS text[])) k (name), "
     "  LATERAL (SELECT max(at) AS at FROM reach WHERE agreement_id = a.agreement AND collection = k.name) e) m ON true"
 )
@@ -257,7 +257,12 @@ async def _selected(c: Transaction, question: Question, source: str) -> list[Row
 
 def _columns(collection: Collected) -> str:
     live = LIVE.format(row="s", reach="r")
-    merged = "s.survivor" if collection.name in _PEOPLE else "CAST(NULL AS text)"
+    merged = "CAST(NULL AS text)"
+    if collection.name in _PEOPLE:  # who they are now is told to whoever has them
+        merged = (
+            "CASE WHEN EXISTS (SELECT FROM reach v WHERE v.agreement_id = r.agreement_id "
+            "AND v.collection = r.collection AND v.sourced_id = s.survivor AND v.visible) THEN s.survivor END"
+        )
     return (
         f"s.sourced_id, {AT} AS at, CASE WHEN {live} THEN CAST(s.doc AS text) END AS document, "
         f"CASE WHEN s.gone AND r.visible THEN {merged} END AS survivor, "

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
 from gateway.errors import ConfigError, Refused
+from gateway.store import served
 from gateway.store.database import Store
 from gateway.store.marks import Parts
 from gateway.store.purge_file import Stood, StoodDown
@@ -91,6 +92,7 @@ async def restrict(store: Store, district: int, student: str, contact: str, beca
         await _refuse_names(c, (student, contact), because)
         if await restricted(store, c, student, [contact]):
             raise Refused("already-restricted", "This restriction stands already.", "`planbridge family restrictions`")
+        await served.look_anew(c)
         return await stand(store, c, district, RESTRICTION, ("restriction", student, contact), because, actor)
 
 
@@ -108,6 +110,7 @@ async def lift(store: Store, district: int, student: str, contact: str, because:
                 "There is no such restriction of the district's.",
                 "`planbridge family restrictions` lists them; what a source says is corrected there.",
             )
+        await served.look_anew(c)
         for id in found[contact]:
             line = StoodDown(id, clock.now(), because.strip(), json.loads(actor.as_json()))
             await end(c, line)

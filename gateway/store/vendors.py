@@ -153,6 +153,7 @@ async def approve(
             "Whoever drafted an agreement does not approve it as well, where anybody else works for the district.",
             "Have somebody else look at it: `planbridge vendors approve`, with their own name in --as.",
         )
+    before = await _approved(c, agreement)
     seen = await preview(c, drafted)
     seen.widening.refuse(people)
     await c.execute(
@@ -181,6 +182,8 @@ async def approve(
         await reach.fill(c, district, drafted)
     else:
         await reach.refresh(c, district, agreement)
+    agreed, was = drafted.terms.collections, before.collections if before else {}
+    await reach.renew(c, agreement, (name for name in agreed if name in was and agreed[name] != was[name]))
     await reach.settle(c, district)
     return seen
 
@@ -201,9 +204,14 @@ async def _others(c: AsyncConnection, name: str) -> bool:
 
 async def preview(c: AsyncConnection, drafted: Agreement) -> reach.Preview:
     """What a draft would reach, and who of them is not reached by the terms in force, or no longer."""
-    version = await c.scalar(text("SELECT version FROM vendor_agreement WHERE id = :id"), {"id": drafted.id})
-    before = (await get(c, drafted.id, version)).terms if version is not None else None
+    before = await _approved(c, drafted.id)
     return await reach.preview(c, drafted.client, drafted.terms, before, clock.today())
+
+
+async def _approved(c: AsyncConnection, agreement: int) -> Terms | None:
+    """The terms that were approved last."""
+    version = await c.scalar(text("SELECT version FROM vendor_agreement WHERE id = :id"), {"id": agreement})
+    return (await get(c, agreement, version)).terms if version is not None else None
 
 
 async def listed(c: AsyncConnection) -> list[dict[str, Any]]:
@@ -352,8 +360,7 @@ async def opt_out(c: AsyncConnection, district: int, student: str, said_by: str,
         {"district": district, "student": student, "by": said_by.strip(), "actor": actor.as_json()},
     )
     await log_act(c, district, actor, "directory-opt-out", student, {})
-    await reach.refresh(c, district)
-    await reach.settle(c, district)
+    await reach.follow(c, district)
 
 
 async def opt_in(c: AsyncConnection, district: int, student: str, actor: Actor) -> None:
@@ -367,5 +374,4 @@ async def opt_in(c: AsyncConnection, district: int, student: str, actor: Actor) 
         {"student": student},
     )
     await log_act(c, district, actor, "directory-opt-in", student, {})
-    await reach.refresh(c, district)
-    await reach.settle(c, district)
+    await reach.follow(c, district)

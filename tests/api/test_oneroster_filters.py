@@ -130,7 +130,7 @@ OPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 LIKE = {"number": "3.5", "date": "2026-08-20", "datetime": "2026-09-08T00:00:00.000Z", "boolean": "true"}
 FREE = [("users", "metadata.house", "object"), ("users", "metadata.points", "object"),
-        ("classes", "school.type", "object"), ("users", "roles.org.type", "object")]  # fmt: skip
+        ("classes", "school.type", "object")]  # fmt: skip
 FIELDS = [
     (one.name, f"{column.path}.sourcedId" if column.type in ("ref", "refs") and "sourcedId" not in column.path
      else column.path, column.type)

@@ -105,9 +105,10 @@ class World:
             people=frozenset(self.chance.sample(["student", "staff", "contact"], 2)),  # type: ignore[arg-type]
         )
         named = self.chance.sample(list(served.COLLECTIONS), 12)
-        return terms(
-            rule=rule, collections=dict.fromkeys(named), basis=self.chance.choice(["school_official", "directory"])
-        )
+        basis = self.chance.choice(["school_official", "directory"])
+        if basis == "directory":
+            named = [one for one in named if one not in ("demographics", "results", "assessmentResults")]
+        return terms(rule=rule, collections=dict.fromkeys(named), basis=basis)
 
     def reached(self, terms: Terms, opted: set[str], denied: set[str]) -> Reached:
         rule, rows = terms.rule, self.rows
@@ -246,9 +247,9 @@ async def test_the_rule_is_read_alike_and_who_leaves_is_told(
         given = Given(
             *denied, "the mother", "guardian", f"program:{made.client}", ["identity"], "rostering", False, TODAY, TODAY
         )
-        await consents.add(c, district, given, actor)
         await c.execute(text("UPDATE reach SET at = :before"), {"before": BEFORE})
         await serve(c, district, world.rows)
+        await consents.add(c, district, given, actor)
         await reach.refresh(c, district)
         await reach.stamp(c, district, clock.now())
     second = world.reached(of, opted, denied)

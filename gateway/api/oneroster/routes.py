@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -32,11 +33,12 @@ from gateway.errors import ConfigError
 from gateway.queries import Query
 from gateway.served import MARK, instant
 from gateway.settings import Settings
-from gateway.store import bulk, reads, serving
+from gateway.store import bulk, reads, serving, within
 from gateway.store.database import Transaction
+from gateway.store.questions import moment
 from gateway.store.reads import Line
 from gateway.store.serving import Look, Row
-from gateway.vendors import Agreement, is_bulk
+from gateway.vendors import PAGE, Agreement, is_bulk
 
 ROOT = "/ims/oneroster"
 _LOOSE = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
@@ -152,15 +154,20 @@ async def _page(
 ) -> Response:
     query = asked.query
     collection, agreement = query.view.collection, look.agreement
-    if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=_is_delta(query)):
+    since = _since(query)
+    if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=False) and (
+        query.limit > PAGE or since is None or not await reads.began(c, call, collection, since)
+    ):
         await bulk.check(c, call, agreement, collection)
-    if (allowed := agreement.fields(collection)) is not None and query.sort.partition(".")[0] not in allowed:
+    allowed = agreement.fields(collection)
+    if allowed is not None and query.sort.partition(".")[0] not in allowed | {*BASE}:
         query = replace(query, sort="")  # an order tells something too
     try:
         found = await serving.page(c, call.client.district, agreement.id, query, look.state)
     except ConfigError as error:
         raise _told(error) from None
-    written, line = _written(collection, found.rows, said)
+    rows = await within.cut(c, agreement, collection, found.rows)
+    written, line = _written(collection, rows, said, _asked_by(query))
     address = f"{_origin(request)}{ROOT}{quote(request.scope['path'].removeprefix(ROOT))}"
     headers = {
         "X-Total-Count": str(found.total),
@@ -172,11 +179,15 @@ async def _page(
     return answer
 
 
-def _is_delta(query: Query) -> bool:
+def _since(query: Query) -> datetime | None:
+    """Since when changes are asked for; None where they are not."""
     asked = query.filter
-    return not asked.either and any(
-        clause.field == "dateLastModified" and clause.op in (">", ">=") for clause in asked.clauses
-    )
+    times = [
+        moment(clause.value)
+        for clause in asked.clauses
+        if not asked.either and clause.field == "dateLastModified" and clause.op in (">", ">=")
+    ]
+    return max(times, default=None)
 
 
 async def _single(
@@ -196,7 +207,8 @@ async def _single(
         into = await serving.survivor(c, call.client.district, agreement.id, view, id)
         what = f"It is one with {into} now." if into else "It never was, or is gone, or is beyond the agreement."
         raise Trouble(404, "unknownobject", f"There is no such {singular(view.collection)}. {what}")
-    written, line = _written(view.collection, [row], said)
+    rows = await within.cut(c, agreement, view.collection, [row])
+    written, line = _written(view.collection, rows, said)
     answer = _answer(request, operation, b'{"%s":%s}' % (operation.envelope.encode(), written[1:-1]), {})
     await reads.keep(c, call, agreement.id, line)
     return answer
@@ -208,14 +220,24 @@ def _told(error: ConfigError) -> Trouble:
     return Trouble(400, "invalid_filter_field", error.message)
 
 
-def _written(collection: str, rows: Sequence[Row], said: Said) -> tuple[bytes, Line]:
-    """The rows as they are sent, in a list, and what is kept of it: of whom they told, and with which fields."""
+def _asked_by(query: Query) -> frozenset[str]:
+    """By which fields rows were chosen or put in order: whoever is among the answers was told of by these too."""
+    named = (*(clause.field for clause in query.filter.clauses), query.sort)
+    return frozenset(name.partition(".")[0] for name in named)
+
+
+def _written(
+    collection: str, rows: Sequence[Row], said: Said, asked_by: frozenset[str] = frozenset()
+) -> tuple[bytes, Line]:
+    """The rows as they are sent, in a list, and what is kept of it: of whom they told, and by which fields."""
     sets: dict[tuple[str, ...], int] = {}
     students, written = [], []
     documents = _LOOSE.decode("[" + ",".join([row.document or "{}" for row in rows]) + "]")
     for row, document in zip(rows, documents, strict=True):
         record, names = said(row, document)
         written.append(record)
+        if asked_by:
+            names = sorted({*names, *(asked_by & {*BASE, *document})})
         of = sets.setdefault(tuple(names), len(sets))
         if row.student is not None:
             students.append((row.student, of))
