@@ -19,7 +19,7 @@ from gateway.api.oneroster import discovery
 from gateway.api.oneroster.operations import WRITINGS
 from gateway.connector import Document
 from gateway.errors import Refused
-from gateway.events import Sources
+from gateway.events import CHANGES, REACH, Sources
 from gateway.http import Http, MemoryTokens
 from gateway.scopes import ONEROSTER
 from gateway.served import WRITABLE
@@ -395,6 +395,7 @@ async def test_others_are_told_of_it_by_its_own_sourced_id(book: Gradebook, vend
     assert {(one.op, one.id, one.student, one.ids["line_item"]) for one in found if one.id == "told"} == {
         ("added", "told", book.ids["ann"], "own-item")
     }
+    assert {one.source for one in found if one.id == "told"} == {CHANGES, REACH}
     assert reached
 
 
