@@ -280,11 +280,22 @@ async def add_holds(c: AsyncConnection, attempt: Attempt, holds: Sequence[Hold],
         )
 
 
+_ANOTHER = (
+    "SELECT EXISTS (SELECT FROM run h JOIN run o ON o.connection_id = h.connection_id AND o.id <> h.id "
+    "WHERE h.id = :run AND h.state = 'held' AND o.state IN ('queued', 'pulling', 'resolving', 'approved'))"
+)
+
+
 async def decide(c: AsyncConnection, run: int, verdict: Verdict, actor: Actor, because: str) -> int:
     """Approve a held run, wholly or for its additions alone, or refuse it; returns its connection. The person, the
-    role and the reason are kept. Refused with run-not-held where nothing waits."""
+    role and the reason are kept. Refused with run-not-held where nothing waits, with run-under-way where another run of
+    the connection waits or works by now: a connection has one."""
     if not because.strip():
         raise Refused("reason-missing", "A decision about a held run needs a reason.", "Give --reason.")
+    if verdict != "refused" and await c.scalar(text(_ANOTHER), {"run": run}):
+        raise Refused(
+            "run-under-way", "The connection is being pulled already.", "Wait; that pull takes this run's place."
+        )
     found = (
         await c.execute(
             text(
