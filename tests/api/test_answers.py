@@ -102,13 +102,6 @@ async def test_a_held_run_is_decided_once_with_a_reason(
     assert (again.status_code, again.json()["code"]) == (409, "run-not-held")
 
 
-async def test_a_held_run_is_not_approved_beside_a_pull_that_waits(mine: httpx.AsyncClient, world: World) -> None:
-    assert (await mine.post("/v1/connections/sis/pull")).status_code == 202
-    for how in ("approve", "approve-additions"):
-        answer = await mine.post(f"/v1/runs/{world.held}/{how}", json={"reason": "So it is."})
-        assert (answer.status_code, answer.json()["code"]) == (409, "run-under-way")
-
-
 async def test_rejects_are_shown_by_cause_and_by_place(mine: httpx.AsyncClient, world: World) -> None:
     found = (await mine.get("/v1/rejects")).json()
     [cause] = found["causes"]
