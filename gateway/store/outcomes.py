@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Refused
@@ -282,23 +283,29 @@ async def add_holds(c: AsyncConnection, attempt: Attempt, holds: Sequence[Hold],
 
 async def decide(c: AsyncConnection, run: int, verdict: Verdict, actor: Actor, because: str) -> int:
     """Approve a held run, wholly or for its additions alone, or refuse it; returns its connection. The person, the
-    role and the reason are kept. Refused with run-not-held where nothing waits."""
+    role and the reason are kept. Refused with run-not-held where nothing waits, with run-under-way where a pull of its
+    connection began meanwhile."""
     if not because.strip():
         raise Refused("reason-missing", "A decision about a held run needs a reason.", "Give --reason.")
-    found = (
-        await c.execute(
-            text(
-                "UPDATE run SET state = :state, effect = :effect, "
-                "  finished_at = CASE WHEN :state = 'refused' THEN now() END "
-                "WHERE id = :run AND state = 'held' RETURNING connection_id, district_id"
-            ),
-            {
-                "run": run,
-                "state": "refused" if verdict == "refused" else "approved",
-                "effect": "additions" if verdict == "additions" else "all",
-            },
-        )
-    ).one_or_none()
+    try:
+        found = (
+            await c.execute(
+                text(
+                    "UPDATE run SET state = :state, effect = :effect, "
+                    "  finished_at = CASE WHEN :state = 'refused' THEN now() END "
+                    "WHERE id = :run AND state = 'held' RETURNING connection_id, district_id"
+                ),
+                {
+                    "run": run,
+                    "state": "refused" if verdict == "refused" else "approved",
+                    "effect": "additions" if verdict == "additions" else "all",
+                },
+            )
+        ).one_or_none()
+    except IntegrityError:  # a pull was asked for this very moment, and a connection has one run under way
+        raise Refused(
+            "run-under-way", "The connection is being pulled already.", "Wait; that pull takes this run's place."
+        ) from None
     if found is None:
         raise Refused("run-not-held", f"Run {run} is not held.", "`planbridge holds show` lists what waits.")
     await c.execute(
