@@ -164,7 +164,7 @@ def _written(collection: str, rows: Sequence[Row], fields: frozenset[str] | None
     students, written = [], []
     documents = _LOOSE.decode("[" + ",".join([row.document or "{}" for row in rows]) + "]")
     for row, document in zip(rows, documents, strict=True):
-        said = _base(row) | document
+        said = _always(row) | document
         if fields is not None:
             said = {name: said[name] for name in said if name in fields}
         written.append(said)
@@ -174,7 +174,7 @@ def _written(collection: str, rows: Sequence[Row], fields: frozenset[str] | None
     return _ENCODER.encode(written), Line(collection, len(rows), [sorted(one) for one in sets], students)
 
 
-def _base(row: Row) -> dict[str, Any]:
+def _always(row: Row) -> dict[str, Any]:
     if row.document is not None:
         return {"sourcedId": row.sourced_id, "status": "active", "dateLastModified": instant(row.at)}
     gone = {"sourcedId": row.sourced_id, "status": "tobedeleted", "dateLastModified": instant(row.at)}
