@@ -9,6 +9,8 @@ import pytest
 
 SHARES: Mapping[str, float] = {
     "tests/api/test_exposure.py": 0.2,
+    "tests/api/test_oneroster.py": 0.3,
+    "tests/api/test_oneroster_filters.py": 0.4,
     "tests/connectors/test_edfi.py": 0.2,
     "tests/connectors/test_edfi_changes.py": 0.25,
     "tests/connectors/test_edfi_openapi.py": 0.3,
@@ -22,6 +24,7 @@ SHARES: Mapping[str, float] = {
     "tests/e2e/test_export.py": 0.4,
     "tests/e2e/test_two_sources.py": 0.4,
     "tests/mappings/test_edfi_outbound.py": 0.5,
+    "tests/store/test_reach.py": 0.4,
     "tests/synthetic/test_faults.py": 0.4,
     "tests/twins/test_edfi_rows.py": 0.3,
     "tests/twins/test_edfi_twin.py": 0.2,

@@ -22,7 +22,7 @@ State = tuple[Any, ...]
 
 LISTED = 10_000
 """Of every answer the ids of so many rows are remembered, in its order: a page of these is found by its ids."""
-STEP = 500
+STEP = 100
 """Beyond, every so many rows a place is remembered, from which a page is reached without counting from the start."""
 MOST_REMEMBERED = 500_000
 """Ids in all: about 50 MB."""

@@ -247,7 +247,7 @@ def _written(
 def _said(
     fields: frozenset[str] | None, row: Row, document: dict[str, msgspec.Raw]
 ) -> tuple[Mapping[str, Any], Collection[str]]:
-    said = _base(row) | document
+    said = _always(row) | document
     if fields is not None:
         said = {name: said[name] for name in said if name in fields}
     return said, said.keys()
@@ -262,14 +262,14 @@ def _older_said(
 ) -> tuple[Mapping[str, Any], Collection[str]]:
     """The same in 1.1. What 1.1 has no words for is gone, as far as it is concerned."""
     made = row.document and older.record(collection, msgspec.json.decode(row.document), named, allowed)
-    base = _base(row if made else row._replace(document=None))
-    shown = frozenset(base) if allowed is None else allowed | frozenset(BASE)
-    base = {name: value for name, value in base.items() if name in shown and (named is None or name in named)}
+    always = _always(row if made else row._replace(document=None))
+    shown = frozenset(always) if allowed is None else allowed | frozenset(BASE)
+    always = {name: value for name, value in always.items() if name in shown and (named is None or name in named)}
     record, told = made or ({}, set())
-    return base | record, sorted({*base, *told})
+    return always | record, sorted({*always, *told})
 
 
-def _base(row: Row) -> dict[str, Any]:
+def _always(row: Row) -> dict[str, Any]:
     """What every row has; of one that is gone there is nothing else."""
     if row.document is not None:
         return {"sourcedId": row.sourced_id, "status": "active", "dateLastModified": instant(row.at)}
