@@ -100,7 +100,10 @@ async def _page(
     fields: frozenset[str] | None,
 ) -> Response:
     collection = query.view.collection
-    since = _since(query)
+    try:
+        since = _since(query)
+    except ConfigError as error:
+        raise _told(error) from None
     if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=False) and (
         query.limit > PAGE or since is None or not await reads.began(c, call, collection, since)
     ):
