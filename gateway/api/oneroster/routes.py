@@ -154,7 +154,10 @@ async def _page(
 ) -> Response:
     query = asked.query
     collection, agreement = query.view.collection, look.agreement
-    since = _since(query)
+    try:
+        since = _since(query)
+    except ConfigError as error:
+        raise _told(error) from None
     if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=False) and (
         query.limit > PAGE or since is None or not await reads.began(c, call, collection, since)
     ):
