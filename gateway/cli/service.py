@@ -48,11 +48,14 @@ def up(
     """Start the gateway: the database, the API and a worker, and keep them running until stopped."""
     settings = with_address(Settings(), host, port)
     refuse_open_address(settings)
-    asyncio.run(_prepare(settings))
-    signal.signal(signal.SIGTERM, _interrupt)
+    children: dict[str, subprocess.Popen[bytes]] = {}
     with _listed(settings) as pids:
-        children = {part: _start(part, settings) for part in PARTS}
+        _write(pids, children)  # preparing may take long, and `down` has to find who is at it
+        asyncio.run(_prepare(settings))
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
+            for part in PARTS:
+                children[part] = _start(part, settings)
             STDOUT.print(f"Planbridge is up: {settings.address} (stop: Ctrl-C)")
             while True:
                 _write(pids, children)
@@ -218,6 +221,7 @@ def _listed(settings: Settings) -> Iterator[Path]:
     pids = settings.home / "processes.json"
     if _left(settings):
         raise ConfigError("already-up", "Planbridge is up already in this home.", "`planbridge down` stops it.")
+    settings.home.mkdir(parents=True, exist_ok=True)
     try:
         yield pids
     finally:

@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -65,6 +66,16 @@ def test_up_serves_this_machine_only_does_the_work_and_goes_down(home: Home, url
         assert ours(home) == [] and service.supervisor.wait() == 0
         assert not service.answers()
     assert "Nothing was running" in home.run("down").stdout
+
+
+def test_down_ends_what_is_not_up_yet(home: Home) -> None:
+    """Its database takes the call and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        away = f"postgresql://planbridge@127.0.0.1:{silent.getsockname()[1]}/planbridge"
+        supervisor = home.start("up", "--port", str(closed_port()), PLANBRIDGE_DATABASE_URL=away)
+        until(lambda: (home.home / "processes.json").exists(), "it says that it is there")
+        assert "is down" in home.run("down", PLANBRIDGE_DATABASE_URL=away).stdout
+        assert supervisor.wait(timeout=30) != 0 and ours(home) == []
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +173,8 @@ def up(home: Home) -> Iterator[Service]:
     service = Service(home.start("up", "--port", str(port), PLANBRIDGE_METRICS_TOKEN=TOKEN), port)
     reaper = threading.Thread(target=service.supervisor.wait)  # as a shell does for whom it started
     reaper.start()
-    until(service.answers, "the API answers and the worker lives")
     try:
+        until(service.answers, "the API answers and the worker lives")
         yield service
     finally:
         home.run("down")
