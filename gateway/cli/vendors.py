@@ -36,7 +36,7 @@ from gateway.served import WRITABLE
 from gateway.store import bulk as stored_bulk
 from gateway.store import reads
 from gateway.store import vendors as stored
-from gateway.store.reach import Preview
+from gateway.store.previews import Preview
 from gateway.vendors import Agreement, Terms
 
 vendors = typer.Typer(

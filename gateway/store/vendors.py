@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway import clock, vendors
 from gateway.access import JUDGING, SAYS
 from gateway.errors import ConfigError, Refused
-from gateway.store import purposes, reach, reads, standing
+from gateway.store import previews, purposes, reach, reads, standing
 from gateway.store.database import Store, together
 from gateway.store.registers import Actor, log_act
 from gateway.vendors import Agreement, Terms
@@ -127,7 +127,7 @@ async def draft(store: Store, district: int, client: str, terms: Terms, actor: A
 
 async def approve(
     c: AsyncConnection, district: int, agreement: int, actor: Actor, *, people: int | None = None
-) -> reach.Preview:
+) -> previews.Preview:
     """Put the newest draft in force: from now on the vendor sees what these terms reach. Refused to whoever drafted it,
     where anybody else works for the district, and without its number of `people` where it widens much."""
     await reach.alone(c, district)
@@ -202,10 +202,10 @@ async def _others(c: AsyncConnection, name: str) -> bool:
     )
 
 
-async def preview(c: AsyncConnection, drafted: Agreement) -> reach.Preview:
+async def preview(c: AsyncConnection, drafted: Agreement) -> previews.Preview:
     """What a draft would reach, and who of them is not reached by the terms in force, or no longer."""
     before = await _approved(c, drafted.id)
-    return await reach.preview(c, drafted.client, drafted.terms, before, clock.today())
+    return await previews.preview(c, drafted.client, drafted.terms, before, clock.today())
 
 
 async def _approved(c: AsyncConnection, agreement: int) -> Terms | None:

@@ -260,7 +260,6 @@ async def test_what_cannot_be_sent_is_refused_at_once(
     ("method", "path", "status", "code"),
     [
         ("GET", "/v1/nothing", 404, "not-found"),
-        ("GET", "/docs", 404, "not-found"),
         ("GET", "/v1/runs/", 404, "not-found"),
         ("DELETE", "/v1/runs", 405, "method-not-allowed"),
         ("GET", "/v1/runs/5", 404, "run-unknown"),

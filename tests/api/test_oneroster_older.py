@@ -232,7 +232,7 @@ async def test_fields_are_those_of_1_1_and_on_record_by_what_they_are_made_of(se
     assert row == {"role": "student", "username": ""}
     async with served.store.transaction(served.laid.district) as c:
         kept = (await c.execute(text("SELECT fields FROM client_read WHERE id > :last"), {"last": last})).scalar_one()
-    assert kept == [["roles"]]
+    assert kept == [["givenName", "roles"]], "by what she was found, and of what she was told"
     in_order = (await get(served, "/users", sort="familyName", orderBy="acs", fields="familyName")).json()["users"]
     assert [row["familyName"] for row in in_order[:2]] == ["Hale", "Marrow"]
 

@@ -240,7 +240,7 @@ def _written(
         record, names = said(row, document)
         written.append(record)
         if asked_by:
-            names = sorted({*names, *(asked_by & {*BASE, *document})})
+            names = sorted({*names, *(asked_by & document.keys())})
         of = sets.setdefault(tuple(names), len(sets))
         if row.student is not None:
             students.append((row.student, of))
