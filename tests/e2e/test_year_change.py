@@ -43,9 +43,9 @@ def announce(office: Office) -> None:
 
 def plans_of(office: Office, folder: Path, known: Known) -> Plans:
     """A plan for a student of each fate; the last of them finalized."""
-    staff = [one.number for one in Year(DISTRICT).on(SHOWN).staff if one.number in known.people]
+    staff = [one for one in Year(DISTRICT).on(SHOWN).staff if one.number in known.people]
     plans = Plans(office, folder)
-    plans.begin(of_each_fate(DISTRICT).values(), LAST, known, staff[-2:])
+    plans.begin(of_each_fate(DISTRICT).values(), LAST, known, staff)
     return plans
 
 

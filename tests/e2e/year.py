@@ -1,7 +1,7 @@
 """A district's office through its days: each is played by the twins, pulled in the evening, and seen by a person."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 from gateway import clock
 from synthetic import District, Year
+from synthetic.model import Staff
 from synthetic.terms import is_working_day
 from tests.e2e.office import HELD, Office
 from tests.e2e.processes import steer
@@ -113,8 +114,10 @@ class Plans:
     folder: Path
     contents: dict[str, str] = field(default_factory=dict)
 
-    def begin(self, numbers: Iterable[str], day: date, known: Known, teachers: Iterable[str]) -> None:
-        first, second = (known.people[number] for number in teachers)
+    def begin(self, numbers: Iterable[str], day: date, known: Known, staff: Sequence[Staff]) -> None:
+        """The district's own people coordinate: they are above every school; the last of the staff owns the supports."""
+        first = known.people[next(one.number for one in staff if one.school is None)]
+        second = known.people[staff[-1].number]
         file = self.folder / "plan.json"
         with on(day):
             for number in numbers:
@@ -219,8 +222,8 @@ def summer(evenings: Evenings, plans: Plans, district: District, days: list[date
     office = evenings.office
     hidden, shown, expired = date(2027, 6, 24), date(2027, 8, 2), date(2027, 8, 16)
     before = Known.now(office)
-    teachers = [one.number for one in Year(district).on(shown).staff if one.number in before.people][-2:]
-    plans.begin(of_each_fate(district).values(), date(2027, 6, 14), before, teachers)
+    staff = [one for one in Year(district).on(shown).staff if one.number in before.people]
+    plans.begin(of_each_fate(district).values(), date(2027, 6, 14), before, staff)
 
     evenings.pull_all(day for day in days if day < hidden)
     for held in evenings.pull(hidden):
