@@ -115,7 +115,7 @@ class Plans:
     contents: dict[str, str] = field(default_factory=dict)
 
     def begin(self, numbers: Iterable[str], day: date, known: Known, staff: Sequence[Staff]) -> None:
-        """The district's own people coordinate: they are above every school; the last of the staff owns the supports."""
+        """The district's own people coordinate, who are above every school; the last of the staff owns the supports."""
         first = known.people[next(one.number for one in staff if one.school is None)]
         second = known.people[staff[-1].number]
         file = self.folder / "plan.json"
