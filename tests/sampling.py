@@ -39,16 +39,21 @@ SHARES: Mapping[str, float] = {
 }
 """File -> the share of its cases; a test that stands alone always runs. Without a seed, as in `make proof`, all do."""
 
-LONG: Sequence[str] = tuple(
-    f"tests/e2e/test_{name}.py"
-    for name in (
-        *("bad_input", "changes_conflict", "changes_only", "contract_traffic", "crash", "crash_push", "delivery"),
-        *("disasters", "doctor", "drill", "edfi_changes_only", "edfi_extension", "edfi_identity", "edfi_planted"),
-        *("edfi_standards", "edfi_vendors", "edfi_writing", "faulted", "full_disk", "gradebook", "guards", "history"),
-        *("leaks", "memory", "needs", "notices", "proxy", "real_input", "service", "two_sources", "verification"),
-        *("workers", "year", "year_change"),
-    )
-) + tuple(f"tests/store/test_{name}.py" for name in ("attention", "embedded", "purges"))
+LONG: Sequence[str] = (
+    *(
+        f"tests/e2e/test_{name}.py"
+        for name in (
+            *("bad_input", "changes_conflict", "changes_only", "contract_traffic", "crash", "crash_push", "delivery"),
+            *("disasters", "doctor", "drill", "edfi_changes_only", "edfi_extension", "edfi_identity", "edfi_planted"),
+            *("edfi_standards", "edfi_vendors", "edfi_writing", "faulted", "full_disk", "gradebook", "guards"),
+            *("history", "leaks", "memory", "needs", "newcomer", "notices", "proxy", "real_input", "service"),
+            *("two_sources", "verification", "workers", "year", "year_change"),
+        )
+    ),
+    *(f"tests/store/test_{name}.py" for name in ("attention", "embedded", "purges")),
+    *(f"tests/api/test_{name}.py" for name in ("plan_life", "sandbox")),
+    "tests/connectors/test_edfi_changes.py",
+)
 """Files that each take the better part of a minute: every draw takes a third of them."""
 
 

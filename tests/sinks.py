@@ -5,9 +5,10 @@ import email
 import email.policy
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from typing import TypeVar
 
 
 @dataclass
@@ -34,7 +35,6 @@ class MailServer:
                     break
                 case _:
                     writer.write(b"250 fine\r\n")
-        writer.close()
 
     @property
     def texts(self) -> list[str]:
@@ -76,29 +76,50 @@ class WebServer:
         self.asked.append(Asked(method, path, headers, body))
         if not self.status:
             await reader.read()  # until the other side gives up
-            writer.close()
             return
         writer.write(f"HTTP/1.1 {self.status} x\r\ncontent-length: 2\r\nconnection: close\r\n\r\nOK".encode())
         await writer.drain()
-        writer.close()
+
+
+Sink = TypeVar("Sink", MailServer, WebServer)
 
 
 @asynccontextmanager
 async def mail_server() -> AsyncIterator[MailServer]:
-    sink = MailServer()
-    server = await asyncio.start_server(sink.talk, "127.0.0.1", 0)
-    sink.port = server.sockets[0].getsockname()[1]
-    async with server:
+    async with _listening(MailServer()) as sink:
         yield sink
 
 
 @asynccontextmanager
 async def web_server() -> AsyncIterator[WebServer]:
-    sink = WebServer()
-    server = await asyncio.start_server(sink.talk, "127.0.0.1", 0)
+    async with _listening(WebServer()) as sink:
+        yield sink
+
+
+@asynccontextmanager
+async def _listening(sink: Sink) -> AsyncIterator[Sink]:
+    """For as long as the block lasts; no socket is left behind, of which a later test would be told."""
+    under_way = set[asyncio.Task[None]]()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        under_way.add(task)
+        try:
+            await sink.talk(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            under_way.discard(task)
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
     sink.port = server.sockets[0].getsockname()[1]
     async with server:
         yield sink
+    for task in (late := list(under_way)):
+        task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
 
 
 @contextmanager
