@@ -7,10 +7,8 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet, RSAKey
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,6 +17,9 @@ from gateway.http import checked_origin
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 from gateway.store.secret_hashes import hashed
+
+if TYPE_CHECKING:
+    from joserfc.jwk import KeySet
 
 LONGEST_OVERLAP = timedelta(days=30)
 
@@ -117,9 +118,13 @@ class Keys:
 NO_KEYS = Keys()
 
 
-def key_set(jwks: Mapping[str, Any]) -> KeySet:
+def key_set(jwks: Mapping[str, Any]) -> "KeySet":
     """The public keys for signatures of a JWK set, or of one JWK. ConfigError where there is none, or a private or a
     shared one among them. # RFC 7517 5"""
+    # Loaded where keys are looked at: a worker, which imports this, never does.
+    from joserfc.errors import JoseError
+    from joserfc.jwk import KeySet, RSAKey
+
     listed: Any = jwks.get("keys", [jwks])
     try:
         given = [one for one in listed if one.get("use", "sig") == "sig"]

@@ -1,4 +1,7 @@
-"""The keys that sign access tokens: made, shared by all processes, renewed with an overlap, and what a token says."""
+"""The keys that sign access tokens: made, shared by all processes, renewed with an overlap, and what a token says.
+
+What reads and writes tokens takes megabytes and is loaded by the first token: a worker never sees one.
+"""
 
 import hashlib
 import time
@@ -6,20 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import msgspec
-from authlib.oauth2.rfc9068.claims import JWTAccessTokenClaims  # type: ignore[import-untyped]
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
-from joserfc.jws import extract_compact
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
+
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey
 
 US = Actor("Planbridge", "system")
 LASTS = timedelta(days=90)
@@ -49,7 +50,7 @@ class Said:
 class _Ring:
     """Of one process: the keys by id, the oldest first, and the tokens whose signatures were good."""
 
-    keys: dict[str, ECKey] = field(default_factory=dict)
+    keys: "dict[str, ECKey]" = field(default_factory=dict)
     made: dict[str, datetime] = field(default_factory=dict)
     read_at: float = float("-inf")
     seen: dict[bytes, Said] = field(default_factory=dict)
@@ -60,6 +61,8 @@ _RINGS: "WeakKeyDictionary[Store, _Ring]" = WeakKeyDictionary()
 
 async def sign(store: Store, claims: Mapping[str, Any]) -> str:
     """An access token that says this, under the key that signs today. # RFC 9068 2"""
+    from joserfc import jwt
+
     ring = await _ring(store)
     if not ring.keys or datetime.now(UTC) - max(ring.made.values()) > LASTS:
         await _renew(store)
@@ -118,6 +121,10 @@ def outlived(made: Mapping[str, datetime], now: datetime) -> Sequence[str]:
 
 
 async def _checked(store: Store, ring: _Ring, token: str) -> Said | None:
+    from authlib.oauth2.rfc9068.claims import JWTAccessTokenClaims  # type: ignore[import-untyped]
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+
     try:
         kid = _kid(token)
         if kid not in ring.keys:
@@ -134,11 +141,15 @@ async def _checked(store: Store, ring: _Ring, token: str) -> Said | None:
 
 
 def _kid(token: str) -> str:
+    from joserfc.jws import extract_compact
+
     return str(extract_compact(token.encode()).headers().get("kid", ""))
 
 
 async def _ring(store: Store, again: float = _FRESH) -> _Ring:
     """The keys, read anew where they were read longer ago than `again` seconds."""
+    from joserfc.jwk import ECKey
+
     ring = _RINGS.setdefault(store, _Ring())
     if time.monotonic() - ring.read_at < again:
         return ring
@@ -168,6 +179,8 @@ async def _renew(store: Store) -> None:
 
 
 async def _make(store: Store, c: AsyncConnection, actor: Actor, at_once: bool) -> str:
+    from joserfc.jwk import ECKey
+
     key = ECKey.generate_key("P-256", auto_kid=True)
     kid = str(key.kid)
     rows = await c.execute(text("SELECT kid, created_at FROM signing_key ORDER BY created_at, kid"))

@@ -14,7 +14,18 @@ def test_a_worker_does_not_hold_what_only_upgrades_and_terminals_need() -> None:
     loaded = "import sys, gateway.worker; print(*{name.partition('.')[0] for name in sys.modules})"
     said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
     assert "sqlalchemy" in said and "httpx" in said
-    assert {"alembic", "mako", "pygments", "fastapi", "uvicorn", "typer", "yaml", "synthetic"} & set(said) == set()
+    assert {
+        "alembic",
+        "mako",
+        "pygments",
+        "fastapi",
+        "uvicorn",
+        "typer",
+        "yaml",
+        "synthetic",
+        "joserfc",
+        "authlib",
+    } & set(said) == set()
 
 
 def test_the_names_of_the_migrations_are_the_versions_in_their_order() -> None:
