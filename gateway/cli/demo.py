@@ -30,7 +30,7 @@ from gateway.connector import Document, validated
 from gateway.errors import ConfigError, Refused
 from gateway.http import Http, MemoryTokens
 from gateway.settings import Settings
-from gateway.store import reading, registers, rejects
+from gateway.store import consents, reading, registers, rejects
 from gateway.store.database import Store
 from gateway.store.embedded import Embedded
 from gateway.store.registers import Actor
@@ -143,6 +143,10 @@ async def _held(g: Gateway, oneroster: str) -> None:
     STDOUT.print(f"Nothing was published; {after['student']} students stand as before. A person refused the run.")
 
 
+SIGNED = "signed form of this month"
+"""Where the family's consent to the library's help is, on paper."""
+
+
 @dataclass
 class Story:
     """The student of the demo, and the plan."""
@@ -193,7 +197,7 @@ async def _refused(g: Gateway) -> Story:
                     "name": "Town library", "side": "partner", "organization": "Town library",
                     "agreement": "volunteer agreement 2026",
                 },
-                "consent": "signed form of this month",
+                "consent": SIGNED,
             },
         ],
         "team": [{"who": counselor, "role": "coordinator"}],
@@ -214,6 +218,13 @@ async def _refused(g: Gateway) -> Story:
 
 
 async def _planned(g: Gateway, story: Story) -> None:
+    today = date.today()
+    agreed = consents.Given(
+        story.student["id"], story.contact, "guardian", "organization:Town library", ("identity", "outside_supports"),
+        "planning", True, today, today + timedelta(days=365), SIGNED,
+    )  # fmt: skip
+    async with g.store.transaction(g.district) as c:
+        await consents.add(c, g.district, agreed, EDUCATOR)
     story.content["consultations"] = [{
         "held_on": date.today().isoformat(),
         "mode": "in_person",
