@@ -10,7 +10,7 @@ import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import DEFAULT_QUEUE
 
-from gateway import clock, delivery, logs, planning, projections, sync, verification
+from gateway import clock, delivery, logs, planning, sync, verification
 from gateway import webhooks as sending_events
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
@@ -303,6 +303,9 @@ async def project_due(store: Store, only: int | None = None) -> None:
 async def project_job(store: Store, district: int) -> None:
     """Bring what a district serves up to what it has published. Where it fails, it is tried again later."""
     try:
+        # What it speaks by is megabytes, and many districts serve nobody.
+        from gateway import projections
+
         done = await projections.follow(store, district)
         log.info("what is served follows: %s rows", sum(done.rows.values()))
     except Exception as error:

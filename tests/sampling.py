@@ -52,7 +52,7 @@ LONG: Sequence[str] = (
     ),
     *(f"tests/store/test_{name}.py" for name in ("attention", "embedded", "purges")),
     *(f"tests/api/test_{name}.py" for name in ("plan_life", "sandbox")),
-    "tests/connectors/test_edfi_changes.py",
+    *(f"tests/connectors/test_{name}.py" for name in ("assessment_files", "edfi_changes", "oneroster_files")),
 )
 """Files that each take the better part of a minute: every draw takes a third of them."""
 

@@ -314,7 +314,7 @@ async def test_an_interrupted_pull_goes_on_at_its_line(tmp_path: Path, own: dict
 async def test_memory_does_not_grow_with_the_file(tmp_path: Path, own: dict[str, str]) -> None:
     """Twenty results of a student cost what one does: only who and what is kept of the first pass."""
     peaks = []
-    for times in (10, 50):
+    for times in (20, 100):
         rows = (f"{n % 100},Fractions,2026-{n // 100 % 12 + 1:02d}-{n // 1200 + 1:02d},{n}" for n in range(times * 500))
         path = write(tmp_path, *rows)
         tracemalloc.start()

@@ -342,7 +342,7 @@ async def test_damaged_and_encrypted_entries_are_named(tmp_path: Path) -> None:
 
 
 async def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
-    small, large = [await peak(tmp_path, rows) for rows in (15_000, 150_000)]
+    small, large = [await peak(tmp_path, rows) for rows in (30_000, 300_000)]
     assert large - small < 2 * 1024**2
     assert large < 20 * 1024**2
 

@@ -26,7 +26,7 @@ def test_a_tenfold_district_costs_hardly_more_memory() -> None:
     with Home.made(laid=True) as home:
         small, large = measured(home, students=270), measured(home, students=2_700)
     assert small.associations > 1_900 and large.associations > 19_000
-    assert large.peak < 170 * MEGABYTE  # of the 200 that were promised: a warning comes early
+    assert large.peak < 160 * MEGABYTE
     assert large.peak - small.peak < 24 * MEGABYTE
 
 
