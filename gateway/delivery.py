@@ -291,7 +291,10 @@ async def _compose(
         )
     plan = given.plan
     await _refuse_barred(store, connection.district, plan.student, json.loads(version.content))
-    people = await parties.parties(store, connection, version.plan, plan)
+    async with store.transaction(connection.district) as c:
+        people = (await parties.parties(store, c, connection, {version.plan: plan}))[version.plan]
+    if isinstance(people, Refused):
+        raise people
     shown = mapping.profile.model_validate(profile or {})
     documents, losses = mapping.outbound(plan, people, shown, by.crosswalks.fresh())
     told = {loss.pointer for loss in given.withheld}

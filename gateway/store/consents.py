@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -116,18 +116,33 @@ async def revoke(store: Store, c: AsyncConnection, district: int, consent: int, 
 
 async def of_student(c: AsyncConnection, student: str, recipients: Iterable[str]) -> list[Consent]:
     """Every consent for a student to one of these recipients, also those that hold no more."""
+    return (await of_students(c, [student], recipients))[student]
+
+
+async def of_students(
+    c: AsyncConnection, students: Collection[str], recipients: Iterable[str]
+) -> dict[str, list[Consent]]:
+    """The same of many."""
+    ids_of = await standing.former(c, students)
     rows = await c.execute(
         text(
-            "SELECT recipient, sections, permit, from_on, until_on, revoked_at IS NOT NULL AS revoked, capacity "
-            "FROM consent WHERE planbridge_survivor(student_id) = planbridge_survivor(CAST(:student AS uuid)) "
-            "AND lower(recipient) = ANY(:recipients) ORDER BY id"
+            "SELECT CAST(student_id AS text) AS student, recipient, sections, permit, from_on, until_on, "
+            "  revoked_at IS NOT NULL AS revoked, capacity FROM consent "
+            "WHERE student_id = ANY(CAST(:ids AS uuid[])) AND lower(recipient) = ANY(:recipients) ORDER BY id"
         ),
-        {"student": student, "recipients": [one.lower() for one in recipients]},
+        {
+            "ids": sorted({id for ids in ids_of.values() for id in ids}),
+            "recipients": [one.lower() for one in recipients],
+        },
     )
-    return [
-        Consent(r.recipient, frozenset(r.sections), r.permit, r.from_on, r.until_on, r.revoked, r.capacity)
+    given = [
+        (r.student, Consent(r.recipient, frozenset(r.sections), r.permit, r.from_on, r.until_on, r.revoked, r.capacity))
         for r in rows
     ]
+    by_id: dict[str, list[Consent]] = {}
+    for id, consent in given:
+        by_id.setdefault(id, []).append(consent)
+    return {student: [one for id in sorted(ids_of[student]) for one in by_id.get(id, ())] for student in students}
 
 
 async def references(c: AsyncConnection, student: str, today: date) -> dict[str, list[ConsentFacts]]:

@@ -1,11 +1,13 @@
 """Plans at rest: drafts with a revision, finalized versions that nobody can change, and every act upon them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
@@ -171,7 +173,7 @@ async def version(c: AsyncConnection, plan: str, number: int | None = None) -> S
         )
     ).one_or_none()
     if row is None:
-        raise Refused("plan-not-finalized", "This plan has no finalized version.", "Finalize it first.")
+        raise _not_finalized()
     return StoredVersion(*row)
 
 
@@ -189,15 +191,52 @@ async def versions(c: AsyncConnection, plan: str) -> list[dict[str, Any]]:
 
 async def deliverable(c: AsyncConnection, plan: str, number: int | None = None) -> StoredVersion:
     """The version that is sent. Refused when nothing is finalized, and when the plan was taken back or put away."""
-    found = await version(c, plan, number)
-    state = await c.scalar(text("SELECT state FROM plan WHERE CAST(id AS text) = :plan"), {"plan": plan})
+    (found,) = await deliverables(c, [(plan, number)])
+    if isinstance(found, Refused):
+        raise found
+    return found
+
+
+async def deliverables(c: AsyncConnection, wanted: Sequence[tuple[str, int | None]]) -> list[StoredVersion | Refused]:
+    """The version of each plan that is sent, the newest unless a number is given; or why nothing of it is."""
+    rows = await c.execute(
+        text(
+            "SELECT p.state, CAST(v.plan_id AS text), v.version, v.content, v.sha256, CAST(v.finalized_at AS text), "
+            "  v.finalized_by, v.guard_report "
+            "FROM json_array_elements(CAST(:wanted AS json)) WITH ORDINALITY w(one, place) LEFT JOIN ("
+            "  plan p CROSS JOIN LATERAL (SELECT * FROM plan_version o WHERE o.plan_id = p.id) v) "
+            "ON p.id = CAST(w.one->>0 AS uuid) AND v.version = coalesce(CAST(w.one->>1 AS int), ("
+            "  SELECT max(version) FROM plan_version n WHERE n.plan_id = p.id)) ORDER BY w.place"
+        ),
+        {"wanted": json.dumps([list(one) for one in wanted if _is_id(one[0])])},
+    )
+    found = iter(rows)
+    return [_deliverable(next(found)) if _is_id(plan) else _not_finalized() for plan, _ in wanted]
+
+
+def _is_id(plan: str) -> bool:
+    try:
+        UUID(plan)
+    except ValueError:
+        return False
+    return True
+
+
+def _deliverable(row: Row[Any]) -> StoredVersion | Refused:
+    state, *version = tuple(row)
+    if version[0] is None:
+        return _not_finalized()
     if state in ("revoked", "entered_in_error", "archived"):
-        raise Refused(
+        return Refused(
             "plan-taken-back",
             f"Nothing of this plan is sent any more: it is in state {state}.",
             "`planbridge push` with `--withdraw` takes back what a destination still has of it.",
         )
-    return found
+    return StoredVersion(*version)
+
+
+def _not_finalized() -> Refused:
+    return Refused("plan-not-finalized", "This plan has no finalized version.", "Finalize it first.")
 
 
 async def holders(c: AsyncConnection, plan: str) -> list[str]:

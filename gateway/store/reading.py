@@ -1,6 +1,6 @@
 """What people look at: published entities, who is matched, where sources disagree."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -49,14 +49,31 @@ async def referring(store: Store, district: int, kind: str, field: str, id: str)
 
 async def referring_in(c: AsyncConnection, kind: str, field: str, id: str) -> list[dict[str, Any]]:
     """The same in the caller's transaction."""
+    return (await referring_to(c, kind, field, [id]))[id]
+
+
+async def referring_to(
+    c: AsyncConnection, kind: str, field: str, ids: Collection[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Id -> published entities of a kind whose field names that entity, in the order of their ids. Of whom a record is
+    has an index; whoever else it names is looked for in all of the kind."""
+    named = "entity.of_person" if field == _OF_PERSON.get(kind, "student") else "entity.doc->>:field"
     rows = await c.execute(
         text(
-            "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = :kind "
-            "AND doc->>:field = (SELECT CAST(planbridge_survivor(CAST(:id AS uuid)) AS text)) ORDER BY entity.id"
+            "SELECT asked, CAST(entity.id AS text) AS id, doc FROM unnest(CAST(:ids AS text[])) asked "
+            f"JOIN entity ON kind = :kind AND {named} = "
+            "(SELECT CAST(planbridge_survivor(CAST(asked AS uuid)) AS text)) ORDER BY entity.id"
         ),
-        {"kind": kind, "field": field, "id": id},
+        {"kind": kind, "field": field, "ids": list(ids)},
     )
-    return [{"id": row.id, **row.doc} for row in rows]
+    found: dict[str, list[dict[str, Any]]] = {id: [] for id in ids}
+    for row in rows:
+        found[row.asked].append({"id": row.id, **row.doc})
+    return found
+
+
+_OF_PERSON = {"enrollment": "person"}
+"""Which field says of whom a record is, where it is not `student`: the column entity.of_person."""
 
 
 async def find_students(store: Store, district: int, number: str | None = None) -> list[dict[str, Any]]:
@@ -75,6 +92,20 @@ async def find_students_in(c: AsyncConnection, number: str | None = None) -> lis
             "ORDER BY entity.id"
         ),
         {"number": number},
+    )
+    return [{"id": row.id, **row.doc} for row in rows]
+
+
+async def numbered_in(c: AsyncConnection, numbers: Sequence[str]) -> list[dict[str, Any]]:
+    """Students who have one of these identifiers in some system."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = 'person' "
+            "AND doc->>'population' = 'student' AND EXISTS ("
+            "  SELECT FROM json_array_elements(doc->'identifiers') i WHERE i->>'value' = ANY(:numbers)) "
+            "ORDER BY entity.id"
+        ),
+        {"numbers": list(numbers)},
     )
     return [{"id": row.id, **row.doc} for row in rows]
 
