@@ -105,9 +105,8 @@ def _number(connection: Connection, population: str, person: Mapping[str, Any]) 
     """Somebody's own number of the sort that a connection's settings name, the first named first; empty without one.
     Of family they name none: whichever of the two sorts they have."""
     settings = ("student", "staff") if population == "contact" else (population,)
-    for system in (
-        one for name in settings for one in Candidates.read(connection.settings[f"{name}_identifier"]).named
-    ):
+    named = [Candidates.read(connection.settings[f"{name}_identifier"]).named for name in settings]
+    for system in chain.from_iterable(named):
         for one in person.get("identifiers", ()):
             if system.has(one):
                 return str(one["value"])
