@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.access import PURPOSES, SECTIONS, Consent, Section
 from gateway.errors import ConfigError, Refused
 from gateway.plan_guards import ConsentFacts
-from gateway.store import reach, standing
+from gateway.store import reach, standing, withdrawals
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
@@ -80,6 +80,8 @@ async def add(c: AsyncConnection, district: int, given: Given, actor: Actor) -> 
         },
     )
     await log_act(c, district, actor, "consent", str(made), {"sections": sorted(sections), "permit": given.permit})
+    if not given.permit:
+        await withdrawals.look_soon(c, district)
     if _of_a_program(given.recipient):
         await reach.follow(c, district)
     return int(made)
@@ -108,6 +110,7 @@ async def revoke(store: Store, c: AsyncConnection, district: int, consent: int, 
             "consent-unknown", f"There is no consent {consent} that could be revoked.", "`planbridge consents list`"
         )
     await log_act(c, district, actor, "consent-revoked", str(consent), {})
+    await withdrawals.look_soon(c, district)
     if _of_a_program(str(recipient)):
         await reach.follow(c, district)
     # The reason may tell who it is about, and the file is kept apart from everything that a purge reaches.
@@ -120,9 +123,9 @@ async def of_student(c: AsyncConnection, student: str, recipients: Iterable[str]
 
 
 async def of_students(
-    c: AsyncConnection, students: Collection[str], recipients: Iterable[str]
+    c: AsyncConnection, students: Iterable[str], recipients: Iterable[str]
 ) -> dict[str, list[Consent]]:
-    """The same of many."""
+    """Each of these students -> the same."""
     ids_of = await standing.former(c, students)
     rows = await c.execute(
         text(
@@ -135,14 +138,12 @@ async def of_students(
             "recipients": [one.lower() for one in recipients],
         },
     )
-    given = [
-        (r.student, Consent(r.recipient, frozenset(r.sections), r.permit, r.from_on, r.until_on, r.revoked, r.capacity))
-        for r in rows
-    ]
-    by_id: dict[str, list[Consent]] = {}
-    for id, consent in given:
-        by_id.setdefault(id, []).append(consent)
-    return {student: [one for id in sorted(ids_of[student]) for one in by_id.get(id, ())] for student in students}
+    given: dict[str, list[Consent]] = {}
+    for r in rows:
+        given.setdefault(r.student, []).append(
+            Consent(r.recipient, frozenset(r.sections), r.permit, r.from_on, r.until_on, r.revoked, r.capacity)
+        )
+    return {student: [one for id in sorted(ids) for one in given.get(id, ())] for student, ids in ids_of.items()}
 
 
 async def references(c: AsyncConnection, student: str, today: date) -> dict[str, list[ConsentFacts]]:

@@ -96,20 +96,6 @@ async def find_students_in(c: AsyncConnection, number: str | None = None) -> lis
     return [{"id": row.id, **row.doc} for row in rows]
 
 
-async def numbered_in(c: AsyncConnection, numbers: Sequence[str]) -> list[dict[str, Any]]:
-    """Students who have one of these identifiers in some system."""
-    rows = await c.execute(
-        text(
-            "SELECT CAST(id AS text) AS id, doc FROM entity WHERE kind = 'person' "
-            "AND doc->>'population' = 'student' AND EXISTS ("
-            "  SELECT FROM json_array_elements(doc->'identifiers') i WHERE i->>'value' = ANY(:numbers)) "
-            "ORDER BY entity.id"
-        ),
-        {"numbers": list(numbers)},
-    )
-    return [{"id": row.id, **row.doc} for row in rows]
-
-
 async def entity_counts(store: Store, district: int) -> dict[str, int]:
     """Kind -> how many entities are published; people by population."""
     async with store.transaction(district) as c:
@@ -161,6 +147,34 @@ async def keys_at(c: AsyncConnection, connection: int, kind: str, ids: Sequence[
         {"ids": list(ids), "kind": kind, "connection": connection},
     )
     return {row.id: row.key for row in rows}
+
+
+async def people_at(c: AsyncConnection, connection: int, key: str) -> list[str]:
+    """Whom a connection's own records name by this key."""
+    rows = await c.execute(
+        text(
+            "SELECT DISTINCT CAST(planbridge_survivor(entity_id) AS text) FROM link WHERE kind = 'person' "
+            "AND connection_id = :connection AND key = :key AND method <> 'alias'"
+        ),
+        {"connection": connection, "key": key},
+    )
+    return list(rows.scalars())
+
+
+async def marked(c: AsyncConnection, numbers: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """Mark of a number (see gateway.candidates.number_mark) -> published people who have that number today."""
+    rows = await c.execute(
+        text(
+            "SELECT n.number, CAST(e.id AS text) AS id, e.doc FROM person_number n "
+            "JOIN entity e ON e.id = n.entity_id AND e.kind = 'person' "
+            "WHERE n.number = ANY(:numbers) AND NOT n.former ORDER BY e.id"
+        ),
+        {"numbers": list(numbers)},
+    )
+    found: dict[str, list[dict[str, Any]]] = {number: [] for number in numbers}
+    for row in rows:
+        found[row.number].append({"id": row.id, **row.doc})
+    return found
 
 
 async def provenance(c: AsyncConnection, kind: str, id: str) -> list[dict[str, Any]]:
