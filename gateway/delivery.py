@@ -1,58 +1,48 @@
 """A finalized plan on its way to a destination: what would be sent, sent once, and what the other side has."""
 
-import itertools
-import json
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway import access, audience, clock, codes, parties, registry, sections, sending, withdrawing
-from gateway.access import Section
+from gateway import audience, clock, sending, withdrawing
 from gateway.audience import Audience
-from gateway.codes import Codes
+from gateway.composing import Composed, Wanted, compose
 from gateway.connected import opened
-from gateway.connector import Allocating, Document, Loss
-from gateway.continuity import named_contacts
-from gateway.errors import ConfigError, Refused
-from gateway.schema.plan import Plan
+from gateway.connector import Allocating, Document
+from gateway.errors import AuthError, PlanbridgeError, Refused, Unavailable
+from gateway.sending import Desk
 from gateway.store import (
     agreements,
     audiences,
     blackouts,
-    consents,
     deliveries,
+    destinations,
     disclosures,
+    ledger,
     reading,
     rechecks,
     registers,
-    rights,
     rollouts,
+    turns,
     verifications,
 )
 from gateway.store import plans as stored
-from gateway.store.database import Store, Transaction
-from gateway.store.deliveries import Cause, Delivery
+from gateway.store.database import DatabaseError, Store, Transaction
+from gateway.store.deliveries import Cause, Delivery, Finished
 from gateway.store.disclosures import Disclosure
-from gateway.store.plans import StoredVersion
+from gateway.store.ledger import Known
 from gateway.store.registers import Actor, Connection
+from gateway.store.rollouts import Rollout
+from gateway.store.runs import Fenced
 
 SENDING = Actor("Planbridge", "worker")
 Also = Callable[[Transaction, int, int], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class Preview:
-    """Exactly what a push would send, in order, and what the destination will not get. `stands`: the sections of which
-    it says something; of a doorway there are none."""
-
-    version: int
-    sha256: str
-    documents: Sequence[Document]
-    losses: Sequence[Loss]
-    period_start: date
-    student: str
-    stands: frozenset[Section]
+Settle = Callable[[Delivery, Exception], Awaitable[None]]
+"""What is to become of a delivery that could not be carried out."""
+ABREAST = 200
+"""So many are read and composed together."""
 
 
 async def preview(
@@ -63,21 +53,17 @@ async def preview(
     number: int | None = None,
     *,
     doorway: bool | None = None,
-) -> Preview:
+) -> Composed:
     """What pushing a plan's version would send. `doorway`: a link and nothing of the plan; left out, as it was sent
     last. Refused while nothing is finalized."""
     connection = await registers.connection(store, district, destination)
-    async with store.transaction(district) as c:
-        version = await stored.deliverable(c, plan, number)
-        profile = await deliveries.profile(c, connection.id)
-        opened_codes = await codes.opened(c, connection)
-        given = await _given(c, connection, version)
-        if doorway is None:
-            doorway = await audiences.was_doorway(c, connection.id, plan)
-    return await _compose(store, connection, version, profile, opened_codes, given, doorway=doorway)
+    (made,) = await compose(store, connection, [Wanted(plan, number, doorway)])
+    if isinstance(made, Refused):
+        raise made
+    return made
 
 
-async def seen_by(store: Store, district: int, destination: str, made: Preview) -> Audience:
+async def seen_by(store: Store, district: int, destination: str, made: Composed) -> Audience:
     """Who would see there what a preview shows: asks the destination, sends nothing."""
     connection = await registers.connection(store, district, destination)
     async with opened(store, connection) as (connector, settings, http):
@@ -121,57 +107,164 @@ async def request(
 
 
 async def deliver(store: Store, district: int, delivery_id: int) -> None:
-    """Send what differs from what was delivered, in the order that the destination wants; what refers to something that
-    was refused is not sent, the rest is. What the plan had and has no more is ended last.
-
-    Safe to repeat: each object has a natural key, the ledger says what was delivered, and only a 2xx counts. Refused
-    in a blackout, while the destination is paused, and without an agreement with the agency that hosts it.
-    """
+    """Carry out one delivery, whatever else waits for its destination. Raises what `settle` of `carry_out` is told."""
     delivery = await deliveries.begin(store, district, delivery_id)
     if delivery is None:
         return
-    if delivery.kind == "withdraw":
-        await withdrawing.carry_out(store, delivery)
-        return
-    connection = await registers.connection(store, district, delivery.connection)
+
+    async def settle(_: Delivery, error: Exception) -> None:
+        raise error
+
+    await carry_out(store, district, [delivery], settle)
+
+
+async def carry_out(store: Store, district: int, taken: Sequence[Delivery], settle: Settle) -> None:
+    """Carry out deliveries to one destination that were taken: what is sent goes side by side, as many as it has
+    requests side by side; then what is taken back.
+
+    Of each is sent what differs from what was delivered, in the order that the destination wants; what refers to
+    something that was refused is not sent, the rest is. What the plan had and has no more is ended last. Safe to
+    repeat: each object has a natural key or a marker, the ledger says what was delivered, and only a 2xx counts.
+    Refused in a blackout, while the destination is paused, and without an agreement with the agency that hosts it.
+
+    Once the destination cannot answer, or refuses our credentials, what was not begun is handed back. A database that
+    fails, or another attempt that took over, ends it all.
+    """
+    connection = await registers.connection(store, district, taken[0].connection)
+    if pushes := [one for one in taken if one.kind == "push"]:
+        try:
+            await _push(store, connection, pushes, settle)
+        except Unavailable as error:
+            await settle(pushes[0], error)
+            await turns.hand_back(store, district, [one.id for one in pushes])
+        except PlanbridgeError as error:  # what is true of the destination is true of each
+            for one in pushes:
+                await settle(one, error)
+    for one in taken:
+        if one.kind == "withdraw":
+            try:
+                await withdrawing.carry_out(store, one)
+            except (Fenced, DatabaseError):
+                raise
+            except Exception as error:
+                await settle(one, error)
+
+
+async def _push(store: Store, connection: Connection, pushes: Sequence[Delivery], settle: Settle) -> None:
+    """Compose them all, write down what is about to leave, and send. Raises what stands in the way of each."""
     if connection.paused_because:
         raise Refused(
             "connection-paused",
             f"{connection.name} is paused: {connection.paused_because}",
             "Mend it and lift the pause, then send the plan again.",
         )
-    async with store.transaction(district) as c:
-        await blackouts.refuse(c, connection.id, clock.now())  # it may have waited for its turn until then
-        version = await stored.deliverable(c, delivery.plan, delivery.version)
-        profile = await deliveries.profile(c, connection.id)
-        opened_codes = await codes.opened(c, connection)
-        given = await _given(c, connection, version)  # as consents and agreements are now, not when it was queued
-        doorway = await audiences.is_doorway(c, delivery.id)
-        sends = await rollouts.sends(c, connection.id, given.plan.school)
-        if sends:
-            await _note(c, district, connection, delivery, given)
-    made = await _compose(store, connection, version, profile, opened_codes, given, doorway=doorway)
+    async with store.transaction(connection.district) as c:
+        await blackouts.refuse(c, connection.id, clock.now())  # they may have waited for their turn until then
+    # As consents and agreements are now, not when it was queued.
+    composed = await compose(store, connection, [Wanted(one.plan, one.version, one.doorway) for one in pushes])
+    ready = []
+    for one, made in zip(pushes, composed, strict=True):
+        if isinstance(made, Refused):
+            await settle(one, made)
+        else:
+            ready.append((one, made))
+    async with store.transaction(connection.district) as c:
+        rollout = await rollouts.of(c, connection.id)
+        known = await ledger.known(c, connection.id, [one.plan for one, _ in ready])
+        choice = await destinations.edited_there(c, connection.id)
+        sent = [(one, made) for one, made in ready if rollout.sends(made.given.plan.school)]
+        await _note(c, connection, sent)
+    if not ready:
+        return
     async with opened(store, connection) as (connector, settings, http):
         assert connector.open_sink is not None
         sink = await connector.open_sink(settings, http)
         try:
-            seen = await audience.ask(store, connection, sink, made.documents, made.stands, made.student)
-            if seen.told:
-                await audiences.note(store, delivery, seen.counted())
-            if seen.refusal:
-                async with store.transaction(district) as c:  # what lies there from before is looked at anew
-                    await rechecks.forget(c, connection.id, delivery.plan)
-                ended = sending.Ended(made.losses, seen.refusal, causes=[Cause(0, seen.refusal)])
-            elif not sends:
-                await audiences.note_rehearsed(store, delivery, made.documents)
-                await deliveries.finish(store, delivery, "rehearsed", made.losses)
-                return
-            else:
-                ended = await sending.send(store, delivery, sink, made.documents, made.losses, made.period_start)
+            desk = Desk(store, connection.district, sink, choice)
+            await _Abreast(desk, connection, known, rollout, settle).all(ready, settings.in_flight)
         finally:
             await sink.close()
-    state = "parked" if ended.reason else "delivered"
-    await deliveries.finish(store, delivery, state, ended.losses, ended.reason, ended.waits, ended.causes)
+
+
+class _Abreast:
+    """Deliveries that go to one destination side by side, and whether it answers still."""
+
+    def __init__(
+        self, desk: Desk, connection: Connection, known: Mapping[str, Known], rollout: Rollout, settle: Settle
+    ) -> None:
+        self._desk = desk
+        self._connection = connection
+        self._known = known
+        self._rollout = rollout
+        self._settle = settle
+        self._stopped = False
+        self._handed_back: list[int] = []
+
+    async def all(self, ready: Sequence[tuple[Delivery, Composed]], abreast: int) -> None:
+        work = iter(ready)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(abreast, len(ready))):
+                    group.create_task(self._some(work))
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from None
+        if self._handed_back:
+            await turns.hand_back(self._desk.store, self._connection.district, self._handed_back)
+
+    async def _some(self, work: Iterator[tuple[Delivery, Composed]]) -> None:
+        for one, made in work:
+            if self._stopped:
+                self._handed_back.append(one.id)
+                continue
+            try:
+                await self._desk.finish(await self._one(one, made))
+            except (Fenced, DatabaseError):
+                raise
+            except Exception as error:
+                if isinstance(error, Unavailable) and self._stopped:  # one of them waits for all
+                    self._handed_back.append(one.id)
+                    continue
+                self._stopped = self._stopped or isinstance(error, Unavailable | AuthError)
+                await self._settle(one, error)
+
+    async def _one(self, delivery: Delivery, made: Composed) -> Finished:
+        desk = self._desk
+        seen = await audience.ask(desk.store, self._connection, desk.sink, made.documents, made.stands, made.student)
+        if seen.told:
+            await audiences.note(desk.store, delivery, seen.counted())
+        if seen.refusal:
+            async with desk.store.transaction(delivery.district) as c:  # what lies there from before is looked at anew
+                await rechecks.forget(c, self._connection.id, delivery.plan)
+            return Finished(delivery, "parked", made.losses, seen.refusal, causes=[Cause(0, seen.refusal)])
+        if not self._rollout.sends(made.given.plan.school):
+            await audiences.note_rehearsed(desk.store, delivery, made.documents)
+            return Finished(delivery, "rehearsed", made.losses)
+        known = self._known[delivery.plan]
+        ended = await sending.send(desk, delivery, known, made.documents, made.losses, made.period_start)
+        state = "parked" if ended.reason else "delivered"
+        return Finished(delivery, state, ended.losses, ended.reason, ended.waits, ended.causes)
+
+
+async def _note(c: Transaction, connection: Connection, sent: Sequence[tuple[Delivery, Composed]]) -> None:
+    """What leaves is on record before it does: whoever never hears the answer has it said all the same."""
+    agency = await agreements.hosted_by(c, connection.id)
+    lines = [
+        Disclosure(
+            made.student,
+            "push",
+            f"{connection.name}, hosted by {agency}" if agency else connection.name,
+            True,
+            "a destination of the student's plan",
+            made.given.purpose,
+            f"An agreement with {agency} is in force today." if agency else "The district runs this system itself.",
+            made.given.sections,
+            plan=delivery.plan,
+            version=delivery.version,
+            delivery=delivery.id,
+        )
+        for delivery, made in sent
+    ]
+    await disclosures.note_all(c, connection.district, lines, SENDING)
 
 
 async def again(store: Store, connection: Connection, also: Also) -> list[int]:
@@ -222,129 +315,3 @@ async def read_back(
             return found
         finally:
             await sink.close()
-
-
-@dataclass(frozen=True)
-class Given:
-    """What of a version a destination may have today, what of it is withheld, and for which purpose it gets it."""
-
-    plan: Plan
-    withheld: Sequence[Loss]
-    sections: Sequence[Section]
-    purpose: str
-    team: Sequence[Mapping[str, Any]]
-
-
-async def _given(c: Transaction, connection: Connection, version: StoredVersion) -> Given:
-    """Agreements and consents as they hold today, laid over a version. Refused where nothing of it may leave."""
-    content = json.loads(version.content)
-    today = clock.today()
-    await agreements.refuse(c, connection, today)
-    agreed = await agreements.terms(c, connection, today)
-    known = await consents.of_student(c, content["student"], await agreements.names(c, connection))
-    receiver = access.receiver(agreed.sections, agreed.needs_consent, known, today)
-    if "identity" in receiver.withheld:
-        raise Refused(
-            "consent-missing",
-            f"{connection.name} may have nothing of this student. {receiver.withheld['identity']}",
-            "Record the consent that was given: `planbridge consents add`. Then send the plan again.",
-        )
-    kept, left = sections.seen(content, dict.fromkeys(receiver.sections, "read"))
-    withheld = [
-        Loss(one.pointer, "withheld", receiver.withheld.get(one.section, "") if one.section else "It has no section.")
-        for one in left
-    ]
-    touched = [section for section in sections.touched(kept) if section in receiver.sections]
-    return Given(Plan.model_validate(kept), withheld, touched, agreed.purpose, await _team(c, version.plan))
-
-
-async def _team(c: Transaction, plan: str) -> list[Mapping[str, Any]]:
-    """Who was put on the team by a finalized version, and is on it still: whoever was taken off a draft sees nothing
-    more from then on, whoever was added to one sees nothing yet."""
-    agreed = json.loads((await stored.version(c, plan)).content).get("team", ())
-    now = (await stored.load(c, plan)).content.get("team", ())
-    return [one for one in now if any((m["who"], m["role"]) == (one["who"], one["role"]) for m in agreed)]
-
-
-async def _note(c: Transaction, district: int, connection: Connection, delivery: Delivery, given: Given) -> None:
-    """What leaves is on record before it does: whoever never hears the answer has it said all the same."""
-    agency = await agreements.hosted_by(c, connection.id)
-    await disclosures.note(
-        c,
-        district,
-        Disclosure(
-            given.plan.student,
-            "push",
-            f"{connection.name}, hosted by {agency}" if agency else connection.name,
-            True,
-            "a destination of the student's plan",
-            given.purpose,
-            f"An agreement with {agency} is in force today." if agency else "The district runs this system itself.",
-            given.sections,
-            plan=delivery.plan,
-            version=delivery.version,
-            delivery=delivery.id,
-        ),
-        SENDING,
-    )
-
-
-async def _compose(
-    store: Store,
-    connection: Connection,
-    version: StoredVersion,
-    profile: dict[str, Any] | None,
-    by: Codes,
-    given: Given,
-    *,
-    doorway: bool,
-) -> Preview:
-    mapping = by.mapping
-    writes = registry.connector(connection.connector).writes(connection.settings)
-    if mapping.outbound is None or mapping.profile is None or not writes:
-        raise ConfigError(
-            "not-a-destination",
-            f"Plans cannot be pushed to {connection.name}: {connection.connector} only reads.",
-            "Choose another connection.",
-        )
-    plan = given.plan
-    await _refuse_barred(store, connection.district, plan.student, json.loads(version.content))
-    people = await parties.parties(store, connection, version.plan, plan, given.team)
-    if doorway and "doorway" not in mapping.profile.model_fields:
-        raise Refused(
-            "doorway-missing",
-            f"{connection.name} has no place for a link, and so for no doorway.",
-            "Push the plan as it is, or not at all.",
-        )
-    shown = mapping.profile.model_validate((profile or {}) | ({"doorway": True} if doorway else {}))
-    documents, losses = mapping.outbound(plan, people, shown, by.crosswalks.fresh())
-    stands = frozenset[Section]() if getattr(shown, "doorway", False) else audience.stands_in(plan, losses)
-    told = {loss.pointer for loss in given.withheld}
-    losses = [replace(loss, pointer=_in_whole(loss.pointer, told)) for loss in losses]
-    losses = [*given.withheld, *(loss for loss in losses if loss.pointer not in told)]
-    return Preview(version.version, version.sha256, documents, losses, plan.period_start, plan.student, stands)
-
-
-def _in_whole(pointer: str, dropped: Collection[str]) -> str:
-    """Where something stands in the whole plan that stands at `pointer` once these items are gone."""
-    match pointer.split("/"):
-        case ["", name, place, *rest] if place.isdigit():
-            gone = {int(n) for n in (one.removeprefix(f"/{name}/") for one in dropped) if n.isdigit()}
-            free = (n for n in itertools.count() if n not in gone)
-            return "/".join(["", name, str(next(itertools.islice(free, int(place), None))), *rest])
-    return pointer
-
-
-async def _refuse_barred(store: Store, district: int, student: str, content: dict[str, Any]) -> None:
-    """A version stays as it was finalized; whom it names may have lost the right to it since."""
-    async with store.transaction(district) as c:
-        people = [person for _, person in named_contacts(content)]
-        barred = (await rights.barred(store, c, {student: people}))[student]
-    named = [item for item, person in named_contacts(content) if person in barred]
-    if named:
-        raise Refused(
-            "contact-without-rights",
-            f"This plan is withheld: {', '.join(named)} names a contact who has no right to it, or is kept from the "
-            "student.",
-            "Take the contact out of the plan and finalize it again.",
-        )

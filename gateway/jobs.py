@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Unpack
 
 from procrastinate.exceptions import AlreadyEnqueued
@@ -37,6 +38,7 @@ from gateway.store import (
 )
 from gateway.store import plans as stored_plans
 from gateway.store.database import DatabaseError, Store, Transaction, is_lost
+from gateway.store.deliveries import Delivery
 from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Mode, Verdict
 from gateway.store.years import Seen
@@ -459,26 +461,31 @@ async def _afterwards(act: Callable[[Store, int, int], Awaitable[None]], store: 
 
 
 async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
-    """Carry out one delivery. A refusal parks it with its reason; where the destination could not answer it is tried
-    again, for a day, and then parked."""
-    try:
-        await delivery.deliver(store, district, delivery_id)
-        log.info("delivery %s ended, or waits for its turn", delivery_id)
-    except Unavailable as error:
-        asked = timedelta(seconds=error.retry_after or 0)
-        if (again := await turns.later(store, district, delivery_id, str(error), clock.now(), asked)) is not None:
-            log.info("delivery %s is tried again at %s", delivery_id, again.isoformat())
-        else:  # where a newer one goes instead nothing is there to park
-            await deliveries.park(store, district, delivery_id, f"{error} {GIVEN_UP}")
-    except PlanbridgeError as error:
-        if isinstance(error, AuthError):
-            await deliveries.pause_destination(store, district, delivery_id, str(error))
-        await deliveries.park(store, district, delivery_id, str(error))
-    except (runs.Fenced, DatabaseError):
-        raise
-    except Exception as error:
-        log.error("delivery %s met a fault of ours: %s", delivery_id, logs.where(error))
-        await deliveries.park(store, district, delivery_id, f"{OUR_FAULT} ({logs.where(error)})")
+    """Carry out a delivery, and whatever else waits for its destination. A refusal parks one with its reason; where the
+    destination could not answer it is tried again, for a day, and then parked."""
+    connection = await deliveries.destination(store, district, delivery_id)
+    if connection is None:
+        return
+    while taken := await deliveries.take(store, district, connection, delivery.ABREAST):
+        await delivery.carry_out(store, district, taken, partial(_settle, store))
+        log.info("%s deliveries to a destination ended, or wait for their turn", len(taken))
+
+
+async def _settle(store: Store, one: Delivery, error: Exception) -> None:
+    match error:
+        case Unavailable():
+            asked = timedelta(seconds=error.retry_after or 0)
+            if (again := await turns.later(store, one.district, one.id, str(error), clock.now(), asked)) is not None:
+                log.info("delivery %s is tried again at %s", one.id, again.isoformat())
+            else:  # where a newer one goes instead nothing is there to park
+                await deliveries.park(store, one.district, one.id, f"{error} {GIVEN_UP}")
+        case PlanbridgeError():
+            if isinstance(error, AuthError):
+                await deliveries.pause_destination(store, one.district, one.id, str(error))
+            await deliveries.park(store, one.district, one.id, str(error))
+        case _:
+            log.error("delivery %s met a fault of ours: %s", one.id, logs.where(error))
+            await deliveries.park(store, one.district, one.id, f"{OUR_FAULT} ({logs.where(error)})")
 
 
 async def look_job(store: Store, district: int, connection: int) -> None:

@@ -15,7 +15,6 @@ from gateway.store import reading, registers
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Connection
 
-
 Named = Mapping[str, tuple[Plan, Sequence[Mapping[str, Any]]]]
 """Plan id -> what of a version is given to a destination, and the team that counts today, whichever version that is."""
 
@@ -180,9 +179,7 @@ def _roles(plan: Plan, people: Mapping[str, dict[str, Any]], members: Sequence[M
     return found | {one.person: one.role for one in members}
 
 
-async def _attended(
-    c: Transaction, connection: Connection, students: Sequence[str]
-) -> dict[str, tuple[Attended, ...]]:
+async def _attended(c: Transaction, connection: Connection, students: Sequence[str]) -> dict[str, tuple[Attended, ...]]:
     """The classes each student is in today, where the destination's own records have them."""
     today = clock.today().isoformat()
     enrolled = {

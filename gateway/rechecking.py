@@ -82,7 +82,7 @@ async def _judge(
             return "left"
         detail = {"destination": connection.name, "version": there.version}
         number = await deliveries.queue(c, connection.district, there.plan, there.version, connection.id, BY_ITSELF)
-        if await audiences.was_doorway(c, connection.id, there.plan):
+        if await audiences.were_doorways(c, connection.id, [there.plan]):
             await audiences.note_doorway(c, number)
         await stored.note(c, connection.district, there.plan, "push", BY_ITSELF, detail)
         await also(c, number, connection.id)

@@ -1,9 +1,10 @@
-"""The documents of one delivery over one opened sink: looked at, in order, each once, and what is in whose way."""
+"""The documents of deliveries over one opened sink: looked at, in order, each once, and what is in whose way."""
 
 import asyncio
 import hashlib
 import re
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -27,10 +28,12 @@ from gateway.connector import (
 )
 from gateway.errors import Refused
 from gateway.sameness import holds
-from gateway.store import deliveries, destinations, withdrawals
+from gateway.store import deliveries, ledger, withdrawals
 from gateway.store.database import Store
-from gateway.store.deliveries import Cause, Delivery, LedgerRow
+from gateway.store.deliveries import Cause, Delivery
 from gateway.store.destinations import EditedThere
+from gateway.store.ledger import Answer, Claim, Known, LedgerRow
+from gateway.together import Together
 
 LAST_ANSWER_SECONDS = 5.0
 EDITED = Receipt(
@@ -67,16 +70,50 @@ class Ended:
     causes: Sequence[Cause] = ()
 
 
+class Desk:
+    """What the deliveries that go to one destination side by side share: one sink, the ledger, and the turns of what
+    several plans refer to. Hundreds of lines of the ledger are one transaction. `edited_there`: see destinations."""
+
+    def __init__(self, store: Store, district: int, sink: Sink, edited_there: EditedThere) -> None:
+        self.store = store
+        self.sink = sink
+        self.edited_there = edited_there
+        self.claim = Together(partial(ledger.claim, store, district))
+        self.record = Together(partial(ledger.record, store, district))
+        self.finish = Together(partial(deliveries.finish, store, district))
+        self._turns: dict[str, asyncio.Lock] = {}
+        self.shared: dict[str, str] = {}
+        """What of that has arrived: the document's name, the fingerprint of its content."""
+        self._owners: dict[str, Delivery] = {}
+        if isinstance(sink, Announcing):
+            sink.announcing(self._announce)
+
+    def turn(self, document: Document) -> AbstractAsyncContextManager[Any]:
+        """Nobody else's turn to make what several plans refer to: two would make it twice."""
+        return self._turns.setdefault(document.name, asyncio.Lock()) if document.create_only else nullcontext()
+
+    def belongs(self, document: Document, delivery: Delivery) -> None:
+        self._owners[document.name] = delivery
+
+    async def _announce(self, document: Document, remote_id: str) -> None:
+        await deliveries.announce(self.store, self._owners[document.name], document, remote_id)
+
+
 async def send(
-    store: Store, delivery: Delivery, sink: Sink, documents: Sequence[Document], losses: Sequence[Loss], start: date
+    desk: Desk,
+    delivery: Delivery,
+    known: Known,
+    documents: Sequence[Document],
+    losses: Sequence[Loss],
+    start: date,
 ) -> Ended:
     """Send what differs from what was delivered; then end what was delivered of the plan and is not among it any more.
-    `start` is the plan's first day: what began on another one ends the day before."""
-    known = await deliveries.known(store, delivery)
+    `start` is the plan's first day: what began on another one ends the day before. One sink sends many at once."""
+    sink = desk.sink
     contents = {document.name: fingerprint(document) for document in documents}
     told = list(losses)
     if isinstance(sink, Judging):
-        new = [one for one in documents if _content(known, one) != contents[one.name]]
+        new = [one for one in documents if _content(known.rows, one) != contents[one.name]]
         judged = await sink.judge(new) if new else None
         if judged and judged.problems:
             why = [Cause(0, problem, (), 0, len(new)) for problem in judged.problems]
@@ -85,17 +122,14 @@ async def send(
         documents = [*(one for one in documents if one not in new), *(judged.documents if judged else ())]
         lost = {loss.pointer for loss in told}
         told += [loss for loss in (judged.losses if judged else ()) if loss.pointer not in lost]
-    async with store.transaction(delivery.district) as c:
-        choice = "ours" if delivery.overwrite else await destinations.edited_there(c, delivery.connection)
-    one_by_one = _Sending(store, delivery, sink, known, contents, choice)
+    one_by_one = _Sending(desk, delivery, known.rows, contents)
     refused = await one_by_one.all(documents)
     told += [Loss("", "withheld", f"Somebody edited {name} there, and theirs was kept.") for name in one_by_one.kept]
     if refused:
         unsent = [one for one in documents if one.name not in one_by_one.arrived and one.name not in refused]
         causes = _causes(refused, unsent)
         return Ended(told, _sentence(causes, len(unsent)), _waits(refused.values()), causes)
-    async with store.transaction(delivery.district) as c:
-        over = await deliveries.left_over(c, delivery, contents.keys())
+    over = [document for document in known.left if document.name not in contents]
     if over and not isinstance(sink, Ending):
         told.append(Loss("", "cannot", "What an earlier version had and this one has not stays there."))
     for document in over if isinstance(sink, Ending) else ():
@@ -147,24 +181,17 @@ class _Sending:
     """What of one delivery has arrived so far."""
 
     def __init__(
-        self,
-        store: Store,
-        delivery: Delivery,
-        sink: Sink,
-        known: Mapping[str, LedgerRow],
-        contents: Mapping[str, str],
-        edited_there: EditedThere,
+        self, desk: Desk, delivery: Delivery, known: Mapping[str, LedgerRow], contents: Mapping[str, str]
     ) -> None:
-        self._store = store
+        self._desk = desk
+        self._store = desk.store
+        self._sink = desk.sink
         self._delivery = delivery
-        self._sink = sink
         self._known = known
         self._contents = contents
-        self._edited_there = edited_there
+        self._edited_there = "ours" if delivery.overwrite else desk.edited_there
         self.arrived: set[str] = set()
         self.kept: list[str] = []
-        if isinstance(sink, Announcing):
-            sink.announcing(partial(deliveries.announce, store, delivery))
 
     async def all(self, documents: Sequence[Document]) -> Refusals:
         """Send each once all that it refers to has arrived, in whichever order they come; what refers to something that
@@ -192,37 +219,47 @@ class _Sending:
     async def end(self, document: Document, on: date) -> Receipt:
         """Give what the plan has no more its last day."""
         assert isinstance(self._sink, Ending)
-        content = hashlib.sha256(f"ended {on}".encode()).hexdigest()
-        known = await deliveries.claim(self._store, self._delivery, document, content)
+        claim = Claim(self._delivery, document, hashlib.sha256(f"ended {on}".encode()).hexdigest())
+        known = await self._desk.claim(claim)
+        self._desk.belongs(document, self._delivery)
         if isinstance(self._sink, Allocating):
             self._sink.know(document, known.remote_id)
         receipt = await _to_the_answer(self._sink.end(document, on))
-        await deliveries.record(self._store, self._delivery, document, content, receipt)
-        if receipt.delivered:
-            await deliveries.note_ended(self._store, self._delivery, document, on)
+        await self._desk.record(Answer(claim, receipt, on))
         return receipt
 
     async def _one(self, document: Document) -> Receipt:
+        content = self._contents[document.name]
+        async with self._desk.turn(document):
+            if self._desk.shared.get(document.name) == content:
+                return Receipt(200, unchanged=True)
+            receipt = await self._push(document, content)
+            if document.create_only and receipt.delivered:
+                self._desk.shared[document.name] = content
+            return receipt
+
+    async def _push(self, document: Document, content: str) -> Receipt:
         before = self._known.get(document.name)
         if isinstance(self._sink, Respecting) and not (document.create_only or self._delivery.overwrite):
             in_the_way = None if before and before.ours else await self._sink.foreign(document)
             if in_the_way:
                 await deliveries.refuse(self._store, self._delivery, document, in_the_way)
                 return in_the_way
-        content = self._contents[document.name]
         if before and self._edited_there != "ours" and await self._edited(document, before, content):
             if self._edited_there == "keep":
                 self.kept.append(document.resource)
                 return Receipt(200, before.remote_id, unchanged=True)
             await deliveries.refuse(self._store, self._delivery, document, EDITED)
             return EDITED
-        known = await deliveries.claim(self._store, self._delivery, document, content)
+        claim = Claim(self._delivery, document, content)
+        known = await self._desk.claim(claim)
+        self._desk.belongs(document, self._delivery)
         if isinstance(self._sink, Allocating):
             self._sink.know(document, known.remote_id)
         if known.delivered_sha256 == content:
             return Receipt(200, known.remote_id, unchanged=True)
         receipt = await self._sink.push(document)
-        await deliveries.record(self._store, self._delivery, document, content, receipt)
+        await self._desk.record(Answer(claim, receipt))
         return receipt
 
     async def _edited(self, document: Document, before: LedgerRow, content: str) -> bool:

@@ -12,7 +12,7 @@ from gateway.store import agreements, consents, deliveries, registers, withdrawa
 from gateway.store import plans as stored
 from gateway.store.agreements import Terms
 from gateway.store.database import Store, Transaction
-from gateway.store.deliveries import Delivery
+from gateway.store.deliveries import Delivery, Finished
 from gateway.store.registers import Actor, Connection
 from gateway.store.withdrawals import Cause, Held
 
@@ -82,7 +82,10 @@ async def carry_out(store: Store, delivery: Delivery) -> None:
         finally:
             await sink.close()
     state = "parked" if ended.reason else "withdrawn"
-    await deliveries.finish(store, delivery, state, ended.losses, ended.reason, causes=ended.causes)
+    over = Finished(delivery, state, ended.losses, ended.reason, causes=ended.causes)
+    [fenced] = await deliveries.finish(store, delivery.district, [over])
+    if fenced is not None:
+        raise fenced
 
 
 async def sweep(store: Store, district: int, also: Also) -> Counter[Cause]:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.connector import Document
 from gateway.store.database import Store
 from gateway.store.deliveries import Delivery, hold_fence
+from gateway.store.plans import is_id
 
 
 async def note_doorway(c: AsyncConnection, delivery: int) -> None:
@@ -18,22 +19,17 @@ async def note_doorway(c: AsyncConnection, delivery: int) -> None:
     await c.execute(text("UPDATE delivery SET doorway = true WHERE id = :id"), {"id": delivery})
 
 
-async def is_doorway(c: AsyncConnection, delivery: int) -> bool:
-    """Whether a delivery is a link and nothing of the plan."""
-    return bool(await c.scalar(text("SELECT doorway FROM delivery WHERE id = :id"), {"id": delivery}))
-
-
-async def was_doorway(c: AsyncConnection, connection: int, plan: str) -> bool:
-    """Whether what a destination has of a plan is a doorway: what arrived there last was one."""
-    return bool(
-        await c.scalar(
-            text(
-                "SELECT doorway FROM delivery WHERE plan_id = CAST(:plan AS uuid) AND connection_id = :connection "
-                "AND state = 'delivered' AND kind = 'push' ORDER BY id DESC LIMIT 1"
-            ),
-            {"plan": plan, "connection": connection},
-        )
+async def were_doorways(c: AsyncConnection, connection: int, plans: Sequence[str]) -> set[str]:
+    """Those of these plans of which a destination has a doorway: what arrived there last was one."""
+    rows = await c.execute(
+        text(
+            "SELECT plan FROM unnest(CAST(:plans AS text[])) plan WHERE (SELECT doorway FROM delivery "
+            "  WHERE plan_id = CAST(plan AS uuid) AND connection_id = :connection "
+            "  AND state = 'delivered' AND kind = 'push' ORDER BY id DESC LIMIT 1)"
+        ),
+        {"plans": [plan for plan in plans if is_id(plan)], "connection": connection},
     )
+    return set(rows.scalars())
 
 
 async def note(store: Store, delivery: Delivery, audience: list[dict[str, Any]] | None) -> None:

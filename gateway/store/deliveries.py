@@ -2,9 +2,8 @@
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Literal
 
 from sqlalchemy import text
@@ -23,7 +22,7 @@ from gateway.store.runs import Fenced
 class Delivery:
     """One plan version on its way to one destination, or taken back from there; `fence` is this attempt's number.
     `overwrite`: why a person lets it take the place of what others wrote there; empty where nobody does. `because` and
-    `cause`: why it is taken back, in words and by what."""
+    `cause`: why it is taken back, in words and by what. `doorway`: it is a link and nothing of the plan."""
 
     id: int
     district: int
@@ -35,19 +34,7 @@ class Delivery:
     kind: Literal["push", "withdraw"] = "push"
     because: str = ""
     cause: str = ""
-
-
-@dataclass(frozen=True)
-class LedgerRow:
-    """What is known of one object at the destination. `delivered_sha256` is set by a 2xx answer only. `ours`: it was
-    taken from us, or may have been: we sent it and never heard. `revision` is what its last receipt said; `heard`:
-    what was sent last was answered."""
-
-    delivered_sha256: str | None
-    remote_id: str
-    ours: bool = False
-    revision: str = ""
-    heard: bool = True
+    doorway: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,24 +84,48 @@ async def of_plan(c: AsyncConnection, plan: str, most: int) -> list[int]:
     return list(rows.scalars())
 
 
+_TAKE = (
+    "UPDATE delivery SET state = 'sending', fence = fence + 1, next_at = NULL "
+    "WHERE id = ANY(:ids) AND state IN ('queued', 'sending') "
+    "RETURNING id, district_id, CAST(plan_id AS text), version, connection_id, fence, "
+    "coalesce(overwrite, ''), kind, coalesce(because, ''), coalesce(cause, ''), doorway"
+)
+
+
 async def begin(store: Store, district: int, delivery: int) -> Delivery | None:
-    """Take a delivery; None when it is over, or has to wait: since it was queued, the destination could not answer
-    another one. An earlier attempt that still runs can write no more."""
+    """Take one delivery, whatever waits beside it; None when it is over, or has to wait: since it was queued, the
+    destination could not answer another one. An earlier attempt that still runs can write no more."""
     async with store.transaction(district) as c:
-        if await turns.rest(c, delivery, clock.now()):
+        connection = await c.scalar(text("SELECT connection_id FROM delivery WHERE id = :id"), {"id": delivery})
+        if connection is None or delivery in await turns.rest(c, connection, clock.now()):
             return None
-        row = (
-            await c.execute(
-                text(
-                    "UPDATE delivery SET state = 'sending', fence = fence + 1, next_at = NULL "
-                    "WHERE id = :id AND state IN ('queued', 'sending') "
-                    "RETURNING id, district_id, CAST(plan_id AS text), version, connection_id, fence, "
-                    "coalesce(overwrite, ''), kind, coalesce(because, ''), coalesce(cause, '')"
-                ),
-                {"id": delivery},
-            )
-        ).one_or_none()
+        row = (await c.execute(text(_TAKE), {"ids": [delivery]})).one_or_none()
     return None if row is None else Delivery(*row)
+
+
+async def destination(store: Store, district: int, delivery: int) -> int | None:
+    """The connection that a delivery goes to; None where there is no such delivery any more."""
+    async with store.transaction(district) as c:
+        found: int | None = await c.scalar(text("SELECT connection_id FROM delivery WHERE id = :id"), {"id": delivery})
+    return found
+
+
+async def take(store: Store, district: int, connection: int, most: int) -> list[Delivery]:
+    """Take what waits for a destination, the oldest first, of each plan one; also what an attempt that died left under
+    way. None when nothing waits, or all has to wait longer."""
+    now = clock.now()
+    async with store.transaction(district) as c:
+        await turns.rest(c, connection, now)
+        rows = await c.execute(
+            text(
+                "SELECT id FROM (SELECT DISTINCT ON (plan_id) id, tries FROM delivery WHERE connection_id = :to "
+                "  AND (state = 'sending' OR (state = 'queued' AND coalesce(next_at, :now) <= :now)) "
+                "  ORDER BY plan_id, id) d ORDER BY tries, id LIMIT :most"
+            ),
+            {"to": connection, "now": now, "most": most},
+        )
+        taken = await c.execute(text(_TAKE), {"ids": list(rows.scalars())})
+        return sorted((Delivery(*row) for row in taken), key=lambda one: one.id)
 
 
 async def hold_fence(c: AsyncConnection, delivery: Delivery) -> None:
@@ -132,58 +143,6 @@ OURS = (
     "(l.delivered_sha256 IS NOT NULL OR l.remote_id <> '' OR l.ended_on IS NOT NULL "
     "OR (l.sent_sha256 IS NOT NULL AND coalesce(l.status BETWEEN 200 AND 299, true)))"
 )
-
-
-async def known(store: Store, delivery: Delivery) -> dict[str, LedgerRow]:
-    """What is known of every object at the destination that is this plan's, or shared: by the document's name."""
-    async with store.transaction(delivery.district) as c:
-        rows = await c.execute(
-            text(
-                "SELECT l.resource || ' ' || l.identity AS name, "
-                "  CASE WHEN l.sent_sha256 = l.delivered_sha256 THEN l.delivered_sha256 END, l.remote_id, "
-                f"  {OURS} AS ours, l.revision, l.status IS NOT NULL AS heard "
-                "FROM ledger l JOIN delivery d ON d.id = l.delivery_id WHERE l.connection_id = :connection "
-                "AND (l.shared OR d.plan_id = CAST(:plan AS uuid))"
-            ),
-            {"connection": delivery.connection, "plan": delivery.plan},
-        )
-        return {row.name: LedgerRow(*row[1:]) for row in rows}
-
-
-async def claim(store: Store, delivery: Delivery, document: Document, sha256: str) -> LedgerRow:
-    """Say that this object is about to be sent with this content; returns what is known of it.
-
-    Once another content was on its way nobody knows which one arrived: what was delivered before counts no more.
-    An object that has this content already stays with the delivery that brought it.
-    """
-    async with store.transaction(delivery.district) as c:
-        await hold_fence(c, delivery)
-        row = (
-            await c.execute(
-                text(
-                    "INSERT INTO ledger (district_id, connection_id, resource, identity, delivery_id, sent_sha256, "
-                    "  shared) VALUES (:district, :connection, :resource, :identity, :delivery, :sha256, :shared) "
-                    "ON CONFLICT (connection_id, resource, identity) DO UPDATE SET "
-                    "  delivery_id = CASE WHEN ledger.delivered_sha256 = excluded.sent_sha256 "
-                    "    AND ledger.sent_sha256 = excluded.sent_sha256 THEN ledger.delivery_id "
-                    "    ELSE excluded.delivery_id END, "
-                    "  delivered_sha256 = CASE WHEN ledger.sent_sha256 = excluded.sent_sha256 "
-                    "    THEN ledger.delivered_sha256 END, "
-                    "  status = CASE WHEN ledger.delivered_sha256 = excluded.sent_sha256 "
-                    "    AND ledger.sent_sha256 = excluded.sent_sha256 THEN ledger.status END, "
-                    "  ended_on = NULL, sent_sha256 = excluded.sent_sha256 "
-                    "RETURNING delivered_sha256, remote_id"
-                ),
-                {
-                    "district": delivery.district,
-                    **_place(delivery, document),
-                    "delivery": delivery.id,
-                    "sha256": sha256,
-                    "shared": document.create_only,
-                },
-            )
-        ).one()
-    return LedgerRow(*row)
 
 
 async def remote_id(c: AsyncConnection, connection: int, document: Document) -> str:
@@ -211,32 +170,6 @@ async def announce(store: Store, delivery: Delivery, document: Document, remote_
         )
 
 
-async def record(store: Store, delivery: Delivery, document: Document, sha256: str, receipt: Receipt) -> None:
-    """Write down what the destination answered. Only a 2xx makes the content delivered."""
-    async with store.transaction(delivery.district) as c:
-        await hold_fence(c, delivery)
-        await c.execute(
-            text(
-                "UPDATE ledger SET status = :status, message = :message, attempts = attempts + 1, at = now(), "
-                "  delivered_sha256 = CASE WHEN :delivered THEN :sha256 ELSE delivered_sha256 END, "
-                "  remote_id = CASE WHEN :delivered THEN :remote_id ELSE remote_id END, "
-                "  revision = CASE WHEN :delivered THEN :revision ELSE revision END, "
-                "  adopted = CASE WHEN :delivered THEN :adopted ELSE adopted END "
-                "WHERE connection_id = :connection AND resource = :resource AND identity = :identity"
-            ),
-            {
-                "status": receipt.status,
-                "message": _told(receipt),
-                "delivered": receipt.delivered,
-                "sha256": sha256,
-                "remote_id": receipt.remote_id,
-                "revision": receipt.revision,
-                "adopted": receipt.adopted,
-                **_place(delivery, document),
-            },
-        )
-
-
 async def refuse(store: Store, delivery: Delivery, document: Document, receipt: Receipt) -> None:
     """Write down that an object was not sent, and why: it takes nobody's place in the ledger that has one."""
     async with store.transaction(delivery.district) as c:
@@ -256,7 +189,7 @@ async def refuse(store: Store, delivery: Delivery, document: Document, receipt: 
                 "delivery": delivery.id,
                 "shared": document.create_only,
                 "status": receipt.status,
-                "message": _told(receipt),
+                "message": told(receipt),
             },
         )
 
@@ -266,64 +199,54 @@ def _place(delivery: Delivery, document: Document) -> dict[str, Any]:
     return {"connection": delivery.connection, "resource": document.resource, "identity": document.identity}
 
 
-async def left_over(c: AsyncConnection, delivery: Delivery, names: Collection[str]) -> list[Document]:
-    """What was delivered of the delivery's plan alone, is not among these documents and was not ended: the last sent
-    first. They have no body."""
-    rows = await c.execute(
-        text(
-            "SELECT l.resource, l.identity FROM ledger l JOIN delivery d ON d.id = l.delivery_id "
-            "WHERE d.plan_id = CAST(:plan AS uuid) AND l.connection_id = :connection AND NOT l.shared "
-            "AND l.ended_on IS NULL AND (l.delivered_sha256 IS NOT NULL OR l.remote_id <> '') "
-            "ORDER BY l.at DESC, l.resource"
-        ),
-        {"plan": delivery.plan, "connection": delivery.connection},
-    )
-    found = [Document(row.resource, json.loads(row.identity), {}) for row in rows]
-    return [document for document in found if document.name not in names]
-
-
-async def note_ended(store: Store, delivery: Delivery, document: Document, on: date) -> None:
-    """An object that the plan has no more was given its last day."""
-    async with store.transaction(delivery.district) as c:
-        await hold_fence(c, delivery)
-        await c.execute(
-            text(
-                "UPDATE ledger SET ended_on = :on WHERE connection_id = :connection AND resource = :resource "
-                "AND identity = :identity"
-            ),
-            {
-                "on": on,
-                **_place(delivery, document),
-            },
-        )
-
-
-def _told(receipt: Receipt) -> str:
+def told(receipt: Receipt) -> str:
+    """What the destination said, with the id under which its host finds it."""
     return f"{receipt.message} [correlation-id {receipt.trace}]" if receipt.trace else receipt.message
 
 
-async def finish(
-    store: Store, delivery: Delivery, state: str, losses: Sequence[Loss], reason: str | None = None, waits: str = "",
-    causes: Sequence[Cause] = (),
-) -> None:  # fmt: skip
-    """End a delivery: delivered, or parked with its reason and its root causes, and with what it waits for where that
-    comes by itself."""
-    async with store.transaction(delivery.district) as c:
-        await hold_fence(c, delivery)
-        await c.execute(
+@dataclass(frozen=True)
+class Finished:
+    """How a delivery ended: delivered, or parked with its reason and its root causes, and with what it waits for where
+    that comes by itself."""
+
+    delivery: Delivery
+    state: str
+    losses: Sequence[Loss] = ()
+    reason: str | None = None
+    waits: str = ""
+    causes: Sequence[Cause] = ()
+
+
+async def finish(store: Store, district: int, ended: Sequence[Finished]) -> list[Exception | None]:
+    """End deliveries; Fenced in the place of one that another attempt has taken over."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
             text(
-                "UPDATE delivery SET state = :state, losses = CAST(:losses AS json), reason = :reason, waits = :waits, "
-                "causes = CAST(:causes AS json), finished_at = now() WHERE id = :id"
+                "UPDATE delivery d SET state = a.state, losses = a.losses, reason = a.reason, waits = a.waits, "
+                "causes = a.causes, finished_at = now() "
+                "FROM json_to_recordset(CAST(:rows AS json)) AS a (id bigint, fence int, state text, losses json, "
+                "  reason text, waits text, causes json) "
+                "WHERE d.id = a.id AND d.fence = a.fence AND d.state = 'sending' RETURNING d.id"
             ),
             {
-                "id": delivery.id,
-                "state": state,
-                "losses": json.dumps([vars(loss) for loss in losses]),
-                "reason": reason,
-                "waits": waits or None,
-                "causes": json.dumps([vars(cause) for cause in causes]),
+                "rows": json.dumps(
+                    [
+                        {
+                            "id": one.delivery.id,
+                            "fence": one.delivery.fence,
+                            "state": one.state,
+                            "losses": [vars(loss) for loss in one.losses],
+                            "reason": one.reason,
+                            "waits": one.waits or None,
+                            "causes": [vars(cause) for cause in one.causes],
+                        }
+                        for one in ended
+                    ]
+                )
             },
         )
+        held = set(rows.scalars())
+    return [None if one.delivery.id in held else Fenced() for one in ended]
 
 
 async def waiting(c: AsyncConnection, connection: int) -> list[tuple[int, str, str]]:

@@ -39,31 +39,27 @@ class Disclosure:
 
 async def note(c: AsyncConnection, district: int, done: Disclosure, actor: Actor) -> None:
     """Keep a line, in the transaction of the act. A delivery that is tried again has one line."""
+    await note_all(c, district, [done], actor)
+
+
+async def note_all(c: AsyncConnection, district: int, done: Sequence[Disclosure], actor: Actor) -> None:
+    """The same of many acts of somebody."""
     await c.execute(
         text(
             "INSERT INTO disclosure (district_id, student_id, act, party, person_id, actor, outside, interest, "
-            "  purpose, basis, sections, plan_id, version, delivery_id, until) VALUES (:district, "
-            "  CAST(:student AS uuid), :act, :party, CAST(:person AS uuid), CAST(:actor AS json), :outside, "
-            "  :interest, :purpose, :basis, CAST(:sections AS json), CAST(:plan AS uuid), :version, :delivery, "
-            "  CASE WHEN :act = 'reveal' THEN now() + make_interval(secs => :seconds) END) "
+            "  purpose, basis, sections, plan_id, version, delivery_id, until) SELECT :district, student, act, party, "
+            "  person, CAST(:actor AS json), outside, interest, purpose, basis, sections, plan, version, delivery, "
+            "  CASE WHEN act = 'reveal' THEN now() + make_interval(secs => :seconds) END "
+            "FROM json_to_recordset(CAST(:rows AS json)) AS a (student uuid, act text, party text, person uuid, "
+            "  outside boolean, interest text, purpose text, basis text, sections json, plan uuid, version int, "
+            "  delivery bigint) "
             "ON CONFLICT (delivery_id) WHERE delivery_id IS NOT NULL DO NOTHING"
         ),
         {
             "district": district,
-            "student": done.student,
-            "act": done.act,
-            "party": done.party,
-            "person": done.person,
             "actor": actor.as_json(),
-            "outside": done.outside,
-            "interest": done.interest,
-            "purpose": done.purpose,
-            "basis": done.basis,
-            "sections": json.dumps(list(done.sections)),
-            "plan": done.plan,
-            "version": done.version,
-            "delivery": done.delivery,
             "seconds": OPEN_FOR.total_seconds(),
+            "rows": json.dumps([{**vars(one), "sections": list(one.sections)} for one in done]),
         },
     )
 

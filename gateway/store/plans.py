@@ -208,13 +208,14 @@ async def deliverables(c: AsyncConnection, wanted: Sequence[tuple[str, int | Non
             "ON p.id = CAST(w.one->>0 AS uuid) AND v.version = coalesce(CAST(w.one->>1 AS int), ("
             "  SELECT max(version) FROM plan_version n WHERE n.plan_id = p.id)) ORDER BY w.place"
         ),
-        {"wanted": json.dumps([list(one) for one in wanted if _is_id(one[0])])},
+        {"wanted": json.dumps([list(one) for one in wanted if is_id(one[0])])},
     )
     found = iter(rows)
-    return [_deliverable(next(found)) if _is_id(plan) else _not_finalized() for plan, _ in wanted]
+    return [_deliverable(next(found)) if is_id(plan) else _not_finalized() for plan, _ in wanted]
 
 
-def _is_id(plan: str) -> bool:
+def is_id(plan: str) -> bool:
+    """Whether something may be a plan's id at all."""
     try:
         UUID(plan)
     except ValueError:
@@ -237,6 +238,24 @@ def _deliverable(row: Row[Any]) -> StoredVersion | Refused:
 
 def _not_finalized() -> Refused:
     return Refused("plan-not-finalized", "This plan has no finalized version.", "Finalize it first.")
+
+
+async def teams(c: AsyncConnection, plans: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Plan -> who was put on its team by its newest version, and is on it still: whoever was taken off a draft sees
+    nothing more from then on, whoever was added to one sees nothing yet."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(p.id AS text) AS id, coalesce(p.content->'team', '[]') AS now, coalesce((SELECT "
+            "  CAST(v.content AS json)->'team' FROM plan_version v WHERE v.plan_id = p.id "
+            "  ORDER BY v.version DESC LIMIT 1), '[]') AS agreed FROM plan p WHERE p.id = ANY(CAST(:plans AS uuid[]))"
+        ),
+        {"plans": list(plans)},
+    )
+    found = {}
+    for row in rows:
+        agreed = {(one["who"] if isinstance(one["who"], str) else None, one["role"]) for one in row.agreed}
+        found[row.id] = [one for one in row.now if isinstance(one["who"], str) and (one["who"], one["role"]) in agreed]
+    return found
 
 
 async def holders(c: AsyncConnection, plan: str) -> list[str]:

@@ -161,7 +161,7 @@ async def people_at(c: AsyncConnection, connection: int, key: str) -> list[str]:
     return list(rows.scalars())
 
 
-async def marked(c: AsyncConnection, numbers: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+async def marked(c: AsyncConnection, numbers: Collection[int]) -> dict[int, list[dict[str, Any]]]:
     """Mark of a number (see gateway.candidates.number_mark) -> published people who have that number today."""
     rows = await c.execute(
         text(
@@ -171,7 +171,7 @@ async def marked(c: AsyncConnection, numbers: Collection[str]) -> dict[str, list
         ),
         {"numbers": list(numbers)},
     )
-    found: dict[str, list[dict[str, Any]]] = {number: [] for number in numbers}
+    found: dict[int, list[dict[str, Any]]] = {number: [] for number in numbers}
     for row in rows:
         found[row.number].append({"id": row.id, **row.doc})
     return found

@@ -21,6 +21,10 @@ class Rollout:
     stage: Stage = "all"
     schools: Sequence[str] = ()
 
+    def sends(self, school: str) -> bool:
+        """Whether plans of this school are sent; else they are rehearsed."""
+        return self.stage == "all" or (self.stage == "schools" and school in self.schools)
+
 
 async def of(c: AsyncConnection, connection: int) -> Rollout:
     """The stage of a destination; of one of which nobody said anything: all."""
@@ -28,12 +32,6 @@ async def of(c: AsyncConnection, connection: int) -> Rollout:
         await c.execute(text("SELECT stage, schools FROM destination WHERE connection_id = :id"), {"id": connection})
     ).one_or_none()
     return Rollout() if row is None else Rollout(row.stage, row.schools)
-
-
-async def sends(c: AsyncConnection, connection: int, school: str) -> bool:
-    """Whether plans of this school are sent to a destination; else they are rehearsed."""
-    found = await of(c, connection)
-    return found.stage == "all" or (found.stage == "schools" and school in found.schools)
 
 
 async def put(c: AsyncConnection, connection: Connection, stage: str, schools: Sequence[str], actor: Actor) -> None:

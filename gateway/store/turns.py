@@ -1,5 +1,6 @@
 """When a delivery has its turn: of a plan the newest alone, and again later where the destination could not answer."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import text
@@ -25,20 +26,29 @@ async def supersede(c: AsyncConnection, plan: str, connection: int, by: int) -> 
     )
 
 
-async def rest(c: AsyncConnection, delivery: int, now: datetime) -> bool:
-    """Whether a delivery that is queued waits, because since then its destination could not answer another one: three
-    hundred plans do not each wait for a server that is down."""
-    waits = await c.scalar(
+async def rest(c: AsyncConnection, connection: int, now: datetime) -> set[int]:
+    """Let everything wait that is queued for a destination, where since then it could not answer another delivery:
+    three hundred plans do not each wait for a server that is down. Those that wait."""
+    waiting = await c.execute(
         text(
             "UPDATE delivery d SET next_at = w.next_at, tried_at = coalesce(d.tried_at, w.tried_at), reason = w.reason "
-            "FROM (SELECT id, connection_id, next_at, tried_at, reason FROM delivery "
-            "  WHERE state = 'queued' AND next_at > :now AND tries > 0) w "
-            "WHERE d.id = :id AND d.state = 'queued' AND w.connection_id = d.connection_id AND w.id <> d.id "
-            "AND w.tried_at > d.created_at RETURNING d.id"
+            "FROM (SELECT id, next_at, tried_at, reason FROM delivery WHERE connection_id = :connection "
+            "  AND state = 'queued' AND next_at > :now AND tries > 0 ORDER BY next_at, id LIMIT 1) w "
+            "WHERE d.connection_id = :connection AND d.state = 'queued' AND w.id <> d.id "
+            "AND coalesce(d.next_at, :now) <= :now AND w.tried_at > d.created_at RETURNING d.id"
         ),
-        {"id": delivery, "now": now},
+        {"connection": connection, "now": now},
     )
-    return waits is not None
+    return set(waiting.scalars())
+
+
+async def hand_back(store: Store, district: int, deliveries: Sequence[int]) -> None:
+    """What was taken and not begun waits again."""
+    async with store.transaction(district) as c:
+        await c.execute(
+            text("UPDATE delivery SET state = 'queued' WHERE id = ANY(:ids) AND state = 'sending'"),
+            {"ids": list(deliveries)},
+        )
 
 
 async def later(

@@ -11,9 +11,11 @@ from sqlalchemy import text
 
 from gateway import crosswalks, delivery, jobs, planning
 from gateway.connector import Document, Loss, Receipt
-from gateway.store import deliveries, reading, registers
+from gateway.store import deliveries, ledger, reading, registers
 from gateway.store.codes import Line
 from gateway.store.database import Store
+from gateway.store.deliveries import Finished
+from gateway.store.ledger import Answer, Claim
 from gateway.store.registers import Actor
 
 NAMES = ("Wrenhilda", "Quillfeather", "Oddmund", "Marrowby", "Thistleton")
@@ -227,8 +229,12 @@ async def refused_delivery(store: Store, world: World, actor: Actor) -> int:
     begun = await deliveries.begin(store, world.district, number)
     assert begun is not None
     document = Document("interventions", {"interventionIdentificationCode": "src-planted"}, {"text": "planted-need"})
-    await deliveries.claim(store, begun, document, "0" * 64)
-    await deliveries.record(store, begun, document, "0" * 64, Receipt(400, message="planted-refusal of Quillfeather"))
+    claim = Claim(begun, document, "0" * 64)
+    await ledger.claim(store, world.district, [claim])
+    refused = Receipt(400, message="planted-refusal of Quillfeather")
+    await ledger.record(store, world.district, [Answer(claim, refused)])
     losses = [Loss("/needs/0/statement", "withheld", "planted-reason: Quillfeather")]
-    await deliveries.finish(store, begun, "parked", losses, "planted-refusal of Quillfeather")
+    await deliveries.finish(
+        store, world.district, [Finished(begun, "parked", losses, "planted-refusal of Quillfeather")]
+    )
     return number

@@ -28,10 +28,11 @@ from gateway import clock, delivery, jobs, planning, sync
 from gateway.cli import main
 from gateway.errors import ConfigError, Refused, Unavailable
 from gateway.settings import Settings
-from gateway.store import blackouts, consents, deliveries, reading, registers, runs
+from gateway.store import blackouts, consents, deliveries, ledger, reading, registers, runs
 from gateway.store import plans as stored
 from gateway.store.consents import Given
 from gateway.store.database import Store
+from gateway.store.ledger import Claim
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Actor
 from gateway.store.runs import Fenced
@@ -614,8 +615,8 @@ async def test_an_attempt_that_was_taken_over_sends_nothing_more(here: Here) -> 
     await delivery.deliver(here.store, here.district, number)
     assert await deliveries.begin(here.store, here.district, number) is None
     made = await delivery.preview(here.store, here.district, here.plan, "ods")
-    with pytest.raises(Fenced):
-        await deliveries.claim(here.store, delayed, made.documents[0], "0" * 64)
+    [refused] = await ledger.claim(here.store, here.district, [Claim(delayed, made.documents[0], "0" * 64)])
+    assert isinstance(refused, Fenced)
     assert (await here.outcome(number))["state"] == "delivered"
 
 
