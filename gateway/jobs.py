@@ -231,6 +231,16 @@ async def request_push(
     return number
 
 
+async def request_push_all(store: Store, district: int, destination: str, actor: Actor) -> int:
+    """Queue a delivery of every plan's newest version that a destination does not have yet; how many."""
+    found = await registers.connection(store, district, destination)
+    refuse_paused(found)
+    async with store.transaction(district) as c:
+        await districts.refuse_suspended(c, district)
+        await blackouts.refuse(c, found.id, clock.now())
+    return await delivery.request_all(store, district, destination, actor, _deliver_next(district))
+
+
 async def request_resend(store: Store, district: int, number: int, actor: Actor) -> int:
     """Queue once more what a delivery that is parked, or waits for its next try, was to do: the plan's newest version
     is sent, or what is there is taken back. Refused for one that is over, and as any push is."""

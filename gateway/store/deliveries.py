@@ -14,7 +14,7 @@ from gateway.connector import Document, Loss, Receipt
 from gateway.errors import ConfigError
 from gateway.store import turns
 from gateway.store.database import Store
-from gateway.store.registers import Actor
+from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Fenced
 
 
@@ -73,6 +73,34 @@ async def queue(
     )
     await turns.supersede(c, plan, connection, made)
     return made
+
+
+async def queue_all(c: AsyncConnection, district: int, connection: Connection, actor: Actor) -> list[int]:
+    """A new delivery, and its line among the acts, for the newest version of every plan that was not sent there yet, or
+    was and is parked. What was taken back from there, or is on its way, is left alone."""
+    rows = await c.execute(
+        text(
+            "WITH made AS (INSERT INTO delivery (district_id, plan_id, version, connection_id, state, actor) "
+            "  SELECT :district, p.id, v.version, :connection, 'queued', CAST(:actor AS json) FROM plan p "
+            "  JOIN LATERAL (SELECT max(version) AS version FROM plan_version v WHERE v.plan_id = p.id) v "
+            "    ON v.version IS NOT NULL "
+            "  LEFT JOIN LATERAL (SELECT version, state, kind FROM delivery d WHERE d.plan_id = p.id "
+            "    AND d.connection_id = :connection ORDER BY d.id DESC LIMIT 1) l ON true "
+            "  WHERE p.state NOT IN ('revoked', 'entered_in_error', 'archived') AND coalesce("
+            "    l.kind = 'push' AND l.state <> 'sending' AND (l.version < v.version "
+            "      OR l.state NOT IN ('queued', 'delivered', 'rehearsed')), true) ORDER BY p.id "
+            "  RETURNING id, plan_id, version), "
+            "noted AS (INSERT INTO plan_event (district_id, plan_id, act, actor, detail) "
+            "  SELECT :district, plan_id, 'push', CAST(:actor AS json), json_build_object('version', version, "
+            "    'destination', CAST(:destination AS text)) FROM made), "
+            "over AS (UPDATE delivery o SET state = 'superseded', told = true, next_at = NULL, finished_at = now(), "
+            "  reason = 'Delivery ' || m.id || ' is newer and goes instead.' FROM made m "
+            "  WHERE o.plan_id = m.plan_id AND o.connection_id = :connection AND o.state = 'queued') "
+            "SELECT id FROM made ORDER BY id"
+        ),
+        {"district": district, "connection": connection.id, "actor": actor.as_json(), "destination": connection.name},
+    )
+    return list(rows.scalars())
 
 
 async def of_plan(c: AsyncConnection, plan: str, most: int) -> list[int]:

@@ -21,6 +21,8 @@ class Board:
     hangs: dict[str, dict[str, Any]] = field(default_factory=dict)
     viewers: list[Viewer] = field(default_factory=list)
     writes: int = 0
+    framed: bool = False
+    """All plans hang in one frame, which is theirs together."""
 
     async def push(self, document: Document) -> Receipt:
         self.writes += 1
@@ -51,7 +53,13 @@ class Board:
             "board", "A board", BoardSettings, auth=lambda settings: None, open_sink=open_sink, keeps_roster=False,
             place="lms",
         )  # fmt: skip
-        mapping = Mapping("board", "1", {}, place, outbound, profile=PlanProfile)
+
+        def framed(*given: Any) -> tuple[list[Document], list[Loss]]:
+            documents, losses = outbound(*given)
+            frame = Document("frames", {"frame": 1}, {"of": "wood"}, create_only=True)
+            return [*([frame] if self.framed else []), *documents], losses
+
+        mapping = Mapping("board", "1", {}, place, framed, profile=PlanProfile)
         found, mapped = registry.connector, registry.mapping
         monkeypatch.setattr(registry, "connector", lambda name: kind if name == "board" else found(name))
         monkeypatch.setattr(registry, "mapping", lambda name: mapping if name == "board" else mapped(name))

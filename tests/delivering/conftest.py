@@ -33,6 +33,7 @@ class Hall:
     board: Board = field(default_factory=Board)
     ids: dict[str, str] = field(default_factory=dict)
     plan: str = ""
+    plans: list[str] = field(default_factory=list)
 
     async def begin(self) -> None:
         files = self.school.files
