@@ -1,10 +1,12 @@
 """A finalized plan on its way to a destination: what would be sent, sent once, and what the other side has."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Self
 
-from gateway import audience, clock, sending, withdrawing
+from gateway import audience, clock, registry, sending, withdrawing
 from gateway.audience import Audience
 from gateway.composing import Composed, Wanted, compose
 from gateway.connected import opened
@@ -41,8 +43,9 @@ Also = Callable[[Transaction, int, int], Awaitable[None]]
 
 Settle = Callable[[Delivery, Exception], Awaitable[None]]
 """What is to become of a delivery that could not be carried out."""
-ABREAST = 200
-"""So many are read and composed together."""
+MOST = 500
+"""So many are composed together at the most, and fewer where a destination takes few side by side: what it is sent was
+composed just before."""
 
 
 async def preview(
@@ -119,7 +122,7 @@ async def request_all(store: Store, district: int, destination: str, actor: Acto
 
 
 async def deliver(store: Store, district: int, delivery_id: int) -> None:
-    """Carry out one delivery, whatever else waits for its destination. Raises what `settle` of `carry_out` is told."""
+    """Carry out one delivery, whatever else waits for its destination. Raises what is in its way."""
     delivery = await deliveries.begin(store, district, delivery_id)
     if delivery is None:
         return
@@ -127,134 +130,220 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
     async def settle(_: Delivery, error: Exception) -> None:
         raise error
 
-    await carry_out(store, district, [delivery], settle)
+    async with _Line(store, district, delivery.connection, settle) as line:
+        await line.carry_out(await line.ready([delivery]))
 
 
-async def carry_out(store: Store, district: int, taken: Sequence[Delivery], settle: Settle) -> None:
-    """Carry out deliveries to one destination that were taken: what is sent goes side by side, as many as it has
-    requests side by side; then what is taken back.
+async def deliver_all(store: Store, district: int, connection: int, settle: Settle) -> int:
+    """Carry out whatever waits for a destination, batch after batch: while one is sent the next is composed. How many.
 
-    Of each is sent what differs from what was delivered, in the order that the destination wants; what refers to
-    something that was refused is not sent, the rest is. What the plan had and has no more is ended last. Safe to
-    repeat: each object has a natural key or a marker, the ledger says what was delivered, and only a 2xx counts.
-    Refused in a blackout, while the destination is paused, and without an agreement with the agency that hosts it.
+    What is sent goes side by side, as many as the destination has requests side by side; then what is taken back. Of
+    each is sent what differs from what was delivered, in the order that the destination wants; what refers to something
+    that was refused is not sent, the rest is. What the plan had and has no more is ended last. Safe to repeat: each
+    object has a natural key or a marker, the ledger says what was delivered, and only a 2xx counts. Refused in a
+    blackout, while the destination is paused, and without an agreement with the agency that hosts it.
 
     Once the destination cannot answer, or refuses our credentials, what was not begun is handed back. A database that
     fails, or another attempt that took over, ends it all.
     """
-    connection = await registers.connection(store, district, taken[0].connection)
-    if pushes := [one for one in taken if one.kind == "push"]:
-        try:
-            await _push(store, connection, pushes, settle)
-        except Unavailable as error:
-            await settle(pushes[0], error)
-            await turns.hand_back(store, district, [one.id for one in pushes])
-        except PlanbridgeError as error:  # what is true of the destination is true of each
-            for one in pushes:
-                await settle(one, error)
-    for one in taken:
-        if one.kind == "withdraw":
+    count = 0
+    async with _Line(store, district, connection, settle) as line:
+        batch = await line.next()
+        while batch.taken:
+            ahead = asyncio.create_task(line.next([one.id for one in batch.taken]))
             try:
-                await withdrawing.carry_out(store, one)
-            except (Fenced, DatabaseError):
+                answers = await line.carry_out(batch)
+            except BaseException:
+                ahead.cancel()  # what it took is under way still, and the next attempt takes it over
+                await asyncio.gather(ahead, return_exceptions=True)
                 raise
-            except Exception as error:
-                await settle(one, error)
+            count += len(batch.taken)
+            batch = await ahead
+            if not answers:
+                await turns.hand_back(store, district, [one.id for one in batch.taken])
+                batch = await line.next()
+    return count
 
 
-async def _push(store: Store, connection: Connection, pushes: Sequence[Delivery], settle: Settle) -> None:
-    """Compose them all, write down what is about to leave, and send. Raises what stands in the way of each."""
-    if connection.paused_because:
-        raise Refused(
-            "connection-paused",
-            f"{connection.name} is paused: {connection.paused_because}",
-            "Mend it and lift the pause, then send the plan again.",
-        )
-    async with store.transaction(connection.district) as c:
-        await blackouts.refuse(c, connection.id, clock.now())  # they may have waited for their turn until then
-    # As consents and agreements are now, not when it was queued.
-    composed = await compose(store, connection, [Wanted(one.plan, one.version, one.doorway) for one in pushes])
-    ready = []
-    for one, made in zip(pushes, composed, strict=True):
-        if isinstance(made, Refused):
-            await settle(one, made)
-        else:
-            ready.append((one, made))
-    async with store.transaction(connection.district) as c:
-        rollout = await rollouts.of(c, connection.id)
-        known = await ledger.known(c, connection.id, [one.plan for one, _ in ready])
-        choice = await destinations.edited_there(c, connection.id)
-        sent = [(one, made) for one, made in ready if rollout.sends(made.given.plan.school)]
-        await _note(c, connection, sent)
-    if not ready:
-        return
-    async with opened(store, connection) as (connector, settings, http):
-        assert connector.open_sink is not None
-        sink = await connector.open_sink(settings, http)
+EVERYWHERE = Rollout()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Deliveries that were taken, and what of them is `ready` to be sent; `error` is in the way of all of them."""
+
+    taken: Sequence[Delivery]
+    connection: Connection
+    rollout: Rollout = EVERYWHERE
+    ready: Sequence[tuple[Delivery, Composed, Known]] = ()
+    refused: Sequence[tuple[Delivery, Refused]] = ()
+    error: PlanbridgeError | None = None
+
+
+class _Line:
+    """What goes to one destination: opened when the first is sent, and again where its settings changed meanwhile."""
+
+    def __init__(self, store: Store, district: int, connection: int, settle: Settle) -> None:
+        self._store = store
+        self._district = district
+        self._number = connection
+        self._settle = settle
+        self._desk: Desk | None = None
+        self._of: Connection | None = None
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    async def next(self, under_way: Sequence[int] = ()) -> _Batch:
+        """Take and compose what waits next, beside what is under way."""
+        connection = await registers.connection(self._store, self._district, self._number)
+        most = min(max(8 * abreast(connection), 8), MOST)
+        return await self.ready(await deliveries.take(self._store, self._district, self._number, most, under_way))
+
+    async def ready(self, taken: Sequence[Delivery]) -> _Batch:
+        """Compose them as consents and agreements are now, not as they were when somebody asked."""
+        connection = await registers.connection(self._store, self._district, self._number)
+        pushes = [one for one in taken if one.kind == "push"]
+        if not pushes:
+            return _Batch(taken, connection)
         try:
-            desk = Desk(store, connection.district, sink, choice)
-            await _Abreast(desk, connection, known, rollout, settle).all(ready, settings.in_flight)
-        finally:
-            await sink.close()
+            return await self._composed(taken, connection, pushes)
+        except PlanbridgeError as error:
+            return _Batch(taken, connection, error=error)
+
+    async def _composed(self, taken: Sequence[Delivery], connection: Connection, pushes: Sequence[Delivery]) -> _Batch:
+        if connection.paused_because:
+            raise Refused(
+                "connection-paused",
+                f"{connection.name} is paused: {connection.paused_because}",
+                "Mend it and lift the pause, then send the plan again.",
+            )
+        async with self._store.transaction(self._district) as c:
+            await blackouts.refuse(c, connection.id, clock.now())  # they may have waited for their turn until then
+            rollout = await rollouts.of(c, connection.id)
+            known = await ledger.known(c, connection.id, [one.plan for one in pushes])
+        wanted = [Wanted(one.plan, one.version, one.doorway) for one in pushes]
+        both = list(zip(pushes, await compose(self._store, connection, wanted), strict=True))
+        return _Batch(
+            taken,
+            connection,
+            rollout,
+            [(one, made, known[one.plan]) for one, made in both if isinstance(made, Composed)],
+            [(one, made) for one, made in both if isinstance(made, Refused)],
+        )
+
+    async def carry_out(self, batch: _Batch) -> bool:
+        """Send a batch, and take back what is to be taken back; false once the destination does not answer."""
+        answers = True
+        for one, why in batch.refused:
+            await self._settle(one, why)
+        try:
+            if batch.error:
+                raise batch.error
+            if batch.ready:
+                answers = await self._send(batch)
+        except Unavailable as error:
+            first, *rest = [one for one in batch.taken if one.kind == "push"]
+            await self._settle(first, error)
+            await turns.hand_back(self._store, self._district, [one.id for one in rest])
+            answers = False
+        except PlanbridgeError as error:  # what is true of the destination is true of each
+            for one in batch.taken:
+                if one.kind == "push":
+                    await self._settle(one, error)
+        for one in batch.taken:
+            if one.kind == "withdraw":
+                try:
+                    await withdrawing.carry_out(self._store, one)
+                except (Fenced, DatabaseError):
+                    raise
+                except Exception as error:
+                    await self._settle(one, error)
+        return answers
+
+    async def _send(self, batch: _Batch) -> bool:
+        desk = await self._opened(batch.connection)
+        async with self._store.transaction(self._district) as c:
+            desk.edited_there = await destinations.edited_there(c, batch.connection.id)
+            sent = [(one, made) for one, made, _ in batch.ready if batch.rollout.sends(made.given.plan.school)]
+            await _note(c, batch.connection, sent)
+        work = _Abreast(desk, batch, self._settle)
+        await work.all(abreast(batch.connection))
+        return not work.stopped
+
+    async def _opened(self, connection: Connection) -> Desk:
+        if self._desk is None or connection != self._of:
+            await self._open.aclose()
+            connector, settings, http = await self._open.enter_async_context(opened(self._store, connection))
+            assert connector.open_sink is not None
+            sink = await connector.open_sink(settings, http)
+            self._open.push_async_callback(sink.close)
+            self._desk, self._of = Desk(self._store, self._district, sink), connection
+        return self._desk
 
 
 class _Abreast:
-    """Deliveries that go to one destination side by side, and whether it answers still."""
+    """Deliveries that go side by side, and whether their destination answers still."""
 
-    def __init__(
-        self, desk: Desk, connection: Connection, known: Mapping[str, Known], rollout: Rollout, settle: Settle
-    ) -> None:
+    def __init__(self, desk: Desk, batch: _Batch, settle: Settle) -> None:
         self._desk = desk
-        self._connection = connection
-        self._known = known
-        self._rollout = rollout
+        self._batch = batch
         self._settle = settle
-        self._stopped = False
+        self.stopped = False
         self._handed_back: list[int] = []
 
-    async def all(self, ready: Sequence[tuple[Delivery, Composed]], abreast: int) -> None:
-        work = iter(ready)
+    async def all(self, abreast: int) -> None:
+        work = iter(self._batch.ready)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(abreast, len(ready))):
+                for _ in range(min(abreast, len(self._batch.ready))):
                     group.create_task(self._some(work))
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from None
         if self._handed_back:
-            await turns.hand_back(self._desk.store, self._connection.district, self._handed_back)
+            await turns.hand_back(self._desk.store, self._batch.connection.district, self._handed_back)
 
-    async def _some(self, work: Iterator[tuple[Delivery, Composed]]) -> None:
-        for one, made in work:
-            if self._stopped:
+    async def _some(self, work: Iterator[tuple[Delivery, Composed, Known]]) -> None:
+        for one, made, known in work:
+            if self.stopped:
                 self._handed_back.append(one.id)
                 continue
             try:
-                await self._desk.finish(await self._one(one, made))
+                await self._desk.finish(await self._one(one, made, known))
             except (Fenced, DatabaseError):
                 raise
             except Exception as error:
-                if isinstance(error, Unavailable) and self._stopped:  # one of them waits for all
+                if isinstance(error, Unavailable) and self.stopped:  # one of them waits for all
                     self._handed_back.append(one.id)
                     continue
-                self._stopped = self._stopped or isinstance(error, Unavailable | AuthError)
+                self.stopped = self.stopped or isinstance(error, Unavailable | AuthError)
                 await self._settle(one, error)
 
-    async def _one(self, delivery: Delivery, made: Composed) -> Finished:
-        desk = self._desk
-        seen = await audience.ask(desk.store, self._connection, desk.sink, made.documents, made.stands, made.student)
+    async def _one(self, delivery: Delivery, made: Composed, known: Known) -> Finished:
+        desk, connection = self._desk, self._batch.connection
+        seen = await audience.ask(desk.store, connection, desk.sink, made.documents, made.stands, made.student)
         if seen.told:
             await audiences.note(desk.store, delivery, seen.counted())
         if seen.refusal:
             async with desk.store.transaction(delivery.district) as c:  # what lies there from before is looked at anew
-                await rechecks.forget(c, self._connection.id, delivery.plan)
+                await rechecks.forget(c, connection.id, delivery.plan)
             return Finished(delivery, "parked", made.losses, seen.refusal, causes=[Cause(0, seen.refusal)])
-        if not self._rollout.sends(made.given.plan.school):
+        if not self._batch.rollout.sends(made.given.plan.school):
             await audiences.note_rehearsed(desk.store, delivery, made.documents)
             return Finished(delivery, "rehearsed", made.losses)
-        known = self._known[delivery.plan]
         ended = await sending.send(desk, delivery, known, made.documents, made.losses, made.period_start)
         state = "parked" if ended.reason else "delivered"
         return Finished(delivery, state, ended.losses, ended.reason, ended.waits, ended.causes)
+
+
+def abreast(connection: Connection) -> int:
+    """How many requests a destination takes side by side."""
+    usual = registry.connector(connection.connector).settings.model_fields["in_flight"].default
+    return int(connection.settings.get("in_flight", usual))
 
 
 async def _note(c: Transaction, connection: Connection, sent: Sequence[tuple[Delivery, Composed]]) -> None:

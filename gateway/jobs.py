@@ -478,9 +478,8 @@ async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
     connection = await deliveries.destination(store, district, delivery_id)
     if connection is None:
         return
-    while taken := await deliveries.take(store, district, connection, delivery.ABREAST):
-        await delivery.carry_out(store, district, taken, partial(_settle, store))
-        log.info("%s deliveries to a destination ended, or wait for their turn", len(taken))
+    count = await delivery.deliver_all(store, district, connection, partial(_settle, store))
+    log.info("%s deliveries to the destination of %s ended, or wait for their turn", count, delivery_id)
 
 
 async def _settle(store: Store, one: Delivery, error: Exception) -> None:

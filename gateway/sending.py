@@ -74,10 +74,10 @@ class Desk:
     """What the deliveries that go to one destination side by side share: one sink, the ledger, and the turns of what
     several plans refer to. Hundreds of lines of the ledger are one transaction. `edited_there`: see destinations."""
 
-    def __init__(self, store: Store, district: int, sink: Sink, edited_there: EditedThere) -> None:
+    def __init__(self, store: Store, district: int, sink: Sink) -> None:
         self.store = store
         self.sink = sink
-        self.edited_there = edited_there
+        self.edited_there: EditedThere = "ask"
         self.claim = Together(partial(ledger.claim, store, district))
         self.record = Together(partial(ledger.record, store, district))
         self.finish = Together(partial(deliveries.finish, store, district))

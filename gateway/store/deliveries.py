@@ -138,9 +138,11 @@ async def destination(store: Store, district: int, delivery: int) -> int | None:
     return found
 
 
-async def take(store: Store, district: int, connection: int, most: int) -> list[Delivery]:
-    """Take what waits for a destination, the oldest first, of each plan one; also what an attempt that died left under
-    way. None when nothing waits, or all has to wait longer."""
+async def take(
+    store: Store, district: int, connection: int, most: int, under_way: Sequence[int] = ()
+) -> list[Delivery]:
+    """Take what waits for a destination, the oldest first, of each plan one; also what an attempt that died left, but
+    nothing of the plans that are `under_way` in this one. None when nothing waits, or all has to wait longer."""
     now = clock.now()
     async with store.transaction(district) as c:
         await turns.rest(c, connection, now)
@@ -148,9 +150,10 @@ async def take(store: Store, district: int, connection: int, most: int) -> list[
             text(
                 "SELECT id FROM (SELECT DISTINCT ON (plan_id) id, tries FROM delivery WHERE connection_id = :to "
                 "  AND (state = 'sending' OR (state = 'queued' AND coalesce(next_at, :now) <= :now)) "
+                "  AND plan_id <> ALL (ARRAY(SELECT plan_id FROM delivery WHERE id = ANY(:under_way))) "
                 "  ORDER BY plan_id, id) d ORDER BY tries, id LIMIT :most"
             ),
-            {"to": connection, "now": now, "most": most},
+            {"to": connection, "now": now, "most": most, "under_way": list(under_way)},
         )
         taken = await c.execute(text(_TAKE), {"ids": list(rows.scalars())})
         return sorted((Delivery(*row) for row in taken), key=lambda one: one.id)

@@ -80,7 +80,7 @@ async def test_who_does_not_answer_is_asked_once_and_all_wait(hall: Hall, monkey
         raise Unavailable("server-busy", "It rests.", retry_after=600)
 
     monkeypatch.setattr(hall.board, "push", push)
-    monkeypatch.setattr(delivery, "ABREAST", 2)
+    monkeypatch.setattr(delivery, "abreast", lambda connection: 2)
     found = await pushed(hall)
     assert len(asked) <= 2  # those that were on their way; the third was not begun
     assert {one["state"] for one in found.values()} == {"queued"}
