@@ -235,7 +235,7 @@ class Receipt:
 
 
 class Sink(Protocol):
-    """A remote system, opened for writing."""
+    """A remote system, opened for writing: many documents go through it side by side, the same one never twice."""
 
     async def push(self, document: Document) -> Receipt:
         """Create or update one object; safe to repeat. A refusal is a Receipt, never an exception."""
@@ -281,6 +281,15 @@ class Respecting(Protocol):
     async def foreign(self, document: Document) -> Receipt | None:
         """Before an object is sent for the first time: a refusal where somebody else's stands at its key, or where
         that cannot be told. None where the place is free, or holds the very same."""
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """A respecting sink that can look at many places at once."""
+
+    async def expect(self, documents: Sequence[Document]) -> None:
+        """`foreign` is about to be asked of each of these: where one look tells of many, it is taken now. What cannot
+        be told so is asked one by one, as ever. Reads, never writes."""
 
 
 @runtime_checkable

@@ -271,6 +271,7 @@ class _Line:
             desk.edited_there = await destinations.edited_there(c, batch.connection.id)
             sent = [(one, made) for one, made, _ in batch.ready if batch.rollout.sends(made.given.plan.school)]
             await _note(c, batch.connection, sent)
+        await desk.expect([(one, made.documents, known) for one, made, known in batch.ready])
         work = _Abreast(desk, batch, self._settle)
         await work.all(abreast(batch.connection))
         return not work.stopped

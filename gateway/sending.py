@@ -18,6 +18,7 @@ from gateway.connector import (
     Announcing,
     Document,
     Ending,
+    Expecting,
     Guarding,
     Judging,
     Loss,
@@ -87,6 +88,18 @@ class Desk:
         self._owners: dict[str, Delivery] = {}
         if isinstance(sink, Announcing):
             sink.announcing(self._announce)
+
+    async def expect(self, several: Iterable[tuple[Delivery, Sequence[Document], Known]]) -> None:
+        """Look at the places of all that is sent for the first time together, where that is less to ask for."""
+        if isinstance(self.sink, Expecting):
+            await self.sink.expect(
+                [
+                    document
+                    for delivery, documents, known in several
+                    for document in documents
+                    if not (document.create_only or delivery.overwrite or _is_ours(known.rows.get(document.name)))
+                ]
+            )
 
     def turn(self, document: Document) -> AbstractAsyncContextManager[Any]:
         """Nobody else's turn to make what several plans refer to: two would make it twice."""
@@ -241,7 +254,7 @@ class _Sending:
     async def _push(self, document: Document, content: str) -> Receipt:
         before = self._known.get(document.name)
         if isinstance(self._sink, Respecting) and not (document.create_only or self._delivery.overwrite):
-            in_the_way = None if before and before.ours else await self._sink.foreign(document)
+            in_the_way = None if _is_ours(before) else await self._sink.foreign(document)
             if in_the_way:
                 await deliveries.refuse(self._store, self._delivery, document, in_the_way)
                 return in_the_way
@@ -287,6 +300,10 @@ async def _to_the_answer(sending: Coroutine[Any, Any, Receipt]) -> Receipt:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         raise
+
+
+def _is_ours(before: LedgerRow | None) -> bool:
+    return before is not None and before.ours
 
 
 def _content(known: Mapping[str, LedgerRow], document: Document) -> str | None:

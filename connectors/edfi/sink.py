@@ -1,5 +1,6 @@
 """How a record is written to an Ed-Fi API, ended, and read back by its natural key."""
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Literal
@@ -13,6 +14,11 @@ from connectors.edfi.terms import Terms
 from gateway.connector import Announce, Document, Judgement, Receipt
 from gateway.errors import ConfigError
 from gateway.http import Http, Reply
+
+_MANY = 20
+"""From so many on, one look at all is less to ask for."""
+_PAGE = 500  # Ed-Fi: DefaultPageSizeLimit
+_LOOK_LASTS = 60.0  # seconds
 
 _Places = Mapping[str, tuple[str, ...]]
 _EDUCATION_ORGANIZATION = ("educationOrganizationReference", "educationOrganizationId")
@@ -94,6 +100,7 @@ class EdfiSink:
         self._http = http
         self._terms = terms
         self._marker = marker
+        self._listed: dict[str, _Listed] = {}
 
     def know(self, document: Document, remote_id: str) -> None:
         if document.resource == ENROLLMENTS:
@@ -110,11 +117,15 @@ class EdfiSink:
         """# Ed-Fi: a POST replaces wholly whatever has this key, whoever wrote it."""
         if document.merge:
             return None  # it is somebody else's by nature, and stays so
-        found = await self._ask(document)
-        if found.status != 200:
-            return refusals.receipt(found, "Whether somebody else's record stands there cannot be told: ")
         places = await self._places(document)
-        item = _matching(document, found, places)
+        listed = self._listed.get(document.resource)
+        if listed and listed.tells_of(_key(document, places)):
+            item = listed.at(_key(document, places))
+        else:
+            found = await self._ask(document)
+            if found.status != 200:
+                return refusals.receipt(found, "Whether somebody else's record stands there cannot be told: ")
+            item = _matching(document, found, places)
         if item is None or _without_bookkeeping(item) == document.body:
             return None
         return Receipt(
@@ -123,6 +134,46 @@ class EdfiSink:
             "is left alone. Ask the host whose it is. Only a person can put ours in its place, with a reason: "
             "planbridge push PLAN --to DESTINATION --overwrite --because REASON.",
         )
+
+    async def expect(self, documents: Sequence[Document]) -> None:
+        """Whatever stands in a collection with what their keys have in common, in pages: a first roll-out of thousands
+        of plans asks a few times and not thousands of times."""
+        of: dict[str, list[Document]] = {}
+        for document in documents:
+            if not document.merge and "/" not in document.resource:
+                of.setdefault(document.resource, []).append(document)
+        for resource, many in of.items():
+            places = await self._places(many[0])
+            keys = [_key(document, places) for document in many]
+            listed = self._listed.get(resource)
+            if len(many) < _MANY or (listed and all(map(listed.tells_of, keys))):
+                continue
+            common = {name: value for name, value in keys[0].items() if all(key[name] == value for key in keys)}
+            if found := await self._list(resource, places, common, most=len(many)):
+                self._listed[resource] = found
+
+    async def _list(self, resource: str, places: _Places, common: Mapping[str, Any], most: int) -> "_Listed | None":
+        """None where the server does not tell how many there are, where pages moved while they were read, or where
+        asking one by one is less to ask for."""
+        found, total, began = _Listed(common, places), 0, time.monotonic()
+        for page in range(max(1, most // 4)):
+            asked = {**common, "offset": page * _PAGE, "limit": _PAGE, "totalCount": "true"}
+            reply = await self._http.get(self._server.collection(resource), asked)
+            told = reply.headers.get("total-count", "")
+            if reply.status != 200 or not told.isdigit():
+                return None
+            items = reply.json()
+            try:
+                found.add(items)
+            except (KeyError, TypeError):  # a record without its key
+                return None
+            if page and int(told) != total:
+                return None
+            total = int(told)
+            if len(items) < _PAGE:
+                break
+        found.until = began + _LOOK_LASTS
+        return found if found.count == total else None
 
     async def push(self, document: Document) -> Receipt:
         """Send one record. # Ed-Fi: POST inserts or replaces by natural key, so repeating it does no harm."""
@@ -213,6 +264,31 @@ class EdfiSink:
         names = (await self._terms.extension(resource))[1]
         ends = sorted(name for name in names if name.lower().endswith("enddate"))
         return (f"{ends[0][:-7]}{'beginDate' if ends[0] == 'endDate' else 'BeginDate'}", ends[0]) if ends else None
+
+
+class _Listed:
+    """What stood in a collection with these parts of the key, and until when that look counts."""
+
+    def __init__(self, common: Mapping[str, Any], places: _Places) -> None:
+        self._common = {name: _comparable(value) for name, value in common.items()}
+        self._places = places
+        self._items: dict[tuple[str, ...], dict[str, Any]] = {}
+        self.count = 0
+        self.until = 0.0
+
+    def add(self, items: Sequence[dict[str, Any]]) -> None:
+        self.count += len(items)
+        for item in items:
+            self._items[tuple(_comparable(_at(item, path)) for path in self._places.values())] = item
+
+    def tells_of(self, key: Mapping[str, Any]) -> bool:
+        """Whether it would be listed if it stood there."""
+        return time.monotonic() < self.until and all(
+            _comparable(key[name]) == value for name, value in self._common.items()
+        )
+
+    def at(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
+        return self._items.get(tuple(_comparable(key[name]) for name in self._places))
 
 
 _ENDING = frozenset(
