@@ -47,9 +47,17 @@ async def test_one_job_sends_all_that_waits_and_side_by_side(hall: Hall, monkeyp
     assert await jobs.request_push_all(hall.store, hall.district, "board", hall.actor) == 0
 
 
-async def test_what_plans_share_is_made_once(hall: Hall) -> None:
+async def test_what_plans_share_is_made_once(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     hall.plans = await several(hall)
     hall.board.framed = True
+    put = hall.board.push
+
+    async def push(document: Document) -> Receipt:
+        if document.create_only:
+            await asyncio.sleep(0.5)  # the others come to it meanwhile
+        return await put(document)
+
+    monkeypatch.setattr(hall.board, "push", push)
     await pushed(hall)
     assert hall.board.writes == 4 and sum("frame" in one for one in hall.board.hangs) == 1
 
