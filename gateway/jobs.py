@@ -244,7 +244,7 @@ async def request_resend(store: Store, district: int, number: int, actor: Actor)
     if found["kind"] == "withdraw":
         [again] = await request_withdrawal(store, district, plan, actor, found["because"] or "Once more.", to)
         return again
-    return await request_push(store, district, plan, to, actor)
+    return await request_push(store, district, plan, to, actor, doorway=found["doorway"])
 
 
 async def request_withdrawal(
