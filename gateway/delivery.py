@@ -245,7 +245,8 @@ async def _given(c: Transaction, connection: Connection, version: StoredVersion)
     await agreements.refuse(c, connection, today)
     agreed = await agreements.terms(c, connection, today)
     known = await consents.of_student(c, content["student"], await agreements.names(c, connection))
-    receiver = access.receiver(agreed.sections, agreed.needs_consent, known, today)
+    consented = access.CONSENTED if registry.connector(connection.connector).place == "lms" else frozenset[Section]()
+    receiver = access.receiver(agreed.sections, agreed.needs_consent, known, today, consented=consented)
     if "identity" in receiver.withheld:
         raise Refused(
             "consent-missing",
