@@ -121,10 +121,11 @@ async def _given(
     for content in contents.values():
         contacts.setdefault(content["student"], set()).update(person for _, person in named_contacts(content))
     barred = await rights.barred(store, c, {student: sorted(people) for student, people in contacts.items() if people})
+    consented = access.CONSENTED if registry.connector(connection.connector).place == "lms" else frozenset[Section]()
     found: dict[str, Given | Refused] = {}
     for plan, content in contents.items():
         student = content["student"]
-        receiver = access.receiver(agreed.sections, agreed.needs_consent, known[student], today)
+        receiver = access.receiver(agreed.sections, agreed.needs_consent, known[student], today, consented=consented)
         found[plan] = _laid_over(connection, content, receiver, agreed, barred.get(student, frozenset()))
     return found
 

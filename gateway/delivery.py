@@ -67,8 +67,11 @@ async def preview(
 
 
 async def seen_by(store: Store, district: int, destination: str, made: Composed) -> Audience:
-    """Who would see there what a preview shows: asks the destination, sends nothing."""
+    """Who would see there what a preview shows: asks the destination, sends nothing. Only into a learning platform
+    people look by rules of its own."""
     connection = await registers.connection(store, district, destination)
+    if registry.connector(connection.connector).place != "lms":
+        return Audience(told=False)
     async with opened(store, connection) as (connector, settings, http):
         assert connector.open_sink is not None
         sink = await connector.open_sink(settings, http)
