@@ -21,6 +21,7 @@ from gateway.cli.output import (
 )
 from gateway.cli.plans import named
 from gateway.cli.runs import working
+from gateway.composing import Composed
 from gateway.connector import validated
 from gateway.errors import ConfigError, PlanbridgeError, Refused, Unavailable
 from gateway.store import deliveries, registers
@@ -97,7 +98,7 @@ def push(
         raise typer.Exit(Unavailable.exit_code)
 
 
-async def _audience(g: Gateway, to: str, made: delivery.Preview) -> dict[str, Any]:
+async def _audience(g: Gateway, to: str, made: Composed) -> dict[str, Any]:
     """Who would see it there, with what each may; or why that is not known."""
     try:
         found = await delivery.seen_by(g.store, g.district, to, made)

@@ -18,13 +18,14 @@ from gateway.store.runs import Fenced
 @dataclass(frozen=True)
 class LedgerRow:
     """What is known of one object at the destination. `delivered_sha256` is set by a 2xx answer only. `ours`: it was
-    taken from us, or may have been: we sent it and never heard. `revision` is what its last receipt said; `heard`:
-    what was sent last was answered; `ended`: it was given its last day."""
+    taken from us, or may have been: we sent it and never heard. `revision` is what its last receipt said; `sent_sha256`
+    is what was sent last, `heard` that it was answered; `ended`: it was given its last day."""
 
     delivered_sha256: str | None
     remote_id: str
     ours: bool = False
     revision: str = ""
+    sent_sha256: str | None = None
     heard: bool = True
     ended: bool = False
 
@@ -62,7 +63,8 @@ async def known(c: AsyncConnection, connection: int, plans: Collection[str]) -> 
         text(
             "SELECT CAST(w.plan AS text) AS plan, l.shared, l.resource, l.identity, l.at, "
             "  CASE WHEN l.sent_sha256 = l.delivered_sha256 THEN l.delivered_sha256 END AS delivered_sha256, "
-            f"  l.remote_id, {OURS} AS ours, l.revision, l.status IS NOT NULL AS heard, "
+            f"  l.remote_id, {OURS} AS ours, l.revision, l.sent_sha256, "
+            "  l.status IS NOT NULL AS heard, "
             "  l.ended_on IS NOT NULL AS ended, l.delivered_sha256 IS NOT NULL OR l.remote_id <> '' AS there "
             "FROM (SELECT d.plan_id AS plan, l.* FROM delivery d JOIN ledger l ON l.delivery_id = d.id "
             "    WHERE d.plan_id = ANY(CAST(:plans AS uuid[])) AND d.connection_id = :connection AND NOT l.shared "
@@ -76,7 +78,9 @@ async def known(c: AsyncConnection, connection: int, plans: Collection[str]) -> 
     left: dict[str, list[Document]] = {plan: [] for plan in plans}
     for row in rows:
         document = Document(row.resource, json.loads(row.identity), {})
-        facts = LedgerRow(row.delivered_sha256, row.remote_id, row.ours, row.revision, row.heard, row.ended)
+        facts = LedgerRow(
+            row.delivered_sha256, row.remote_id, row.ours, row.revision, row.sent_sha256, row.heard, row.ended
+        )
         (shared if row.plan is None else own[row.plan])[document.name] = facts
         if row.plan is not None and row.there and not row.ended:
             left[row.plan].append(document)
