@@ -62,6 +62,12 @@ class Folder:
         """Take a file away; what is gone already is fine."""
         await self._files.remove(name)
 
+    async def try_out(self) -> None:
+        """Write something and take it away: ConfigError where that is not allowed."""
+        name = f".planbridge-{secrets.token_hex(8)}-check.part"
+        await self._files.write(name, b"", f"{name}.part")
+        await self._files.remove(name)
+
     async def sweep(self, *names: str) -> None:
         """Take away what was left unfinished: of these names at once, since nobody else writes them; of others once
         it is certain that nobody is still at it."""
