@@ -11,4 +11,5 @@ CONNECTOR = Connector(
     auth=lambda settings: None,
     open_sink=open_sink,
     keeps_roster=False,
+    place="files",
 )

@@ -16,6 +16,7 @@ from gateway.errors import Refused, Unavailable
 from gateway.http import Http
 from gateway.outbox import Folder
 
+_FONTS = "Give the worker a folder of fonts that has them (PLANBRIDGE_PRINT_FONTS), and send the plan again."
 MOST_ROUNDS = 8
 """How often the lists are made anew where others write them too."""
 
@@ -53,10 +54,9 @@ class DropSink:
         try:
             content = await asyncio.to_thread(document.content)
         except Refused as error:
-            return Receipt(422, message=f"{error.message} {error.fix}")
-        said = {name: part for name, part in document.body.items() if name != "says"}
+            return Receipt(422, message=f"{error.message} {_FONTS}")
         now = clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        line = Line(**said, sha256=hashlib.sha256(content).hexdigest(), updated_at=now)
+        line = Line(**document.body["line"], sha256=hashlib.sha256(content).hexdigest(), updated_at=now)
         await self._folder.sweep(line.file)
         before = await self._lines(line.plan_id)
         await self._folder.write(line.file, content)
@@ -96,10 +96,8 @@ class DropSink:
         content = await self._folder.read(line.file) if line and line.file else None
         if line is None or content is None:
             return None
-        there = {name: value for name, value in vars(line).items() if name in document.body}
-        if hashlib.sha256(content).hexdigest() == line.sha256:
-            there["says"] = document.body.get("says", [])
-        return there
+        same = hashlib.sha256(content).hexdigest() == line.sha256
+        return {"line": vars(line), "pdf": document.body.get("pdf", {}) if same else {}}
 
     async def audience(self, document: Document) -> Sequence[Viewer]:
         """A folder tells nobody who may open it: what the district says of it."""
@@ -127,7 +125,7 @@ class DropSink:
         await self._stack.aclose()
 
     def _file(self, document: Document) -> str:
-        return self._files.get(document.name) or str(document.body.get("file", ""))
+        return self._files.get(document.name) or str(document.body.get("line", {}).get("file", ""))
 
     async def _lines(self, plan: str) -> list[Line]:
         """What the records say of a plan: one line, or two after a crash."""
