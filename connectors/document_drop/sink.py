@@ -61,7 +61,9 @@ class DropSink:
         before = await self._lines(line.plan_id)
         await self._folder.write(line.file, content)
         await self._put(line, before)
-        return Receipt(200 if before else 201, line.file, revision=line.sha256)
+        there = any(one.file for one in before)
+        adopted = there and document.name not in self._files
+        return Receipt(200 if there else 201, line.file, revision=line.sha256, adopted=adopted)
 
     async def edited(self, document: Document, revision: str) -> bool:
         """Whether somebody put another file in the place of ours."""
@@ -112,7 +114,7 @@ class DropSink:
             found.append(
                 Finding(
                     False,
-                    "It is not said who can open the folder, so plans count as shown to people who are not named.",
+                    "It is not said who can open the folder, so no plan is put there, and only doorways are.",
                     "Look who may open it, and set `readers` to that.",
                 )
             )
