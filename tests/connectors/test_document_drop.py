@@ -146,7 +146,7 @@ async def test_a_plan_lies_there_whole_with_its_line_and_its_flag(drop: Drop) ->
     ]
     async with drop.opened() as sink:
         assert (await sink.read_back(sent)) == {
-            "line": vars(drop.manifest()[ONE]),
+            "line": drop.manifest()[ONE]._asdict(),
             "pdf": sent.body["pdf"],
         }
     [record] = [name for name in drop.names() if plan_of(name)]
