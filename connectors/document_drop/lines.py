@@ -57,6 +57,4 @@ def decoded(content: bytes | None) -> list[Line]:
         rows = list(csv.reader(io.StringIO((content or b"").decode(), newline=""), strict=True))
     except (UnicodeError, csv.Error):
         return []
-    if not rows or tuple(rows[0]) != COLUMNS:
-        return []
     return [Line(*row) for row in rows[1:] if len(row) == len(COLUMNS)]
