@@ -9,7 +9,7 @@ from typing import Unpack
 
 from procrastinate.exceptions import AlreadyEnqueued
 
-from gateway import clock, delivery, logs, looks, planning, rechecking, registry, sync, verification, withdrawing
+from gateway import clock, delivery, logs, looks, planning, rechecking, sync, verification, withdrawing
 from gateway import webhooks as sending_events
 from gateway.connected import refuse_unread
 from gateway.deferring import defer
