@@ -4,7 +4,8 @@ import itertools
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from gateway import access, audience, clock, codes, parties, registry, sections
@@ -21,6 +22,7 @@ from gateway.store.agreements import Terms
 from gateway.store.database import Store, Transaction
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Connection
+from gateway.summary import PlanProfile
 
 Held = TypeVar("Held")
 
@@ -167,6 +169,9 @@ def _composed(
 ) -> Composed:
     mapping, plan = by.mapping, given.plan
     assert mapping.outbound is not None and mapping.profile is not None
+    finalized_on = datetime.fromisoformat(version.finalized_at).date()
+    people = replace(people, version=version.version, finalized_on=finalized_on)
+    people = replace(people, print=partial(_printed, plan, people, version))
     if doorway and "doorway" not in mapping.profile.model_fields:
         raise Refused(
             "doorway-missing",
@@ -180,6 +185,13 @@ def _composed(
     losses = [replace(loss, pointer=_in_whole(loss.pointer, told)) for loss in losses]
     losses = [*given.withheld, *(loss for loss in losses if loss.pointer not in told)]
     return Composed(version.version, version.sha256, documents, losses, plan.period_start, plan.student, stands, given)
+
+
+def _printed(plan: Plan, people: Parties, version: StoredVersion, profile: PlanProfile) -> bytes:
+    # What draws pages is loaded where a destination takes them, not by every worker.
+    from gateway.printing.short import short
+
+    return short(plan, people, profile, datetime.fromisoformat(version.finalized_at))
 
 
 def _in_whole(pointer: str, dropped: Collection[str]) -> str:

@@ -12,6 +12,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 
 from gateway import clock, delivery, logs, looks, planning, rechecking, sync, verification, withdrawing
 from gateway import webhooks as sending_events
+from gateway.connected import refuse_unread
 from gateway.deferring import defer
 from gateway.errors import AuthError, PlanbridgeError, Refused, Unavailable
 from gateway.replay import Wanted
@@ -72,6 +73,7 @@ async def _request_pull(
             f"{connection.name} is what a program writes here: there is nothing to pull.",
             "`planbridge runs` shows what it wrote.",
         )
+    refuse_unread(connection)
     refuse_paused(connection)
     if mode == "publish" and not connection.shadow:
         await blackouts.refuse(c, connection.id, clock.now())
