@@ -153,24 +153,12 @@ class Attended:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A course of a platform that a launch told of, by the platform's own ids: where its gradebook has its columns
-    (`line_items`) and who is in it (`memberships`); empty where the platform does not offer that."""
-
-    context: str
-    title: str = ""
-    deployment: str = ""
-    line_items: str = ""
-    memberships: str = ""
-
-
-@dataclass(frozen=True)
 class Parties:
     """Whom a plan is about, by the ids the destination knows them by: `student`, and staff by entity id. `plan` is
     the plan's own id; `settings` are the destination's, without secrets. All ids are keys of the destination's own
     records: `school` is that of the plan's school, and `classes` are those of the student that it knows.
     `collections` are those that its last pull read: they tell which edition of a standard it speaks. `today` is the
-    district's day, where it is known. `places` are the courses there that launches told of."""
+    district's day, where it is known."""
 
     plan: str
     student: str
@@ -180,7 +168,6 @@ class Parties:
     collections: frozenset[str] = frozenset()
     school: str = ""
     today: date | None = None
-    places: tuple[Place, ...] = ()
 
 
 Outbound = Callable[[Plan, Parties, Any, Crosswalks], tuple[list[Document], list[Loss]]]
