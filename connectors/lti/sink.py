@@ -57,8 +57,8 @@ class CommentSink:
             found = await self._member(document)
             if isinstance(found, Member):
                 kept.append(document)
-            elif found.status == _NOT_IN_COURSE:
-                losses.append(Loss("", "cannot", found.message))
+            elif found.message == _NOBODY:
+                losses.append(Loss("", "cannot", f"Nothing is sent to course {document.key['context']}. {_NOBODY}"))
             else:
                 problems.append(found.message)
         if problems:
@@ -154,8 +154,8 @@ class CommentSink:
         if len(found) > 1:
             return Receipt(409, message=_TWO)
         if not found:
-            none = not any(one.numbers for one in members)
-            return Receipt(422, message=_NO_NUMBERS) if members and none else Receipt(_NOT_IN_COURSE, message=_NOBODY)
+            without = members and not any(one.numbers for one in members)
+            return Receipt(422, message=_NO_NUMBERS if without else _NOBODY)
         return next(iter(found.values()))
 
     async def _column(self, document: Document) -> str | Receipt:
@@ -190,9 +190,6 @@ class CommentSink:
         # than the one before it: a platform refuses what is not, and some keep milliseconds only. # AGS 2.0 3.4.5
         self._last = max(datetime.now(UTC), self._last + timedelta(milliseconds=1))
         return {**score, "userId": person, "timestamp": self._last.isoformat(timespec="milliseconds")[:-6] + "Z"}
-
-
-_NOT_IN_COURSE = 404
 
 
 def _took(reply: Reply) -> bool:

@@ -23,7 +23,7 @@ async def note_context(
     memberships: str = "",
 ) -> None:
     """Keep what a launch told of its course (claims `context`, `endpoint`, `namesroleservice`), in the transaction of
-    the launch; call it only with what a checked launch said, and with addresses at the platform's own origin. The
+    the launch; call it only with what a checked launch said, and with https addresses. The
     newest launch counts: a service that it does not offer is not asked any more."""
     await c.execute(
         text(
@@ -52,12 +52,15 @@ async def note_context(
 
 async def places(c: AsyncConnection, connection: int) -> tuple[Place, ...]:
     """The courses of a platform that launches told of, by their ids there; of a course in several deployments the one
-    that was opened last."""
+    that was opened last. None for a connection to anything else."""
     rows = await c.execute(
         text(
-            "SELECT DISTINCT ON (context) context, title, deployment, line_items, memberships FROM lti_context "
+            "SELECT DISTINCT ON (context) context, title, line_items, memberships FROM lti_context "
             "WHERE connection_id = :connection ORDER BY context, last_at DESC, deployment"
         ),
         {"connection": connection},
     )
-    return tuple(Place(*row) for row in rows)
+    return tuple(
+        Place(row.context, "lti", {name: getattr(row, name) for name in ("title", "line_items", "memberships")})
+        for row in rows
+    )
