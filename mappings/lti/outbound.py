@@ -16,9 +16,9 @@ TAG = "planbridge"
 
 
 class CommentProfile(PlanProfile):
-    """What a gradebook gets to see. The name of a column is read by the whole course; a comment by its student, by those
-    whom the platform lets look over their shoulder, and by whoever teaches the course. So it says where the plan is,
-    and no more, until the district chooses otherwise."""
+    """What a gradebook gets to see. The name of a column is read by the whole course; a comment by its student, by
+    those whom the platform lets look over their shoulder, and by whoever teaches the course. So it says where the plan
+    is, and no more, until the district chooses otherwise."""
 
     courses: list[str] = Field(
         default=[],
