@@ -27,9 +27,9 @@ class LtiSettings(ConnectionSettings):
         list[str],
         Field(
             title="Deployment ids",
+            default=[],
             description="Each place where the platform's administrator installed the tool for this district; several"
-            " are parted by semicolons. A launch from any other deployment is refused.",
-            min_length=1,
+            " are parted by semicolons. A launch from any other deployment is refused, and says which one it was.",
         ),
     ]
     authorization_url: Annotated[
@@ -58,6 +58,26 @@ class LtiSettings(ConnectionSettings):
         ),
     ]
     jwks_url: Annotated[str, Field(title="Keyset address", description="Where the platform publishes its keys.")]
+    frames: Annotated[
+        list[str],
+        Field(
+            default=[],
+            title="Other addresses at which people open it",
+            description="Where people see the platform under another address than those above, as at Canvas:"
+            " https://district.instructure.com. Several are parted by semicolons. Only there our pages may be shown"
+            " within others.",
+            json_schema_extra=Advanced,
+        ),
+    ]
+    second_factor: Annotated[
+        bool,
+        Field(
+            default=False,
+            title="Asks everybody for a second factor",
+            description="Whether the sign-in behind the platform does. Without it, people whose role shows them more"
+            " than their own students see no plan there.",
+        ),
+    ]
     student_identifier: Annotated[
         str,
         Field(
@@ -65,7 +85,7 @@ class LtiSettings(ConnectionSettings):
             title="Student identifier",
             description="Which number on the roster the platform knows people by (lis_person_sourcedid, Moodle's ID"
             " number, Canvas' SIS id); sourcedId for the id that the roster's own system gives. Several are parted by"
-            " semicolons, the first that tells one person counts.",
+            " semicolons; whoever is not told apart sees nothing.",
         ),
     ]
     staff_identifier: Annotated[
@@ -82,9 +102,9 @@ class LtiSettings(ConnectionSettings):
         ),
     ]
 
-    @field_validator("deployment_ids", mode="before")
+    @field_validator("deployment_ids", "frames", mode="before")
     @classmethod
-    def _deployments(cls, given: object) -> object:
+    def _several(cls, given: object) -> object:
         return [part for part in map(str.strip, given.split(";")) if part] if isinstance(given, str) else given
 
     @field_validator("issuer", "authorization_url", "token_url", "jwks_url")
@@ -94,6 +114,13 @@ class LtiSettings(ConnectionSettings):
         if value and (parts.scheme not in ("https", "http") or not parts.netloc or re.search(r"[\s\"'<>;,]", value)):
             raise ValueError("give an address like https://lms.example.org/path")
         return value
+
+    @field_validator("frames")
+    @classmethod
+    def _origins(cls, values: list[str]) -> list[str]:
+        if not all(re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d+)?", value) for value in values):
+            raise ValueError("give addresses like https://district.example.org, without a path")
+        return values
 
     @property
     def audience(self) -> str:

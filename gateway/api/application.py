@@ -16,6 +16,7 @@ from gateway.api import (
     events,
     firstlink,
     identity,
+    lti,
     notices,
     oauth,
     oneroster,
@@ -98,6 +99,7 @@ def assembled(settings: Settings) -> FastAPI:
         records,
         sandbox,
         documents,
+        lti,
     ):
         application.include_router(part.router)
     application.mount(SYSTEM_PATH, sandbox.Systems(application, only_encrypted))
