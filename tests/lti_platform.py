@@ -45,8 +45,8 @@ class Conf(LTI1P3PlatformConfAbstract):  # type: ignore[misc]
 
 
 class Foreign:
-    """The platform: `members` as they are listed, `columns` by id, `results` by (column, person). Not all platforms let a
-    tool ask for some columns only: without `filters` all are listed."""
+    """The platform: `members` as they are listed, `columns` by id, `results` by (column, person). Not all
+    platforms let a tool ask for some columns only: without `filters` all are listed."""
 
     def __init__(self, tool_keys: str, login: str, launch: str) -> None:
         key = rsa.generate_private_key(65537, 2048)
