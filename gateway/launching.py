@@ -177,7 +177,7 @@ async def _note_course(c: Transaction, platform: Platform, launch: Launch, own: 
     )  # fmt: skip
     await courses.note_context(
         c, platform.district, platform.connection, deployment=launch.deployment, context=launch.context,
-        title=launch.title, line_items=line_items, memberships=memberships, scopes=launch.scopes,
+        title=launch.title, line_items=line_items, memberships=memberships,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from gateway.connector import Document, Loss
 from gateway.errors import ConfigError
 from gateway.schema.fields import Values
 from gateway.schema.plan import Plan
+from gateway.summary import PlanProfile
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -153,15 +154,23 @@ class Attended:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A course of a platform that a launch told of, by the platform's own ids: where its gradebook has its columns
-    (`line_items`) and who is in it (`memberships`); empty where the platform does not offer that."""
+class Member:
+    """Somebody of the staff on a plan's team today: their entity id, the key or number by which the destination knows
+    them (empty where it does not), and their role on the team in words."""
 
-    context: str
-    title: str = ""
-    deployment: str = ""
-    line_items: str = ""
-    memberships: str = ""
+    person: str
+    number: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A course of a destination that told of itself, by its own ids and addresses: `kind` says which protocol's words
+    `facts` are in."""
+
+    key: str
+    kind: str = ""
+    facts: Table[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,12 @@ class Parties:
     the plan's own id; `settings` are the destination's, without secrets. All ids are keys of the destination's own
     records: `school` is that of the plan's school, and `classes` are those of the student that it knows.
     `collections` are those that its last pull read: they tell which edition of a standard it speaks. `today` is the
-    district's day, where it is known. `places` are the courses there that launches told of."""
+    district's day, where it is known.
+
+    A destination from which nothing is pulled has no keys that we know: `student` and `staff` are then the district's
+    own numbers. `link` is the plan's doorway, with nobody's number in it. `roles` are the words for what staff are, on
+    the plan's team or at a school, by entity id; `team` is its staff today. `print` makes the tagged PDF of what a
+    profile lets through, and of no more. `places` are those that the destination itself told of."""
 
     plan: str
     student: str
@@ -180,6 +194,10 @@ class Parties:
     collections: frozenset[str] = frozenset()
     school: str = ""
     today: date | None = None
+    link: str = ""
+    roles: Table[str, str] = field(default_factory=dict)
+    team: tuple[Member, ...] = ()
+    print: Callable[[PlanProfile], bytes] | None = None
     places: tuple[Place, ...] = ()
 
 

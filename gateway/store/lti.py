@@ -1,7 +1,6 @@
 """The courses of an LTI platform, as launches told of them: where each has its gradebook and its list of members."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,21 +21,20 @@ async def note_context(
     title: str = "",
     line_items: str = "",
     memberships: str = "",
-    scopes: Sequence[str] = (),
 ) -> None:
     """Keep what a launch told of its course (claims `context`, `endpoint`, `namesroleservice`), in the transaction of
-    the launch; call it only with what a checked launch said, and with addresses at the platform's own origin. The
+    the launch; call it only with what a checked launch said, and with https addresses. The
     newest launch counts: a service that it does not offer is not asked any more."""
     await c.execute(
         text(
             "INSERT INTO lti_context "
-            "(district_id, connection_id, deployment, context, title, line_items, memberships, scopes) "
-            "VALUES (:district, :connection, :deployment, :context, :title, :line_items, :memberships, :scopes) "
+            "(district_id, connection_id, deployment, context, title, line_items, memberships) "
+            "VALUES (:district, :connection, :deployment, :context, :title, :line_items, :memberships) "
             "ON CONFLICT (connection_id, deployment, context) DO UPDATE SET title = excluded.title, "
-            "line_items = excluded.line_items, memberships = excluded.memberships, scopes = excluded.scopes, "
+            "line_items = excluded.line_items, memberships = excluded.memberships, "
             "last_at = now() "
-            "WHERE (lti_context.title, lti_context.line_items, lti_context.memberships, lti_context.scopes) "
-            "IS DISTINCT FROM (excluded.title, excluded.line_items, excluded.memberships, excluded.scopes) "
+            "WHERE (lti_context.title, lti_context.line_items, lti_context.memberships) "
+            "IS DISTINCT FROM (excluded.title, excluded.line_items, excluded.memberships) "
             "OR lti_context.last_at < now() - :refreshed"
         ),
         {
@@ -47,7 +45,6 @@ async def note_context(
             "title": title[:255],
             "line_items": line_items,
             "memberships": memberships,
-            "scopes": sorted(set(scopes)),
             "refreshed": REFRESHED,
         },
     )
@@ -55,21 +52,15 @@ async def note_context(
 
 async def places(c: AsyncConnection, connection: int) -> tuple[Place, ...]:
     """The courses of a platform that launches told of, by their ids there; of a course in several deployments the one
-    that was opened last."""
+    that was opened last. None for a connection to anything else."""
     rows = await c.execute(
         text(
-            "SELECT DISTINCT ON (context) context, title, deployment, line_items, memberships FROM lti_context "
+            "SELECT DISTINCT ON (context) context, title, line_items, memberships FROM lti_context "
             "WHERE connection_id = :connection ORDER BY context, last_at DESC, deployment"
         ),
         {"connection": connection},
     )
-    return tuple(Place(*row) for row in rows)
-
-
-async def opened_at(c: AsyncConnection, connection: int) -> dict[str, datetime]:
-    """When each course was last opened by a launch, for showing which of them can be switched on."""
-    rows = await c.execute(
-        text("SELECT context, max(last_at) FROM lti_context WHERE connection_id = :connection GROUP BY context"),
-        {"connection": connection},
+    return tuple(
+        Place(row.context, "lti", {name: getattr(row, name) for name in ("title", "line_items", "memberships")})
+        for row in rows
     )
-    return {context: at for context, at in rows}

@@ -6,7 +6,6 @@ revision = "0032"
 down_revision = "0031"
 
 # One row for a course in a deployment, as the newest launch told it; an empty address: that service is not offered.
-# `scopes`: what the platform said it grants there.
 STATEMENTS = """
 CREATE TABLE lti_context (
     district_id int NOT NULL REFERENCES district ON DELETE CASCADE,
@@ -16,7 +15,6 @@ CREATE TABLE lti_context (
     title text NOT NULL DEFAULT '',
     line_items text NOT NULL DEFAULT '',
     memberships text NOT NULL DEFAULT '',
-    scopes text[] NOT NULL DEFAULT '{}',
     first_at timestamptz NOT NULL DEFAULT now(),
     last_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (connection_id, deployment, context)
