@@ -32,7 +32,14 @@ PEOPLE = {
 }
 """What people come to with a browser and its cookie: tests/api/test_signin.py and test_acting_for.py."""
 LTI = {
-    *("GET /lti/login", "POST /lti/login", "GET /lti/begin", "POST /lti/launch", "GET /lti/plans", "GET /lti/plans/{plan}"),
+    *(
+        "GET /lti/login",
+        "POST /lti/login",
+        "GET /lti/begin",
+        "POST /lti/launch",
+        "GET /lti/plans",
+        "GET /lti/plans/{plan}",
+    ),
     *("GET /lti/jwks", "GET /lti/register/{token}", "POST /lti/register/{token}"),
 }
 """What people and platforms come to by a launch: tests/api/test_lti.py."""
