@@ -13,6 +13,7 @@ from gateway.api import (
     deliveries,
     described,
     documents,
+    doorway,
     events,
     firstlink,
     identity,
@@ -99,6 +100,7 @@ def assembled(settings: Settings) -> FastAPI:
         records,
         sandbox,
         documents,
+        doorway,
         lti,
     ):
         application.include_router(part.router)

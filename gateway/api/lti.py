@@ -1,6 +1,5 @@
 """The LTI tool as browsers and platforms come to it: login, launch, the page behind it, keys, registration."""
 
-import re
 import secrets
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,7 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from gateway import launching, printing
 from gateway.api.oauth.proofs import place_of
-from gateway.api.pages import hashed, language_of, page, said
+from gateway.api.pages import language_of, page, said, sheet
 from gateway.api.signin import root
 from gateway.errors import AuthError, ConfigError, PlanbridgeError, Refused, Unavailable
 from gateway.lti.launch import origin
@@ -152,22 +151,11 @@ async def plan(
     if found is None:
         return _over(request)
     try:
-        view = await launching.plan(store, found, plan)
+        view = await launching.plan(store, found.district, found.person, plan)
         html = await printing.page(store, found.district, view, language_of(request))
     except PlanbridgeError as error:
         return _note(request, error, found.frames)
-    return HTMLResponse(html, headers=_headers(html, found.frames))
-
-
-def _headers(html: bytes, frames: Sequence[str]) -> dict[str, str]:
-    """What a plan's page may do: show itself, where the platform is."""
-    style = re.search(rb"<style>(.*?)</style>", html, re.DOTALL)
-    assert style is not None
-    return {
-        "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{hashed(style[1].decode())}'; "
-        f"base-uri 'none'; form-action 'none'; frame-ancestors {' '.join(frames)}",
-        "Referrer-Policy": "no-referrer",
-    }
+    return sheet(html, found.frames)
 
 
 @router.get("/jwks")

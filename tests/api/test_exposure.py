@@ -28,7 +28,7 @@ PROVED = {"POST /oauth/token", "POST /oauth/revoke", "POST /oauth/introspect"}
 PUBLISHED = {"GET /.well-known/oauth-authorization-server", "GET /.well-known/jwks.json"}
 PEOPLE = {
     *(f"{method} {path}" for method in ("GET", "POST") for path in ("/sign-in", "/enrol/{token}", "/oauth/authorize")),
-    *("GET /v1/me", "GET /sign-in/provider", "GET /sign-in/callback", "POST /sign-out"),
+    *("GET /v1/me", "GET /plans/{plan}", "GET /sign-in/provider", "GET /sign-in/callback", "POST /sign-out"),
 }
 """What people come to with a browser and its cookie: tests/api/test_signin.py and test_acting_for.py."""
 LTI = {
