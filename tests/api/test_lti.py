@@ -1,5 +1,6 @@
 """A learning platform launches our tool over the real server: whose word counts, who that is, and what they see."""
 
+import asyncio
 import base64
 import json
 import time
@@ -9,10 +10,14 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
+from click.testing import Result
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey
 from sqlalchemy import text
+from typer.testing import CliRunner
 
+from gateway.cli import app
+from gateway.errors import PlanbridgeError
 from gateway.settings import Settings
 from gateway.store import launches, registers, sessions, tool_keys
 from gateway.store.database import Store
@@ -472,3 +477,41 @@ async def test_a_platform_registers_the_tool(
     refused = await browser.post(mine, dict(parse_qs_one(asked)))
     assert refused.status_code == 400 and len(platform.registered) == 1
     assert await launches.invited(store, mine.rpartition("/")[2]) is not None
+
+
+async def test_the_commands(
+    store: Store, district: int, settings: Settings, platform: LearningPlatform, actor: Actor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("gateway.cli.output.Settings", lambda: settings)
+    monkeypatch.setattr("gateway.store.database.migrate", lambda url: None)
+    [[name]] = await rows(store, district, f"SELECT name FROM district WHERE id = {district}")
+
+    async def ran(*words: str, of: str = name) -> Result:
+        given = ["lti", *words, *(["--district", of] if of else []), "--json"]
+        return await asyncio.to_thread(lambda: CliRunner().invoke(app, given, catch_exceptions=True))
+
+    async def refused(*words: str) -> str:
+        error = (await ran(*words)).exception
+        assert isinstance(error, PlanbridgeError), error
+        return error.code
+
+    said = json.loads((await ran("invite", "lms", "--private-address", "moodle.internal: our Moodle")).stdout)
+    assert said["link"].startswith(f"{settings.address}/lti/register/{district}.")
+    assert await rows(store, district, "SELECT private_addresses, used_at FROM lti_invitation") == [
+        (["moodle.internal: our Moodle"], None)
+    ]
+    assert await refused("invite", "lms", "--private-address", "169.254.169.254: metadata") == "settings-invalid"
+    await connect(store, district, platform.settings(), actor)
+    assert await refused("invite", "lms") == "connection-exists"
+    shown = json.loads((await ran("platforms")).stdout)
+    assert shown["platforms"] == [
+        {"connection": "lms", "issuer": platform.issuer, "client_id": CLIENT, "deployment_ids": [DEPLOYMENT],
+         "paused": None}
+    ]  # fmt: skip
+    assert f"{settings.address}/lti/jwks" in shown["tool"].values()
+    before = json.loads((await ran("keys", of="")).stdout)
+    after = json.loads((await ran("keys", "--rotate", of="")).stdout)
+    assert [key["signs"] for key in after].count(True) == 1 and len(after) == len(before) + 1
+    acts = await rows(store, district, "SELECT act FROM act WHERE act IN ('lti-invite', 'tool-key') ORDER BY seq")
+    assert [act for (act,) in acts] == ["lti-invite", "tool-key"]
