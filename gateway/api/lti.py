@@ -108,10 +108,17 @@ async def launch(
     request: Request,
     state: Annotated[str, Form(max_length=200)] = "",
     id_token: Annotated[str, Form(max_length=1 << 16)] = "",
+    error: Word = "",
 ) -> Response:
     """Where a platform sends a browser back to, with its word on who is there. # Security Framework 1.1, 5.1.1.3"""
     store: Store = request.app.state.store
     try:
+        if error:  # OpenID Connect Core 3.1.2.6: most of all, that nobody is signed in there
+            raise Refused(
+                "launch-nobody",
+                "Your learning platform did not say who is there.",
+                "Sign in to it again, then open the link once more.",
+            )
         opened = await launching.launched(
             store, state, request.cookies.get(BROWSER, ""), id_token, _address(request)
         )  # fmt: skip
@@ -179,18 +186,12 @@ async def invited(
     place = origin(openid_configuration)
     if found is None or not place:
         code = "lti-link-over" if found is None else "lti-link-alone"
-        return page(request, "note", 404 if found is None else 400, within=ANYWHERE, text=said(request, code, _ALONE))
+        return page(request, "note", 404 if found is None else 400, within=ANYWHERE, text=said(request, code, ""))
     return page(
         request, "lti_register", within=[place], district=found.district_name, place=place, name=found.name,
         token=token, openid_configuration=openid_configuration, registration_token=registration_token,
         root=root(request),
     )  # fmt: skip
-
-
-_ALONE = (
-    "A learning platform opens this link by itself: paste it where the platform asks for the registration address of a "
-    "tool. It works once, for three days."
-)
 
 
 @router.post("/register/{token}", response_class=HTMLResponse)
