@@ -360,8 +360,8 @@ async def _register(store: Store, of: launches.Invitation, url: str, pass_: str,
         raise ConfigError("connection-exists", f"A connection named {of.name!r} exists already.", "Make another link.")
     network = Network(private=[PrivateAddress.read(one) for one in of.private_addresses])
     async with _http(network) as http:
-        found = registration.described(url, (await http.get(url)).json())
-        bearer = {"authorization": f"Bearer {pass_}"} if pass_ else {}
+        bearer = {"authorization": f"Bearer {pass_}"} if pass_ else {}  # Canvas wants it for its description too
+        found = registration.described(url, (await http.get(url, headers=bearer)).json())
         body = msgspec.json.encode(registration.asked(address, found.scopes))
         reply = await http.send("POST", found.registration_url, json=body, headers=bearer, repeatable=False)
         told = reply.json() if reply.status in (200, 201) else None

@@ -41,7 +41,7 @@ def described(url: str, told: Any) -> Described:
         raise _unreadable("It does not name all that a registration needs.")
     # Whoever gets somebody to open such a link could else register under the name of another platform.
     issuer, authorization, token, jwks, register = (str(one) for one in found.values())
-    if _host(issuer) != _host(url) or _host(register) != _host(url):
+    if _host(issuer) != _host(url):
         raise _unreadable("It speaks for another host than the one it was read from.")
     if urlsplit(url).scheme == "https" and not all(str(one).startswith("https://") for one in found.values()):
         raise _unreadable("Some of its addresses are not https.")

@@ -43,6 +43,8 @@ class LearningPlatform:
         return JSONResponse({"keys": [KEYS[name].as_dict(private=False) for name in self.published]})
 
     async def described(self, request: Request) -> Response:
+        if request.headers.get("authorization") != "Bearer planted-registration":
+            return JSONResponse({"error": "unauthorized"}, 401)
         endpoints = {
             "authorization_endpoint": "auth", "token_endpoint": "token", "jwks_uri": "jwks",
             "registration_endpoint": "register",
