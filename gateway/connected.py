@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 
+import msgspec
+
 from gateway import registry
 from gateway.connector import ConnectionSettings, Connector
 from gateway.errors import Refused
 from gateway.http import Auth, Http, Pace
-from gateway.store import registers
+from gateway.store import registers, tool_keys
 from gateway.store.database import Store
 from gateway.store.tokens import DistrictTokens
 
@@ -19,13 +21,15 @@ async def opened(
 ) -> AsyncIterator[tuple[Connector, ConnectionSettings, Http]]:
     """A connection's connector, its settings with secrets, and HTTP that authenticates as it says."""
     connector = registry.connector(connection.connector)
-    settings = connector.settings.model_validate(connection.settings | connection.secrets)
+    own = await _own(store, connector)
+    settings = connector.settings.model_validate(connection.settings | connection.secrets | own)
 
     async def credentials_again() -> Auth | None:
         now = await registers.connection(store, connection.district, connection.id)
         if _addresses(now) != _addresses(connection):  # a new secret is for where the connection leads by now
             return None
-        return connector.auth(connector.settings.model_validate(now.settings | now.secrets))
+        again = await _own(store, connector)
+        return connector.auth(connector.settings.model_validate(now.settings | now.secrets | again))
 
     async with Http(
         connector.auth(settings),
@@ -47,6 +51,14 @@ def refuse_unread(connection: registers.Connection) -> None:
             f"Nothing is pulled from {connection.name}: plans are only sent to it.",
             f"Take its schedule away, if it has one; `planbridge check {connection.name}` shows how it is.",
         )
+
+
+async def _own(store: Store, connector: Connector) -> dict[str, str]:
+    """What no connection asks for: the key by which we sign, where a connector proves so who we are."""
+    if "tool_key" not in connector.settings.model_fields:
+        return {}
+    key = await tool_keys.current(store)
+    return {"tool_key": msgspec.json.encode(key.as_dict(private=True)).decode()}
 
 
 def _addresses(connection: registers.Connection) -> dict[str, str]:

@@ -11,7 +11,7 @@ from gateway.errors import Refused
 from gateway.identity import Candidates, population
 from gateway.mapping import Attended, Member, Parties
 from gateway.schema.plan import Plan
-from gateway.store import reading, registers
+from gateway.store import lti, reading, registers
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Connection
 
@@ -38,6 +38,7 @@ async def parties(store: Store, c: Transaction, connection: Connection, plans: N
         known = {student: keys.get(student) or _not_there(connection) for student in students}
         schools = await reading.keys_at(c, connection.id, "organization", sorted({p.school for p, _ in plans.values()}))
     attended = await _attended(c, connection, students)
+    places = await lti.places(c, connection.id)
     today = clock.today()
     found: dict[str, Parties | Refused] = {}
     for id, (plan, team) in plans.items():
@@ -66,6 +67,7 @@ async def parties(store: Store, c: Transaction, connection: Connection, plans: N
             link=doorway(store, id),
             roles=_roles(plan, named, members, today),
             team=tuple(members),
+            places=places,
         )
     return found
 

@@ -127,12 +127,12 @@ async def _candidates(c: Transaction, asker: Asker) -> list[dict[str, Any]]:
     """Students who may be anybody's to see: of a person those whom anything on record ties to them."""
     everyone = await reading.find_students_in(c)
     if asker.who.person is not None:
-        tied = await _tied(c, asker.who.person, everyone)
-        everyone = [one for one in everyone if one["id"] in tied]
+        theirs = await tied(c, asker.who.person, everyone)
+        everyone = [one for one in everyone if one["id"] in theirs]
     return [one for one in everyone if asker.reached is None or one["id"] in asker.reached]
 
 
-async def _tied(c: Transaction, person: str, everyone: Sequence[Mapping[str, Any]]) -> set[str]:
+async def tied(c: Transaction, person: str, everyone: Sequence[Mapping[str, Any]]) -> set[str]:
     """Whom a person may be tied to. It may be too many: gateway.access decides of each."""
     found = await reading.entity_in(c, "person", person)
     if found is None:

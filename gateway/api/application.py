@@ -14,9 +14,11 @@ from gateway.api import (
     delivering,
     described,
     documents,
+    doorway,
     events,
     firstlink,
     identity,
+    lti,
     notices,
     oauth,
     oneroster,
@@ -100,6 +102,8 @@ def assembled(settings: Settings) -> FastAPI:
         records,
         sandbox,
         documents,
+        doorway,
+        lti,
     ):
         application.include_router(part.router)
     application.mount(SYSTEM_PATH, sandbox.Systems(application, only_encrypted))

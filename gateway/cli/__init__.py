@@ -32,6 +32,7 @@ from gateway.cli import (
     guards,
     history,
     identity,
+    lti,
     notices,
     plans,
     printing,
@@ -71,7 +72,7 @@ for part in (
     service, connections, clients, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
     identity, unmatched, schedules, notices, webhooks, plans, printing, record, attention, coverage, pushing,
     delivering, verification, agreements, vendors, access, accounts, family, purge, retention, audit, backup, districts,
-    doctor, upload, exports, serve, demo, sandbox,
+    doctor, upload, lti, exports, serve, demo, sandbox,
 ):  # fmt: skip
     part.register(app)
 

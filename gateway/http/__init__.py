@@ -7,7 +7,7 @@ import sys
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: as if it were not installed
 
 from gateway.http.answers import Reply
-from gateway.http.auth import Auth, ClientCredentials, OAuth1, StaticBearer, Style
+from gateway.http.auth import Auth, ClientCredentials, OAuth1, SignedAssertion, StaticBearer, Style
 from gateway.http.client import Http, Pace
 from gateway.http.guard import Network, PrivateAddress, permitted_addresses
 from gateway.http.signing import Hash, signature
@@ -25,6 +25,7 @@ __all__ = [
     "Pace",
     "PrivateAddress",
     "Reply",
+    "SignedAssertion",
     "StaticBearer",
     "Style",
     "Token",

@@ -3,10 +3,12 @@
 import base64
 import hmac
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import httpx
 import msgspec
@@ -35,6 +37,20 @@ class ClientCredentials:
 
 
 @dataclass(frozen=True)
+class SignedAssertion:
+    """OAuth 2 client credentials by an assertion that we sign instead of a secret that both sides know.
+
+    `key` is our private key, an RSA key as a JWK with its `kid`. `audience`: for whom the assertion is; empty where
+    that is the token URL, letter by letter. # RFC 7523; private_key_jwt of OpenID Connect Core 9"""
+
+    token_url: str
+    client_id: str
+    key: str = field(repr=False)
+    scope: str | None = None
+    audience: str = ""
+
+
+@dataclass(frozen=True)
 class OAuth1:
     """OAuth 1.0a with a consumer key and its secret: every request is signed, and there is no token.
 
@@ -60,22 +76,27 @@ class StaticBearer:
             )
 
 
-Auth = ClientCredentials | OAuth1 | StaticBearer
+Asking = ClientCredentials | SignedAssertion
+"""What a token is asked for with."""
+Auth = Asking | OAuth1 | StaticBearer
 Proof = Token | OAuth1
 """What one request shows: the bearer token of now, or its own signature."""
 
 
-def store_key(auth: ClientCredentials) -> str:
+def store_key(auth: Asking) -> str:
     """Keyed by the secret: who knows only the client id of others must not be served their token."""
+    secret = auth.key if isinstance(auth, SignedAssertion) else auth.client_secret
     text = "\n".join((auth.token_url, auth.client_id, auth.scope or ""))
-    return hmac.new(auth.client_secret.encode(), text.encode(), "sha256").hexdigest()[:32]
+    return hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()[:32]
 
 
-def token_call(auth: ClientCredentials, url: httpx.URL, style: Style) -> Call:
+def token_call(auth: Asking, url: httpx.URL, style: Style) -> Call:
     # RFC 6749 4.4.2; both styles at once are refused by Ed-Fi.
     form = {"grant_type": "client_credentials"} | ({"scope": auth.scope} if auth.scope else {})
     headers = {"content-type": FORM}
-    if style == "basic":
+    if isinstance(auth, SignedAssertion):
+        form |= {"client_assertion_type": _BY_JWT, "client_assertion": _assertion(auth)}
+    elif style == "basic":
         # Unquoted, although RFC 6749 2.3.1 asks for quoting: Ed-Fi compares as is, as most do.
         pair = f"{auth.client_id}:{auth.client_secret}"
         headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
@@ -84,6 +105,38 @@ def token_call(auth: ClientCredentials, url: httpx.URL, style: Style) -> Call:
     if style == "query":
         return Call("POST", url.copy_merge_params(form), headers_of(headers), b"")
     return Call("POST", url, headers_of(headers), urlencode(form).encode())
+
+
+_BY_JWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTED = 60  # seconds that an assertion counts; each is used once
+
+
+def _assertion(auth: SignedAssertion) -> str:
+    """A new one for each request: a strict platform takes none twice. # RFC 7523 3; 1EdTech Security Framework 4.1.1"""
+    # What signs is loaded by the first assertion: it takes megabytes, and most workers never see one.
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+    from joserfc.jwk import RSAKey
+
+    now = int(time.time())
+    claims = {
+        "iss": auth.client_id,
+        "sub": auth.client_id,
+        "aud": auth.audience or auth.token_url,
+        "iat": now,
+        "exp": now + _ASSERTED,
+        "jti": str(uuid4()),
+    }
+    try:
+        key = RSAKey.import_key(msgspec.json.decode(auth.key))
+        return jwt.encode({"alg": "RS256", "kid": key.kid, "typ": "JWT"}, claims, key, algorithms=["RS256"])
+    except (JoseError, ValueError, TypeError):
+        pass  # raised out here: what was wrong with it would quote the key
+    raise ConfigError(
+        "signing-key-unusable",
+        "There is no key to sign with for this platform.",
+        "Let the gateway make one: see the keys of the tool in docs/lti.md.",
+    )
 
 
 class _Grant(msgspec.Struct):
@@ -95,19 +148,26 @@ class _Grant(msgspec.Struct):
 _REFUSALS = ("invalid_client", "invalid_grant", "invalid_request", "invalid_scope", "unauthorized_client")
 
 
+_CHECK_KEYS = (
+    "Check with the platform's administrator: the client id, that it reads our keys (/lti/jwks), that its services are"
+    " switched on for this tool, the audience it wants, and that its clock is right."
+)
 _UNSTATED_LIFE = 600.0  # seconds; a token that dies earlier is renewed at its first 401
 
 
-def granted(reply: Reply, auth: ClientCredentials, asked_at: float) -> Token:
+def granted(reply: Reply, auth: Asking, asked_at: float) -> Token:
     """The token in a token endpoint's answer, or the error that the answer amounts to."""
     answered = f"{reply.name} answered {reply.status}"
     trace = f"(correlation-id {reply.correlation_id})"
-    if reply.status in (401, 403) or (reply.status == 400 and not reply.is_html):
+    # Moodle says that its JSON is a web page.
+    is_page = reply.is_html and not reply.body.lstrip().startswith(b"{")
+    if reply.status in (401, 403) or (reply.status == 400 and not is_page):
         said = next((f" {code}" for code in _REFUSALS if code.encode() in reply.body), "")
+        signed = isinstance(auth, SignedAssertion)
         raise AuthError(
             "token-refused",
-            f"{answered}{said} to the client id and secret {trace}.",
-            "Check client id, client secret and scope with whoever issued them.",
+            f"{answered}{said} to the client id and {'what we signed' if signed else 'secret'} {trace}.",
+            _CHECK_KEYS if signed else "Check client id, client secret and scope with whoever issued them.",
         )
     grant = None
     if reply.status == 200:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gateway import clock, planning, sections
-from gateway.access import SAYS, TABLE, Role
+from gateway.access import SAYS, TABLE, Role, Section
 from gateway.errors import ConfigError
 from gateway.printing import content, words
 from gateway.printing.content import Known, Standing, Visible
@@ -21,9 +21,9 @@ from gateway.store.database import Store
 from gateway.store.disclosures import Disclosure
 from gateway.store.plans import StoredPlan, StoredVersion
 from gateway.store.registers import Actor
-from gateway.viewing import AUTHOR
+from gateway.viewing import AUTHOR, View
 
-__all__ = ["FORMS", "Audience", "Form", "Paper", "Printed", "Visible", "printed"]
+__all__ = ["FORMS", "Audience", "Form", "Paper", "Printed", "Visible", "page", "printed"]
 
 Form = Literal["html", "pdf"]
 Audience = Literal["family", "student", "school"]
@@ -117,6 +117,27 @@ async def printed(
         )
         await disclosures.note(c, district, given, actor)
     return Printed(drawn, FORMS[form], version, standing.shown_sha256, made.left_out, made.marked)
+
+
+async def page(store: Store, district: int, view: View, language: str = "en") -> bytes:
+    """A finished version as a web page, for whoever was let see it, which is on record already: see gateway.viewing. On
+    it is what they read wholly."""
+    assert view.plan is not None and view.version is not None
+    say = words.words(language)
+    async with store.transaction(district) as c:
+        found = await stored.load(c, view.plan)
+        of = await stored.version(c, view.plan, view.version)
+    now, plan = planning.parse(found.content), planning.parse(json.loads(of.content))
+    standing = Standing(
+        _mark(found, of), sha256(shown(plan)), of.version, of.sha256, datetime.fromisoformat(of.finalized_at).date(),
+        translations=now.translations,
+    )  # fmt: skip
+
+    def visible(section: Section) -> bool:
+        return view.decisions[section].allowed and view.decisions[section].how in sections.WHOLE
+
+    made = content.sheet(plan, standing, await _known(store, district, plan, now), say, visible)
+    return await asyncio.to_thread(_drawn, made, "html", "letter", clock.now(), None)
 
 
 def _role(name: str) -> Role | None:

@@ -182,8 +182,10 @@ async def restore(settings: Settings, file: Path, *, replace: bool = False) -> t
     return store, manifest
 
 
-_OPENS = ("client_token", "refresh_token", "authorization_code", "session", "sign_in_begun")
-_LINKS = ("first_link", "account_link")
+_OPENS = (
+    "client_token", "refresh_token", "authorization_code", "session", "sign_in_begun", "lti_login", "lti_session",
+)  # fmt: skip
+_LINKS = ("first_link", "account_link", "lti_invitation")
 """What lets somebody in and may have been ended, or used, since the backup was made: nobody can know."""
 
 

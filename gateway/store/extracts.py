@@ -181,17 +181,19 @@ NOT_WRITTEN = {
     **dict.fromkeys(("succession", "year_change"), "a day of connections; who ordered it is in acts"),
     **dict.fromkeys(("alarm", "heartbeat", "notice", "sending"), "what people were told, and that all is well"),
     **dict.fromkeys(
-        ("account", "account_link", "recovery_code", "sign_in_try", "session", "sign_in_begun"),
+        ("account", "account_link", "recovery_code", "sign_in_try", "session", "sign_in_begun", "lti_session"),
         "how people get in; who was let in stands in acts",
     ),
     **dict.fromkeys(
         ("authorization_code", "refresh_token", "family_token", "api_token"), "credentials of this installation"
     ),
     "identity_provider": "settings: acts say who chose them",
+    "lti_context": "what a platform tells of its courses with every launch",
     "intake": "under which id of a program's own a plan came",
     "repeatable": "answers of the last seven days, for whoever asks again",
     **dict.fromkeys(
-        ("client", "client_token", "first_link", "token", "used_once", "webhook"), "credentials of this installation"
+        ("client", "client_token", "first_link", "token", "used_once", "webhook", "lti_used", "lti_invitation"),
+        "credentials of this installation",
     ),
     **dict.fromkeys(("webhook_message", "webhook_attempt"), "what programs are told of what is written"),
     "vendor_terms": "vendor-agreements.jsonl has them",

@@ -153,6 +153,9 @@ RULES = (
     ),
     Rule("expired tokens", "", "client_token", "client_token t WHERE t.expires_at < now()"),
     Rule("what programs may not send twice", "", "used_once", "used_once t WHERE t.until < now()"),
+    Rule("launches that may not come twice", "", "lti_used", "lti_used t WHERE t.until < now()"),
+    Rule("logins that nobody finished", "", "lti_login", "lti_login t WHERE t.expires_at < now()"),
+    Rule("pages in a platform that are over", "", "lti_session", "lti_session t WHERE t.ends_at < now()"),
     Rule("counts of requests for tokens", "", "token_rate", "token_rate t WHERE t.began < now() - interval '1 hour'"),
     Rule(
         "finished jobs",

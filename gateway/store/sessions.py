@@ -156,7 +156,12 @@ async def end_all(store: Store, district: int, person: str, actor: Actor, only: 
 
 
 # What else opens something as somebody. What is being issued meanwhile waits its turn, and finds its consent gone.
-_TOKENS = {"client_token": "person", "authorization_code": "person_id", "refresh_token": "person_id"}
+_TOKENS = {
+    "client_token": "person",
+    "authorization_code": "person_id",
+    "refresh_token": "person_id",
+    "lti_session": "person_id",
+}
 
 
 async def end(c: Transaction, district: int, person: str, *, tokens: bool = False, only: int | None = None) -> int:
