@@ -31,6 +31,7 @@ from gateway.cli import (
     guards,
     history,
     identity,
+    lti,
     notices,
     plans,
     printing,
@@ -70,7 +71,7 @@ for part in (
     service, connections, clients, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
     identity, unmatched, schedules, notices, webhooks, plans, printing, record, attention, coverage, pushing,
     verification, agreements, vendors, access, accounts, family, purge, retention, audit, backup, districts, doctor,
-    upload,
+    upload, lti,
     exports, serve, demo, sandbox,
 ):  # fmt: skip
     part.register(app)

@@ -34,7 +34,8 @@ class Browser:
     def _kept(self, answer: httpx.Response) -> httpx.Response:
         for line in answer.headers.get_list("set-cookie"):
             self.set.append(line)
-            for name, morsel in SimpleCookie(line).items():
+            # Python knows `Partitioned` from 3.14 on, and drops a line with it before.
+            for name, morsel in SimpleCookie(line.replace("; Partitioned", "")).items():
                 self.cookies.pop(name, None)
                 if morsel.value:
                     self.cookies[name] = morsel.value
