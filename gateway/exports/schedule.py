@@ -32,6 +32,9 @@ _BACK = "Kept so that a wrong change can be taken back."
 PUBLIC = {
     "payloads": Said("Records as other systems sent them", "the day they came", "removed", _LITTLE),
     "payloads of replaced records": Said("Such records, once replaced", "the day they came", "removed", _LITTLE),
+    "launches that may not come twice": Said("Hashes of launches by a platform", "their end", "removed", _LITTLE),
+    "logins that nobody finished": Said("Launches that nobody finished", "ten minutes after", "removed", _LITTLE),
+    "pages in a platform that are over": Said("Pages that were open in a platform", "their end", "removed", _LITTLE),
     "payloads of held runs": Said("Such records that wait for a decision", "the day they came", "removed", _LITTLE),
     "payloads of what was set aside": Said("Records that could not be read", "the day they came", "removed", _LITTLE),
     "codes of what was set aside": Said("Codes that nobody knew", "the day they came", "removed", _LITTLE),

@@ -88,4 +88,5 @@ class LearningPlatform:
             if value is not None
         }
         algorithm = {"alg": "HS256" if secret else "RS256", "kid": key}
-        return jwt.encode(algorithm | (header or {}), named, secret or KEYS[key], algorithms=["RS256", "HS256", "none"])
+        signed = {name: value for name, value in (algorithm | (header or {})).items() if value is not None}
+        return jwt.encode(signed, named, secret or KEYS[key], algorithms=["RS256", "HS256"])

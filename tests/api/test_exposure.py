@@ -31,9 +31,14 @@ PEOPLE = {
     *("GET /v1/me", "GET /sign-in/provider", "GET /sign-in/callback", "POST /sign-out"),
 }
 """What people come to with a browser and its cookie: tests/api/test_signin.py and test_acting_for.py."""
+LTI = {
+    *("GET /lti/login", "POST /lti/login", "GET /lti/begin", "POST /lti/launch", "GET /lti/plans", "GET /lti/plans/{plan}"),
+    *("GET /lti/jwks", "GET /lti/register/{token}", "POST /lti/register/{token}"),
+}
+"""What people and platforms come to by a launch: tests/api/test_lti.py."""
 MANUAL = {"GET /docs", "GET /docs/{name}"}
 """What programmers read: tests/api/test_documents.py."""
-OPEN = {*PEOPLE, *MANUAL, "GET /health", "GET /health/live", "GET /openapi.json", *FIRST, *PROVED, *PUBLISHED}
+OPEN = {*PEOPLE, *LTI, *MANUAL, "GET /health", "GET /health/live", "GET /openapi.json", *FIRST, *PROVED, *PUBLISHED}
 """What answers without a token. Nothing of a district is behind it."""
 WITHOUT_A_DISTRICT = {"GET /v1/schemas/plan"}
 """What is the same for every district."""

@@ -220,6 +220,7 @@ async def test_nothing_but_a_right_launch_opens_anything(store: Store, lms: Lms,
         "without a link": {"resource_link": None},
         "by a stranger's key": {"key": "strange"},
         "by a stranger's key of our name": {"key": "strange", "header": {"kid": "one"}},
+        "by a key that is not published": {"key": "two"},
         "by no key's name": {"header": {"kid": None}},
         "by the public key as a secret": {"secret": public},
     }
