@@ -9,7 +9,7 @@ from typing import Unpack
 
 from procrastinate.exceptions import AlreadyEnqueued
 
-from gateway import clock, delivery, logs, looks, planning, rechecking, sync, verification, withdrawing
+from gateway import clock, delivery, logs, looks, planning, rechecking, registry, sync, verification, withdrawing
 from gateway import webhooks as sending_events
 from gateway.deferring import defer
 from gateway.errors import AuthError, PlanbridgeError, Refused, Unavailable
@@ -69,6 +69,12 @@ async def _request_pull(
             "connection-written",
             f"{connection.name} is what a program writes here: there is nothing to pull.",
             "`planbridge runs` shows what it wrote.",
+        )
+    if registry.connector(connection.connector).open_source is None:
+        raise Refused(
+            "nothing-to-pull",
+            f"Nothing is pulled from {connection.name}: plans are only sent to it.",
+            f"Take its schedule away, if it has one; `planbridge check {connection.name}` shows how it is.",
         )
     refuse_paused(connection)
     if mode == "publish" and not connection.shadow:
