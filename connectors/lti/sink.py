@@ -85,8 +85,11 @@ class CommentSink:
         members = await self._services.members(document.body["course"]["memberships"])
         if isinstance(members, No):
             raise ConfigError("lti-no-members", _refused(members.reply).message, "Have names and roles switched on.")
-        student = document.body["person"]
-        viewers = [Viewer("student", student, next((one.name for one in members if student in one.numbers), ""))]
+        number = document.body["person"]
+        student = next((one for one in members if number in one.numbers), None)
+        if student is None:
+            return []  # nothing is written there
+        viewers = [Viewer("student", number, student.name)]
         for one in members:
             number = one.numbers[0] if one.numbers else ""
             if one.roles & _TEACHERS:
@@ -107,7 +110,7 @@ class CommentSink:
         comment = document.body["score"]["comment"]
         found = await self._result(column, member.id)
         if found is not None and found.comment == comment:
-            return Receipt(200, remote_id, _revision(found), unchanged=True, adopted=not self._known.get(document.name))
+            return Receipt(200, remote_id, _revision(found), unchanged=True, adopted=True)
         if self._announce:
             await self._announce(document, remote_id)
         reply = await self._services.put_score(column, self._score(document.body["score"], member.id))

@@ -133,8 +133,15 @@ async def test_the_whole_way(here: Here) -> None:
     assert (await here.push())["state"] == "delivered"
     assert (here.posts("/lineitems"), here.posts("/scores")) == (1, 1)
 
-    # in words, where the district chose that: what is about feelings stays, and only who may look sees it
+    # in words, where the district chose that: not while somebody teaches the course who is not on the plan's team
     await here.choose(courses=[here.course.id], doorway=False)
+    made = await here.push()
+    assert (made["state"], here.posts("/scores")) == ("parked", 1)
+    assert "[audience-refused]" in made["reason"] and "teacher" in made["reason"]
+
+    # and then what is about feelings stays, and only who may look sees it; a lost answer makes it no second comment
+    for number in _numbers(here, TEACHER):
+        del here.course.members[courses.person(number).id]
     here.platform.lose_answers = 1
     assert (await here.push())["state"] != "delivered"
     made = await here.push()
@@ -145,8 +152,9 @@ async def test_the_whole_way(here: Here) -> None:
     assert "Calm" not in comment and "Quiet room" not in comment
     assert courses.total(here.course, here.number) == 90
     planted = [word for word in PLANTED if word in comment]
-    allowed = {here.number, *(one for one in _numbers(here, TEACHER))}
-    allowed |= {one.number for one in courses.people.values() if courses.person(here.number).id in one.children}
+    allowed = {here.number} | {
+        one.number for one in courses.people.values() if courses.person(here.number).id in one.children
+    }
     for one in courses.people.values():
         texts = " ".join(courses.visible_to(one.number))
         assert one.number in allowed or not [word for word in planted if word in texts]
