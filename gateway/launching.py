@@ -31,6 +31,7 @@ from gateway.store.database import Store, Transaction
 from gateway.store.disclosures import Disclosure
 from gateway.store.launches import Open, Platform
 from gateway.store.registers import Actor, log_act
+from gateway.store.sessions import whoever
 from gateway.viewing import View
 
 CONNECTOR = "lti"
@@ -319,10 +320,10 @@ async def _in_course(c: Transaction, keys: Sequence[str]) -> set[str] | None:
     return {one["person"] for one in enrolled if one.get("role") == "student" and current(one, today)}
 
 
-async def plan(store: Store, page: Open, id: str) -> View:
-    """The newest finished version of a plan that is under way, as the person may see it. Refused, and on record, where
-    nothing ties them to the student."""
-    async with store.transaction(page.district) as c:
+async def plan(store: Store, district: int, person: str, id: str) -> View:
+    """The newest finished version of a plan that is under way, as somebody may see it who launched a page or signed in.
+    Refused, and on record, where nothing ties them to the student."""
+    async with store.transaction(district) as c:
         found = await stored.load(c, id)
         under_way = {one.id for one in await ties.plans(c, found.student)}
     if id not in under_way or found.version is None:
@@ -331,8 +332,8 @@ async def plan(store: Store, page: Open, id: str) -> View:
             "There is no finished plan here that is in force.",
             "Ask whoever coordinates it; once it is finished, this link shows it.",
         )
-    who = Who(person=page.person)
-    return await viewing.plan(store, page.district, found.student, who, page.actor, id=id, version=found.version)
+    who, actor = Who(person=person), whoever(person)
+    return await viewing.plan(store, district, found.student, who, actor, id=id, version=found.version)
 
 
 # --- a platform registers itself ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from gateway.api import (
     delivering,
     described,
     documents,
+    doorway,
     events,
     firstlink,
     identity,
@@ -101,6 +102,7 @@ def assembled(settings: Settings) -> FastAPI:
         records,
         sandbox,
         documents,
+        doorway,
         lti,
     ):
         application.include_router(part.router)

@@ -1,6 +1,5 @@
 """The LTI tool as browsers and platforms come to it: login, launch, the page behind it, keys, registration."""
 
-import re
 import secrets
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,7 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from gateway import launching, printing
 from gateway.api.oauth.proofs import place_of
-from gateway.api.pages import hashed, language_of, page, said
+from gateway.api.pages import language_of, page, said, sheet
 from gateway.api.signin import root
 from gateway.errors import AuthError, ConfigError, PlanbridgeError, Refused, Unavailable
 from gateway.lti.launch import origin
@@ -109,10 +108,17 @@ async def launch(
     request: Request,
     state: Annotated[str, Form(max_length=200)] = "",
     id_token: Annotated[str, Form(max_length=1 << 16)] = "",
+    error: Word = "",
 ) -> Response:
     """Where a platform sends a browser back to, with its word on who is there. # Security Framework 1.1, 5.1.1.3"""
     store: Store = request.app.state.store
     try:
+        if error:  # OpenID Connect Core 3.1.2.6: most of all, that nobody is signed in there
+            raise Refused(
+                "launch-nobody",
+                "Your learning platform did not say who is there.",
+                "Sign in to it again, then open the link once more.",
+            )
         opened = await launching.launched(
             store, state, request.cookies.get(BROWSER, ""), id_token, _address(request)
         )  # fmt: skip
@@ -152,22 +158,11 @@ async def plan(
     if found is None:
         return _over(request)
     try:
-        view = await launching.plan(store, found, plan)
+        view = await launching.plan(store, found.district, found.person, plan)
         html = await printing.page(store, found.district, view, language_of(request))
     except PlanbridgeError as error:
         return _note(request, error, found.frames)
-    return HTMLResponse(html, headers=_headers(html, found.frames))
-
-
-def _headers(html: bytes, frames: Sequence[str]) -> dict[str, str]:
-    """What a plan's page may do: show itself, where the platform is."""
-    style = re.search(rb"<style>(.*?)</style>", html, re.DOTALL)
-    assert style is not None
-    return {
-        "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{hashed(style[1].decode())}'; "
-        f"base-uri 'none'; form-action 'none'; frame-ancestors {' '.join(frames)}",
-        "Referrer-Policy": "no-referrer",
-    }
+    return sheet(html, found.frames)
 
 
 @router.get("/jwks")
@@ -191,18 +186,12 @@ async def invited(
     place = origin(openid_configuration)
     if found is None or not place:
         code = "lti-link-over" if found is None else "lti-link-alone"
-        return page(request, "note", 404 if found is None else 400, within=ANYWHERE, text=said(request, code, _ALONE))
+        return page(request, "note", 404 if found is None else 400, within=ANYWHERE, text=said(request, code, ""))
     return page(
         request, "lti_register", within=[place], district=found.district_name, place=place, name=found.name,
         token=token, openid_configuration=openid_configuration, registration_token=registration_token,
         root=root(request),
     )  # fmt: skip
-
-
-_ALONE = (
-    "A learning platform opens this link by itself: paste it where the platform asks for the registration address of a "
-    "tool. It works once, for three days."
-)
 
 
 @router.post("/register/{token}", response_class=HTMLResponse)

@@ -46,7 +46,7 @@ def described(url: str, told: Any) -> Described:
     if urlsplit(url).scheme == "https" and not all(str(one).startswith("https://") for one in found.values()):
         raise _unreadable("Some of its addresses are not https.")
     granted = told.get("scopes_supported")
-    scopes = frozenset(granted if isinstance(granted, list) else SCOPES) & frozenset(SCOPES)
+    scopes = frozenset(one for one in SCOPES if not isinstance(granted, list) or one in granted)
     return Described(issuer, authorization, token, jwks, register, scopes)
 
 

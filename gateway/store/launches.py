@@ -169,6 +169,14 @@ async def finished(c: Transaction) -> dict[str, str]:
     return {row.student: row.id for row in rows}
 
 
+async def district_of_plan(store: Store, plan: str) -> str:
+    """The name of the district in which somebody signs in to see a plan; nothing where there is none."""
+    async with store.transaction() as c:
+        return str(
+            await c.scalar(text("SELECT planbridge_district_of_plan(CAST(:plan AS uuid))"), {"plan": plan}) or ""
+        )
+
+
 # --- a page that is open --------------------------------------------------------------------------------------------
 
 

@@ -28,11 +28,18 @@ PROVED = {"POST /oauth/token", "POST /oauth/revoke", "POST /oauth/introspect"}
 PUBLISHED = {"GET /.well-known/oauth-authorization-server", "GET /.well-known/jwks.json"}
 PEOPLE = {
     *(f"{method} {path}" for method in ("GET", "POST") for path in ("/sign-in", "/enrol/{token}", "/oauth/authorize")),
-    *("GET /v1/me", "GET /sign-in/provider", "GET /sign-in/callback", "POST /sign-out"),
+    *("GET /v1/me", "GET /plans/{plan}", "GET /sign-in/provider", "GET /sign-in/callback", "POST /sign-out"),
 }
 """What people come to with a browser and its cookie: tests/api/test_signin.py and test_acting_for.py."""
 LTI = {
-    *("GET /lti/login", "POST /lti/login", "GET /lti/begin", "POST /lti/launch", "GET /lti/plans", "GET /lti/plans/{plan}"),
+    *(
+        "GET /lti/login",
+        "POST /lti/login",
+        "GET /lti/begin",
+        "POST /lti/launch",
+        "GET /lti/plans",
+        "GET /lti/plans/{plan}",
+    ),
     *("GET /lti/jwks", "GET /lti/register/{token}", "POST /lti/register/{token}"),
 }
 """What people and platforms come to by a launch: tests/api/test_lti.py."""

@@ -1,18 +1,23 @@
 """A learning platform launches our tool over the real server: whose word counts, who that is, and what they see."""
 
+import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
+from click.testing import Result
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey
 from sqlalchemy import text
+from typer.testing import CliRunner
 
+from gateway.cli import app
+from gateway.errors import PlanbridgeError
 from gateway.settings import Settings
 from gateway.store import launches, registers, sessions, tool_keys
 from gateway.store.database import Store
@@ -149,6 +154,25 @@ async def test_everybody_sees_what_the_rules_let_them(store: Store, lms: Lms, vi
     assert shown.status_code == 404 and "no finished plan" in shown.text
 
 
+async def test_the_doorway_asks_who_is_there(store: Store, village: Village, http: httpx.AsyncClient) -> None:
+    link = f"/plans/{village.plan}"
+    asked = await http.get(link)
+    name = await rows(store, village.district, "SELECT name FROM district WHERE id = " + str(village.district))
+    where = urlsplit(asked.headers["location"])
+    assert asked.status_code == 303 and where.path == "/sign-in"
+    assert parse_qs(where.query) == {"district": [name[0][0]], "next": [link]}
+    pages = {}
+    for who in ("teacher", "stranger", "mother", "father"):
+        async with store.transaction(village.district) as c:
+            token = await sessions.begin(c, village.district, village.ids[who], "account", second_factor=True)
+        pages[who] = await Browser(http, cookies={"__Host-planbridge": token}).get(link)
+    assert {who: page.status_code for who, page in pages.items()} == {
+        "teacher": 200, "stranger": 403, "mother": 200, "father": 403,
+    }  # fmt: skip
+    assert "planted-goal" in pages["mother"].text and "planted" not in pages["father"].text + pages["stranger"].text
+    assert "frame-ancestors 'none'" in pages["teacher"].headers["content-security-policy"]
+
+
 async def test_staff_is_who_is_staff_in_both(store: Store, lms: Lms, village: Village, actor: Actor) -> None:
     refused = await lms.launch("N-teacher", "Learner")
     assert refused.status_code == 403 and "not a member of staff" in refused.text
@@ -224,19 +248,29 @@ async def test_nothing_but_a_right_launch_opens_anything(store: Store, lms: Lms,
         "by no key's name": {"header": {"kid": None}},
         "by the public key as a secret": {"secret": public},
     }
+    let_in = []
     for what, said in bad.items():
         refused = await lms.launch("N-teacher", **said)
-        assert refused.status_code == 403 and "planted" not in refused.text, what
-        assert "does not hold" in refused.text or "not this installation" in refused.text, what
+        told = "does not hold" in refused.text or "not this installation" in refused.text
+        if refused.status_code != 403 or "planted" in refused.text or not told:
+            let_in.append(what)
     browser = lms.browser()
-    sent = await lms.login(browser)
-    good = lms.platform.token(sent["nonce"], lms.target, "N-teacher")
-    head, body, _ = good.split(".")
     none = base64.urlsafe_b64encode(b'{"alg":"none","kid":"one"}').rstrip(b"=").decode()
-    for token in (f"{none}.{body}.", f"{head}.{body}.", "no token", "", "a.b.c", good + "x"):
+    spoilt: dict[str, Callable[[str], str]] = {
+        "unsigned": lambda token: f"{none}.{token.split('.')[1]}.",
+        "with its signature taken away": lambda token: f"{token.rpartition('.')[0]}.",
+        "with another signature": lambda token: f"{token[:-9]}AAAAAAAAA",
+        "no token": lambda token: "no token",
+        "nothing": lambda token: "",
+        "three parts of nothing": lambda token: "a.b.c",
+    }
+    for what, spoil in spoilt.items():
         sent = await lms.login(browser)
+        token = spoil(lms.platform.token(sent["nonce"], lms.target, "N-teacher"))
         refused = await browser.post("/lti/launch", {"state": sent["state"], "id_token": token})
-        assert refused.status_code == 403 and "does not hold" in refused.text, token[:20]
+        if refused.status_code != 403 or "does not hold" not in refused.text:
+            let_in.append(what)
+    assert let_in == []
     assert (await lms.launch("N-teacher", aud=[CLIENT, "another-tool"], azp=CLIENT)).status_code == 200
     assert len(await rows(store, village.district, "SELECT 1 FROM lti_session")) == 1, "of all these one opened a page"
 
@@ -245,14 +279,18 @@ async def test_a_launch_works_once_and_in_its_own_browser(lms: Lms) -> None:
     mine, theirs = lms.browser(), lms.browser()
     sent = await lms.login(mine)
     await lms.login(theirs)
-    form = {"state": sent["state"], "id_token": lms.platform.token(sent["nonce"], lms.target, "N-teacher", jti="j-1")}
+    form = {"state": sent["state"], "id_token": lms.platform.token(sent["nonce"], lms.target, "N-teacher", jti=None)}
     for other in (theirs, lms.browser()):
         refused = await other.post("/lti/launch", form)
         assert refused.status_code == 403 and "another browser" in refused.text
     assert (await mine.post("/lti/launch", form)).status_code == 303
     assert (await mine.post("/lti/launch", form)).status_code == 403, "neither state nor nonce come twice"
+    assert (await lms.launch("N-teacher", jti="j-1")).status_code == 200
     again = await lms.launch("N-teacher", jti="j-1")
     assert again.status_code == 403 and "used already" in again.text, "nor does the id of a message"
+    sent = await lms.login(mine)
+    nobody = await mine.post("/lti/launch", {"state": sent["state"], "error": "login_required"})
+    assert nobody.status_code == 403 and "Sign in to it again" in nobody.text
     # a browser that keeps no cookie within other pages is shown a way out, before the platform's word is used up
     nothing = await lms.http.get(f"/lti/begin?{lms.asked(lti_message_hint='m-1')}")
     assert nothing.status_code == 200 and 'target="_blank"' in nothing.text and 'value="m-1"' in nothing.text
@@ -441,7 +479,8 @@ async def test_a_platform_registers_the_tool(
         "made-client",
         ["9"],
     )
-    assert (await browser.get(f"{mine}?{asked}")).status_code == 404, "a link works once"
+    over = await browser.get(f"{mine}?{asked}")
+    assert over.status_code == 404 and "used already" in over.text, "a link works once"
     strange = f"/lti/register/{district}.guessed"
     assert (await browser.get(f"{strange}?{asked}")).status_code == 404
     assert (await browser.post(strange, dict(parse_qs_one(asked)))).status_code == 403
@@ -450,3 +489,41 @@ async def test_a_platform_registers_the_tool(
     refused = await browser.post(mine, dict(parse_qs_one(asked)))
     assert refused.status_code == 400 and len(platform.registered) == 1
     assert await launches.invited(store, mine.rpartition("/")[2]) is not None
+
+
+async def test_the_commands(
+    store: Store, district: int, settings: Settings, platform: LearningPlatform, actor: Actor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("gateway.cli.output.Settings", lambda: settings)
+    monkeypatch.setattr("gateway.store.database.migrate", lambda url: None)
+    [[name]] = await rows(store, district, f"SELECT name FROM district WHERE id = {district}")
+
+    async def ran(*words: str, of: str = name) -> Result:
+        given = ["lti", *words, *(["--district", of] if of else []), "--json"]
+        return await asyncio.to_thread(lambda: CliRunner().invoke(app, given, catch_exceptions=True))
+
+    async def refused(*words: str) -> str:
+        error = (await ran(*words)).exception
+        assert isinstance(error, PlanbridgeError), error
+        return error.code
+
+    said = json.loads((await ran("invite", "lms", "--private-address", "moodle.internal: our Moodle")).stdout)
+    assert said["link"].startswith(f"{settings.address}/lti/register/{district}.")
+    assert await rows(store, district, "SELECT private_addresses, used_at FROM lti_invitation") == [
+        (["moodle.internal: our Moodle"], None)
+    ]
+    assert await refused("invite", "lms", "--private-address", "169.254.169.254: metadata") == "settings-invalid"
+    await connect(store, district, platform.settings(), actor)
+    assert await refused("invite", "lms") == "connection-exists"
+    shown = json.loads((await ran("platforms")).stdout)
+    assert shown["platforms"] == [
+        {"connection": "lms", "issuer": platform.issuer, "client_id": CLIENT, "deployment_ids": [DEPLOYMENT],
+         "paused": None}
+    ]  # fmt: skip
+    assert f"{settings.address}/lti/jwks" in shown["tool"].values()
+    before = json.loads((await ran("keys", of="")).stdout)
+    after = json.loads((await ran("keys", "--rotate", of="")).stdout)
+    assert [key["signs"] for key in after].count(True) == 1 and len(after) == len(before) + 1
+    acts = await rows(store, district, "SELECT act FROM act WHERE act IN ('lti-invite', 'tool-key') ORDER BY seq")
+    assert [act for (act,) in acts] == ["lti-invite", "tool-key"]

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -27,6 +28,17 @@ def page(
     return HTMLResponse(
         html, status, {"Content-Security-Policy": _policy(leads_to, within, script), "Referrer-Policy": "no-referrer"}
     )
+
+
+def sheet(html: bytes, within: Sequence[str] = ()) -> HTMLResponse:
+    """A plan that was drawn as a page: it shows itself, and does nothing."""
+    style = re.search(rb"<style>(.*?)</style>", html, re.DOTALL)
+    assert style is not None
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{hashed(style[1].decode())}'; base-uri 'none'; form-action 'none'; "
+        f"frame-ancestors {' '.join(within) or NOWHERE}"
+    )
+    return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
 
 
 def language_of(request: Request) -> str:

@@ -8,6 +8,7 @@ down_revision = "0029"
 # tool_key belongs to all districts, like signing_key. lti_login is there before a district is known, for minutes:
 # hashes, a random word, and which platform; nothing of a person. planbridge_lti_platforms: which district a platform's
 # launch may be of, asked for by the issuer: nothing but numbers and the platform's own names leaves it.
+# planbridge_district_of_plan: where somebody signs in who has a link to a plan; its name, and nothing of the plan.
 STATEMENTS = """
 CREATE TABLE tool_key (
     kid text COLLATE "C" PRIMARY KEY,
@@ -67,6 +68,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WHERE n.connector = 'lti' AND n.settings->>'issuer' = issuer AND d.suspended_at IS NULL
       AND coalesce(n.paused_code, '') <> 'person' ORDER BY n.id
 $$;
+CREATE FUNCTION planbridge_district_of_plan(plan uuid) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT d.name FROM plan p JOIN district d ON d.id = p.district_id WHERE p.id = plan
+$$;
+REVOKE EXECUTE ON FUNCTION planbridge_district_of_plan(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION planbridge_district_of_plan(uuid) TO planbridge_app;
 REVOKE EXECUTE ON FUNCTION planbridge_lti_platforms(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION planbridge_lti_platforms(text) TO planbridge_app;
 """
