@@ -5,28 +5,28 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.lti.services import Member, No, Result, Services
+from connectors.lti.services import AGS, NRPS, Member, No, Result, Services
 from connectors.lti.settings import LtiSettings
-from gateway.connector import Announce, Document, Judgement, Loss, Receipt, Viewer
+from gateway.connector import Announce, Document, Finding, Judgement, Loss, Receipt, Viewer
 from gateway.errors import ConfigError
 from gateway.http import Http, Reply
 
 NEUTRAL = "Nothing stands here any more."
 """What takes the place of a comment that is taken back, where the column has to stay for others. Some platforms keep
 what stood there before it among the comments of a submission."""
+_SERVICES = {
+    f"{AGS}/lineitem": "make a column (Assignment and Grade Services: manage line items)",
+    f"{AGS}/score": "write a comment (Assignment and Grade Services: scores)",
+    f"{AGS}/result.readonly": "read what stands in its column (Assignment and Grade Services: results)",
+    NRPS: "list who is in a course (Names and Role Provisioning)",
+}
 _TEACHERS = {"Instructor", "TeachingAssistant", "ContentDeveloper", "Administrator"}
 _FAMILY = {"Mentor", "Observer"}
 
 
 async def open_sink(settings: LtiSettings, http: Http) -> "CommentSink":
-    """The gradebooks of the platform behind `settings`. ConfigError where it gives no tokens."""
-    if not settings.token_url:
-        raise ConfigError(
-            "lti-no-services",
-            "This platform opens our tool and lets it write nothing: it has no token address.",
-            "Set token_url, which stands beside the client id where the tool was registered.",
-        )
-    return CommentSink(http)
+    """The gradebooks of the platform behind `settings`."""
+    return CommentSink(http, settings)
 
 
 class CommentSink:
@@ -37,7 +37,8 @@ class CommentSink:
     the platform gave the student. # AGS 2.0, NRPS 2.0
     """
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: Http, settings: LtiSettings) -> None:
+        self._settings = settings
         self._services = Services(http)
         self._known: dict[str, str] = {}
         self._columns: dict[str, str] = {}
@@ -49,6 +50,19 @@ class CommentSink:
 
     def announcing(self, announce: Announce) -> None:
         self._announce = announce
+
+    async def check(self) -> Sequence[Finding]:
+        """Whether the platform gives us a token, and for what; where it is only opened there is nothing to ask."""
+        if not self._settings.token_url:
+            return [Finding(True, "The platform opens our tool; it has no token address, so nothing is written there.")]
+        if not self._settings.tool_key.get_secret_value():
+            return [Finding(True, "What it grants our tool is seen once this is saved: planbridge check.")]
+        granted = (await self._services.http.token()).scope.split()
+        missing = [name for scope, name in _SERVICES.items() if scope not in granted]
+        if not missing:
+            return [Finding(True, "The platform lets our tool list members, and make and fill a column of ours.")]
+        fix = "Have these services switched on for the tool; the platform may call them otherwise."
+        return [Finding(False, f"The platform does not let our tool {'; '.join(missing)}.", fix)]
 
     async def judge(self, documents: Sequence[Document]) -> Judgement:
         """Only those for courses that the student is in."""
@@ -71,8 +85,11 @@ class CommentSink:
         members = await self._services.members(document.body["course"]["memberships"])
         if isinstance(members, No):
             raise ConfigError("lti-no-members", _refused(members.reply).message, "Have names and roles switched on.")
-        student = document.body["person"]
-        viewers = [Viewer("student", student, next((one.name for one in members if student in one.numbers), ""))]
+        number = document.body["person"]
+        student = next((one for one in members if number in one.numbers), None)
+        if student is None:
+            return []  # nothing is written there
+        viewers = [Viewer("student", number, student.name)]
         for one in members:
             number = one.numbers[0] if one.numbers else ""
             if one.roles & _TEACHERS:
@@ -93,7 +110,7 @@ class CommentSink:
         comment = document.body["score"]["comment"]
         found = await self._result(column, member.id)
         if found is not None and found.comment == comment:
-            return Receipt(200, remote_id, _revision(found), unchanged=True, adopted=not self._known.get(document.name))
+            return Receipt(200, remote_id, _revision(found), unchanged=True, adopted=True)
         if self._announce:
             await self._announce(document, remote_id)
         reply = await self._services.put_score(column, self._score(document.body["score"], member.id))

@@ -12,13 +12,13 @@ from joserfc.jwk import RSAKey
 
 from connectors.lti.paging import following
 from connectors.lti.services import under
-from connectors.lti.sink import NEUTRAL
+from connectors.lti.sink import NEUTRAL, CommentSink
 from connectors.lti.twin_courses import PARENT, STUDENT, TEACHER, Entry
 from connectors.lti.twin_tokens import AGS
 from gateway.connector import Allocating, Announcing, Guarding, Judging, Retracting, Showing
 from gateway.errors import AuthError, ConfigError, Unavailable
 from gateway.http import MemoryTokens, Reply
-from tests.connectors.lti import KEY, There, a_platform, way
+from tests.connectors.lti import KEY, There, a_platform, settings, way
 
 PLANTED = "quartzowl"
 
@@ -130,7 +130,7 @@ async def test_only_the_courses_that_the_student_is_in_are_written_to(there: The
     there.platform.courses.add_person(there.student, "Somebody Else")
     there.course.members[list(there.platform.courses.people)[-1]] = STUDENT
     async with way(there.url) as http:
-        judged = await type(there.sink)(http).judge([inside])
+        judged = await CommentSink(http, settings(there.url)).judge([inside])
     assert list(judged.documents) == []
     assert "Two people" in judged.problems[0]
 
@@ -160,7 +160,7 @@ async def test_columns_with_our_mark_that_are_several_are_reported(there: There)
     (column,) = there.course.columns.values()
     there.platform.courses.add_column(there.course, dict(column.item), by_tool=True)
     async with way(there.url) as http:
-        receipt = await type(there.sink)(http).push(there.document("Again."))
+        receipt = await CommentSink(http, settings(there.url)).push(there.document("Again."))
     assert receipt.status == 409
     assert "more than one column" in receipt.message
 
@@ -205,8 +205,6 @@ async def test_texts_of_every_sort_come_back_as_they_were_sent(there: There) -> 
 
 
 def test_the_sink_is_what_delivery_asks_for() -> None:
-    from connectors.lti.sink import CommentSink
-
     for protocol in (Allocating, Announcing, Guarding, Judging, Retracting, Showing):
         assert issubclass(CommentSink, protocol), protocol
 
@@ -219,7 +217,7 @@ async def test_one_token_serves_all_who_share_a_store() -> None:
     async with a_platform(tokens) as there:
         await there.sink.push(there.document())
         async with way(there.url, tokens) as http:
-            await type(there.sink)(http).push(there.document("Again."))
+            await CommentSink(http, settings(there.url)).push(there.document("Again."))
         assert (there.platform.door.asked, there.platform.door.refusals) == (1, [])
         there.platform.door.forget()
         assert (await there.sink.push(there.document("And again."))).delivered
@@ -285,6 +283,11 @@ async def test_scopes_that_are_not_granted_are_named_as_the_cause() -> None:
         receipt = await there.sink.push(there.document())
         assert receipt.status == 403
         assert "with all scopes" in receipt.message
+        (found,) = await there.sink.check()
+        assert not found.ok
+        assert "list who is in a course" in found.text and "make a column" not in found.text
+    async with a_platform() as there:
+        assert [one.ok for one in await there.sink.check()] == [True]
 
 
 # Pages and addresses

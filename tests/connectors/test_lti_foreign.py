@@ -44,7 +44,7 @@ def way(platform: Foreign, **more: Any) -> Http:
 @pytest.fixture
 async def sink(platform: Foreign) -> AsyncIterator[CommentSink]:
     async with way(platform) as http:
-        yield CommentSink(http)
+        yield CommentSink(http, settings(platform.url, client_id=CLIENT))
 
 
 def document(platform: Foreign, number: str, comment: str) -> Document:
