@@ -5,7 +5,7 @@ import hmac
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlencode
 
 import httpx
@@ -35,6 +35,20 @@ class ClientCredentials:
 
 
 @dataclass(frozen=True)
+class RefreshToken:
+    """What a person gave by agreeing once (see gateway.http.grants): tokens are asked for with it, again and again.
+
+    # RFC 6749 6. A server that gives another refresh token with each answer is not met yet, and would end this one."""
+
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    style: ClassVar[Style] = "form"
+    try_form: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
 class OAuth1:
     """OAuth 1.0a with a consumer key and its secret: every request is signed, and there is no token.
 
@@ -60,20 +74,26 @@ class StaticBearer:
             )
 
 
-Auth = ClientCredentials | OAuth1 | StaticBearer
+Renewing = ClientCredentials | RefreshToken
+"""What tokens are asked for with."""
+Auth = Renewing | OAuth1 | StaticBearer
 Proof = Token | OAuth1
 """What one request shows: the bearer token of now, or its own signature."""
 
 
-def store_key(auth: ClientCredentials) -> str:
+def store_key(auth: Renewing) -> str:
     """Keyed by the secret: who knows only the client id of others must not be served their token."""
-    text = "\n".join((auth.token_url, auth.client_id, auth.scope or ""))
+    granted = auth.refresh_token if isinstance(auth, RefreshToken) else auth.scope or ""
+    text = "\n".join((auth.token_url, auth.client_id, granted))
     return hmac.new(auth.client_secret.encode(), text.encode(), "sha256").hexdigest()[:32]
 
 
-def token_call(auth: ClientCredentials, url: httpx.URL, style: Style) -> Call:
+def token_call(auth: Renewing, url: httpx.URL, style: Style) -> Call:
     # RFC 6749 4.4.2; both styles at once are refused by Ed-Fi.
-    form = {"grant_type": "client_credentials"} | ({"scope": auth.scope} if auth.scope else {})
+    if isinstance(auth, RefreshToken):
+        form = {"grant_type": "refresh_token", "refresh_token": auth.refresh_token}
+    else:
+        form = {"grant_type": "client_credentials"} | ({"scope": auth.scope} if auth.scope else {})
     headers = {"content-type": FORM}
     if style == "basic":
         # Unquoted, although RFC 6749 2.3.1 asks for quoting: Ed-Fi compares as is, as most do.
@@ -98,12 +118,18 @@ _REFUSALS = ("invalid_client", "invalid_grant", "invalid_request", "invalid_scop
 _UNSTATED_LIFE = 600.0  # seconds; a token that dies earlier is renewed at its first 401
 
 
-def granted(reply: Reply, auth: ClientCredentials, asked_at: float) -> Token:
+def granted(reply: Reply, auth: Renewing, asked_at: float) -> Token:
     """The token in a token endpoint's answer, or the error that the answer amounts to."""
     answered = f"{reply.name} answered {reply.status}"
     trace = f"(correlation-id {reply.correlation_id})"
     if reply.status in (401, 403) or (reply.status == 400 and not reply.is_html):
         said = next((f" {code}" for code in _REFUSALS if code.encode() in reply.body), "")
+        if isinstance(auth, RefreshToken) and "invalid_grant" in said:
+            raise AuthError(
+                "grant-ended",
+                f"{answered}: what somebody agreed to there counts no more {trace}.",
+                "Authorize it again: `planbridge connections authorize`, with the name of this connection.",
+            )
         raise AuthError(
             "token-refused",
             f"{answered}{said} to the client id and secret {trace}.",
@@ -121,7 +147,8 @@ def granted(reply: Reply, auth: ClientCredentials, asked_at: float) -> Token:
             "Check the token URL of this system.",
         )
     life = grant.expires_in if grant.expires_in and grant.expires_in > 0 else _UNSTATED_LIFE
-    return Token(grant.access_token, asked_at + 0.9 * life, grant.scope or auth.scope or "")
+    asked = auth.scope if isinstance(auth, ClientCredentials) else None
+    return Token(grant.access_token, asked_at + 0.9 * life, grant.scope or asked or "")
 
 
 def _is_header_safe(token: str) -> bool:

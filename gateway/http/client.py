@@ -31,7 +31,18 @@ from gateway.http.answers import (
     summary,
     unauthorized,
 )
-from gateway.http.auth import Auth, ClientCredentials, OAuth1, Proof, StaticBearer, granted, store_key, token_call
+from gateway.http.auth import (
+    Auth,
+    ClientCredentials,
+    OAuth1,
+    Proof,
+    RefreshToken,
+    Renewing,
+    StaticBearer,
+    granted,
+    store_key,
+    token_call,
+)
 from gateway.http.cookies import Cookies, no_jar
 from gateway.http.guard import ALL_PRIVATE, GuardedTransport, Network, proxy_place
 from gateway.http.signing import signed
@@ -107,7 +118,7 @@ class Http:
         self._cookies = Cookies()
         network = network or Network(private=ALL_PRIVATE if allow_private else ())
         self._proxy = proxy_place(network)
-        if isinstance(auth, ClientCredentials):
+        if isinstance(auth, Renewing):
             self._key = store_key(auth)
             self._style = auth.style
             self._try_form = auth.try_form and auth.style == "basic"
@@ -162,7 +173,7 @@ class Http:
     async def token(self) -> Token:
         """A token asked for now, whatever is stored: proof that the credentials work."""
         match self._auth:
-            case ClientCredentials() as auth:
+            case ClientCredentials() | RefreshToken() as auth:
                 token = await self._persist(self._grant, auth)
                 await self._tokens.put(self._key, token)
                 self._current = token
@@ -257,7 +268,7 @@ class Http:
                 return auth
             case StaticBearer(fixed):
                 return Token(fixed, math.inf)
-            case ClientCredentials() as auth:
+            case ClientCredentials() | RefreshToken() as auth:
                 if self._current is not None and self._current != refused and is_fresh(self._current):
                     return self._current
                 if self._renewal is None or self._renewal.done():
@@ -267,20 +278,20 @@ class Http:
 
     async def _other_proof(self, refused: Proof | None) -> Proof | None:
         """What to show instead; the same again where there is nothing else."""
-        fixed = not isinstance(self._auth, ClientCredentials)
+        fixed = not isinstance(self._auth, Renewing)
         if fixed and self._credentials_again is not None and await self._proof() == refused:
             found = await self._credentials_again()
             if type(found) is type(self._auth):
                 self._auth = found
         return await self._proof(refused)
 
-    async def _renew(self, auth: ClientCredentials, refused: Proof | None) -> Token:
+    async def _renew(self, auth: Renewing, refused: Proof | None) -> Token:
         if isinstance(refused, Token):
             await self._tokens.forget(self._key, refused)
         self._current = await self._persist(self._stored_or_granted, auth)
         return self._current
 
-    async def _stored_or_granted(self, auth: ClientCredentials) -> Token | Failure:
+    async def _stored_or_granted(self, auth: Renewing) -> Token | Failure:
         # One attempt per turn in the lock: nobody sleeps in it, and who waited finds the other's token.
         async with self._tokens.renewing(self._key):
             stored = await self._tokens.get(self._key)
@@ -293,7 +304,7 @@ class Http:
                 await self._tokens.put(self._key, granted)
             return granted
 
-    async def _grant(self, auth: ClientCredentials) -> Token | Failure:
+    async def _grant(self, auth: Renewing) -> Token | Failure:
         url = admitted(auth.token_url)
         asked_at = time.time()
         style = self._style
