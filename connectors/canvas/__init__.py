@@ -11,5 +11,6 @@ CONNECTOR = Connector(
     auth=auth,
     open_sink=open_sink,
     keeps_roster=False,
+    place="lms",
     grant=grant,
 )

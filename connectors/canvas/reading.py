@@ -1,4 +1,4 @@
-"""What an answer of Canvas says: courses, students, and whether two texts are the same although Canvas spells them anew."""
+"""What an answer of Canvas says, and whether two texts are the same although Canvas spells them anew."""
 
 import hashlib
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ def is_ours(made: Mapping[str, Any]) -> bool:
     """Whether an assignment is seen by those alone who are named, and counts for nothing."""
     return (
         made.get("only_visible_to_overrides") is True
+        and made.get("visible_to_everyone") is not True
         and made.get("omit_from_final_grade") is True
         and made.get("grading_type") == "not_graded"
         and not made.get("points_possible")

@@ -76,7 +76,9 @@ class Server:
                 return rows
             url = same_origin(self._root, following)
         raise ConfigError(
-            "canvas-endless", f"{reply.name} gives one page after the other without an end.", "Ask who runs this Canvas."
+            "canvas-endless",
+            f"{reply.name} gives one page after the other without an end.",
+            "Ask who runs this Canvas.",
         )
 
     async def write(self, verb: str, path: str, body: Mapping[str, Any] | None, what: str) -> dict[str, Any]:
@@ -116,9 +118,9 @@ def by_sis(kind: str, id: str) -> str:
 
 def _next(link: str) -> str:
     for part in re.split(r",\s*(?=<)", link):
-        if found := re.fullmatch(r"\s*<([^>]*)>\s*;(.*)", part):
-            if re.search(r"\brel\s*=\s*\"?next\"?", found[2], re.IGNORECASE):
-                return found[1]
+        found = re.fullmatch(r"\s*<([^>]*)>\s*;(.*)", part)
+        if found and re.search(r"\brel\s*=\s*\"?next\"?", found[2], re.IGNORECASE):
+            return found[1]
     return ""
 
 
@@ -132,7 +134,9 @@ def _why(reply: Reply, what: str) -> str:
     if reply.status == 403:
         return f"The account that Planbridge uses in Canvas, or its key, may not {what}."
     if reply.status == 404:
-        return f"Canvas does not know what is needed to {what}, or does not show it to the account that Planbridge uses."
+        return (
+            f"Canvas does not know what is needed to {what}, or does not show it to the account that Planbridge uses."
+        )
     named = _fields(reply)
     about = f" It names: {', '.join(named)}." if named else ""
     return f"Canvas did not {what}.{about} Give whoever runs it this correlation-id: {reply.correlation_id}."

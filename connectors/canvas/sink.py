@@ -127,7 +127,9 @@ class CanvasSink:
             raise refusal.error from None
         if there is None:
             return None
-        told = document.body | {name: there.get(name) for name in ("name", "due_at", "lock_at") if name in document.body}
+        told = document.body | {
+            name: there.get(name) for name in ("name", "due_at", "lock_at") if name in document.body
+        }
         match document.resource:
             case "assignments":
                 same = same_words(there.get("description"), document.body["description"])
@@ -291,7 +293,9 @@ class CanvasSink:
         if course is None:
             return Receipt(404, message=_no_course(named))
         if course.state != "available":
-            return Receipt(409, message=f"The Canvas course {named} is {course.state}, so that nobody would see it there.")
+            return Receipt(
+                409, message=f"The Canvas course {named} is {course.state}, so that nobody would see it there."
+            )
         student = await self._student(number)
         if student is None:
             return Receipt(404, message=_NOBODY)
@@ -303,25 +307,20 @@ class CanvasSink:
         if named not in self._courses:
             place = named if named.isdecimal() else by_sis("sis_course_id", named.removeprefix("sis_course_id:"))
             found = await self._server.found(f"courses/{place}", "read a course")
-            self._courses[named] = found and Course(int(found["id"]), str(found.get("workflow_state") or ""))
+            state = str((found or {}).get("workflow_state") or "")
+            self._courses[named] = Course(int(found["id"]), state) if found else None
         return self._courses[named]
 
     async def _student(self, number: str) -> Student | None:
         if number not in self._students:
             found = await self._server.found(f"users/{by_sis('sis_user_id', number)}", "read a user")
-            self._students[number] = found and Student(
-                int(found["id"]),
-                str(found.get("name") or ""),
-                frozenset(
-                    int(one["course_id"])
-                    for one in await self._server.rows(
-                        f"users/{found['id']}/enrollments",
-                        "tell which courses a student is in",
-                        [("type[]", "StudentEnrollment"), ("state[]", "active"), ("state[]", "invited")],
-                    )
-                ),
-            )
+            self._students[number] = await self._in_courses(found) if found else None
         return self._students[number]
+
+    async def _in_courses(self, user: dict[str, Any]) -> Student:
+        states = [("type[]", "StudentEnrollment"), ("state[]", "active"), ("state[]", "invited")]
+        rows = await self._server.rows(f"users/{user['id']}/enrollments", "tell which courses a student is in", states)
+        return Student(int(user["id"]), str(user.get("name") or ""), frozenset(int(one["course_id"]) for one in rows))
 
     async def _enrolled(self, course: Course) -> list[dict[str, Any]]:
         """Staff and observers of a course."""
@@ -381,7 +380,9 @@ _SHOWN = (
     " Canvas whether assignments may be given to single students."
 )
 _UNNAMED = "Canvas took it and does not say under which id. Send it again: it is looked for first."
-_COLUMNS = "The gradebook of this course must have one column with the title of this destination. Delete what is too much."
+_COLUMNS = (
+    "The gradebook of this course must have one column with the title of this destination. Delete what is too much."
+)
 _NOBODY = "Canvas has nobody with this student's number as SIS ID. See `student_identifier` of this connection."
 
 
