@@ -9,7 +9,7 @@ from gateway.errors import Refused
 from gateway.identity import Candidates, population
 from gateway.mapping import Attended, Member, Parties
 from gateway.schema.plan import Plan
-from gateway.store import reading
+from gateway.store import lti, reading
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Connection
 
@@ -37,6 +37,7 @@ async def parties(store: Store, connection: Connection, id: str, plan: Plan) -> 
             keys = await reading.keys_at(c, connection.id, "person", [plan.student, *staff])
             school = (await reading.keys_at(c, connection.id, "organization", [plan.school])).get(plan.school, "")
             student = keys.pop(plan.student, "")
+        places = await lti.places(c, connection.id)
     if not student:
         raise Refused(
             "student-not-there",
@@ -62,6 +63,7 @@ async def parties(store: Store, connection: Connection, id: str, plan: Plan) -> 
         link=doorway(store, id),
         roles=_roles(plan, people, members, today),
         team=tuple(members),
+        places=places,
     )
 
 

@@ -7,7 +7,7 @@ import sys
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: as if it were not installed
 
 from gateway.http.answers import Reply
-from gateway.http.auth import Auth, ClientCredentials, OAuth1, RefreshToken, StaticBearer, Style
+from gateway.http.auth import Auth, ClientCredentials, OAuth1, RefreshToken, SignedAssertion, StaticBearer, Style
 from gateway.http.client import Http, Pace
 from gateway.http.grants import CodeGrant, redeemed
 from gateway.http.guard import Network, PrivateAddress, permitted_addresses
@@ -28,6 +28,7 @@ __all__ = [
     "PrivateAddress",
     "RefreshToken",
     "Reply",
+    "SignedAssertion",
     "StaticBearer",
     "Style",
     "Token",

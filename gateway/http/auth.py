@@ -3,10 +3,12 @@
 import base64
 import hmac
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import httpx
 import msgspec
@@ -35,6 +37,20 @@ class ClientCredentials:
 
 
 @dataclass(frozen=True)
+class SignedAssertion:
+    """OAuth 2 client credentials by an assertion that we sign instead of a secret that both sides know.
+
+    `key` is our private key, an RSA key as a JWK with its `kid`. `audience`: for whom the assertion is; empty where
+    that is the token URL, letter by letter. # RFC 7523; private_key_jwt of OpenID Connect Core 9"""
+
+    token_url: str
+    client_id: str
+    key: str = field(repr=False)
+    scope: str | None = None
+    audience: str = ""
+
+
+@dataclass(frozen=True)
 class RefreshToken:
     """What a person gave by agreeing once (see gateway.http.grants): tokens are asked for with it, again and again.
 
@@ -44,8 +60,7 @@ class RefreshToken:
     client_id: str
     client_secret: str = field(repr=False)
     refresh_token: str = field(repr=False)
-    style: ClassVar[Style] = "form"
-    try_form: ClassVar[bool] = False
+    scope: None = None
 
 
 @dataclass(frozen=True)
@@ -74,28 +89,31 @@ class StaticBearer:
             )
 
 
-Renewing = ClientCredentials | RefreshToken
-"""What tokens are asked for with."""
-Auth = Renewing | OAuth1 | StaticBearer
+Asking = ClientCredentials | RefreshToken | SignedAssertion
+"""What a token is asked for with."""
+Auth = Asking | OAuth1 | StaticBearer
 Proof = Token | OAuth1
 """What one request shows: the bearer token of now, or its own signature."""
 
 
-def store_key(auth: Renewing) -> str:
+def store_key(auth: Asking) -> str:
     """Keyed by the secret: who knows only the client id of others must not be served their token."""
+    secret = auth.key if isinstance(auth, SignedAssertion) else auth.client_secret
     granted = auth.refresh_token if isinstance(auth, RefreshToken) else auth.scope or ""
     text = "\n".join((auth.token_url, auth.client_id, granted))
-    return hmac.new(auth.client_secret.encode(), text.encode(), "sha256").hexdigest()[:32]
+    return hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()[:32]
 
 
-def token_call(auth: Renewing, url: httpx.URL, style: Style) -> Call:
+def token_call(auth: Asking, url: httpx.URL, style: Style) -> Call:
     # RFC 6749 4.4.2; both styles at once are refused by Ed-Fi.
     if isinstance(auth, RefreshToken):
         form = {"grant_type": "refresh_token", "refresh_token": auth.refresh_token}
     else:
         form = {"grant_type": "client_credentials"} | ({"scope": auth.scope} if auth.scope else {})
     headers = {"content-type": FORM}
-    if style == "basic":
+    if isinstance(auth, SignedAssertion):
+        form |= {"client_assertion_type": _BY_JWT, "client_assertion": _assertion(auth)}
+    elif style == "basic":
         # Unquoted, although RFC 6749 2.3.1 asks for quoting: Ed-Fi compares as is, as most do.
         pair = f"{auth.client_id}:{auth.client_secret}"
         headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
@@ -104,6 +122,38 @@ def token_call(auth: Renewing, url: httpx.URL, style: Style) -> Call:
     if style == "query":
         return Call("POST", url.copy_merge_params(form), headers_of(headers), b"")
     return Call("POST", url, headers_of(headers), urlencode(form).encode())
+
+
+_BY_JWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTED = 60  # seconds that an assertion counts; each is used once
+
+
+def _assertion(auth: SignedAssertion) -> str:
+    """A new one for each request: a strict platform takes none twice. # RFC 7523 3; 1EdTech Security Framework 4.1.1"""
+    # What signs is loaded by the first assertion: it takes megabytes, and most workers never see one.
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+    from joserfc.jwk import RSAKey
+
+    now = int(time.time())
+    claims = {
+        "iss": auth.client_id,
+        "sub": auth.client_id,
+        "aud": auth.audience or auth.token_url,
+        "iat": now,
+        "exp": now + _ASSERTED,
+        "jti": str(uuid4()),
+    }
+    try:
+        key = RSAKey.import_key(msgspec.json.decode(auth.key))
+        return jwt.encode({"alg": "RS256", "kid": key.kid, "typ": "JWT"}, claims, key, algorithms=["RS256"])
+    except (JoseError, ValueError, TypeError):
+        pass  # raised out here: what was wrong with it would quote the key
+    raise ConfigError(
+        "signing-key-unusable",
+        "There is no key to sign with for this platform.",
+        "Let the gateway make one: see the keys of the tool in docs/lti.md.",
+    )
 
 
 class _Grant(msgspec.Struct):
@@ -115,14 +165,20 @@ class _Grant(msgspec.Struct):
 _REFUSALS = ("invalid_client", "invalid_grant", "invalid_request", "invalid_scope", "unauthorized_client")
 
 
+_CHECK_KEYS = (
+    "Check with the platform's administrator: the client id, that it reads our keys (/lti/jwks), that its services are"
+    " switched on for this tool, the audience it wants, and that its clock is right."
+)
 _UNSTATED_LIFE = 600.0  # seconds; a token that dies earlier is renewed at its first 401
 
 
-def granted(reply: Reply, auth: Renewing, asked_at: float) -> Token:
+def granted(reply: Reply, auth: Asking, asked_at: float) -> Token:
     """The token in a token endpoint's answer, or the error that the answer amounts to."""
     answered = f"{reply.name} answered {reply.status}"
     trace = f"(correlation-id {reply.correlation_id})"
-    if reply.status in (401, 403) or (reply.status == 400 and not reply.is_html):
+    # Moodle says that its JSON is a web page.
+    is_page = reply.is_html and not reply.body.lstrip().startswith(b"{")
+    if reply.status in (401, 403) or (reply.status == 400 and not is_page):
         said = next((f" {code}" for code in _REFUSALS if code.encode() in reply.body), "")
         if isinstance(auth, RefreshToken) and "invalid_grant" in said:
             raise AuthError(
@@ -130,10 +186,11 @@ def granted(reply: Reply, auth: Renewing, asked_at: float) -> Token:
                 f"{answered}: what somebody agreed to there counts no more {trace}.",
                 "Authorize it again: `planbridge connections authorize`, with the name of this connection.",
             )
+        signed = isinstance(auth, SignedAssertion)
         raise AuthError(
             "token-refused",
-            f"{answered}{said} to the client id and secret {trace}.",
-            "Check client id, client secret and scope with whoever issued them.",
+            f"{answered}{said} to the client id and {'what we signed' if signed else 'secret'} {trace}.",
+            _CHECK_KEYS if signed else "Check client id, client secret and scope with whoever issued them.",
         )
     grant = None
     if reply.status == 200:
@@ -147,8 +204,7 @@ def granted(reply: Reply, auth: Renewing, asked_at: float) -> Token:
             "Check the token URL of this system.",
         )
     life = grant.expires_in if grant.expires_in and grant.expires_in > 0 else _UNSTATED_LIFE
-    asked = auth.scope if isinstance(auth, ClientCredentials) else None
-    return Token(grant.access_token, asked_at + 0.9 * life, grant.scope or asked or "")
+    return Token(grant.access_token, asked_at + 0.9 * life, grant.scope or auth.scope or "")
 
 
 def _is_header_safe(token: str) -> bool:

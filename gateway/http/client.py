@@ -32,13 +32,15 @@ from gateway.http.answers import (
     unauthorized,
 )
 from gateway.http.auth import (
+    Asking,
     Auth,
     ClientCredentials,
     OAuth1,
     Proof,
     RefreshToken,
-    Renewing,
+    SignedAssertion,
     StaticBearer,
+    Style,
     granted,
     store_key,
     token_call,
@@ -118,10 +120,10 @@ class Http:
         self._cookies = Cookies()
         network = network or Network(private=ALL_PRIVATE if allow_private else ())
         self._proxy = proxy_place(network)
-        if isinstance(auth, Renewing):
+        if isinstance(auth, Asking):
             self._key = store_key(auth)
-            self._style = auth.style
-            self._try_form = auth.try_form and auth.style == "basic"
+            self._style: Style = auth.style if isinstance(auth, ClientCredentials) else "form"
+            self._try_form = isinstance(auth, ClientCredentials) and auth.try_form and auth.style == "basic"
         self._client = httpx.AsyncClient(
             # One connection more than slots, for the token that all slots may be waiting for.
             transport=transport or GuardedTransport(network, connections=in_flight + 1),
@@ -173,7 +175,7 @@ class Http:
     async def token(self) -> Token:
         """A token asked for now, whatever is stored: proof that the credentials work."""
         match self._auth:
-            case ClientCredentials() | RefreshToken() as auth:
+            case ClientCredentials() | RefreshToken() | SignedAssertion() as auth:
                 token = await self._persist(self._grant, auth)
                 await self._tokens.put(self._key, token)
                 self._current = token
@@ -268,7 +270,7 @@ class Http:
                 return auth
             case StaticBearer(fixed):
                 return Token(fixed, math.inf)
-            case ClientCredentials() | RefreshToken() as auth:
+            case ClientCredentials() | RefreshToken() | SignedAssertion() as auth:
                 if self._current is not None and self._current != refused and is_fresh(self._current):
                     return self._current
                 if self._renewal is None or self._renewal.done():
@@ -278,20 +280,20 @@ class Http:
 
     async def _other_proof(self, refused: Proof | None) -> Proof | None:
         """What to show instead; the same again where there is nothing else."""
-        fixed = not isinstance(self._auth, Renewing)
+        fixed = not isinstance(self._auth, Asking)
         if fixed and self._credentials_again is not None and await self._proof() == refused:
             found = await self._credentials_again()
             if type(found) is type(self._auth):
                 self._auth = found
         return await self._proof(refused)
 
-    async def _renew(self, auth: Renewing, refused: Proof | None) -> Token:
+    async def _renew(self, auth: Asking, refused: Proof | None) -> Token:
         if isinstance(refused, Token):
             await self._tokens.forget(self._key, refused)
         self._current = await self._persist(self._stored_or_granted, auth)
         return self._current
 
-    async def _stored_or_granted(self, auth: Renewing) -> Token | Failure:
+    async def _stored_or_granted(self, auth: Asking) -> Token | Failure:
         # One attempt per turn in the lock: nobody sleeps in it, and who waited finds the other's token.
         async with self._tokens.renewing(self._key):
             stored = await self._tokens.get(self._key)
@@ -304,7 +306,7 @@ class Http:
                 await self._tokens.put(self._key, granted)
             return granted
 
-    async def _grant(self, auth: Renewing) -> Token | Failure:
+    async def _grant(self, auth: Asking) -> Token | Failure:
         url = admitted(auth.token_url)
         asked_at = time.time()
         style = self._style

@@ -177,6 +177,7 @@ NOT_WRITTEN = {
         ("authorization_code", "refresh_token", "family_token", "api_token"), "credentials of this installation"
     ),
     "identity_provider": "settings: acts say who chose them",
+    "lti_context": "what a platform tells of its courses with every launch",
     "intake": "under which id of a program's own a plan came",
     "repeatable": "answers of the last seven days, for whoever asks again",
     **dict.fromkeys(

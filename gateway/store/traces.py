@@ -199,6 +199,7 @@ NOBODY = {
     "field_override": "expressions over field names",
     "hold": "counts and codes",
     "hosting": "names of agencies",
+    "lti_context": "courses of a platform, and where its services are",
     "projection": "numbers and times",
     "publication": "times",
     "first_link": "hashes of links",

@@ -1,0 +1,101 @@
+"""What a platform tells of itself when our tool is registered with it: who it is, where it signs, where it is asked."""
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from gateway.connector import Advanced, ConnectionSettings
+
+
+class LtiSettings(ConnectionSettings):
+    """One registration at one platform. `tool_key` is ours, not asked for: the gateway puts its present key there."""
+
+    issuer: Annotated[
+        str,
+        Field(
+            title="Issuer",
+            description="Who the platform says it is (platform id, `iss`), letter by letter: https://moodle.example.org,"
+            " https://canvas.instructure.com, https://schoology.schoology.com.",
+        ),
+    ]
+    client_id: Annotated[
+        str, Field(title="Client id", description="Under which the platform knows this tool.", min_length=1)
+    ]
+    deployment_ids: Annotated[
+        list[str],
+        Field(
+            title="Deployment ids",
+            description="Each place where the platform's administrator installed the tool for this district; several"
+            " are parted by semicolons. A launch from any other deployment is refused.",
+            min_length=1,
+        ),
+    ]
+    authorization_url: Annotated[
+        str,
+        Field(
+            title="Authentication address",
+            description="Where the platform is asked who is there (OIDC authentication request).",
+        ),
+    ]
+    token_url: Annotated[
+        str,
+        Field(
+            default="",
+            title="Token address",
+            description="Where tokens for its services are given out. Empty: the tool is only opened there, and nothing"
+            " is written.",
+        ),
+    ]
+    token_audience: Annotated[
+        str,
+        Field(
+            default="",
+            title="Audience of our assertions",
+            description="Where the platform wants another `aud` than its token address (Brightspace does).",
+            json_schema_extra=Advanced,
+        ),
+    ]
+    jwks_url: Annotated[str, Field(title="Keyset address", description="Where the platform publishes its keys.")]
+    student_identifier: Annotated[
+        str,
+        Field(
+            default="identifier",
+            title="Student identifier",
+            description="Which number on the roster the platform knows people by (lis_person_sourcedid, Moodle's ID"
+            " number, Canvas' SIS id); sourcedId for the id that the roster's own system gives. Several are parted by"
+            " semicolons, the first that tells one person counts.",
+        ),
+    ]
+    staff_identifier: Annotated[
+        str,
+        Field(default="identifier", title="Staff identifier", description="The same for members of staff."),
+    ]
+    tool_key: Annotated[
+        SecretStr,
+        Field(
+            default=SecretStr(""),
+            title="Our key",
+            description="Leave it empty: the gateway signs with its own key, which the platform reads at /lti/jwks.",
+            json_schema_extra=Advanced,
+        ),
+    ]
+
+    @field_validator("deployment_ids", mode="before")
+    @classmethod
+    def _deployments(cls, given: object) -> object:
+        return [part for part in map(str.strip, given.split(";")) if part] if isinstance(given, str) else given
+
+    @field_validator("issuer", "authorization_url", "token_url", "jwks_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("https", "http") or not parts.netloc or re.search(r"[\s\"'<>;,]", value)):
+            raise ValueError("give an address like https://lms.example.org/path")
+        return value
+
+    @property
+    def audience(self) -> str:
+        """What our assertions are for. # RFC 7523 3"""
+        return self.token_audience or self.token_url
