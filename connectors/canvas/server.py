@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from gateway.connector import Receipt
-from gateway.errors import ConfigError
+from gateway.errors import AuthError, ConfigError
 from gateway.http import Http, Reply, same_origin
 
 _SPARE = 100.0  # units that others who use the same token are left; a request books 50 before it begins
@@ -45,9 +45,10 @@ class Unwilling(Exception):
 
 
 class Server:
-    """One Canvas. It is asked slowly where its bucket of requests is nearly full."""
+    """One Canvas. It is asked slowly where its bucket of requests is nearly full. AuthError until somebody `agreed`."""
 
-    def __init__(self, base_url: str, http: Http) -> None:
+    def __init__(self, base_url: str, http: Http, *, agreed: bool = True) -> None:
+        self.agreed = agreed
         self._root = f"{base_url}/api/v1"
         self._http = http
         self._rests_until = 0.0
@@ -98,15 +99,24 @@ class Server:
         return reply
 
     async def _rest(self) -> None:
+        if not self.agreed:
+            raise AuthError(
+                "grant-missing",
+                "Nobody has let Planbridge into this Canvas yet.",
+                "Run `planbridge connections authorize` with the name of this connection.",
+            )
         if (rest := self._rests_until - time.monotonic()) > 0:
             await asyncio.sleep(rest)
 
     def _mind(self, reply: Reply) -> None:
         """Canvas refuses what is over the brim: whoever waits until some has leaked is never refused."""
-        told = reply.headers.get("x-rate-limit-remaining", "")
-        left = float(told) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", told) else _SPARE
-        if left < _SPARE:
-            self._rests_until = time.monotonic() + min((_SPARE - left) / _LEAK, _LONGEST_REST)
+        self._rests_until = time.monotonic() + rest(reply.headers.get("x-rate-limit-remaining", ""))
+
+
+def rest(told: str) -> float:
+    """Seconds until the next request, by what Canvas says is left in its bucket."""
+    left = float(told) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", told) else _SPARE
+    return min(max(_SPARE - left, 0.0) / _LEAK, _LONGEST_REST)
 
 
 def by_sis(kind: str, id: str) -> str:

@@ -5,7 +5,6 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.connector import Advanced, ConnectionSettings
-from gateway.errors import AuthError
 from gateway.http import Auth, CodeGrant, RefreshToken, StaticBearer, checked_origin
 
 # Canvas leads a browser back to its own page, whose address then ends in the code.
@@ -89,8 +88,8 @@ class CanvasSettings(ConnectionSettings):
         return self
 
 
-def auth(settings: CanvasSettings) -> Auth:
-    """By which requests are let in. AuthError while nobody has agreed."""
+def auth(settings: CanvasSettings) -> Auth | None:
+    """By which requests are let in; None while nobody has agreed."""
     if token := settings.access_token.get_secret_value():
         return StaticBearer(token)
     if agreed := settings.refresh_token.get_secret_value():
@@ -100,11 +99,7 @@ def auth(settings: CanvasSettings) -> Auth:
             settings.client_secret.get_secret_value(),
             agreed,
         )
-    raise AuthError(
-        "grant-missing",
-        "Nobody has let Planbridge into this Canvas yet.",
-        "Run `planbridge connections authorize` with the name of this connection.",
-    )
+    return None
 
 
 def grant(settings: CanvasSettings) -> CodeGrant:

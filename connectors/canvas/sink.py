@@ -6,7 +6,7 @@ from typing import Any
 
 from connectors.canvas.reading import Course, Student, digest, is_ours, same_words
 from connectors.canvas.server import Server, Unwilling, by_sis
-from connectors.canvas.settings import CanvasSettings
+from connectors.canvas.settings import CanvasSettings, auth
 from gateway.connector import Document, Finding, Judgement, Loss, Receipt, Viewer
 from gateway.http import Http
 
@@ -15,7 +15,7 @@ ASSIGNMENTS, COLUMNS, CELLS = "assignments", "gradebook_columns", "gradebook_cel
 
 async def open_sink(settings: CanvasSettings, http: Http) -> "CanvasSink":
     """Nothing is asked yet."""
-    return CanvasSink(Server(settings.base_url, http))
+    return CanvasSink(Server(settings.base_url, http, agreed=auth(settings) is not None))
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class CanvasSink:
     async def check(self) -> Sequence[Finding]:
         """Who we are there. Which courses may be written to shows when a plan is looked at: only then it is known which
         they are."""
+        if not self._server.agreed:
+            fix = "Save it, and run `planbridge connections authorize` with the name of this connection."
+            return [Finding(False, "Nobody has let Planbridge into this Canvas yet.", fix)]
         try:
             me = await self._server.found("users/self", "tell who it is")
         except Unwilling as refusal:

@@ -43,11 +43,16 @@ class Door:
             return HTMLResponse("<title>The code is in the address</title>")
         if asked.get("client_id") != self.client_id or asked.get("response_type") != "code":
             return HTMLResponse("<title>invalid client_id</title>", 401)
-        code = secrets.token_hex(32)
-        self._codes.add(code)
+        code = self.code()
         home = "/login/oauth2/auth" if asked.get("redirect_uri") == OOB else asked.get("redirect_uri", "")
         told = {"code": code} | ({"state": asked["state"]} if "state" in asked else {})
         return RedirectResponse(f"{home}?{urlencode(told)}", 302)
+
+    def code(self) -> str:
+        """What somebody is shown who agreed."""
+        code = secrets.token_hex(32)
+        self._codes.add(code)
+        return code
 
     async def token(self, request: Request) -> Response:
         form = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
