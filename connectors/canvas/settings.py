@@ -53,13 +53,19 @@ class CanvasSettings(ConnectionSettings):
     student_identifier: Annotated[
         str,
         Field(
-            default="district",
+            default="identifier; District; studentUniqueId",
             title="Student identifier",
-            description="Which number of a student Canvas has as their SIS ID: district or state.",
+            description="Which number of a student Canvas has as their SIS ID, as your student information system calls"
+            " it; several, parted by semicolons: the first that a student has counts.",
         ),
     ]
     staff_identifier: Annotated[
-        str, Field(default="district", title="Staff identifier", description="The same for members of staff.")
+        str,
+        Field(
+            default="identifier; District; staffUniqueId",
+            title="Staff identifier",
+            description="The same for members of staff.",
+        ),
     ]
     in_flight: Annotated[
         int,

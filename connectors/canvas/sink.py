@@ -146,14 +146,14 @@ class CanvasSink:
         try:
             if document.resource == COLUMNS:
                 return Receipt(200, unchanged=True)
-            course = await self._course(str(document.body["course"]))
+            course = await self._course(str(document.key["course"]))
             if course is None:
                 return Receipt(200, unchanged=True)
             if document.resource == CELLS:
                 return await self._empty(document, course)
             known = self._ids.get(document.name, "")
             ids = [known] if known else []
-            ids += [str(one["id"]) for one in await self._bearing(course, str(document.body["marker"]), copies=True)]
+            ids += [str(one["id"]) for one in await self._bearing(course, _marker(document), copies=True)]
             gone = [await self._take(course, id) for id in dict.fromkeys(ids)]
             return Receipt(200, known, unchanged=not any(gone))
         except Unwilling as refusal:
@@ -170,7 +170,7 @@ class CanvasSink:
         if id and await self._assignment(spot.course, id) is None:
             id = ""  # somebody deleted it
         if not id:
-            bearing = await self._bearing(spot.course, str(document.body["marker"]))
+            bearing = await self._bearing(spot.course, _marker(document))
             if len(bearing) > 1:
                 return Receipt(409, message=_SEVERAL)
             id, adopted = (str(bearing[0]["id"]), True) if bearing else ("", False)
@@ -197,15 +197,15 @@ class CanvasSink:
         return is_ours(made) and [one.get("student_ids") for one in overrides] == [[spot.student.id]]
 
     async def _push_column(self, document: Document) -> Receipt:
-        course = await self._course(str(document.body["course"]))
+        course = await self._course(str(document.key["course"]))
         if course is None:
-            return Receipt(404, message=_no_course(str(document.body["course"])))
-        columns = await self._columns(course, str(document.body["title"]))
+            return Receipt(404, message=_no_course(str(document.key["course"])))
+        columns = await self._columns(course, str(document.key["title"]))
         if len(columns) > 1:
             return Receipt(409, message=_COLUMNS)
         if columns:
             return Receipt(200, str(columns[0]["id"]), unchanged=True)
-        wire = {"title": document.body["title"], "read_only": True, "teacher_notes": False, "hidden": False}
+        wire = {"title": document.key["title"], "read_only": True, "teacher_notes": False, "hidden": False}
         made = await self._server.write(
             "POST", f"courses/{course.id}/custom_gradebook_columns", {"column": wire}, "make a gradebook column"
         )
@@ -215,21 +215,25 @@ class CanvasSink:
         spot = await self._spot(document)
         if isinstance(spot, Receipt):
             return spot
-        columns = await self._columns(spot.course, str(document.body["title"]))
+        columns = await self._columns(spot.course, str(document.key["title"]))
         if len(columns) != 1:
             return Receipt(409, message=_COLUMNS)
         made = await self._write_cell(spot.course, columns[0], spot.student.id, str(document.body["content"]))
         return Receipt(200, f"{columns[0]['id']}/{spot.student.id}", revision=digest(made))
 
     async def _empty(self, document: Document, course: Course) -> Receipt:
-        # The column may bear another name by now, and the student another number: where it stands was written down.
-        places = [tuple(self._ids.get(document.name, "").split("/"))] if self._ids.get(document.name) else []
-        if not places and (student := await self._student(str(document.body["student"]))):
-            columns = await self._columns(course, str(document.body["title"]))
-            places = [(str(one["id"]), str(student.id)) for one in columns]
-        for column, student_id in places:
+        # Where it stands was written down; else it is found by the plan's address in it.
+        places = [tuple(self._ids[document.name].split("/"))] if self._ids.get(document.name) else []
+        for column in [] if places else await self._columns(course, str(document.key["title"])):
+            cells = await self._cells(course, column)
+            places += [
+                (str(column["id"]), str(one["user_id"]))
+                for one in cells
+                if str(document.key["plan"]) in str(one.get("content") or "")
+            ]
+        for column_id, student_id in places:
             try:
-                await self._write_cell(course, {"id": column}, int(student_id), "")
+                await self._write_cell(course, {"id": column_id}, int(student_id), "")
             except Unwilling as refusal:
                 if refusal.status != 404:
                     raise
@@ -252,25 +256,28 @@ class CanvasSink:
         return True
 
     async def _there(self, document: Document) -> dict[str, Any] | None:
-        course = await self._course(str(document.body["course"]))
+        course = await self._course(str(document.key["course"]))
         if course is None:
             return None
         if document.resource == COLUMNS:
-            return next(iter(await self._columns(course, str(document.body["title"]))), None)
+            return next(iter(await self._columns(course, str(document.key["title"]))), None)
         if document.resource == CELLS:
             return await self._cell(document, course)
         if id := self._ids.get(document.name, ""):
             return await self._assignment(course, id)
-        return next(iter(await self._bearing(course, str(document.body["marker"]))), None)
+        return next(iter(await self._bearing(course, _marker(document))), None)
 
     async def _cell(self, document: Document, course: Course) -> dict[str, Any] | None:
         student = await self._student(str(document.body["student"]))
-        columns = await self._columns(course, str(document.body["title"]))
+        columns = await self._columns(course, str(document.key["title"]))
         if student is None or not columns:
             return None
-        place = f"courses/{course.id}/custom_gradebook_columns/{columns[0]['id']}/data"
-        cells = await self._server.rows(place, "read a gradebook column", [("include_hidden", "true")])
+        cells = await self._cells(course, columns[0])
         return next((one for one in cells if one.get("user_id") == student.id), None)
+
+    async def _cells(self, course: Course, column: dict[str, Any]) -> list[dict[str, Any]]:
+        place = f"courses/{course.id}/custom_gradebook_columns/{column['id']}/data"
+        return await self._server.rows(place, "read a gradebook column", [("include_hidden", "true")])
 
     async def _assignment(self, course: Course, id: str) -> dict[str, Any] | None:
         found = await self._server.found(f"courses/{course.id}/assignments/{id}", "read an assignment")
@@ -291,7 +298,7 @@ class CanvasSink:
 
     async def _spot(self, document: Document) -> _Spot | Receipt:
         """Where it goes; a Receipt that says why it goes nowhere, which `waits` where the student is only elsewhere."""
-        named, number = str(document.body["course"]), str(document.body["student"])
+        named, number = str(document.key["course"]), str(document.body["student"])
         course = await self._course(named)
         if course is None:
             return Receipt(404, message=_no_course(named))
@@ -356,6 +363,11 @@ def _who(enrollment: dict[str, Any]) -> tuple[str, str]:
     return str(user.get("sis_user_id") or enrollment.get("sis_user_id") or ""), str(user.get("name") or "")
 
 
+def _marker(document: Document) -> str:
+    """Of what is taken back only the key is known."""
+    return f"urn:uuid:{document.key['plan']}"
+
+
 def _wire(document: Document, student: Student) -> dict[str, Any]:
     """# Canvas: Create an assignment. Days stand in the override too, where the student's own are looked for."""
     days = {name: document.body.get(name) for name in ("due_at", "lock_at")}
@@ -369,7 +381,7 @@ def _wire(document: Document, student: Student) -> dict[str, Any]:
         "omit_from_final_grade": True,
         "only_visible_to_overrides": True,
         "assignment_overrides": [{"student_ids": [student.id], **days}],
-        "integration_id": document.body["marker"],
+        "integration_id": _marker(document),
         "published": True,
     }
 

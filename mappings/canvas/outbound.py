@@ -58,29 +58,25 @@ def outbound(
     documents = []
     for course in dict.fromkeys(profile.courses):
         documents.append(_assignment(plan, parties, profile, shown, course))
-        if profile.staff_column:
+        if profile.staff_column and _fits(profile, shown):
             column = Document(
                 "gradebook_columns",
                 {"course": course, "title": profile.column},
-                {"course": course, "title": profile.column},
+                {"title": profile.column},
                 create_only=True,
                 after=(),
             )
             documents += [column, _cell(parties, profile, shown, course, column)]
     if plan.period_end:  # the summary has no place for it, and the assignment has
         losses = [one for one in losses if one.pointer != "/period_end"]
-    if profile.staff_column and not _says_where(profile, shown):
-        losses.append(
-            Loss("", "cannot", "The link is too long for a gradebook column, which only says that there is one.")
-        )
+    if profile.staff_column and not _fits(profile, shown):
+        losses.append(Loss("", "cannot", "The plan's address is too long for a gradebook column: none is filled."))
     return documents, losses
 
 
 def _assignment(plan: Plan, parties: Parties, profile: CanvasProfile, shown: Summary, course: str) -> Document:
     body = {
-        "course": course,
         "student": parties.student,
-        "marker": shown.marker,
         "name": shown.title,
         "description": "".join(_html(shown)),
         "due_at": _end_of(shown.review_on) if profile.due and shown.review_on else None,
@@ -90,13 +86,18 @@ def _assignment(plan: Plan, parties: Parties, profile: CanvasProfile, shown: Sum
 
 
 def _cell(parties: Parties, profile: CanvasProfile, shown: Summary, course: str, column: Document) -> Document:
-    flag = f"{profile.column}: {shown.link}" if _says_where(profile, shown) else profile.column
-    body = {"course": course, "student": parties.student, "title": profile.column, "content": flag}
-    return Document("gradebook_cells", {"plan": parties.plan, "course": course}, body, after=(column.name,))
+    """The address in it is what it is found by, to be taken back."""
+    key = {"plan": parties.plan, "course": course, "title": profile.column}
+    body = {"student": parties.student, "content": _flag(profile, shown)}
+    return Document("gradebook_cells", key, body, after=(column.name,))
 
 
-def _says_where(profile: CanvasProfile, shown: Summary) -> bool:
-    return len(profile.column) + len(shown.link) + 2 <= CELL
+def _flag(profile: CanvasProfile, shown: Summary) -> str:
+    return f"{profile.column}: {shown.link}"
+
+
+def _fits(profile: CanvasProfile, shown: Summary) -> bool:
+    return len(_flag(profile, shown)) <= CELL
 
 
 def _end_of(day: date) -> str:

@@ -56,19 +56,25 @@ def school() -> School:
 
 def assignment(course: str = "HR/5A é", words: str = WORDS, student: str = "00/12 ü", **more: Any) -> Document:
     link = f'<a href="https://planbridge.example.org/plans/{PLAN}" title="{MARKER}">The plan</a>'
-    body = {"course": course, "student": student, "marker": MARKER, "name": "Student success plan"}
+    body: dict[str, Any] = {"student": student, "name": "Student success plan"}
     body |= {"description": f"<h3>Goals</h3><p>{words}</p><p>{link}</p>", "due_at": None, "lock_at": None}
     return Document("assignments", {"plan": PLAN, "course": course}, body | more, after=())
 
 
 def column(course: str = "HR/5A é") -> Document:
-    told = {"course": course, "title": "Success plan"}
-    return Document("gradebook_columns", told, dict(told), create_only=True, after=())
+    title = {"title": "Success plan"}
+    return Document("gradebook_columns", {"course": course} | title, title, create_only=True, after=())
 
 
-def cell(course: str = "HR/5A é", student: str = "00/12 ü", content: str = "Success plan: planted link") -> Document:
-    body = {"course": course, "student": student, "title": "Success plan", "content": content}
-    return Document("gradebook_cells", {"plan": PLAN, "course": course}, body, after=(column(course).name,))
+def cell(course: str = "HR/5A é", student: str = "00/12 ü", content: str = f"Success plan: planted {PLAN}") -> Document:
+    key = {"plan": PLAN, "course": course, "title": "Success plan"}
+    body = {"student": student, "content": content}
+    return Document("gradebook_cells", key, body, after=(column(course).name,))
+
+
+def taken(document: Document) -> Document:
+    """As the ledger knows it: by its key."""
+    return Document(document.resource, document.key, {})
 
 
 @asynccontextmanager
