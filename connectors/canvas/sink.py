@@ -183,7 +183,6 @@ class CanvasSink:
         id = str(made.get("id") or id)
         if not id:
             return Receipt(0, message=_UNNAMED)
-        self.know(document, id)
         if not await self._is_private(spot, id, made):
             await self._take(spot.course, id)
             return Receipt(409, message=_SHOWN)

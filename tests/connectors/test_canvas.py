@@ -17,7 +17,7 @@ from connectors.canvas.twin import twin
 from connectors.canvas.twin_world import Assignment
 from gateway.connector import Checking, Guarding, Judging, Retracting, Showing, Viewer
 from gateway.errors import AuthError, ConfigError, Unavailable
-from gateway.http import Http, MemoryTokens, redeemed
+from gateway.http import Http, MemoryTokens, StaticBearer, redeemed
 from tests.connectors.canvas import (
     MARKER,
     WORDS,
@@ -166,8 +166,9 @@ async def test_taken_back_is_gone_with_every_copy_and_twice_is_no_fault(town: Sc
         town.child.sis = "new number"  # what was written down is enough
         for document in (cell(), column(), assignment()):
             assert (await sink.delete(taken(document))).delivered
+        assert len(tasks) == 0
+        for document in (cell(), column(), assignment()):
             assert (await sink.delete(taken(document))).delivered
-    assert len(tasks) == 0
     assert [one.cells for one in town.world.columns.values()] == [{}]
     for who in town.world.users:
         assert not any("planted" in text for text in town.world.visible_to(who))
@@ -260,6 +261,12 @@ async def test_it_waits_while_it_is_asked_too_often(town: School, answers: int) 
     async with opened(app) as sink:
         assert (await sink.push(assignment())).delivered
     assert app.state.bucket.refused == 1
+    full = twin(holds=town.world, answers=answers, level=1e9)
+    with serve(full) as base:
+        async with Http(StaticBearer("demo-token"), tokens=MemoryTokens(), allow_private=True, attempts=1) as http:
+            with pytest.raises(Unavailable) as busy:
+                await http.get(f"{base}/api/v1/users/self")
+    assert (busy.value.code, busy.value.status, busy.value.retry_after) == ("server-busy", 429, 1.0)
 
 
 def test_it_slows_down_before_the_bucket_is_full() -> None:
