@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from itertools import chain
 from typing import Any
 
 from gateway import clock, prefill, registry
@@ -103,8 +104,11 @@ async def numbered(store: Store, c: Transaction, connection: Connection, populat
 
 
 def _number(connection: Connection, population: str, person: Mapping[str, Any]) -> str:
-    """Somebody's own number of the sort that a connection's settings name, the first named first; empty without one."""
-    for system in Candidates.read(connection.settings[f"{population}_identifier"]).named:
+    """Somebody's own number of the sort that a connection's settings name, the first named first; empty without one.
+    Of family they name none: whichever of the two sorts they have."""
+    settings = ("student", "staff") if population == "contact" else (population,)
+    named = [Candidates.read(connection.settings[f"{name}_identifier"]).named for name in settings]
+    for system in chain.from_iterable(named):
         for one in person.get("identifiers", ()):
             if system.has(one):
                 return str(one["value"])

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.connector import Document
 from gateway.store.database import Store
-from gateway.store.deliveries import Delivery
-from gateway.store.deliveries import _hold_fence as hold_fence
+from gateway.store.deliveries import Delivery, hold_fence
 
 
 async def note_doorway(c: AsyncConnection, delivery: int) -> None:
