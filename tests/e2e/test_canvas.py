@@ -30,7 +30,9 @@ async def planned(here: Small, child: int) -> str:
     ]
     reading = {"name": "Reading hour", "kind": "tutoring", "owner": here.teacher, "goals": ["goal-1"]}
     given = {"name": service, "kind": "health_service", "owner": here.teacher, "goals": ["goal-2"]}
-    return await here.finalized(child, title=title, goals=[tied_goal(), tied_goal() | health], needs=needs, supports=[reading, given])
+    return await here.finalized(
+        child, title=title, goals=[tied_goal(), tied_goal() | health], needs=needs, supports=[reading, given]
+    )
 
 
 def canvas() -> World:
