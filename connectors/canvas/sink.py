@@ -87,18 +87,25 @@ class CanvasSink:
         try:
             spot = await self._spot(document)
             if isinstance(spot, Receipt):
-                return ()
-            staff = [
-                Viewer("teacher" if one["type"] == "TeacherEnrollment" else "staff", *_who(one))
-                for one in await self._enrolled(spot.course)
-                if one["type"] in (_GRADERS if document.resource == CELLS else _STAFF)
-            ]
+                return await self._left_behind(document) if spot.waits else ()
+            staff = await self._staff_of(spot.course, document)
             if document.resource == CELLS:
-                return list(dict.fromkeys(staff))
+                return staff
             student = Viewer("student", str(document.body["student"]), spot.student.name)
             return list(dict.fromkeys([student, *await self._observers(spot), *staff]))
         except Unwilling as refusal:
             raise refusal.error from None
+
+    async def _left_behind(self, document: Document) -> list[Viewer]:
+        """Of what was written while the student was in the course: its staff go on seeing it."""
+        course = await self._course(str(document.key["course"]))
+        return await self._staff_of(course, document) if course and self._ids.get(document.name) else []
+
+    async def _staff_of(self, course: Course, document: Document) -> list[Viewer]:
+        kinds = _GRADERS if document.resource == CELLS else _STAFF
+        staff = [one for one in await self._enrolled(course) if one["type"] in kinds]
+        told = [Viewer("teacher" if one["type"] == "TeacherEnrollment" else "staff", *_who(one)) for one in staff]
+        return list(dict.fromkeys(told))
 
     async def push(self, document: Document) -> Receipt:
         try:

@@ -226,6 +226,22 @@ async def test_who_sees_it_is_told_by_name(town: School) -> None:
     }
 
 
+async def test_who_sees_what_a_student_left_behind_is_told(town: School) -> None:
+    app = twin(holds=town.world)
+    with serve(app) as base:
+        async with talking(base) as sink:
+            receipt = await sink.push(assignment())
+        for one in town.world.enrollments.values():
+            if (one.course, one.user) == (town.homeroom.id, town.child.id):
+                one.state = "deleted"
+        async with talking(base) as sink:
+            assert list(await sink.audience(assignment())) == [], "nothing of it is known to stand there"
+            sink.know(assignment(), receipt.remote_id)
+            told = {one.name for one in await sink.audience(assignment())}
+    seeing = [one.name for one in town.world.users.values() if any(WORDS in t for t in town.world.visible_to(one.id))]
+    assert told == {"Tia Teacher", "Tom Aide"} <= set(seeing)
+
+
 async def test_it_goes_where_the_student_is_and_nowhere_else(town: School) -> None:
     town.world.course("Choir", "CHOIR")
     async with opened(twin(holds=town.world)) as sink:
