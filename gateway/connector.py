@@ -11,7 +11,7 @@ from gateway.connection_settings import Advanced as Advanced
 from gateway.connection_settings import ConnectionSettings as ConnectionSettings
 from gateway.connection_settings import is_secret as is_secret
 from gateway.connection_settings import validated as validated
-from gateway.http import Auth, Http
+from gateway.http import Auth, CodeGrant, Http
 
 Announce = Callable[["Document", str], Awaitable[None]]
 
@@ -389,6 +389,8 @@ class Connector:
     """Whether a connection with these settings may be written to, where there is a sink at all."""
     place: Literal["sis", "lms", "files"] = "sis"
     """What kind of system it is. People look into an lms, whatever a district meant by a delivery."""
+    grant: Callable[[Any], CodeGrant] | None = None
+    """How a person lets us in once, where they can; the setting `refresh_token` then keeps what came of it."""
     letter: Callable[[Any, Sequence[Finding], Collection[str]], str] | None = None
     """The mail to the vendor, from settings, what a check saw, and the groups that are collected: what to ask for. It
     holds no secret."""

@@ -8,7 +8,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from gateway import registry
-from gateway.cli import checks
+from gateway.cli import authorizing, checks
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDERR,
@@ -38,6 +38,7 @@ EndDate = Annotated[
 def register(app: typer.Typer) -> None:
     app.command()(connect)
     app.command()(checks.check)
+    connections.command("authorize")(authorizing.authorize)
     app.add_typer(connections, name="connections")
     app.command("system-of-record")(system_of_record)
 
@@ -174,7 +175,7 @@ def kept(kind: Connector) -> list[dict[str, str]]:
 
 
 connections = typer.Typer(
-    help="The connected systems: list, change, collect, pause, resume, shadow, new-year, switch.",
+    help="The connected systems: list, change, authorize, collect, pause, resume, shadow, new-year, switch.",
     invoke_without_command=True,
 )
 

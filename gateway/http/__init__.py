@@ -7,8 +7,9 @@ import sys
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: as if it were not installed
 
 from gateway.http.answers import Reply
-from gateway.http.auth import Auth, ClientCredentials, OAuth1, SignedAssertion, StaticBearer, Style
+from gateway.http.auth import Auth, ClientCredentials, OAuth1, RefreshToken, SignedAssertion, StaticBearer, Style
 from gateway.http.client import Http, Pace
+from gateway.http.grants import CodeGrant, redeemed
 from gateway.http.guard import Network, PrivateAddress, permitted_addresses
 from gateway.http.signing import Hash, signature
 from gateway.http.tokens import MemoryTokens, Token, TokenStore
@@ -17,6 +18,7 @@ from gateway.http.urls import checked_origin, same_origin
 __all__ = [
     "Auth",
     "ClientCredentials",
+    "CodeGrant",
     "Hash",
     "Http",
     "MemoryTokens",
@@ -24,6 +26,7 @@ __all__ = [
     "OAuth1",
     "Pace",
     "PrivateAddress",
+    "RefreshToken",
     "Reply",
     "SignedAssertion",
     "StaticBearer",
@@ -32,6 +35,7 @@ __all__ = [
     "TokenStore",
     "checked_origin",
     "permitted_addresses",
+    "redeemed",
     "same_origin",
     "signature",
 ]

@@ -51,6 +51,19 @@ class SignedAssertion:
 
 
 @dataclass(frozen=True)
+class RefreshToken:
+    """What a person gave by agreeing once (see gateway.http.grants): tokens are asked for with it, again and again.
+
+    # RFC 6749 6. A server that gives another refresh token with each answer is not met yet, and would end this one."""
+
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    scope: None = None
+
+
+@dataclass(frozen=True)
 class OAuth1:
     """OAuth 1.0a with a consumer key and its secret: every request is signed, and there is no token.
 
@@ -76,7 +89,7 @@ class StaticBearer:
             )
 
 
-Asking = ClientCredentials | SignedAssertion
+Asking = ClientCredentials | RefreshToken | SignedAssertion
 """What a token is asked for with."""
 Auth = Asking | OAuth1 | StaticBearer
 Proof = Token | OAuth1
@@ -86,13 +99,17 @@ Proof = Token | OAuth1
 def store_key(auth: Asking) -> str:
     """Keyed by the secret: who knows only the client id of others must not be served their token."""
     secret = auth.key if isinstance(auth, SignedAssertion) else auth.client_secret
-    text = "\n".join((auth.token_url, auth.client_id, auth.scope or ""))
+    granted = auth.refresh_token if isinstance(auth, RefreshToken) else auth.scope or ""
+    text = "\n".join((auth.token_url, auth.client_id, granted))
     return hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()[:32]
 
 
 def token_call(auth: Asking, url: httpx.URL, style: Style) -> Call:
     # RFC 6749 4.4.2; both styles at once are refused by Ed-Fi.
-    form = {"grant_type": "client_credentials"} | ({"scope": auth.scope} if auth.scope else {})
+    if isinstance(auth, RefreshToken):
+        form = {"grant_type": "refresh_token", "refresh_token": auth.refresh_token}
+    else:
+        form = {"grant_type": "client_credentials"} | ({"scope": auth.scope} if auth.scope else {})
     headers = {"content-type": FORM}
     if isinstance(auth, SignedAssertion):
         form |= {"client_assertion_type": _BY_JWT, "client_assertion": _assertion(auth)}
@@ -163,6 +180,12 @@ def granted(reply: Reply, auth: Asking, asked_at: float) -> Token:
     is_page = reply.is_html and not reply.body.lstrip().startswith(b"{")
     if reply.status in (401, 403) or (reply.status == 400 and not is_page):
         said = next((f" {code}" for code in _REFUSALS if code.encode() in reply.body), "")
+        if isinstance(auth, RefreshToken) and "invalid_grant" in said:
+            raise AuthError(
+                "grant-ended",
+                f"{answered}: what somebody agreed to there counts no more {trace}.",
+                "Authorize it again: `planbridge connections authorize`, with the name of this connection.",
+            )
         signed = isinstance(auth, SignedAssertion)
         raise AuthError(
             "token-refused",

@@ -37,6 +37,7 @@ from gateway.http.auth import (
     ClientCredentials,
     OAuth1,
     Proof,
+    RefreshToken,
     SignedAssertion,
     StaticBearer,
     Style,
@@ -174,7 +175,7 @@ class Http:
     async def token(self) -> Token:
         """A token asked for now, whatever is stored: proof that the credentials work."""
         match self._auth:
-            case ClientCredentials() | SignedAssertion() as auth:
+            case ClientCredentials() | RefreshToken() | SignedAssertion() as auth:
                 token = await self._persist(self._grant, auth)
                 await self._tokens.put(self._key, token)
                 self._current = token
@@ -269,7 +270,7 @@ class Http:
                 return auth
             case StaticBearer(fixed):
                 return Token(fixed, math.inf)
-            case ClientCredentials() | SignedAssertion() as auth:
+            case ClientCredentials() | RefreshToken() | SignedAssertion() as auth:
                 if self._current is not None and self._current != refused and is_fresh(self._current):
                     return self._current
                 if self._renewal is None or self._renewal.done():

@@ -87,7 +87,9 @@ def origin(url: httpx.URL) -> str:
 
 
 def place(url: httpx.URL) -> str:
-    return (url.netloc + url.raw_path.partition(b"?")[0]).decode("ascii")
+    """Host and path, without the number of a person in it. # Canvas: `users/sis_user_id:...`"""
+    found = (url.netloc + url.raw_path.partition(b"?")[0]).decode("ascii")
+    return re.sub(r"(sis_user_id(?::|%3A))[^/]+", r"\1...", found)
 
 
 def _is_loopback(host: str) -> bool:
