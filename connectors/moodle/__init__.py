@@ -1,0 +1,1 @@
+"""Moodle by its web services: finished plans as learning plans."""
