@@ -2,19 +2,18 @@
 
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from gateway import access, clock, codes, registry, sections, sending
+from gateway import access, clock, codes, parties, registry, sections, sending
 from gateway.access import Section
 from gateway.codes import Codes
 from gateway.connected import opened
 from gateway.connector import Allocating, Document, Ending, Loss, Retracting
 from gateway.continuity import named_contacts
 from gateway.errors import ConfigError, Refused
-from gateway.mapping import Attended, Parties
 from gateway.schema.plan import Plan
 from gateway.store import (
     agreements,
@@ -292,9 +291,9 @@ async def _compose(
         )
     plan = given.plan
     await _refuse_barred(store, connection.district, plan.student, json.loads(version.content))
-    parties = await _parties(store, connection, version.plan, plan)
+    people = await parties.parties(store, connection, version.plan, plan)
     shown = mapping.profile.model_validate(profile or {})
-    documents, losses = mapping.outbound(plan, parties, shown, by.crosswalks.fresh())
+    documents, losses = mapping.outbound(plan, people, shown, by.crosswalks.fresh())
     told = {loss.pointer for loss in given.withheld}
     losses = [replace(loss, pointer=_in_whole(loss.pointer, told)) for loss in losses]
     losses = [*given.withheld, *(loss for loss in losses if loss.pointer not in told)]
@@ -324,46 +323,3 @@ async def _refuse_barred(store: Store, district: int, student: str, content: dic
             "student.",
             "Take the contact out of the plan and finalize it again.",
         )
-
-
-async def _parties(store: Store, connection: Connection, id: str, plan: Plan) -> Parties:
-    """Everybody the plan names, by the ids this destination knows; the student must be known there."""
-    named = [plan.coordinator, *(one.owner for one in plan.supports), *(one.who for one in plan.team)]
-    people = list(dict.fromkeys([plan.student, *(who for who in named if isinstance(who, str))]))
-    # Never by the number that other systems know too: at the destination it may be somebody else's key.
-    async with store.transaction(connection.district) as c:
-        keys = await reading.keys_at(c, connection.id, "person", people)
-        school = (await reading.keys_at(c, connection.id, "organization", [plan.school])).get(plan.school, "")
-    student = keys.pop(plan.student, None)
-    if student is None:
-        raise Refused(
-            "student-not-there",
-            f"{connection.name} does not know this student.",
-            f"Pull {connection.name} first; `planbridge rejects` shows who could not be matched.",
-        )
-    attended = tuple(await _attended(store, connection, plan.student))
-    read = frozenset(connection.wires)
-    return Parties(id, student, keys, connection.settings, attended, read, school, clock.today())
-
-
-async def _attended(store: Store, connection: Connection, student: str) -> Iterable[Attended]:
-    """The classes the student is in today, where the destination's own records have them."""
-    today = clock.today().isoformat()
-    enrollments = await reading.referring(store, connection.district, "enrollment", "person", student)
-    ids = {one["class"] for one in enrollments if one["role"] == "student" and one.get("end_on", "9999") > today}
-    classes = await reading.entities(store, connection.district, "class", ids=sorted(ids))
-    async with store.transaction(connection.district) as c:
-        keys = await reading.keys_at(c, connection.id, "class", [one["id"] for one in classes])
-        schools = await reading.keys_at(c, connection.id, "organization", [one["school"] for one in classes])
-        sessions = await reading.keys_at(
-            c, connection.id, "session", [session for one in classes for session in one.get("sessions", ())]
-        )
-    return [
-        Attended(
-            keys[one["id"]],
-            schools.get(one["school"], ""),
-            tuple(sessions[session] for session in one.get("sessions", ()) if session in sessions),
-        )
-        for one in sorted(classes, key=lambda one: keys.get(one["id"], ""))
-        if one["id"] in keys
-    ]

@@ -17,6 +17,7 @@ from gateway.connector import Document, Loss
 from gateway.errors import ConfigError
 from gateway.schema.fields import Values
 from gateway.schema.plan import Plan
+from gateway.summary import PlanProfile
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -153,12 +154,37 @@ class Attended:
 
 
 @dataclass(frozen=True)
+class Member:
+    """Somebody of the staff on a plan's team today: their entity id, the key or number by which the destination knows
+    them (empty where it does not), and their role on the team in words."""
+
+    person: str
+    number: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A course of a destination that told of itself, by its own ids and addresses: `kind` says which protocol's words
+    `facts` are in."""
+
+    key: str
+    kind: str = ""
+    facts: Table[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Parties:
     """Whom a plan is about, by the ids the destination knows them by: `student`, and staff by entity id. `plan` is
     the plan's own id; `settings` are the destination's, without secrets. All ids are keys of the destination's own
     records: `school` is that of the plan's school, and `classes` are those of the student that it knows.
     `collections` are those that its last pull read: they tell which edition of a standard it speaks. `today` is the
-    district's day, where it is known."""
+    district's day, where it is known.
+
+    A destination from which nothing is pulled has no keys that we know: `student` and `staff` are then the district's
+    own numbers. `link` is the plan's doorway, with nobody's number in it. `roles` are the words for what staff are, on
+    the plan's team or at a school, by entity id; `team` is its staff today. `print` makes the tagged PDF of what a
+    profile lets through, and of no more. `places` are those that the destination itself told of."""
 
     plan: str
     student: str
@@ -168,6 +194,11 @@ class Parties:
     collections: frozenset[str] = frozenset()
     school: str = ""
     today: date | None = None
+    link: str = ""
+    roles: Table[str, str] = field(default_factory=dict)
+    team: tuple[Member, ...] = ()
+    print: Callable[[PlanProfile], bytes] | None = None
+    places: tuple[Place, ...] = ()
 
 
 Outbound = Callable[[Plan, Parties, Any, Crosswalks], tuple[list[Document], list[Loss]]]

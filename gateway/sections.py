@@ -193,6 +193,11 @@ def seen(
     return _without_loose_ends(shown, _hidden(content, shown)), left
 
 
+def told(field: str, item: Mapping[str, Any]) -> tuple[Section, ...]:
+    """The sections of an item in a list of a plan: the one it belongs to, and those of which its words tell beside."""
+    return _sections(PLAN_FIELDS.get(field), item)
+
+
 def _sections(rule: Any, item: Any) -> tuple[Section, ...]:
     if rule is None or not isinstance(item, dict):
         return ()
