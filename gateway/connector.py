@@ -217,7 +217,8 @@ class Receipt:
     `message` says why it was refused and what to do, the same words for the same cause; `trace` is the id under which
     the target's host finds this one refusal. `waits` says for what a refusal may end by itself: the target lacks
     something that the document refers to (a parent), or it does not know yet that the student is here (an
-    enrollment)."""
+    enrollment). `revision` is a text of the connector's own, see Guarding; `adopted`: nothing was made, what bears the
+    document's marker was found there and updated."""
 
     status: int
     remote_id: str = ""
@@ -226,6 +227,7 @@ class Receipt:
     unchanged: bool = False
     waits: Literal["", "parent", "enrollment"] = ""
     trace: str = ""
+    adopted: bool = False
 
     @property
     def delivered(self) -> bool:
@@ -279,6 +281,16 @@ class Respecting(Protocol):
     async def foreign(self, document: Document) -> Receipt | None:
         """Before an object is sent for the first time: a refusal where somebody else's stands at its key, or where
         that cannot be told. None where the place is free, or holds the very same."""
+
+
+@runtime_checkable
+class Guarding(Protocol):
+    """A sink of a target at which people edit what we wrote, and which can tell that they did."""
+
+    async def edited(self, document: Document, revision: str) -> bool:
+        """Whether what stands there, under the id that was made known, is no more what we wrote: `revision` is that of
+        the Receipt of our last write (a hash of what was read back, a version, a time). Asked before an update of what
+        was delivered; False where nothing stands there. Reads, never writes."""
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,8 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.connector import Document, Loss, Receipt
 from gateway.errors import ConfigError, Refused
 from gateway.store.database import Store
-from gateway.store.registers import Actor
+from gateway.store.registers import Actor, Connection, log_act
 from gateway.store.runs import Fenced
+
+EditedThere = Literal["ask", "keep", "ours"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,14 @@ class Delivery:
 @dataclass(frozen=True)
 class LedgerRow:
     """What is known of one object at the destination. `delivered_sha256` is set by a 2xx answer only. `ours`: it was
-    taken from us, or may have been: we sent it and never heard."""
+    taken from us, or may have been: we sent it and never heard. `revision` is what its last receipt said; `heard`:
+    what was sent last was answered."""
 
     delivered_sha256: str | None
     remote_id: str
     ours: bool = False
+    revision: str = ""
+    heard: bool = True
 
 
 @dataclass(frozen=True)
@@ -125,13 +130,13 @@ async def known(store: Store, delivery: Delivery) -> dict[str, LedgerRow]:
         rows = await c.execute(
             text(
                 "SELECT l.resource || ' ' || l.identity AS name, l.delivered_sha256, l.remote_id, "
-                f"  {_OURS} AS ours "
+                f"  {_OURS} AS ours, l.revision, l.status IS NOT NULL AS heard "
                 "FROM ledger l JOIN delivery d ON d.id = l.delivery_id WHERE l.connection_id = :connection "
                 "AND (l.shared OR d.plan_id = CAST(:plan AS uuid))"
             ),
             {"connection": delivery.connection, "plan": delivery.plan},
         )
-        return {row.name: LedgerRow(row.delivered_sha256, row.remote_id, row.ours) for row in rows}
+        return {row.name: LedgerRow(*row[1:]) for row in rows}
 
 
 async def claim(store: Store, delivery: Delivery, document: Document, sha256: str) -> LedgerRow:
@@ -204,7 +209,8 @@ async def record(store: Store, delivery: Delivery, document: Document, sha256: s
                 "UPDATE ledger SET status = :status, message = :message, attempts = attempts + 1, at = now(), "
                 "  delivered_sha256 = CASE WHEN :delivered THEN :sha256 ELSE delivered_sha256 END, "
                 "  remote_id = CASE WHEN :delivered THEN :remote_id ELSE remote_id END, "
-                "  revision = CASE WHEN :delivered THEN :revision ELSE revision END "
+                "  revision = CASE WHEN :delivered THEN :revision ELSE revision END, "
+                "  adopted = CASE WHEN :delivered THEN :adopted ELSE adopted END "
                 "WHERE connection_id = :connection AND resource = :resource AND identity = :identity"
             ),
             {
@@ -214,6 +220,7 @@ async def record(store: Store, delivery: Delivery, document: Document, sha256: s
                 "sha256": sha256,
                 "remote_id": receipt.remote_id,
                 "revision": receipt.revision,
+                "adopted": receipt.adopted,
                 **_place(delivery, document),
             },
         )
@@ -468,6 +475,30 @@ async def profile(c: AsyncConnection, connection: int) -> dict[str, Any] | None:
         text("SELECT profile FROM destination WHERE connection_id = :id"), {"id": connection}
     )
     return found
+
+
+async def edited_there(c: AsyncConnection, connection: int) -> EditedThere:
+    """What becomes of an update where a person edited what stands at a destination: `ask` parks it, `keep` leaves it as
+    it is there, `ours` is sent."""
+    found: EditedThere | None = await c.scalar(
+        text("SELECT edited_there FROM destination WHERE connection_id = :id"), {"id": connection}
+    )
+    return found or "ask"
+
+
+async def set_edited_there(
+    c: AsyncConnection, district: int, destination: Connection, choice: EditedThere, actor: Actor
+) -> None:
+    """Choose that, with the line about who did."""
+    await c.execute(
+        text(
+            "INSERT INTO destination (connection_id, district_id, profile, edited_there) "
+            "VALUES (:connection, :district, '{}', :choice) "
+            "ON CONFLICT (connection_id) DO UPDATE SET edited_there = excluded.edited_there"
+        ),
+        {"connection": destination.id, "district": district, "choice": choice},
+    )
+    await log_act(c, district, actor, "edited-there", destination.name, {"choice": choice})
 
 
 async def set_profile(c: AsyncConnection, district: int, connection: int, profile: dict[str, Any]) -> None:
