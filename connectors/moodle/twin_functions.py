@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from connectors.moodle.twin_errors import invalid_parameter, no_such_user, not_saved, not_there
-from connectors.moodle.twin_plans import PLANS, Function, context_of
+from connectors.moodle.twin_plans import PLANS, Function
 from connectors.moodle.twin_site import Course, Site, User
 
 RELEASE, VERSION = "4.5.6 (Build: 20250811)", "2024100706"
@@ -185,7 +185,10 @@ def create_competency(site: Site, who: User, args: dict[str, Any]) -> dict[str, 
         "ruleoutcome": 0,
         **dict.fromkeys(("ruletype", "ruleconfig", "scaleid", "scaleconfiguration")),
         **given,
-        **{"id": id, "timecreated": now, "timemodified": now, "usermodified": who.id},
+        "id": id,
+        "timecreated": now,
+        "timemodified": now,
+        "usermodified": who.id,
     }
     return site.competencies[id]
 
@@ -321,10 +324,23 @@ def create_events(site: Site, who: User, args: dict[str, Any]) -> dict[str, Any]
     for one in args["events"]:
         id = site.next("event")
         site.events[id] = {
-            **{"description": "", "format": 1, "courseid": 0, "eventtype": "user", "timestart": 0, "timeduration": 0},
+            "description": "",
+            "format": 1,
+            "courseid": 0,
+            "eventtype": "user",
+            "timestart": 0,
+            "timeduration": 0,
             **one,
-            **{"id": id, "groupid": 0, "userid": who.id, "modulename": "", "instance": 0, "visible": 1, "uuid": ""},
-            **{"sequence": 1, "timemodified": int(site.now()), "subscriptionid": None},
+            "id": id,
+            "groupid": 0,
+            "userid": who.id,
+            "modulename": "",
+            "instance": 0,
+            "visible": 1,
+            "uuid": "",
+            "sequence": 1,
+            "timemodified": int(site.now()),
+            "subscriptionid": None,
         }
         made.append(site.events[id])
     return {"events": made, "warnings": []}
