@@ -179,7 +179,8 @@ class Document:
     are values put into a record of somebody else, which keeps all its other values (see Merging): `body` says which.
     `after` names the documents that this one refers to: it is not sent before they arrived. None: all before it.
     `texts` are properties of the body that are left out where the target's own limit is shorter, and then lost: the
-    places of the plan (JSON pointers) that stand in each.
+    places of the plan (JSON pointers) that stand in each. `content` makes the bytes of a file that is put there, only
+    when it is: `body` says all that stands in it, so that the same body is the same file.
     """
 
     resource: str
@@ -189,6 +190,7 @@ class Document:
     after: tuple[str, ...] | None = None
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     merge: bool = False
+    content: Callable[[], bytes] | None = field(default=None, compare=False, repr=False)
 
     @property
     def identity(self) -> str:
@@ -336,6 +338,14 @@ class Viewer:
     relation: Literal["student", "guardian", "teacher", "staff", "other"]
     key: str = ""
     name: str = ""
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """A sink of a system from which nothing is pulled: what is right and wrong with it is seen here."""
+
+    async def check(self) -> Sequence[Finding]:
+        """Look at the live system and say in plain words what is right and wrong; changes nothing that others see."""
 
 
 @runtime_checkable

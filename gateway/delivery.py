@@ -4,7 +4,8 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 from gateway import access, clock, codes, parties, registry, sections, sending
@@ -14,6 +15,7 @@ from gateway.connected import opened
 from gateway.connector import Allocating, Document, Ending, Loss, Retracting
 from gateway.continuity import named_contacts
 from gateway.errors import ConfigError, Refused
+from gateway.mapping import Parties
 from gateway.schema.plan import Plan
 from gateway.store import (
     agreements,
@@ -32,6 +34,7 @@ from gateway.store.deliveries import Delivery
 from gateway.store.disclosures import Disclosure
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Actor, Connection
+from gateway.summary import PlanProfile
 
 SENDING = Actor("Planbridge", "worker")
 Also = Callable[[Transaction, int, int], Awaitable[None]]
@@ -292,12 +295,22 @@ async def _compose(
     plan = given.plan
     await _refuse_barred(store, connection.district, plan.student, json.loads(version.content))
     people = await parties.parties(store, connection, version.plan, plan)
+    finalized_on = datetime.fromisoformat(version.finalized_at).date()
+    people = replace(people, version=version.version, finalized_on=finalized_on)
+    people = replace(people, print=partial(_printed, plan, people, version))
     shown = mapping.profile.model_validate(profile or {})
     documents, losses = mapping.outbound(plan, people, shown, by.crosswalks.fresh())
     told = {loss.pointer for loss in given.withheld}
     losses = [replace(loss, pointer=_in_whole(loss.pointer, told)) for loss in losses]
     losses = [*given.withheld, *(loss for loss in losses if loss.pointer not in told)]
     return Preview(version.version, version.sha256, documents, losses, plan.period_start)
+
+
+def _printed(plan: Plan, people: Parties, version: StoredVersion, profile: PlanProfile) -> bytes:
+    # What draws pages is loaded where a destination takes them, not by every worker.
+    from gateway.printing.short import short
+
+    return short(plan, people, profile, datetime.fromisoformat(version.finalized_at))
 
 
 def _in_whole(pointer: str, dropped: Collection[str]) -> str:

@@ -27,11 +27,9 @@ _FETCHED = "planbridge-fetched-"
 _DAY = 86_400
 
 
-class PlaceSettings(ConnectionSettings):
-    """What a connection to delivered files asks for. A connector may give `path` a title of its own, and says with
-    `takes` which files of a folder count where the path does not."""
-
-    takes: ClassVar[Sequence[str]] = ("*.zip",)
+class FolderSettings(ConnectionSettings):
+    """What a connection asks for that leads to a folder, here or at an SFTP server. A connector may give `path` a title
+    of its own."""
 
     path: Annotated[
         str,
@@ -60,17 +58,6 @@ class PlaceSettings(ConnectionSettings):
             default="",
             title="SFTP host key",
             description="Its fingerprint (SHA256:...), from the owner of the server. Without it nobody is logged in.",
-            json_schema_extra=Advanced,
-        ),
-    ]
-    upload_days: Annotated[
-        int,
-        Field(
-            default=14,
-            ge=1,
-            le=366,
-            title="Days that uploaded files are kept",
-            description="The newest one stays until there is a newer one.",
             json_schema_extra=Advanced,
         ),
     ]
@@ -103,6 +90,40 @@ class PlaceSettings(ConnectionSettings):
     def _secret(self, name: str) -> str:
         secret: SecretStr = getattr(self, name)
         return secret.get_secret_value()
+
+    @property
+    def login(self) -> sftp.Login:
+        """Who asks which SFTP server, where the path leads to one."""
+        parts = urlsplit(self.path)
+        return sftp.Login(
+            host=parts.hostname or "",
+            port=parts.port or 22,
+            user=unquote(parts.username or ""),
+            password=self._secret("sftp_password"),
+            key=self._secret("sftp_key"),
+            fingerprint=self.sftp_fingerprint,
+            private=self.network.private,
+            patience=self.patience,
+        )
+
+
+class PlaceSettings(FolderSettings):
+    """What a connection to delivered files asks for. A connector says with `takes` which files of a folder count where
+    the path does not."""
+
+    takes: ClassVar[Sequence[str]] = ("*.zip",)
+
+    upload_days: Annotated[
+        int,
+        Field(
+            default=14,
+            ge=1,
+            le=366,
+            title="Days that uploaded files are kept",
+            description="The newest one stays until there is a newer one.",
+            json_schema_extra=Advanced,
+        ),
+    ]
 
 
 @dataclass(frozen=True)
@@ -246,22 +267,11 @@ def _age(item: Item) -> tuple[datetime, str]:
 
 
 async def _fetched(settings: PlaceSettings, marker: str, whole: Whole) -> Parcel:
-    parts = urlsplit(settings.path)
-    folder, patterns = _with_pattern(unquote(parts.path) or ".", settings.takes)
-    login = sftp.Login(
-        host=parts.hostname or "",
-        port=parts.port or 22,
-        user=unquote(parts.username or ""),
-        password=settings.sftp_password.get_secret_value(),
-        key=settings.sftp_key.get_secret_value(),
-        fingerprint=settings.sftp_fingerprint,
-        private=settings.network.private,
-        patience=settings.patience,
-    )
+    folder, patterns = _with_pattern(unquote(urlsplit(settings.path).path) or ".", settings.takes)
     _forget_stale()
     into = Path(tempfile.mkdtemp(prefix=_FETCHED))
     try:
-        async with sftp.opened(login) as server:
+        async with sftp.opened(settings.login) as server:
             there = await server.listing(folder)
             if marker and any(entry.name.casefold() == marker for entry in there):
                 return await _whole_folder(server, folder, there, into, settings.path)

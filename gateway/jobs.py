@@ -10,7 +10,7 @@ import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import DEFAULT_QUEUE
 
-from gateway import clock, delivery, logs, planning, sync, verification
+from gateway import clock, delivery, logs, planning, registry, sync, verification
 from gateway import webhooks as sending_events
 from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
@@ -66,6 +66,12 @@ async def _request_pull(
             "connection-written",
             f"{connection.name} is what a program writes here: there is nothing to pull.",
             "`planbridge runs` shows what it wrote.",
+        )
+    if registry.connector(connection.connector).open_source is None:
+        raise Refused(
+            "nothing-to-pull",
+            f"Nothing is pulled from {connection.name}: plans are only sent to it.",
+            f"Take its schedule away, if it has one; `planbridge check {connection.name}` shows how it is.",
         )
     refuse_paused(connection)
     if mode == "publish" and not connection.shadow:

@@ -184,7 +184,8 @@ class Parties:
     A destination from which nothing is pulled has no keys that we know: `student` and `staff` are then the district's
     own numbers. `link` is the plan's doorway, with nobody's number in it. `roles` are the words for what staff are, on
     the plan's team or at a school, by entity id; `team` is its staff today. `print` makes the tagged PDF of what a
-    profile lets through, and of no more. `places` are those that the destination itself told of."""
+    profile lets through, and of no more; it takes half a second, so it is called when the file is sent. `version` and
+    `finalized_on` are those of what is sent. `places` are those that the destination itself told of."""
 
     plan: str
     student: str
@@ -199,6 +200,8 @@ class Parties:
     team: tuple[Member, ...] = ()
     print: Callable[[PlanProfile], bytes] | None = None
     places: tuple[Place, ...] = ()
+    version: int = 0
+    finalized_on: date | None = None
 
 
 Outbound = Callable[[Plan, Parties, Any, Crosswalks], tuple[list[Document], list[Loss]]]

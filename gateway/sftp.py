@@ -1,11 +1,11 @@
-"""The only place that speaks SFTP: a server is known by its host key before it is told anything; nothing is changed."""
+"""The only place that speaks SFTP: a server is known by its host key before it is told anything."""
 
 import asyncio
 import logging
 import re
 import stat
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,8 +133,9 @@ def _stranger(login: Login, key: "asyncssh.SSHKey | None") -> ConfigError:
 
 
 @contextmanager
-def _failures(host: str, what: str = "") -> Iterator[None]:
-    """What goes wrong between us and a server, by what happens next. Its own words are not repeated."""
+def _failures(host: str, what: str = "", done: str = "read") -> Iterator[None]:
+    """What goes wrong between us and a server, by what happens next: `what` was to be read or written. The server's own
+    words are not repeated."""
     import asyncssh
 
     try:
@@ -151,13 +152,13 @@ def _failures(host: str, what: str = "") -> Iterator[None]:
         denied = isinstance(error, asyncssh.SFTPPermissionDenied)
         raise ConfigError(
             "sftp-folder",
-            f"{what} {'may not be read by this user' if denied else 'is not there'} on {host}.",
+            f"{what} {f'may not be {done} by this user' if denied else 'is not there'} on {host}.",
             "Correct the folder in the address, or ask the owner of the server.",
         ) from None
     except (asyncssh.Error, OSError, UnicodeError) as error:
         raise Unavailable(
             "sftp-unreachable",
-            f"{host} could not be read by SFTP ({type(error).__name__}).",
+            f"{host} could not be {done} by SFTP ({type(error).__name__}).",
             "It is tried again later; if it lasts, ask the owner of the server.",
         ) from None
 
@@ -184,7 +185,7 @@ class Server:
 
     async def fetch(self, entry: Entry, to: Path) -> None:
         """Copy a file here, for this user alone. Unavailable when it was still being written."""
-        remote = f"{entry.folder.rstrip('/')}/{entry.name}"
+        remote = _in(entry.folder, entry.name)
         if entry.size > LARGEST:
             raise ConfigError(
                 "sftp-too-large",
@@ -209,3 +210,52 @@ class Server:
                 f"{entry.name} on {self._login.host} changed while it was read.",
                 "It is read again later, when its sender has finished.",
             )
+
+    async def read(self, folder: str, name: str) -> bytes | None:
+        """The whole of a small file; None where it is not there."""
+        import asyncssh
+
+        with _failures(self._login.host, folder):
+            async with asyncio.timeout(self._login.patience):
+                try:
+                    async with self._client.open(_in(folder, name), "rb") as source:
+                        return cast(bytes, await source.read())
+                except asyncssh.SFTPNoSuchFile:
+                    return None
+
+    async def write(self, folder: str, name: str, content: bytes, temporary: str) -> None:
+        """Put a whole file there: nobody sees a part of it under its name. It is written as `temporary` first, which
+        stays behind where the connection ends before that."""
+        import asyncssh
+
+        with _failures(self._login.host, folder, "written"):
+            async with asyncio.timeout(self._login.patience):
+                async with self._client.open(_in(folder, temporary), "xb") as target:
+                    await target.write(content)
+                    with suppress(asyncssh.SFTPOpUnsupported):  # then it is as durable as the server makes it
+                        await target.fsync()
+                await self._rename(_in(folder, temporary), _in(folder, name))
+
+    async def _rename(self, old: str, new: str) -> None:
+        import asyncssh
+
+        try:
+            await self._client.posix_rename(old, new)
+        except asyncssh.SFTPOpUnsupported:
+            # Such a server replaces nothing: for a moment there is no file, and never half of one.
+            with suppress(asyncssh.SFTPNoSuchFile):
+                await self._client.remove(new)
+            await self._client.rename(old, new)
+
+    async def remove(self, folder: str, name: str) -> None:
+        """Take a file away; what is gone already is fine."""
+        import asyncssh
+
+        with _failures(self._login.host, folder, "written"):
+            async with asyncio.timeout(self._login.patience):
+                with suppress(asyncssh.SFTPNoSuchFile):
+                    await self._client.remove(_in(folder, name))
+
+
+def _in(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}"

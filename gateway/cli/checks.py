@@ -11,7 +11,7 @@ from gateway import collecting, identifiers, registry
 from gateway.cli.output import DEFAULT_DISTRICT, STDOUT, District, Json, actor, gateway, run, show
 from gateway.collecting import Reason
 from gateway.connected import opened
-from gateway.connector import ConnectionSettings, Connector, Finding, validated
+from gateway.connector import Checking, ConnectionSettings, Connector, Finding, validated
 from gateway.errors import ConfigError, PlanbridgeError
 from gateway.http import Http, MemoryTokens, Pace
 from gateway.identifiers import sentences
@@ -103,15 +103,28 @@ async def _seen(
     profile: Mapping[str, Any],
 ) -> list[Finding]:
     """What a check sees. Something that the delivery profile leaves out is no fault where it is not possible."""
-    assert kind.open_source is not None
+    found = [*await _asked(kind, settings, http, reasons), *_collected(kind, reasons), *_opened(settings)]
+    off = {one.choice for one in found} - {name for name, value in profile.items() if value} - {""}
+    return [replace(one, ok=True, fix="") if one.choice in off else one for one in found]
+
+
+async def _asked(
+    kind: Connector, settings: ConnectionSettings, http: Http, reasons: Mapping[str, Reason]
+) -> Sequence[Finding]:
+    """What the system itself says; one that is only written to is asked by whoever writes to it."""
+    if kind.open_source is None:
+        assert kind.open_sink is not None
+        sink = await kind.open_sink(settings, http)
+        try:
+            return await sink.check() if isinstance(sink, Checking) else []
+        finally:
+            await sink.close()
     source = await kind.open_source(settings, http)
     try:
         collecting.open_for(source, reasons)
-        found = [*await source.check(), *_collected(kind, reasons), *_opened(settings)]
+        return await source.check()
     finally:
         await source.close()
-    off = {one.choice for one in found} - {name for name, value in profile.items() if value} - {""}
-    return [replace(one, ok=True, fix="") if one.choice in off else one for one in found]
 
 
 async def chosen(store: Store, connection: registers.Connection) -> Mapping[str, Any]:

@@ -63,7 +63,7 @@ def connect(
     settings = validated(kind.settings, plain | hidden)
     if ask and hidden and ends is None:
         ends = _asked_end_date()
-    if not as_json:
+    if not as_json and kind.resources:
         show(kept(kind), False, title="What would be kept of each record, and what is dropped on arrival")
     findings = run(checks.try_out(kind, settings))
     wrong = [finding for finding in findings if not finding.ok]
@@ -94,8 +94,9 @@ def connect(
         show({"connection": name, "id": made, "findings": [vars(f) for f in findings]}, True)
     else:
         right = all(finding.ok for finding in findings)
+        then = f"pull {name}" if kind.open_source else f"push PLAN --to {name} --preview"
         STDOUT.print(
-            f"Connected as [bold]{name}[/]. Next: planbridge pull {name}"
+            f"Connected as [bold]{name}[/]. Next: planbridge {then}"
             if right
             else f"Saved as [bold]{name}[/], though something is wrong. Mend it, then: planbridge check {name}"
         )

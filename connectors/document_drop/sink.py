@@ -1,0 +1,192 @@
+"""How a plan is put into a folder: its PDF and its record first, then the lists of all, made anew until they agree."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, date, timedelta
+from typing import Any
+
+from connectors.document_drop.flags import flags
+from connectors.document_drop.lines import MANIFEST, Line, decoded, encoded, plan_of
+from connectors.document_drop.settings import DocumentDropSettings
+from gateway import clock, outbox
+from gateway.connector import Document, Finding, Receipt, Viewer
+from gateway.errors import Refused, Unavailable
+from gateway.http import Http
+from gateway.outbox import Folder
+
+_FONTS = "Give the worker a folder of fonts that has them (PLANBRIDGE_PRINT_FONTS), and send the plan again."
+MOST_ROUNDS = 8
+"""How often the lists are made anew where others write them too."""
+
+
+async def open_sink(settings: DocumentDropSettings, http: Http) -> "DropSink":
+    """The folder behind `settings`. ConfigError where it is not there; nothing is asked over HTTP."""
+    stack = AsyncExitStack()
+    folder = await stack.enter_async_context(outbox.opened(settings))
+    return DropSink(settings, folder, stack)
+
+
+class DropSink:
+    """A folder, opened for writing.
+
+    The records say what holds: one file for each plan, whose name changes with what it says. The manifest and the list
+    of flags are made from them. Several workers may do so at once and none waits for another: a record is there before
+    its writer reads the manifest, and whoever wrote a list looks again whether it says what the records say. So the
+    last of them leaves it right, and what a crash left between a record and the lists is made good by whoever comes
+    next.
+    """
+
+    def __init__(self, settings: DocumentDropSettings, folder: Folder, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._stack = stack
+        self._files: dict[str, str] = {}
+
+    def know(self, document: Document, remote_id: str) -> None:
+        if remote_id:
+            self._files[document.name] = remote_id
+
+    async def push(self, document: Document) -> Receipt:
+        """Put the plan there in the place of what was there of it. The key is ours: the same again changes nothing."""
+        assert document.content is not None
+        try:
+            content = await asyncio.to_thread(document.content)
+        except Refused as error:
+            return Receipt(422, message=f"{error.message} {_FONTS}")
+        now = clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        line = Line(**document.body["line"], sha256=hashlib.sha256(content).hexdigest(), updated_at=now)
+        await self._folder.sweep(line.file)
+        before = await self._lines(line.plan_id)
+        await self._folder.write(line.file, content)
+        await self._put(document, line, before)
+        known = self._files.get(document.name)
+        return Receipt(200 if before or known else 201, line.file, revision=line.sha256)
+
+    async def edited(self, document: Document, revision: str) -> bool:
+        """Whether somebody put another file in the place of ours."""
+        there = await self._folder.read(self._file(document))
+        return there is not None and bool(revision) and hashlib.sha256(there).hexdigest() != revision
+
+    async def delete(self, document: Document) -> Receipt:
+        """Take the PDF away. In the lists the plan stands as withdrawn for some days, since an import that adds and
+        changes would else never learn of it."""
+        before = await self._lines(str(document.key["plan"]))
+        there = await self._folder.names()
+        gone = {self._file(document), *(one.file for one in before)} & there
+        for name in gone:
+            await self._folder.remove(name)
+        await self._folder.sweep(*gone)
+        if before:
+            last = max(before, key=_newest)
+            kept = {"student_id": last.student_id, "plan_id": last.plan_id, "version": last.version}
+            kept |= {"period_start": last.period_start, "period_end": last.period_end}
+            on = last.withdrawn_on or clock.today().isoformat()
+            blank = dict.fromkeys(("finalized_on", "next_review_on", "file", "sha256"), "")
+            now = clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            line = last if last.withdrawn_on else Line(**kept, **blank, updated_at=now, withdrawn_on=on)
+            await self._put(document, line, before)
+        return Receipt(200, unchanged=not gone)
+
+    async def read_back(self, document: Document) -> dict[str, Any] | None:
+        """What the record says, with the words of the PDF where that is still the file we wrote."""
+        lines = await self._lines(str(document.key["plan"]))
+        line = max(lines, key=_newest, default=None)
+        content = await self._folder.read(line.file) if line and line.file else None
+        if line is None or content is None:
+            return None
+        same = hashlib.sha256(content).hexdigest() == line.sha256
+        return {"line": vars(line), "pdf": document.body.get("pdf", {}) if same else {}}
+
+    async def audience(self, document: Document) -> Sequence[Viewer]:
+        """A folder tells nobody who may open it: what the district says of it."""
+        if self._settings.readers:
+            return [Viewer("staff", name=self._settings.readers)]
+        return [Viewer("other", name="whoever can open the folder")]
+
+    async def check(self) -> Sequence[Finding]:
+        """Whether the folder can be listed and written."""
+        there = await self._folder.names()
+        await self._folder.try_out()
+        plans = len({plan_of(name) for name in there} - {""})
+        found = [Finding(True, f"The folder can be read and written; {plans} plans stand in it.")]
+        if not self._settings.readers:
+            found.append(
+                Finding(
+                    False,
+                    "It is not said who can open the folder, so plans count as shown to people who are not named.",
+                    "Look who may open it, and set `readers` to that.",
+                )
+            )
+        return found
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    def _file(self, document: Document) -> str:
+        return self._files.get(document.name) or str(document.body.get("line", {}).get("file", ""))
+
+    async def _lines(self, plan: str) -> list[Line]:
+        """What the records say of a plan: one line, or two after a crash."""
+        found = [name for name in sorted(await self._folder.names()) if plan_of(name) == plan]
+        return [line for name in found for line in await self._recorded(name)]
+
+    async def _recorded(self, name: str) -> list[Line]:
+        return [line for line in decoded(await self._folder.read(name)) if line.record == name]
+
+    async def _put(self, document: Document, line: Line, before: Sequence[Line]) -> None:
+        """The record of a plan in the place of those before it, without the files that only these name; then the
+        lists."""
+        if line not in before:
+            await self._folder.write(line.record, encoded([line]))
+        for old in before:
+            if old != line:
+                await self._folder.remove(old.record)
+        for name in {self._files.get(document.name, ""), *(old.file for old in before)} - {line.file, ""}:
+            await self._folder.remove(name)
+        await self._agree()
+
+    async def _agree(self) -> None:
+        """Make the lists say what the records say, and look again until nothing is to be done."""
+        for _ in range(MOST_ROUNDS):
+            written = await self._folder.read(MANIFEST)
+            lines = await self._current({line.record: line for line in decoded(written)})
+            lists = {MANIFEST: encoded(lines)}
+            if layout := self._settings.layout:
+                lists[layout.name] = flags(lines, layout)
+            changed = False
+            for name, content in lists.items():
+                there = written if name == MANIFEST else await self._folder.read(name)
+                if there != content:
+                    await self._folder.write(name, content)
+                    changed = True
+            if not changed:
+                return
+        raise Unavailable(
+            "outbox-busy",
+            "Others write the lists of the folder without a pause.",
+            "Send the plan again when the other deliveries are done.",
+        )
+
+    async def _current(self, known: dict[str, Line]) -> list[Line]:
+        """The line of each plan: as the manifest has it where its record still bears that name, else as the record
+        says. Those that were withdrawn long ago go."""
+        newest: dict[str, Line] = {}
+        for name in sorted(await self._folder.names()):
+            if not (plan := plan_of(name)):
+                continue
+            for line in [known[name]] if name in known else await self._recorded(name):
+                if line.withdrawn_on and date.fromisoformat(line.withdrawn_on) < self._forgotten:
+                    await self._folder.remove(name)
+                else:
+                    newest[plan] = max(line, newest.get(plan, line), key=_newest)
+        return sorted(newest.values(), key=lambda line: (line.student_id, line.plan_id))
+
+    @property
+    def _forgotten(self) -> date:
+        return clock.today() - timedelta(days=self._settings.withdrawn_days)
+
+
+def _newest(line: Line) -> tuple[str, int]:
+    return line.updated_at, int(line.version)
