@@ -17,6 +17,7 @@ from connectors.moodle.twin_signatures import SIGNATURES, read
 from connectors.moodle.twin_site import MANAGER, Role, Site, Token, User
 from synthetic import District, build
 from synthetic.damage import Answer, cut
+from synthetic.model import Staff, Student
 
 __all__ = ["PARENT", "SERVICE", "TEAM", "Site", "app", "playing", "served", "twin"]
 
@@ -46,7 +47,7 @@ def playing(district: District, token: str) -> Site:
         PARENT: Role(PARENT, "parent", frozenset({"planview"})),
         CUSTODIAN: Role(CUSTODIAN, "custodian", in_user_context=False),
     }
-    people = [*district.students, *district.staff]
+    people: list[Student | Staff] = [*district.students, *district.staff]
     for id, one in enumerate(people, start=_FIRST_PERSON):
         site.add(User(id, one.email.split("@")[0], one.given, one.family, one.number))
     return site

@@ -95,7 +95,15 @@ def courses_by_field(site: Site, who: User, args: dict[str, Any]) -> dict[str, A
 
 def _course(site: Site, course: Course) -> dict[str, Any]:
     teachers = [site.users[user] for user, _, role in course.people if role == "editingteacher"]
-    zeros = ("summaryformat", "newsitems", "startdate", "enddate", "maxbytes", "showreports", "groupmode")
+    zeros: tuple[str, ...] = (
+        "summaryformat",
+        "newsitems",
+        "startdate",
+        "enddate",
+        "maxbytes",
+        "showreports",
+        "groupmode",
+    )
     zeros += ("groupmodeforce", "defaultgroupingid", "enablecompletion", "completionnotify", "marker")
     return {
         "id": course.id,
