@@ -58,6 +58,9 @@ class Faults:
     nothing, with the status 503 or with a code in a whole answer; `throttle` answers 429 with `retry_after`."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self.lose_answers = 0
         self.lose = ""
         """Only of this function; empty: of any that writes."""
