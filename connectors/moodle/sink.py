@@ -201,7 +201,7 @@ class MoodleSink:
                 return document.body if self._ids.get(document.name) else None
 
     async def audience(self, document: Document) -> Sequence[Viewer]:
-        """To whom Moodle shows it. Who has a parent's role cannot be asked, by name least of all."""
+        """To whom Moodle shows it. Who has a parent's role, or may manage the site, cannot be asked."""
         body = document.body
         if document.resource not in (PLAN, TEAM):
             return ()
@@ -210,6 +210,7 @@ class MoodleSink:
             return [Viewer("staff", body["member"], member.name if isinstance(member, Account) else "")]
         student = await self._accounts.one(body["student"], "the student")
         seen = [Viewer("student", body["student"], student.name if isinstance(student, Account) else "")]
+        seen.append(Viewer("staff", name="whoever manages the site"))
         return [*seen, Viewer("guardian")] if self._settings.parents == "yes" else seen
 
     async def delete(self, document: Document) -> Receipt:

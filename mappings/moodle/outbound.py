@@ -146,6 +146,7 @@ def _left_out(plan: Plan, parties: Parties, profile: MoodleProfile) -> Iterator[
     elif not parties.settings.get("team_role"):
         yield Loss("/team", "cannot", "No role for the team is named in the settings: only the student sees it there.")
     else:
+        yield Loss("/team", "cannot", "Who is on the team is not told; each of them is let see the plan there.")
         numbered = {one.person for one in parties.team if one.number}
         for n, member in enumerate(plan.team):
             if member.who not in numbered:
