@@ -8,11 +8,11 @@ from datetime import date, datetime
 from functools import partial
 from typing import Any
 
-from gateway import access, clock, codes, parties, registry, sections, sending
+from gateway import access, clock, codes, parties, registry, sections, sending, withdrawing
 from gateway.access import Section
 from gateway.codes import Codes
 from gateway.connected import opened
-from gateway.connector import Allocating, Document, Ending, Loss, Retracting
+from gateway.connector import Allocating, Document, Loss
 from gateway.continuity import named_contacts
 from gateway.errors import ConfigError, Refused
 from gateway.mapping import Parties
@@ -98,6 +98,9 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
     delivery = await deliveries.begin(store, district, delivery_id)
     if delivery is None:
         return
+    if delivery.kind == "withdraw":
+        await withdrawing.carry_out(store, delivery)
+        return
     connection = await registers.connection(store, district, delivery.connection)
     if connection.paused_because:
         raise Refused(
@@ -151,52 +154,6 @@ async def _enrolled(store: Store, connection: Connection, student: str) -> bool:
         if claim["connection_id"] == connection.id
         for role in claim["stated"].get("roles", ())
     )
-
-
-async def withdraw(store: Store, district: int, plan: str, destination: str, actor: Actor, because: str) -> int:
-    """Take back what a destination has of this plan alone, or give it today as its last day where nothing is deleted;
-    what it shares with others stays. How many objects.
-
-    Refused without a reason, while the plan is on its way there, and where the destination can do neither; what it
-    refuses to give back is Refused after the others were taken.
-    """
-    if not because.strip():
-        raise Refused("reason-missing", "Taking a plan back needs a reason.", "Give --because.")
-    connection = await registers.connection(store, district, destination)
-    async with store.transaction(district) as c:
-        theirs = await deliveries.own_objects(c, plan, connection.id)
-    refused, taken = "", 0
-    async with opened(store, connection) as (connector, settings, http):
-        assert connector.open_sink is not None
-        sink = await connector.open_sink(settings, http)
-        try:
-            if not isinstance(sink, Retracting | Ending):
-                raise Refused(
-                    "destination-keeps",
-                    f"{destination} gives nothing back, and ends nothing.",
-                    "End the supports in the plan and push it again, or have it removed there.",
-                )
-            for document, remote_id in theirs:
-                if isinstance(sink, Allocating):
-                    sink.know(document, remote_id)
-                last_day = None if isinstance(sink, Retracting) else clock.today()
-                receipt = await (
-                    sink.delete(document) if isinstance(sink, Retracting) else sink.end(document, clock.today())
-                )
-                if not receipt.delivered:
-                    refused = refused or f"{document.resource} was refused with {receipt.status}: {receipt.message}"
-                    continue
-                async with store.transaction(district) as c:
-                    await deliveries.note_taken_back(c, connection.id, document, receipt, last_day)
-                taken += 1
-        finally:
-            await sink.close()
-    async with store.transaction(district) as c:
-        detail = {"destination": destination, "because": because, "objects": taken}
-        await stored.note(c, district, plan, "withdraw", actor, detail)
-    if refused:
-        raise Refused("not-taken-back", refused, "Have it removed there, or try again.")
-    return taken
 
 
 async def read_back(

@@ -4,15 +4,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Unpack
 
-import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
-from procrastinate.jobs import DEFAULT_QUEUE
 
-from gateway import clock, delivery, logs, planning, registry, sync, verification
+from gateway import clock, delivery, logs, planning, registry, sync, verification, withdrawing
 from gateway import webhooks as sending_events
-from gateway.errors import AuthError, PlanbridgeError, Refused
+from gateway.deferring import defer
+from gateway.errors import AuthError, PlanbridgeError, Refused, Unavailable
 from gateway.replay import Wanted
 from gateway.store import (
     attention,
@@ -29,12 +29,14 @@ from gateway.store import (
     schedules,
     served,
     successions,
+    turns,
     verifications,
     webhooks,
+    withdrawals,
     years,
 )
 from gateway.store import plans as stored_plans
-from gateway.store.database import DatabaseError, Store, Transaction, is_lost, raw
+from gateway.store.database import DatabaseError, Store, Transaction, is_lost
 from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Mode, Verdict
 from gateway.store.years import Seen
@@ -43,6 +45,7 @@ from gateway.year import Change
 log = logging.getLogger(__name__)
 
 OUR_FAULT = "This is a fault of Planbridge; please report it."
+GIVEN_UP = "By itself it is not tried for longer than a day: send it again once the destination answers."
 NOTICES = "notices"
 """Only services work on this queue: who types a command may not have the settings of the mail server."""
 SCHEDULE = Actor("schedule", "system")
@@ -91,7 +94,7 @@ async def request_run(
         raise Refused(
             "run-under-way", f"{connection.name} is being pulled already.", "`planbridge runs` shows how far it is."
         )
-    await _defer(c, "run", f"connection/{connection.id}", district=district, run=run)
+    await defer(c, "run", f"connection/{connection.id}", district=district, run=run)
     return run
 
 
@@ -166,7 +169,7 @@ async def _decide_hold(c: Transaction, district: int, run: int, verdict: Verdict
     connection = await outcomes.decide(c, run, verdict, actor, because)
     if verdict != "refused":
         await blackouts.refuse(c, connection, clock.now())
-        await _defer(c, "run", f"connection/{connection}", district=district, run=run)
+        await defer(c, "run", f"connection/{connection}", district=district, run=run)
 
 
 async def confirm_year(
@@ -223,9 +226,36 @@ async def request_push(
     return number
 
 
+async def request_resend(store: Store, district: int, number: int, actor: Actor) -> int:
+    """Queue once more what a delivery that is parked, or waits for its next try, was to do: the plan's newest version
+    is sent, or what is there is taken back. Refused for one that is over, and as any push is."""
+    async with store.transaction(district) as c:
+        found = await deliveries.status(c, number)
+    if found["state"] not in ("parked", "queued"):
+        raise Refused(
+            "delivery-over",
+            f"Delivery {number} is {found['state']}: there is nothing to send again.",
+            "To send the plan's newest version: `planbridge push`.",
+        )
+    plan, to = found["plan"], found["destination"]
+    if found["kind"] == "withdraw":
+        [again] = await request_withdrawal(store, district, plan, actor, found["because"] or "Once more.", to)
+        return again
+    return await request_push(store, district, plan, to, actor)
+
+
+async def request_withdrawal(
+    store: Store, district: int, plan: str, actor: Actor, because: str, destination: str = ""
+) -> list[int]:
+    """Queue the taking back of a plan from one destination, or from all: see withdrawing.request."""
+    async with store.transaction(district) as c:
+        await districts.refuse_suspended(c, district)
+    return await withdrawing.request(store, district, plan, actor, because, _deliver_next(district), destination)
+
+
 def _deliver_next(district: int) -> delivery.Also:
     async def with_job(c: Transaction, number: int, connection: int) -> None:
-        await _defer(c, "deliver", f"destination/{connection}", district=district, delivery=number)
+        await defer(c, "deliver", f"destination/{connection}", district=district, delivery=number)
 
     return with_job
 
@@ -237,27 +267,8 @@ async def request_look(store: Store, district: int, destination: str, *, whole: 
     async with store.transaction(district) as c:
         await districts.refuse_suspended(c, district)
         await verifications.ask(c, district, found.id, whole=whole)
-        await _defer(c, "look", f"destination/{found.id}", district=district, connection=found.id)
+        await defer(c, "look", f"destination/{found.id}", district=district, connection=found.id)
     return found.id
-
-
-async def _defer(
-    c: Transaction,
-    task: str,
-    lock: str,
-    waits: str | None = None,
-    on: str = DEFAULT_QUEUE,
-    priority: int = 0,
-    **arguments: int,
-) -> None:
-    """In the caller's transaction: the job exists exactly if what it is about exists. `waits`: only one such waits;
-    `on`: another queue than the usual one; `priority`: what has less comes after everything else that waits."""
-    queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
-    connection = await raw(c)
-    job = queue.configure_task(
-        task, lock=lock, queueing_lock=waits, queue=on, priority=priority, connection=connection
-    )  # fmt: skip
-    await job.defer_async(**arguments)
 
 
 async def tick(store: Store) -> None:
@@ -278,12 +289,13 @@ async def tick(store: Store) -> None:
         except Exception as error:  # one plan's trouble is not the others'
             log.error("the passing of time met a fault of ours: %s", logs.where(error))
     await _look_over_plans(store)
+    await _deliver_due(store)
     for district, connection in await verifications.due(store):
         with logs.about(district=district, connection=connection):
             try:
                 async with store.transaction(district) as c:
                     if await verifications.claim(c, connection):
-                        await _defer(c, "look", f"destination/{connection}", district=district, connection=connection)
+                        await defer(c, "look", f"destination/{connection}", district=district, connection=connection)
             except Exception as error:  # one connection's trouble is not the others'
                 log.error("the look at a destination met a fault of ours: %s", logs.where(error))
     for district, connection in await schedules.due(store):
@@ -303,7 +315,7 @@ async def project_due(store: Store, only: int | None = None) -> None:
         if only in (None, district):
             with suppress(AlreadyEnqueued):
                 async with store.transaction(district) as c:
-                    await _defer(c, "project", lock := f"project/{district}", lock, district=district)
+                    await defer(c, "project", lock := f"project/{district}", lock, district=district)
 
 
 async def project_job(store: Store, district: int) -> None:
@@ -328,7 +340,7 @@ async def _send_events(store: Store) -> None:
             async with store.transaction(district) as c:
                 # How long it takes is in the receiver's hands: whatever else there is to do goes first.
                 lock = f"webhook/{webhook}"
-                await _defer(c, "webhook", lock, lock, NOTICES, -1, webhook=webhook, district=district)
+                await defer(c, "webhook", lock, lock, NOTICES, -1, webhook=webhook, district=district)
 
 
 async def send_events_job(store: Store, district: int, webhook: int, days: int) -> None:
@@ -350,6 +362,25 @@ async def seal(store: Store) -> None:
                     await chain.seal(c, district)
             except Exception as error:  # one district's trouble is not the others'
                 log.error("the sealing of acts met a fault of ours: %s", logs.where(error))
+
+
+async def _deliver_due(store: Store) -> None:
+    """Deliveries whose destination could not answer are tried again; what may not stay where it is is taken back."""
+    for district, number, connection in await turns.due(store, now := clock.now()):
+        async with store.transaction(district) as c:
+            if await turns.claim(c, number, now):
+                await _deliver_next(district)(c, number, connection)
+    for district in await withdrawals.due(store):
+        with logs.about(district=district):
+            try:
+                found = await withdrawing.sweep(store, district, _deliver_next(district))
+            except Exception as error:  # one district's trouble is not the others'
+                if isinstance(error, DatabaseError) and is_lost(error):
+                    raise
+                log.error("the look at what may not stay met a fault of ours: %s", logs.where(error))
+            else:
+                for cause, count in found.items():
+                    log.info("%s plans are taken back from destinations: %s", count, cause)
 
 
 async def _look_over_plans(store: Store) -> None:
@@ -434,10 +465,17 @@ async def _afterwards(act: Callable[[Store, int, int], Awaitable[None]], store: 
 
 
 async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
-    """Carry out one delivery; a refusal or an outage parks it with its reason."""
+    """Carry out one delivery. A refusal parks it with its reason; where the destination could not answer it is tried
+    again, for a day, and then parked."""
     try:
         await delivery.deliver(store, district, delivery_id)
-        log.info("delivery %s ended", delivery_id)
+        log.info("delivery %s ended, or waits for its turn", delivery_id)
+    except Unavailable as error:
+        asked = timedelta(seconds=error.retry_after or 0)
+        if (again := await turns.later(store, district, delivery_id, str(error), clock.now(), asked)) is not None:
+            log.info("delivery %s is tried again at %s", delivery_id, again.isoformat())
+        else:  # where a newer one goes instead nothing is there to park
+            await deliveries.park(store, district, delivery_id, f"{error} {GIVEN_UP}")
     except PlanbridgeError as error:
         if isinstance(error, AuthError):
             await deliveries.pause_destination(store, district, delivery_id, str(error))

@@ -29,6 +29,7 @@ from gateway.store import (
     runs,
     states,
     verifications,
+    withdrawals,
     workers,
 )
 from gateway.store.channels import Channel
@@ -65,6 +66,11 @@ async def _tell(store: Store, district: int) -> None:
             await _tell_of_run(c, district, ended)
         for delivery, connection, state, at in await notices.untold_deliveries(c):
             await _tell_of_delivery(c, district, delivery, connection, state, at)
+        for over in await withdrawals.untold(c):
+            message = telling.of_withdrawals(over.name, over.causes, over.objects, over.kept, clock.today())
+            event = "failure" if over.kept else "plans"
+            key = f"withdrawal/{over.connection}/{over.last}"
+            await outbox.add(c, district, event, key, message, connection=over.connection)
         for look in await verifications.untold(c):
             await _tell_of_look(c, district, look)
         key, waiting = await attention.untold(c, clock.today())

@@ -17,7 +17,7 @@ from gateway.plan_guards import TEMPLATED
 from gateway.plans import Facts, Given, GuardResult, Life, PersonFacts, RelationshipFacts, Step
 from gateway.schema.codes import iso
 from gateway.schema.plan import PREFIX, Plan, canonical, sha256, shown, shown_items
-from gateway.store import attention, cases, consents, prefills, reading, standing
+from gateway.store import attention, cases, consents, prefills, reading, standing, withdrawals
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.plans import Placed, StoredPlan, StoredVersion
@@ -207,6 +207,7 @@ async def _step(
         return await _finalize(c, district, found, plan, report, actor)
     if step in ("revoke", "void"):
         detail["retract"] = await stored.holders(c, found.id)
+        await withdrawals.look_soon(c, district)
     revision = await _keep(c, district, found, life.after(step), plan, step, actor, detail)
     if step == "consult":
         what = {"shown_sha256": sha256(shown(plan)), "items": shown_items(plan), "revision": revision}

@@ -12,12 +12,48 @@ from typing import Any
 import msgspec
 
 from gateway import clock
-from gateway.connector import Allocating, Announcing, Document, Ending, Judging, Loss, Receipt, Respecting, Sink
-from gateway.store import deliveries
+from gateway.connector import (
+    Allocating,
+    Announcing,
+    Document,
+    Ending,
+    Guarding,
+    Judging,
+    Loss,
+    Receipt,
+    Respecting,
+    Retracting,
+    Sink,
+)
+from gateway.errors import Refused
+from gateway.sameness import holds
+from gateway.store import deliveries, destinations, withdrawals
 from gateway.store.database import Store
 from gateway.store.deliveries import Cause, Delivery, LedgerRow
+from gateway.store.destinations import EditedThere
 
 LAST_ANSWER_SECONDS = 5.0
+EDITED = Receipt(
+    409,
+    message=str(
+        Refused(
+            "edited-there",
+            "Somebody edited there what we wrote, and it is left alone.",
+            "See what was changed, then put ours in its place once, with a reason (planbridge push PLAN --to "
+            "DESTINATION --overwrite --because REASON), or choose for all of this destination: keep theirs, or send "
+            "ours.",
+        )
+    ),
+)
+
+
+KEEPS = str(
+    Refused(
+        "destination-keeps",
+        "This destination gives nothing back, and ends nothing.",
+        "End the supports in the plan and push it again, or have it removed there.",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -49,8 +85,11 @@ async def send(
         documents = [*(one for one in documents if one not in new), *(judged.documents if judged else ())]
         lost = {loss.pointer for loss in told}
         told += [loss for loss in (judged.losses if judged else ()) if loss.pointer not in lost]
-    one_by_one = _Sending(store, delivery, sink, known, contents)
+    async with store.transaction(delivery.district) as c:
+        choice = "ours" if delivery.overwrite else await destinations.edited_there(c, delivery.connection)
+    one_by_one = _Sending(store, delivery, sink, known, contents, choice)
     refused = await one_by_one.all(documents)
+    told += [Loss("", "withheld", f"Somebody edited {name} there, and theirs was kept.") for name in one_by_one.kept]
     if refused:
         unsent = [one for one in documents if one.name not in one_by_one.arrived and one.name not in refused]
         causes = _causes(refused, unsent)
@@ -66,6 +105,34 @@ async def send(
             causes = _causes({document.name: (document, receipt)}, ())
             return Ended(told, _sentence(causes, 0), receipt.waits, causes)
     return Ended(told)
+
+
+async def take_back(store: Store, delivery: Delivery, sink: Sink) -> Ended:
+    """Take back what was delivered of the plan alone, the last sent first, or give it today as its last day where
+    nothing is deleted; what the plan shares with others stays. What is refused is no reason to leave the rest."""
+    async with store.transaction(delivery.district) as c:
+        theirs = await withdrawals.own_objects(c, delivery.plan, delivery.connection)
+    if not theirs:
+        return Ended(())
+    if not isinstance(sink, Retracting | Ending):
+        return Ended((), KEEPS, causes=[Cause(0, KEEPS, (), 0, len(theirs))])
+    last_day = None if isinstance(sink, Retracting) else clock.today()
+    refused: dict[str, tuple[Document, Receipt]] = {}
+    for document, remote_id in theirs:
+        if isinstance(sink, Allocating):
+            sink.know(document, remote_id)
+        await withdrawals.claim(store, delivery, document)
+        receipt = await _to_the_answer(
+            sink.delete(document) if isinstance(sink, Retracting) else sink.end(document, clock.today())
+        )
+        await withdrawals.record(store, delivery, document, receipt, last_day)
+        if not receipt.delivered:
+            refused[document.name] = (document, receipt)
+    left = [] if last_day is None else [Loss("", "cannot", "Nothing is deleted there; it has ended today.")]
+    if not refused:
+        return Ended(left)
+    causes = _causes(refused, ())
+    return Ended(left, _sentence(causes, 0), causes=causes)
 
 
 def fingerprint(document: Document) -> str:
@@ -86,13 +153,16 @@ class _Sending:
         sink: Sink,
         known: Mapping[str, LedgerRow],
         contents: Mapping[str, str],
+        edited_there: EditedThere,
     ) -> None:
         self._store = store
         self._delivery = delivery
         self._sink = sink
         self._known = known
         self._contents = contents
+        self._edited_there = edited_there
         self.arrived: set[str] = set()
+        self.kept: list[str] = []
         if isinstance(sink, Announcing):
             sink.announcing(partial(deliveries.announce, store, delivery))
 
@@ -140,6 +210,12 @@ class _Sending:
                 await deliveries.refuse(self._store, self._delivery, document, in_the_way)
                 return in_the_way
         content = self._contents[document.name]
+        if before and self._edited_there != "ours" and await self._edited(document, before, content):
+            if self._edited_there == "keep":
+                self.kept.append(document.resource)
+                return Receipt(200, before.remote_id, unchanged=True)
+            await deliveries.refuse(self._store, self._delivery, document, EDITED)
+            return EDITED
         known = await deliveries.claim(self._store, self._delivery, document, content)
         if isinstance(self._sink, Allocating):
             self._sink.know(document, known.remote_id)
@@ -148,6 +224,20 @@ class _Sending:
         receipt = await self._sink.push(document)
         await deliveries.record(self._store, self._delivery, document, content, receipt)
         return receipt
+
+    async def _edited(self, document: Document, before: LedgerRow, content: str) -> bool:
+        """Whether a person has changed there what an update is about to change."""
+        if not (isinstance(self._sink, Guarding) and before.revision) or before.delivered_sha256 == content:
+            return False
+        if isinstance(self._sink, Allocating):
+            self._sink.know(document, before.remote_id)
+        if not await self._sink.edited(document, before.revision):
+            return False
+        if before.heard:
+            return True
+        # What was sent last and never answered may be what stands there, and is ours.
+        there = await self._sink.read_back(document)
+        return there is not None and not holds(there, document.body)
 
 
 async def _to_the_answer(sending: Coroutine[Any, Any, Receipt]) -> Receipt:

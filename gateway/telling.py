@@ -57,6 +57,38 @@ def of_plans(waiting: Sequence[Waits]) -> Message:
     )
 
 
+_OF_WITHDRAWALS = {
+    "person": ("because somebody asked for it", "because somebody asked for it"),
+    "consent": ("because the consent for it ended", "because the consents for them ended"),
+    "plan": ("because the plan was taken back", "because they were taken back here"),
+    "agreement": ("because the agreement with the host is over", "because the agreement with the host is over"),
+    "left": ("because the student has left", "because the students have left"),
+}
+
+
+def of_withdrawals(name: str, causes: Counter[str], objects: int, kept: Counter[str], today: date) -> Message:
+    """What was taken back from a destination since people were last told, and what it did not give back and why."""
+    told = [f"{_number(n, 'plan', 'plans')} {_OF_WITHDRAWALS[cause][n > 1]}" for cause, n in sorted(causes.items())]
+    left = kept.total()
+    there = (
+        f"In {name}: all or some of what was delivered of {_number(left, 'plan', 'plans')}. "
+        if left
+        else f"In {name}: nothing of them but what they share with other plans. "
+    )
+    why = " ".join(f"{_number(n, 'plan', 'plans')}: {reason}" for reason, n in kept.most_common(3))
+    return Message(
+        f"Plans were taken back from {name}: {'; '.join(told)}."
+        + (f" {_number(left, 'of them is', 'of them are')} still there, or in part." if left else ""),
+        f"{_number(causes.total(), 'plan', 'plans')}, {_number(objects, 'object', 'objects')} taken back.",
+        f"{there}Here every plan and each receipt stays.",
+        f"{why} Which these are: planbridge refused --to {name}. Have it removed there, or take the plan back again: "
+        f'planbridge push PLAN --to {name} --withdraw --because "...".'
+        if left
+        else f"Nothing, if that is right. What is to go to {name} again is sent by planbridge push PLAN --to {name}.",
+        f"Before {_day(today + timedelta(days=1))}." if left else "Nothing is due.",
+    )
+
+
 def of_amendments(overdue: int, since: date) -> Message:
     """Requests of families whose day of the answer is past; there is one."""
     requests = _number(overdue, "request to amend a record has", "requests to amend a record have")

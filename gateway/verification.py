@@ -3,14 +3,14 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from gateway import clock, delivery, logs
 from gateway.connected import opened
 from gateway.connector import Allocating, Document, Merging, Sink
 from gateway.delivery import Also
 from gateway.errors import ConfigError, PlanbridgeError, Refused
+from gateway.sameness import holds
 from gateway.sending import fingerprint
 from gateway.store import agreements, deliveries, registers, verifications
 from gateway.store import plans as stored
@@ -126,32 +126,3 @@ async def _found(sink: Sink, document: Document, known: Known) -> Found:
     # A text that is longer than the target takes was left out.
     sent = {name: part for name, part in document.body.items() if name in there or name not in document.texts}
     return "kept" if document.create_only or holds(there, sent) else "changed"
-
-
-def holds(there: Any, sent: Any) -> bool:
-    """Whether all that was sent is there: in whatever order, beside whatever else, in another spelling of the same."""
-    if isinstance(sent, dict):
-        return isinstance(there, dict) and all(
-            part is None or holds(there.get(name), part) for name, part in sent.items()
-        )
-    if isinstance(sent, list):
-        left = list(there) if isinstance(there, list) else []
-        for part in sent:
-            place = next((n for n, one in enumerate(left) if holds(one, part)), None)
-            if place is None:
-                return False
-            del left[place]
-        return True
-    if isinstance(sent, bool) or isinstance(there, bool):
-        return bool(there is sent)
-    return there == sent or (there is not None and _plain(there) == _plain(sent))
-
-
-def _plain(value: Any) -> object:
-    """Servers give codes back in another case, and times in another zone or with more digits."""
-    text = str(value).strip()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return text.casefold()
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

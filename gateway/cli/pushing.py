@@ -22,7 +22,7 @@ from gateway.cli.output import (
 from gateway.cli.plans import named
 from gateway.cli.runs import working
 from gateway.connector import validated
-from gateway.errors import ConfigError, Refused
+from gateway.errors import ConfigError, Refused, Unavailable
 from gateway.store import deliveries, registers
 from gateway.store.registers import Actor
 
@@ -71,8 +71,8 @@ def push(
                     "losses": [vars(loss) for loss in made.losses],
                 }
             if withdraw:
-                gone = await delivery.withdraw(g.store, g.district, id, to, actor(named(as_), role), because)
-                return {"destination": to, "taken_back": gone}
+                [back] = await jobs.request_withdrawal(g.store, g.district, id, actor(named(as_), role), because, to)
+                return await follow(g, back)
             if overwrite and not because.strip():
                 raise Refused("reason-missing", "Overwriting what others wrote needs a reason.", "Give --because.")
             who = actor(named(as_), role)
@@ -82,15 +82,12 @@ def push(
     found = run(work())
     if as_json or preview:
         print(json.dumps(found, indent=None if as_json else 2, default=str))
-    elif withdraw:
-        STDOUT.print(
-            f"{found['taken_back']} objects were taken back from {to}, or ended today if it deletes nothing.",
-            highlight=False,
-        )
     else:
         print_delivery(found)
     if found.get("state") == "parked":
         raise typer.Exit(Refused.exit_code)
+    if found.get("state") == "queued":
+        raise typer.Exit(Unavailable.exit_code)
 
 
 def refused(
@@ -116,7 +113,7 @@ async def follow(g: Gateway, number: int) -> dict[str, Any]:
         while True:
             async with g.store.transaction(g.district) as c:
                 found = await deliveries.status(c, number)
-            if found["state"] in ("delivered", "parked"):
+            if found["state"] in ("delivered", "parked", "superseded", "withdrawn") or found["next_at"]:
                 return found
             await pause()
 
@@ -125,10 +122,13 @@ def print_delivery(found: dict[str, Any]) -> None:
     STDOUT.print(f"Delivery {found['id']} to [bold]{found['destination']}[/]: [bold]{found['state']}[/]")
     if found["reason"] and not found["causes"]:
         STDOUT.print(found["reason"], markup=False, highlight=False)
+    if found["state"] == "queued" and found["next_at"]:
+        STDOUT.print(f"It is tried again at {found['next_at']:%Y-%m-%d %H:%M %Z}.", highlight=False)
     show(found["causes"], False, title="\nWhy", columns=("message", "status", "refused", "not_sent", "trace"), empty="")
     if found["state"] == "parked" and found["waits"]:
         STDOUT.print(messages.tried_again(found["destination"], found["waits"]), markup=False, highlight=False)
-    show(found["receipts"], False, title="Sent", columns=("resource", "status", "delivered", "attempts"),
+    adopted = ("adopted",) if any(one["adopted"] for one in found["receipts"]) else ()
+    show(found["receipts"], False, title="Sent", columns=("resource", "status", "delivered", "attempts", *adopted),
          empty="Nothing had changed: no request was needed.")  # fmt: skip
     show(found["losses"], False, title="\nDid not leave", columns=("pointer", "kind", "reason"), empty="")
 

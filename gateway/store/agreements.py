@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access import JUDGING, Section
 from gateway.errors import ConfigError, Refused
-from gateway.store import standing
+from gateway.store import standing, withdrawals
 from gateway.store.database import Store
 from gateway.store.purposes import judging
 from gateway.store.registers import Actor, Connection, log_act
@@ -177,6 +177,7 @@ async def end(store: Store, c: AsyncConnection, district: int, agreement: int, b
             "agreement-unknown", f"There is no agreement {agreement} in force.", "`planbridge agreements` lists them."
         )
     await log_act(c, district, actor, "agreement-ended", str(agreement), {"because": because})
+    await withdrawals.look_soon(c, district)
     await standing.note_ended(store, c, district, standing.ENDED_AGREEMENT, agreement, because, actor)
 
 

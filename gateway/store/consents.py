@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.access import PURPOSES, SECTIONS, Consent, Section
 from gateway.errors import ConfigError, Refused
 from gateway.plan_guards import ConsentFacts
-from gateway.store import reach, standing
+from gateway.store import reach, standing, withdrawals
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
@@ -80,6 +80,8 @@ async def add(c: AsyncConnection, district: int, given: Given, actor: Actor) -> 
         },
     )
     await log_act(c, district, actor, "consent", str(made), {"sections": sorted(sections), "permit": given.permit})
+    if not given.permit:
+        await withdrawals.look_soon(c, district)
     if _of_a_program(given.recipient):
         await reach.follow(c, district)
     return int(made)
@@ -108,6 +110,7 @@ async def revoke(store: Store, c: AsyncConnection, district: int, consent: int, 
             "consent-unknown", f"There is no consent {consent} that could be revoked.", "`planbridge consents list`"
         )
     await log_act(c, district, actor, "consent-revoked", str(consent), {})
+    await withdrawals.look_soon(c, district)
     if _of_a_program(str(recipient)):
         await reach.follow(c, district)
     # The reason may tell who it is about, and the file is kept apart from everything that a purge reaches.
@@ -116,18 +119,28 @@ async def revoke(store: Store, c: AsyncConnection, district: int, consent: int, 
 
 async def of_student(c: AsyncConnection, student: str, recipients: Iterable[str]) -> list[Consent]:
     """Every consent for a student to one of these recipients, also those that hold no more."""
+    return (await of_students(c, [student], recipients))[student]
+
+
+async def of_students(
+    c: AsyncConnection, students: Iterable[str], recipients: Iterable[str]
+) -> dict[str, list[Consent]]:
+    """Each of these students -> the same."""
     rows = await c.execute(
         text(
-            "SELECT recipient, sections, permit, from_on, until_on, revoked_at IS NOT NULL AS revoked, capacity "
-            "FROM consent WHERE planbridge_survivor(student_id) = planbridge_survivor(CAST(:student AS uuid)) "
-            "AND lower(recipient) = ANY(:recipients) ORDER BY id"
+            "SELECT w.id, o.recipient, o.sections, o.permit, o.from_on, o.until_on, o.capacity, "
+            "  o.revoked_at IS NOT NULL AS revoked FROM unnest(CAST(:students AS text[])) w (id) "
+            "JOIN consent o ON planbridge_survivor(o.student_id) = planbridge_survivor(CAST(w.id AS uuid)) "
+            "WHERE lower(o.recipient) = ANY(:recipients) ORDER BY o.id"
         ),
-        {"student": student, "recipients": [one.lower() for one in recipients]},
+        {"students": (wanted := list(students)), "recipients": [one.lower() for one in recipients]},
     )
-    return [
-        Consent(r.recipient, frozenset(r.sections), r.permit, r.from_on, r.until_on, r.revoked, r.capacity)
-        for r in rows
-    ]
+    found: dict[str, list[Consent]] = {one: [] for one in wanted}
+    for r in rows:
+        found[r.id].append(
+            Consent(r.recipient, frozenset(r.sections), r.permit, r.from_on, r.until_on, r.revoked, r.capacity)
+        )
+    return found
 
 
 async def references(c: AsyncConnection, student: str, today: date) -> dict[str, list[ConsentFacts]]:

@@ -10,19 +10,20 @@ from typing import Any, Literal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway import clock
 from gateway.connector import Document, Loss, Receipt
-from gateway.errors import ConfigError, Refused
+from gateway.errors import ConfigError
+from gateway.store import turns
 from gateway.store.database import Store
-from gateway.store.registers import Actor, Connection, log_act
+from gateway.store.registers import Actor
 from gateway.store.runs import Fenced
-
-EditedThere = Literal["ask", "keep", "ours"]
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One plan version on its way to one destination; `fence` is this attempt's number. `overwrite`: why a person lets
-    it take the place of what others wrote there; empty where nobody does."""
+    """One plan version on its way to one destination, or taken back from there; `fence` is this attempt's number.
+    `overwrite`: why a person lets it take the place of what others wrote there; empty where nobody does. `because` and
+    `cause`: why it is taken back, in words and by what."""
 
     id: int
     district: int
@@ -31,6 +32,9 @@ class Delivery:
     connection: int
     fence: int
     overwrite: str = ""
+    kind: Literal["push", "withdraw"] = "push"
+    because: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,8 @@ class Cause:
 async def queue(
     c: AsyncConnection, district: int, plan: str, version: int, connection: int, actor: Actor, overwrite: str = ""
 ) -> int:
-    """A new delivery, waiting for the worker."""
-    return int(
+    """A new delivery, waiting for the worker, in the place of those of the same plan that wait for it still."""
+    made = int(
         await c.scalar(
             text(
                 "INSERT INTO delivery (district_id, plan_id, version, connection_id, state, actor, overwrite) VALUES "
@@ -80,6 +84,8 @@ async def queue(
             },
         )
     )
+    await turns.supersede(c, plan, connection, made)
+    return made
 
 
 async def of_plan(c: AsyncConnection, plan: str, most: int) -> list[int]:
@@ -92,15 +98,18 @@ async def of_plan(c: AsyncConnection, plan: str, most: int) -> list[int]:
 
 
 async def begin(store: Store, district: int, delivery: int) -> Delivery | None:
-    """Take a delivery; None when it is over. An earlier attempt that still runs can write no more."""
+    """Take a delivery; None when it is over, or has to wait: since it was queued, the destination could not answer
+    another one. An earlier attempt that still runs can write no more."""
     async with store.transaction(district) as c:
+        if await turns.rest(c, delivery, clock.now()):
+            return None
         row = (
             await c.execute(
                 text(
-                    "UPDATE delivery SET state = 'sending', fence = fence + 1 "
+                    "UPDATE delivery SET state = 'sending', fence = fence + 1, next_at = NULL "
                     "WHERE id = :id AND state IN ('queued', 'sending') "
                     "RETURNING id, district_id, CAST(plan_id AS text), version, connection_id, fence, "
-                    "coalesce(overwrite, '')"
+                    "coalesce(overwrite, ''), kind, coalesce(because, ''), coalesce(cause, '')"
                 ),
                 {"id": delivery},
             )
@@ -108,7 +117,8 @@ async def begin(store: Store, district: int, delivery: int) -> Delivery | None:
     return None if row is None else Delivery(*row)
 
 
-async def _hold_fence(c: AsyncConnection, delivery: Delivery) -> None:
+async def hold_fence(c: AsyncConnection, delivery: Delivery) -> None:
+    """Fenced where another attempt has taken the delivery over."""
     mine = await c.scalar(
         text("SELECT id FROM delivery WHERE id = :id AND fence = :fence AND state = 'sending' FOR SHARE"),
         {"id": delivery.id, "fence": delivery.fence},
@@ -118,7 +128,7 @@ async def _hold_fence(c: AsyncConnection, delivery: Delivery) -> None:
 
 
 # A claim takes the last answer away: what was sent and has none may have arrived. What was ended is there still.
-_OURS = (
+OURS = (
     "(l.delivered_sha256 IS NOT NULL OR l.remote_id <> '' OR l.ended_on IS NOT NULL "
     "OR (l.sent_sha256 IS NOT NULL AND coalesce(l.status BETWEEN 200 AND 299, true)))"
 )
@@ -129,8 +139,9 @@ async def known(store: Store, delivery: Delivery) -> dict[str, LedgerRow]:
     async with store.transaction(delivery.district) as c:
         rows = await c.execute(
             text(
-                "SELECT l.resource || ' ' || l.identity AS name, l.delivered_sha256, l.remote_id, "
-                f"  {_OURS} AS ours, l.revision, l.status IS NOT NULL AS heard "
+                "SELECT l.resource || ' ' || l.identity AS name, "
+                "  CASE WHEN l.sent_sha256 = l.delivered_sha256 THEN l.delivered_sha256 END, l.remote_id, "
+                f"  {OURS} AS ours, l.revision, l.status IS NOT NULL AS heard "
                 "FROM ledger l JOIN delivery d ON d.id = l.delivery_id WHERE l.connection_id = :connection "
                 "AND (l.shared OR d.plan_id = CAST(:plan AS uuid))"
             ),
@@ -146,7 +157,7 @@ async def claim(store: Store, delivery: Delivery, document: Document, sha256: st
     An object that has this content already stays with the delivery that brought it.
     """
     async with store.transaction(delivery.district) as c:
-        await _hold_fence(c, delivery)
+        await hold_fence(c, delivery)
         row = (
             await c.execute(
                 text(
@@ -190,7 +201,7 @@ async def remote_id(c: AsyncConnection, connection: int, document: Document) -> 
 async def announce(store: Store, delivery: Delivery, document: Document, remote_id: str) -> None:
     """Write down into which record a value is about to be put; it counts as delivered only when that was answered."""
     async with store.transaction(delivery.district) as c:
-        await _hold_fence(c, delivery)
+        await hold_fence(c, delivery)
         await c.execute(
             text(
                 "UPDATE ledger SET remote_id = :remote_id "
@@ -203,7 +214,7 @@ async def announce(store: Store, delivery: Delivery, document: Document, remote_
 async def record(store: Store, delivery: Delivery, document: Document, sha256: str, receipt: Receipt) -> None:
     """Write down what the destination answered. Only a 2xx makes the content delivered."""
     async with store.transaction(delivery.district) as c:
-        await _hold_fence(c, delivery)
+        await hold_fence(c, delivery)
         await c.execute(
             text(
                 "UPDATE ledger SET status = :status, message = :message, attempts = attempts + 1, at = now(), "
@@ -229,7 +240,7 @@ async def record(store: Store, delivery: Delivery, document: Document, sha256: s
 async def refuse(store: Store, delivery: Delivery, document: Document, receipt: Receipt) -> None:
     """Write down that an object was not sent, and why: it takes nobody's place in the ledger that has one."""
     async with store.transaction(delivery.district) as c:
-        await _hold_fence(c, delivery)
+        await hold_fence(c, delivery)
         await c.execute(
             text(
                 "INSERT INTO ledger (district_id, connection_id, resource, identity, delivery_id, shared, status, "
@@ -274,7 +285,7 @@ async def left_over(c: AsyncConnection, delivery: Delivery, names: Collection[st
 async def note_ended(store: Store, delivery: Delivery, document: Document, on: date) -> None:
     """An object that the plan has no more was given its last day."""
     async with store.transaction(delivery.district) as c:
-        await _hold_fence(c, delivery)
+        await hold_fence(c, delivery)
         await c.execute(
             text(
                 "UPDATE ledger SET ended_on = :on WHERE connection_id = :connection AND resource = :resource "
@@ -285,48 +296,6 @@ async def note_ended(store: Store, delivery: Delivery, document: Document, on: d
                 **_place(delivery, document),
             },
         )
-
-
-async def own_objects(c: AsyncConnection, plan: str, connection: int) -> list[tuple[Document, str]]:
-    """What was delivered of a plan alone, with the ids that the destination gave: the last sent first, because it may
-    refer to what was sent before it. Refused while the plan is on its way there."""
-    if await c.scalar(
-        text(
-            "SELECT EXISTS (SELECT FROM delivery WHERE plan_id = CAST(:plan AS uuid) AND connection_id = :connection "
-            "AND state IN ('queued', 'sending'))"
-        ),
-        {"plan": plan, "connection": connection},
-    ):
-        raise Refused("delivery-under-way", "The plan is on its way there.", "Wait until it has arrived.")
-    rows = await c.execute(
-        text(
-            "SELECT l.resource, l.identity, l.remote_id FROM ledger l JOIN delivery d ON d.id = l.delivery_id "
-            "WHERE d.plan_id = CAST(:plan AS uuid) AND l.connection_id = :connection AND NOT l.shared "
-            f"AND l.sent_sha256 IS NOT NULL AND l.ended_on IS NULL AND {_OURS} ORDER BY l.at DESC, l.resource"
-        ),
-        {"plan": plan, "connection": connection},
-    )
-    return [(Document(row.resource, json.loads(row.identity), {}), row.remote_id) for row in rows]
-
-
-async def note_taken_back(
-    c: AsyncConnection, connection: int, document: Document, receipt: Receipt, last_day: date | None
-) -> None:
-    """An object is not there any more, or ended on its `last_day`: the next delivery sends it again."""
-    await c.execute(
-        text(
-            "UPDATE ledger SET sent_sha256 = NULL, delivered_sha256 = NULL, remote_id = '', revision = '', "
-            "  lost = NULL, ended_on = :last_day, status = :status, message = 'taken back', at = now() "
-            "WHERE connection_id = :connection AND resource = :resource AND identity = :identity"
-        ),
-        {
-            "status": receipt.status,
-            "last_day": last_day,
-            "connection": connection,
-            "resource": document.resource,
-            "identity": document.identity,
-        },
-    )
 
 
 def _told(receipt: Receipt) -> str:
@@ -340,7 +309,7 @@ async def finish(
     """End a delivery: delivered, or parked with its reason and its root causes, and with what it waits for where that
     comes by itself."""
     async with store.transaction(delivery.district) as c:
-        await _hold_fence(c, delivery)
+        await hold_fence(c, delivery)
         await c.execute(
             text(
                 "UPDATE delivery SET state = :state, losses = CAST(:losses AS json), reason = :reason, waits = :waits, "
@@ -424,11 +393,13 @@ async def status(c: AsyncConnection, delivery: int) -> dict[str, Any]:
     row = (
         await c.execute(
             text(
-                "SELECT d.id, CAST(d.plan_id AS text) AS plan, d.version, n.name AS destination, d.state, d.reason, "
-                "  d.waits, coalesce(d.causes, '[]') AS causes, "
+                "SELECT d.id, CAST(d.plan_id AS text) AS plan, d.version, n.name AS destination, d.kind, d.cause, "
+                "  d.because, d.state, d.reason, d.waits, d.tries, d.next_at, coalesce(d.causes, '[]') AS causes, "
                 "  d.losses, d.created_at, d.finished_at, coalesce((SELECT json_agg(json_build_object("
                 "    'resource', l.resource, 'status', l.status, 'attempts', l.attempts, 'message', l.message, "
-                "    'delivered', l.delivered_sha256 IS NOT NULL AND l.delivered_sha256 = l.sent_sha256) "
+                "    'delivered', CASE d.kind WHEN 'push' THEN l.delivered_sha256 IS NOT NULL "
+                "      AND l.delivered_sha256 = l.sent_sha256 ELSE coalesce(l.status BETWEEN 200 AND 299, false) END, "
+                "    'adopted', l.adopted) "
                 "    ORDER BY l.at, l.resource) FROM ledger l WHERE l.delivery_id = d.id), '[]') AS receipts "
                 "FROM delivery d JOIN connection n ON n.id = d.connection_id WHERE d.id = :id"
             ),
@@ -475,30 +446,6 @@ async def profile(c: AsyncConnection, connection: int) -> dict[str, Any] | None:
         text("SELECT profile FROM destination WHERE connection_id = :id"), {"id": connection}
     )
     return found
-
-
-async def edited_there(c: AsyncConnection, connection: int) -> EditedThere:
-    """What becomes of an update where a person edited what stands at a destination: `ask` parks it, `keep` leaves it as
-    it is there, `ours` is sent."""
-    found: EditedThere | None = await c.scalar(
-        text("SELECT edited_there FROM destination WHERE connection_id = :id"), {"id": connection}
-    )
-    return found or "ask"
-
-
-async def set_edited_there(
-    c: AsyncConnection, district: int, destination: Connection, choice: EditedThere, actor: Actor
-) -> None:
-    """Choose that, with the line about who did."""
-    await c.execute(
-        text(
-            "INSERT INTO destination (connection_id, district_id, profile, edited_there) "
-            "VALUES (:connection, :district, '{}', :choice) "
-            "ON CONFLICT (connection_id) DO UPDATE SET edited_there = excluded.edited_there"
-        ),
-        {"connection": destination.id, "district": district, "choice": choice},
-    )
-    await log_act(c, district, actor, "edited-there", destination.name, {"choice": choice})
 
 
 async def set_profile(c: AsyncConnection, district: int, connection: int, profile: dict[str, Any]) -> None:

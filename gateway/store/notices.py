@@ -13,7 +13,7 @@ from gateway.store.database import Store
 from gateway.store.registers import Actor, Connection, log_act
 
 UNTOLD_RUN = "r.state IN ('held', 'failed', 'published', 'compared') AND r.told IS DISTINCT FROM r.state"
-UNTOLD_DELIVERY = "d.state IN ('parked', 'delivered') AND NOT d.told"
+UNTOLD_DELIVERY = "d.state IN ('parked', 'delivered', 'withdrawn') AND NOT d.told"
 GOOD = (
     "{run}.good_at IS NOT NULL AND {run}.kind = 'pull' "
     "AND ({run}.mode = 'publish' OR n.shadow AND {run}.mode = 'shadow')"
@@ -192,11 +192,11 @@ async def goes_on(c: AsyncConnection, ended: Ended) -> bool:
 
 
 async def untold_deliveries(c: AsyncConnection) -> list[tuple[int, int, str, datetime]]:
-    """(delivery, connection, state, when it ended) of those that ended since, in their order."""
+    """(delivery, connection, state, when it ended) of those that ended since, in their order; none is a withdrawal."""
     rows = await c.execute(
         text(
             "UPDATE delivery d SET told = true "
-            f"WHERE {UNTOLD_DELIVERY} RETURNING d.id, d.connection_id, d.state, d.finished_at"
+            f"WHERE {UNTOLD_DELIVERY} AND d.kind = 'push' RETURNING d.id, d.connection_id, d.state, d.finished_at"
         )
     )
     return sorted((row.id, row.connection_id, row.state, row.finished_at) for row in rows)

@@ -27,6 +27,7 @@ from gateway.store.database import Store
 from gateway.store.registers import Actor
 from synthetic import build
 from tests.serving import serve
+from tests.taken_back import objects, taken_back
 
 DISTRICT = build(schools=1, students=24, seed=11)
 COUNSELOR = Actor("Ottoline Farrow", "educator")
@@ -302,11 +303,10 @@ async def test_what_was_posted_and_whose_id_was_lost_is_not_said_to_be_taken_bac
     await here.push()
     async with here.store.owner.begin() as c:
         await c.execute(text("UPDATE ledger SET delivered_sha256 = NULL, remote_id = ''"))
-    with pytest.raises(Refused) as caught:
-        await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, "it ended")
-    assert caught.value.code == "not-taken-back"
+    kept = await taken_back(here.store, here.district, here.plan, "sis", COUNSELOR, "it ended")
+    assert (kept["state"], objects(kept)) == ("parked", 0) and "Push the plan once more" in kept["reason"]
     await here.push()
-    assert await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, "it ended") == 1
+    assert objects(await taken_back(here.store, here.district, here.plan, "sis", COUNSELOR, "it ended")) == 1
     assert [method for method, *_ in here.written()][-1] == "DELETE"
 
 
@@ -353,8 +353,8 @@ async def test_a_plan_is_taken_back_from_the_gradebook_and_the_class_keeps_its_l
     assert (await here.push())["state"] == "delivered"
     assert [found is not None for _, found in await _there(here)] == [True, True]
     with pytest.raises(Refused, match="needs a reason"):
-        await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, " ")
-    assert await delivery.withdraw(here.store, here.district, here.plan, "sis", COUNSELOR, "The family asked.") == 1
+        await taken_back(here.store, here.district, here.plan, "sis", COUNSELOR, " ")
+    assert objects(await taken_back(here.store, here.district, here.plan, "sis", COUNSELOR, "The family asked.")) == 1
     assert [found is not None for _, found in await _there(here)] == [True, False]
     assert (await here.push())["state"] == "delivered"
     assert [found is not None for _, found in await _there(here)] == [True, True]

@@ -15,12 +15,13 @@ from gateway import clock, jobs, notify
 from gateway.connector import Document, Sink
 from gateway.errors import Refused
 from gateway.messages import Message
+from gateway.sameness import holds
 from gateway.sending import fingerprint
 from gateway.settings import Settings
 from gateway.status import ConnectionState
 from gateway.store import agreements, plans, registers, states, verifications
 from gateway.store.verifications import Known
-from gateway.verification import _found, holds
+from gateway.verification import _found
 from tests.e2e.messages import DISASTERS
 from tests.e2e.test_delivery import COUNSELOR, Here, cut_off, minutes, without_bookkeeping
 from tests.e2e.test_delivery import extension as extension  # a fixture

@@ -9,7 +9,8 @@ down_revision = "0028"
 # by its marker, not made by the delivery. delivery.kind: `withdraw` takes back what a plan has there, `because` says
 # why in words and `cause` who asked for it: a person, or what ended. `tries`: how often the destination could not
 # answer, since `tried_at`; a delivery that is queued and has `next_at` is deferred again then. `superseded`: a newer
-# one of the same plan went instead.
+# one of the same plan went instead. district.swept_at: when it was last looked whether what destinations have may stay
+# there; none where something ended since.
 STATEMENTS = """
 ALTER TABLE destination
     ADD edited_there text NOT NULL DEFAULT 'ask' CHECK (edited_there IN ('ask', 'keep', 'ours'));
@@ -28,6 +29,11 @@ ALTER TABLE delivery
     ADD next_at timestamptz;
 CREATE INDEX ON delivery (next_at) WHERE next_at IS NOT NULL AND state = 'queued';
 CREATE INDEX ON delivery (plan_id, connection_id, id);
+DROP INDEX delivery_untold;
+CREATE INDEX delivery_untold ON delivery (district_id, id)
+    WHERE state IN ('parked', 'delivered', 'withdrawn') AND NOT told;
+
+ALTER TABLE district ADD swept_at timestamptz;
 """
 
 

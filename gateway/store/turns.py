@@ -1,0 +1,100 @@
+"""When a delivery has its turn: of a plan the newest alone, and again later where the destination could not answer."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.store.database import Store
+
+WAITS = tuple(timedelta(minutes=n) for n in (2, 5, 10, 20, 30, 60))
+"""Between one try and the next; the last one again and again. The destination may ask for longer."""
+GIVEN_UP = timedelta(hours=24)
+"""After that a person looks: an outage of a night and a morning is over by then."""
+
+
+async def supersede(c: AsyncConnection, plan: str, connection: int, by: int) -> None:
+    """What waits of a plan for its turn at a destination is over once a newer one is there."""
+    await c.execute(
+        text(
+            "UPDATE delivery SET state = 'superseded', told = true, next_at = NULL, finished_at = now(), "
+            "  reason = 'Delivery ' || :by || ' is newer and goes instead.' "
+            "WHERE plan_id = CAST(:plan AS uuid) AND connection_id = :connection AND state = 'queued' AND id < :by"
+        ),
+        {"plan": plan, "connection": connection, "by": by},
+    )
+
+
+async def rest(c: AsyncConnection, delivery: int, now: datetime) -> bool:
+    """Whether a delivery that is queued waits, because since then its destination could not answer another one: three
+    hundred plans do not each wait for a server that is down."""
+    waits = await c.scalar(
+        text(
+            "UPDATE delivery d SET next_at = w.next_at, tried_at = coalesce(d.tried_at, w.tried_at), reason = w.reason "
+            "FROM (SELECT id, connection_id, next_at, tried_at, reason FROM delivery "
+            "  WHERE state = 'queued' AND next_at > :now AND tries > 0) w "
+            "WHERE d.id = :id AND d.state = 'queued' AND w.connection_id = d.connection_id AND w.id <> d.id "
+            "AND w.tried_at > d.created_at RETURNING d.id"
+        ),
+        {"id": delivery, "now": now},
+    )
+    return waits is not None
+
+
+async def later(
+    store: Store, district: int, delivery: int, reason: str, now: datetime, asked: timedelta
+) -> datetime | None:
+    """Let a delivery whose destination could not answer wait; until when. `asked`: for how long the destination asks.
+    None where it is over instead: a newer one of the plan waits, or it was tried for so long that a person is next."""
+    async with store.transaction(district) as c:
+        row = (
+            await c.execute(
+                text(
+                    "UPDATE delivery d SET tries = tries + 1, tried_at = coalesce(tried_at, :now), reason = :reason "
+                    "WHERE id = :id AND state = 'sending' RETURNING tries, tried_at, CAST(plan_id AS text) AS plan, "
+                    "connection_id, (SELECT max(n.id) FROM delivery n WHERE n.plan_id = d.plan_id "
+                    "AND n.connection_id = d.connection_id AND n.id > d.id AND n.state = 'queued') AS newer, "
+                    "(SELECT coalesce(sum(o.tries), 0) FROM delivery o WHERE o.connection_id = d.connection_id "
+                    "AND o.state = 'queued' AND o.id <> d.id) AS others"
+                ),
+                {"id": delivery, "now": now, "reason": reason},
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        again: datetime = now + max(asked, WAITS[min(row.tries + row.others, len(WAITS)) - 1])
+        if row.newer is None and again - row.tried_at > GIVEN_UP:
+            return None
+        await c.execute(
+            text("UPDATE delivery SET state = 'queued', next_at = :again WHERE id = :id"),
+            {"id": delivery, "again": again},
+        )
+        if row.newer is not None:
+            await supersede(c, row.plan, row.connection_id, row.newer)
+            return None
+        return again
+
+
+async def due(store: Store, now: datetime) -> list[tuple[int, int, int]]:
+    """(district, delivery, connection) of what has waited for long enough. Read as the owner, over all districts: it is
+    ids only, and a hint; `claim` decides."""
+    async with store.owner.begin() as c:
+        rows = await c.execute(
+            text(
+                "SELECT t.district_id, t.id, t.connection_id FROM delivery t JOIN district d ON d.id = t.district_id "
+                "WHERE t.state = 'queued' AND t.next_at <= :now AND d.suspended_at IS NULL "
+                # Last what failed: it may be the one that the destination cannot stomach, and not be down at all.
+                "ORDER BY t.tries, t.id LIMIT 1000"
+            ),
+            {"now": now},
+        )
+        return [(row.district_id, row.id, row.connection_id) for row in rows]
+
+
+async def claim(c: AsyncConnection, delivery: int, now: datetime) -> bool:
+    """Whether the try that is due is the caller's to queue."""
+    mine = await c.scalar(
+        text("UPDATE delivery SET next_at = NULL WHERE id = :id AND state = 'queued' AND next_at <= :now RETURNING id"),
+        {"id": delivery, "now": now},
+    )
+    return mine is not None
