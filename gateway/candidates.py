@@ -31,8 +31,7 @@ def traits(district_key: bytes, doc: Doc, systems: Collection[str] = ()) -> Trai
     who = population(doc) or ""
 
     def mark(sort: str, value: str) -> int:
-        digest = hashlib.blake2b(f"{who}\x1f{sort}\x1f{value}".encode(), digest_size=8, key=district_key).digest()
-        return int.from_bytes(digest, "big", signed=True)
+        return _mark(district_key, who, sort, value)
 
     names = spelt(doc.get("given_name")), spelt(doc.get("family_name"))
     values = list(numbers(doc, systems))
@@ -53,6 +52,16 @@ def spelt(name: str | None) -> str:
         return ""
     letters = (name if name.isascii() else unicodedata.normalize("NFKD", name)).casefold()
     return letters if letters.isalnum() else "".join(letter for letter in letters if letter.isalnum())
+
+
+def number_mark(district_key: bytes, population: str, number: str) -> int:
+    """By what a number of somebody of that population is found again."""
+    return _mark(district_key, population, "number", bare(number))
+
+
+def _mark(district_key: bytes, who: str, sort: str, value: str) -> int:
+    digest = hashlib.blake2b(f"{who}\x1f{sort}\x1f{value}".encode(), digest_size=8, key=district_key).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 def bare(number: str) -> str:

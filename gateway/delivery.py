@@ -2,14 +2,15 @@
 
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
 from typing import Any
 
-from gateway import access, clock, codes, parties, registry, sections, sending, withdrawing
+from gateway import access, audience, clock, codes, parties, registry, sections, sending, withdrawing
 from gateway.access import Section
+from gateway.audience import Audience
 from gateway.codes import Codes
 from gateway.connected import opened
 from gateway.connector import Allocating, Document, Loss
@@ -19,18 +20,21 @@ from gateway.mapping import Parties
 from gateway.schema.plan import Plan
 from gateway.store import (
     agreements,
+    audiences,
     blackouts,
     consents,
     deliveries,
     disclosures,
     reading,
+    rechecks,
     registers,
     rights,
+    rollouts,
     verifications,
 )
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
-from gateway.store.deliveries import Delivery
+from gateway.store.deliveries import Cause, Delivery
 from gateway.store.disclosures import Disclosure
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Actor, Connection
@@ -42,24 +46,50 @@ Also = Callable[[Transaction, int, int], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Preview:
-    """Exactly what a push would send, in order, and what the destination will not get."""
+    """Exactly what a push would send, in order, and what the destination will not get. `stands`: the sections of which
+    it says something; of a doorway there are none."""
 
     version: int
     sha256: str
     documents: Sequence[Document]
     losses: Sequence[Loss]
     period_start: date
+    student: str
+    stands: frozenset[Section]
 
 
-async def preview(store: Store, district: int, plan: str, destination: str, number: int | None = None) -> Preview:
-    """What pushing a plan's version would send. Refused while nothing is finalized."""
+async def preview(
+    store: Store,
+    district: int,
+    plan: str,
+    destination: str,
+    number: int | None = None,
+    *,
+    doorway: bool | None = None,
+) -> Preview:
+    """What pushing a plan's version would send. `doorway`: a link and nothing of the plan; left out, as it was sent
+    last. Refused while nothing is finalized."""
     connection = await registers.connection(store, district, destination)
     async with store.transaction(district) as c:
         version = await stored.deliverable(c, plan, number)
         profile = await deliveries.profile(c, connection.id)
         opened_codes = await codes.opened(c, connection)
         given = await _given(c, connection, version)
-    return await _compose(store, connection, version, profile, opened_codes, given)
+        if doorway is None:
+            doorway = await audiences.was_doorway(c, connection.id, plan)
+    return await _compose(store, connection, version, profile, opened_codes, given, doorway=doorway)
+
+
+async def seen_by(store: Store, district: int, destination: str, made: Preview) -> Audience:
+    """Who would see there what a preview shows: asks the destination, sends nothing."""
+    connection = await registers.connection(store, district, destination)
+    async with opened(store, connection) as (connector, settings, http):
+        assert connector.open_sink is not None
+        sink = await connector.open_sink(settings, http)
+        try:
+            return await audience.ask(store, connection, sink, made.documents, made.stands, made.student)
+        finally:
+            await sink.close()
 
 
 async def request(
@@ -70,19 +100,24 @@ async def request(
     actor: Actor,
     also: Also | None = None,
     overwrite: str = "",
+    *,
+    doorway: bool = False,
 ) -> tuple[int, int]:
     """Note a delivery of the plan's newest version; returns (delivery, connection). Composes it first, so that
     what cannot be sent is refused now and not at night. `also` happens in the same transaction. `overwrite` is the
     reason why it may take the place of records that others wrote; what was found lost there is then sent again."""
-    made = await preview(store, district, plan, destination)
+    made = await preview(store, district, plan, destination, doorway=doorway)
     connection = await registers.connection(store, district, destination)
     async with store.transaction(district) as c:
         await agreements.refuse(c, connection, clock.today())
         if overwrite:
             await verifications.forget_lost(c, connection.id, plan)
         number = await deliveries.queue(c, district, plan, made.version, connection.id, actor, overwrite)
-        detail = {"destination": destination, "version": made.version}
-        await stored.note(c, district, plan, "push", actor, detail | ({"overwrite": overwrite} if overwrite else {}))
+        detail: dict[str, Any] = {"destination": destination, "version": made.version}
+        detail |= ({"overwrite": overwrite} if overwrite else {}) | ({"doorway": True} if doorway else {})
+        if doorway:
+            await audiences.note_doorway(c, number)
+        await stored.note(c, district, plan, "push", actor, detail)
         if also is not None:
             await also(c, number, connection.id)
     return number, connection.id
@@ -114,13 +149,28 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
         profile = await deliveries.profile(c, connection.id)
         opened_codes = await codes.opened(c, connection)
         given = await _given(c, connection, version)  # as consents and agreements are now, not when it was queued
-        await _note(c, district, connection, delivery, given)
-    made = await _compose(store, connection, version, profile, opened_codes, given)
+        doorway = await audiences.is_doorway(c, delivery.id)
+        sends = await rollouts.sends(c, connection.id, given.plan.school)
+        if sends:
+            await _note(c, district, connection, delivery, given)
+    made = await _compose(store, connection, version, profile, opened_codes, given, doorway=doorway)
     async with opened(store, connection) as (connector, settings, http):
         assert connector.open_sink is not None
         sink = await connector.open_sink(settings, http)
         try:
-            ended = await sending.send(store, delivery, sink, made.documents, made.losses, made.period_start)
+            seen = await audience.ask(store, connection, sink, made.documents, made.stands, made.student)
+            if seen.told:
+                await audiences.note(store, delivery, seen.counted())
+            if seen.refusal:
+                async with store.transaction(district) as c:  # what lies there from before is looked at anew
+                    await rechecks.forget(c, connection.id, delivery.plan)
+                ended = sending.Ended(made.losses, seen.refusal, causes=[Cause(0, seen.refusal)])
+            elif not sends:
+                await audiences.note_rehearsed(store, delivery, made.documents)
+                await deliveries.finish(store, delivery, "rehearsed", made.losses)
+                return
+            else:
+                ended = await sending.send(store, delivery, sink, made.documents, made.losses, made.period_start)
         finally:
             await sink.close()
     state = "parked" if ended.reason else "delivered"
@@ -185,6 +235,7 @@ class Given:
     withheld: Sequence[Loss]
     sections: Sequence[Section]
     purpose: str
+    team: Sequence[Mapping[str, Any]]
 
 
 async def _given(c: Transaction, connection: Connection, version: StoredVersion) -> Given:
@@ -207,7 +258,15 @@ async def _given(c: Transaction, connection: Connection, version: StoredVersion)
         for one in left
     ]
     touched = [section for section in sections.touched(kept) if section in receiver.sections]
-    return Given(Plan.model_validate(kept), withheld, touched, agreed.purpose)
+    return Given(Plan.model_validate(kept), withheld, touched, agreed.purpose, await _team(c, version.plan))
+
+
+async def _team(c: Transaction, plan: str) -> list[Mapping[str, Any]]:
+    """Who was put on the team by a finalized version, and is on it still: whoever was taken off a draft sees nothing
+    more from then on, whoever was added to one sees nothing yet."""
+    agreed = json.loads((await stored.version(c, plan)).content).get("team", ())
+    now = (await stored.load(c, plan)).content.get("team", ())
+    return [one for one in now if any((m["who"], m["role"]) == (one["who"], one["role"]) for m in agreed)]
 
 
 async def _note(c: Transaction, district: int, connection: Connection, delivery: Delivery, given: Given) -> None:
@@ -240,6 +299,8 @@ async def _compose(
     profile: dict[str, Any] | None,
     by: Codes,
     given: Given,
+    *,
+    doorway: bool,
 ) -> Preview:
     mapping = by.mapping
     writes = registry.connector(connection.connector).writes(connection.settings)
@@ -251,16 +312,23 @@ async def _compose(
         )
     plan = given.plan
     await _refuse_barred(store, connection.district, plan.student, json.loads(version.content))
-    people = await parties.parties(store, connection, version.plan, plan)
+    people = await parties.parties(store, connection, version.plan, plan, given.team)
     finalized_on = datetime.fromisoformat(version.finalized_at).date()
     people = replace(people, version=version.version, finalized_on=finalized_on)
     people = replace(people, print=partial(_printed, plan, people, version))
-    shown = mapping.profile.model_validate(profile or {})
+    if doorway and "doorway" not in mapping.profile.model_fields:
+        raise Refused(
+            "doorway-missing",
+            f"{connection.name} has no place for a link, and so for no doorway.",
+            "Push the plan as it is, or not at all.",
+        )
+    shown = mapping.profile.model_validate((profile or {}) | ({"doorway": True} if doorway else {}))
     documents, losses = mapping.outbound(plan, people, shown, by.crosswalks.fresh())
+    stands = frozenset[Section]() if getattr(shown, "doorway", False) else audience.stands_in(plan, losses)
     told = {loss.pointer for loss in given.withheld}
     losses = [replace(loss, pointer=_in_whole(loss.pointer, told)) for loss in losses]
     losses = [*given.withheld, *(loss for loss in losses if loss.pointer not in told)]
-    return Preview(version.version, version.sha256, documents, losses, plan.period_start)
+    return Preview(version.version, version.sha256, documents, losses, plan.period_start, plan.student, stands)
 
 
 def _printed(plan: Plan, people: Parties, version: StoredVersion, profile: PlanProfile) -> bytes:

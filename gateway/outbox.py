@@ -68,12 +68,12 @@ class Folder:
         await self._files.write(name, b"", f"{name}.part")
         await self._files.remove(name)
 
-    async def sweep(self, *names: str) -> None:
-        """Take away what was left unfinished: of these names at once, since nobody else writes them; of others once
-        it is certain that nobody is still at it."""
+    async def sweep(self, part: str) -> None:
+        """Take away what was left unfinished: of files with `part` in their names at once, since nobody else writes
+        them; of others once it is certain that nobody is still at it."""
         for found, modified in (await self._files.listing()).items():
             unfinished = _UNFINISHED.fullmatch(found)
-            if unfinished and (unfinished[1] in names or datetime.now(UTC) - modified > ABANDONED):
+            if unfinished and (part in unfinished[1] or datetime.now(UTC) - modified > ABANDONED):
                 await self._files.remove(found)
 
 

@@ -2,25 +2,30 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from itertools import chain
 from typing import Any
 
 from gateway import clock, prefill, registry
+from gateway.candidates import number_mark
 from gateway.errors import Refused
 from gateway.identity import Candidates, population
 from gateway.mapping import Attended, Member, Parties
 from gateway.schema.plan import Plan
-from gateway.store import reading
+from gateway.store import reading, registers
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Connection
 
 
-async def parties(store: Store, connection: Connection, id: str, plan: Plan) -> Parties:
-    """Everybody the plan names, by the ids this destination knows; the student must be known there."""
+async def parties(
+    store: Store, connection: Connection, id: str, plan: Plan, team: Sequence[Mapping[str, Any]]
+) -> Parties:
+    """Everybody the plan names, by the ids this destination knows; the student must be known there. `team` is the one
+    that counts today, whichever version is sent."""
     named = [
         plan.coordinator,
         *(one.owner for one in plan.supports),
         *(one.owner for one in plan.goals),
-        *(one.who for one in plan.team),
+        *(one.get("who") for one in team),
     ]
     staff = list(dict.fromkeys(who for who in named if isinstance(who, str) and who != plan.student))
     async with store.transaction(connection.district) as c:
@@ -29,7 +34,7 @@ async def parties(store: Store, connection: Connection, id: str, plan: Plan) -> 
             if one := await reading.entity_in(c, "person", merged):
                 people[merged] = one
         if registry.connector(connection.connector).open_source is None:
-            student, school = await _numbered(c, connection, plan.student), ""
+            student, school = await _own_number(store, c, connection, plan.student), ""
             numbers = {who: _number(connection, "staff", one) for who, one in people.items()}
             keys = {who: number for who, number in numbers.items() if number}
         else:
@@ -45,11 +50,10 @@ async def parties(store: Store, connection: Connection, id: str, plan: Plan) -> 
         )
     today = clock.today()
     members = [
-        Member(one.who, keys.get(one.who, ""), one.role.replace("_", " "))
-        for one in plan.team
-        if isinstance(one.who, str) and population(people.get(one.who, {})) == "staff"
-        and prefill.current(one.model_dump(mode="json", exclude_none=True), today)
-    ]  # fmt: skip
+        Member(one["who"], keys.get(one["who"], ""), one["role"].replace("_", " "))
+        for one in team
+        if isinstance(one["who"], str) and prefill.current(dict(one), today) and _works(people.get(one["who"]), today)
+    ]
     return Parties(
         id,
         student,
@@ -70,7 +74,7 @@ def doorway(store: Store, plan: str) -> str:
     return f"{store.address.rstrip('/')}/plans/{plan}"
 
 
-async def _numbered(c: Transaction, connection: Connection, student: str) -> str:
+async def _own_number(store: Store, c: Transaction, connection: Connection, student: str) -> str:
     """The number by which a destination knows the student that was never pulled from. Refused where they have none, and
     where somebody else has it too: it would reach the wrong child."""
     child = await reading.entity_in(c, "person", student)
@@ -82,12 +86,7 @@ async def _numbered(c: Transaction, connection: Connection, student: str) -> str
             f"See which numbers there are: planbridge students. Name the sort that {connection.name} has: planbridge "
             f"connect {connection.name} --set student_identifier=...",
         )
-    others = [
-        one
-        for one in await reading.find_students_in(c, number)
-        if child and one["id"] != child["id"] and _number(connection, "student", one) == number
-    ]
-    if others:
+    if len(await numbered(store, c, connection, "student", number)) > 1:
         raise Refused(
             "student-number-shared",
             f"Two students have the number by which {connection.name} would know this one.",
@@ -96,9 +95,18 @@ async def _numbered(c: Transaction, connection: Connection, student: str) -> str
     return number
 
 
+async def numbered(store: Store, c: Transaction, connection: Connection, population: str, number: str) -> list[str]:
+    """Who of a population has the number by which a destination knows somebody that was never pulled from."""
+    mark = number_mark(await registers.district_key(store, c, connection.district), population, number)
+    return [one["id"] for one in await reading.marked(c, mark) if _number(connection, population, one) == number]
+
+
 def _number(connection: Connection, population: str, person: Mapping[str, Any]) -> str:
-    """Somebody's own number of the sort that a connection's settings name, the first named first; empty without one."""
-    for system in Candidates.read(connection.settings[f"{population}_identifier"]).named:
+    """Somebody's own number of the sort that a connection's settings name, the first named first; empty without one.
+    Of family they name none: whichever of the two sorts they have."""
+    settings = ("student", "staff") if population == "contact" else (population,)
+    named = [Candidates.read(connection.settings[f"{name}_identifier"]).named for name in settings]
+    for system in chain.from_iterable(named):
         for one in person.get("identifiers", ()):
             if system.has(one):
                 return str(one["value"])
@@ -139,3 +147,10 @@ async def _attended(store: Store, connection: Connection, student: str) -> Itera
         for one in sorted(classes, key=lambda one: keys.get(one["id"], ""))
         if one["id"] in keys
     ]
+
+
+def _works(person: Mapping[str, Any] | None, today: date) -> bool:
+    """Whether somebody is on the staff today: whoever left sees nothing more."""
+    if person is None or population(dict(person)) != "staff" or not person.get("active", True):
+        return False
+    return any(prefill.current(role, today) for role in person.get("roles", ()))

@@ -236,7 +236,7 @@ async def reveal(
     if not because.strip():
         raise Refused("reason-missing", "To open a student's record needs a reason.", "Give --because.")
     async with store.transaction(district) as c:
-        who, student, facts = await _facts(store, c, who, actor.name, student)
+        who, student, facts = await facts_of(store, c, who, actor.name, student)
         roles = access.roles_of(who, student, facts, clock.today())
         may = [
             section
@@ -294,7 +294,7 @@ async def decisions_of(
 ) -> Decisions:
     """What somebody may see of a student, section by section, in the caller's transaction; through a program no more
     than it was granted."""
-    who, student, facts = await _facts(store, c, who, name, student)
+    who, student, facts = await facts_of(store, c, who, name, student)
     if program is not None:
         facts = replace(facts, granted=program.sections)
     today = clock.today()
@@ -319,7 +319,7 @@ async def decisions_of(
     }
 
 
-async def _facts(store: Store, c: Transaction, who: Who, name: str, student: str) -> tuple[Who, str, Facts]:
+async def facts_of(store: Store, c: Transaction, who: Who, name: str, student: str) -> tuple[Who, str, Facts]:
     """What is on record between the two, and both by the ids that stand for them today: whoever was merged is known by
     several, and what was said of one holds for all."""
     child = await reading.entity_in(c, "person", student)

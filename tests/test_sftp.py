@@ -4,9 +4,6 @@ import os
 import tempfile
 import time
 import zipfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,74 +17,7 @@ from gateway import inbox
 from gateway.connector import validated
 from gateway.errors import AuthError, ConfigError, PlanbridgeError, Unavailable
 from gateway.inbox import PlaceSettings
-
-PASSWORD = "correct horse"
-HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
-OUR_KEY = asyncssh.generate_private_key("ssh-ed25519")
-FINGERPRINT = HOST_KEY.get_fingerprint()
-PRIVATE = ["127.0.0.1: the server of these tests"]
-
-
-@dataclass
-class Told:
-    """What a server was told, and where it can be reached."""
-
-    port: int = 0
-    users: list[str] = field(default_factory=list)
-    passwords: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-
-@asynccontextmanager
-async def served(folder: Path, *, while_reading: Callable[[str], None] | None = None) -> AsyncIterator[Told]:
-    told = Told()
-
-    class Server(asyncssh.SSHServer):
-        def begin_auth(self, username: str) -> bool:
-            told.users.append(username)
-            return True
-
-        def password_auth_supported(self) -> bool:
-            return True
-
-        def validate_password(self, username: str, password: str) -> bool:
-            told.passwords.append(password)
-            return password == PASSWORD
-
-        def public_key_auth_supported(self) -> bool:
-            return True
-
-        def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-            return key.get_fingerprint() == OUR_KEY.get_fingerprint()
-
-    class Files(asyncssh.SFTPServer):
-        def __init__(self, channel: Any) -> None:
-            super().__init__(channel, chroot=os.fsencode(folder))
-
-        def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
-            told.requests.append(f"open {path.decode()} {pflags}")
-            if while_reading is not None:
-                while_reading(path.decode())
-            return super().open(path, pflags, attrs)
-
-        def remove(self, path: bytes) -> None:
-            told.requests.append("remove")
-
-    server = await asyncssh.listen(
-        "127.0.0.1", 0, server_factory=Server, server_host_keys=[HOST_KEY], sftp_factory=Files
-    )
-    told.port = server.get_port()
-    try:
-        yield told
-    finally:
-        server.close()
-        await server.wait_closed()
-
-
-def login(told: Told, path: str = "/out", **more: Any) -> dict[str, Any]:
-    secret = {} if "sftp_key" in more else {"sftp_password": PASSWORD}
-    at = {"path": f"sftp://planbridge@127.0.0.1:{told.port}{path}", "private_addresses": PRIVATE, "patience": 20}
-    return at | secret | {"sftp_fingerprint": FINGERPRINT} | more
+from tests.sftp import FINGERPRINT, OUR_KEY, PASSWORD, Told, login, served
 
 
 def place(told: Told, path: str = "/out", **more: Any) -> PlaceSettings:

@@ -57,12 +57,11 @@ class DropSink:
             return Receipt(422, message=f"{error.message} {_FONTS}")
         now = clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         line = Line(**document.body["line"], sha256=hashlib.sha256(content).hexdigest(), updated_at=now)
-        await self._folder.sweep(line.file)
+        await self._folder.sweep(line.plan_id)
         before = await self._lines(line.plan_id)
         await self._folder.write(line.file, content)
-        await self._put(document, line, before)
-        known = self._files.get(document.name)
-        return Receipt(200 if before or known else 201, line.file, revision=line.sha256)
+        await self._put(line, before)
+        return Receipt(200 if before else 201, line.file, revision=line.sha256)
 
     async def edited(self, document: Document, revision: str) -> bool:
         """Whether somebody put another file in the place of ours."""
@@ -72,12 +71,10 @@ class DropSink:
     async def delete(self, document: Document) -> Receipt:
         """Take the PDF away. In the lists the plan stands as withdrawn for some days, since an import that adds and
         changes would else never learn of it."""
-        before = await self._lines(str(document.key["plan"]))
-        there = await self._folder.names()
-        gone = {self._file(document), *(one.file for one in before)} & there
-        for name in gone:
-            await self._folder.remove(name)
-        await self._folder.sweep(*gone)
+        plan = str(document.key["plan"])
+        gone = await self._remove_files(plan, but="")
+        await self._folder.sweep(plan)
+        before = await self._lines(plan)
         if before:
             last = max(before, key=_newest)
             kept = {"student_id": last.student_id, "plan_id": last.plan_id, "version": last.version}
@@ -86,7 +83,7 @@ class DropSink:
             blank = dict.fromkeys(("finalized_on", "next_review_on", "file", "sha256"), "")
             now = clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             line = last if last.withdrawn_on else Line(**kept, **blank, updated_at=now, withdrawn_on=on)
-            await self._put(document, line, before)
+            await self._put(line, before)
         return Receipt(200, unchanged=not gone)
 
     async def read_back(self, document: Document) -> dict[str, Any] | None:
@@ -135,17 +132,22 @@ class DropSink:
     async def _recorded(self, name: str) -> list[Line]:
         return [line for line in decoded(await self._folder.read(name)) if line.record == name]
 
-    async def _put(self, document: Document, line: Line, before: Sequence[Line]) -> None:
-        """The record of a plan in the place of those before it, without the files that only these name; then the
-        lists."""
+    async def _put(self, line: Line, before: Sequence[Line]) -> None:
+        """The record of a plan, then the lists, and only then away with what was there of it before."""
         if line not in before:
             await self._folder.write(line.record, encoded([line]))
+        await self._agree()
+        await self._remove_files(line.plan_id, but=line.file)
         for old in before:
             if old != line:
                 await self._folder.remove(old.record)
-        for name in {self._files.get(document.name, ""), *(old.file for old in before)} - {line.file, ""}:
+
+    async def _remove_files(self, plan: str, but: str) -> bool:
+        """Away with a plan's PDFs, also with one that no record names since a crash: the plan's id is in each name."""
+        there = [name for name in await self._folder.names() if plan in name and name.endswith(".pdf") and name != but]
+        for name in there:
             await self._folder.remove(name)
-        await self._agree()
+        return bool(there)
 
     async def _agree(self) -> None:
         """Make the lists say what the records say, and look again until nothing is to be done."""

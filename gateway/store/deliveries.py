@@ -395,7 +395,8 @@ async def status(c: AsyncConnection, delivery: int) -> dict[str, Any]:
             text(
                 "SELECT d.id, CAST(d.plan_id AS text) AS plan, d.version, n.name AS destination, d.kind, d.cause, "
                 "  d.because, d.state, d.reason, d.waits, d.tries, d.next_at, coalesce(d.causes, '[]') AS causes, "
-                "  d.losses, d.created_at, d.finished_at, coalesce((SELECT json_agg(json_build_object("
+                "  d.losses, d.doorway, d.audience, d.rehearsed, "
+                "  d.created_at, d.finished_at, coalesce((SELECT json_agg(json_build_object("
                 "    'resource', l.resource, 'status', l.status, 'attempts', l.attempts, 'message', l.message, "
                 "    'delivered', CASE d.kind WHEN 'push' THEN l.delivered_sha256 IS NOT NULL "
                 "      AND l.delivered_sha256 = l.sent_sha256 ELSE coalesce(l.status BETWEEN 200 AND 299, false) END, "

@@ -132,6 +132,31 @@ async def keys_at(c: AsyncConnection, connection: int, kind: str, ids: Sequence[
     return {row.id: row.key for row in rows}
 
 
+async def people_at(c: AsyncConnection, connection: int, key: str) -> list[str]:
+    """Whom a connection's own records name by this key."""
+    rows = await c.execute(
+        text(
+            "SELECT DISTINCT CAST(planbridge_survivor(entity_id) AS text) FROM link WHERE kind = 'person' "
+            "AND connection_id = :connection AND key = :key AND method <> 'alias'"
+        ),
+        {"connection": connection, "key": key},
+    )
+    return list(rows.scalars())
+
+
+async def marked(c: AsyncConnection, number: int) -> list[dict[str, Any]]:
+    """Published people who have a number of this mark (see gateway.candidates.number_mark) today."""
+    rows = await c.execute(
+        text(
+            "SELECT CAST(e.id AS text) AS id, e.doc FROM person_number n "
+            "JOIN entity e ON e.id = n.entity_id AND e.kind = 'person' "
+            "WHERE n.number = :number AND NOT n.former ORDER BY e.id"
+        ),
+        {"number": number},
+    )
+    return [{"id": row.id, **row.doc} for row in rows]
+
+
 async def provenance(c: AsyncConnection, kind: str, id: str) -> list[dict[str, Any]]:
     """Every live claim about an entity: connection, collection, source key, run and mapping version."""
     rows = await c.execute(

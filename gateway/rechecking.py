@@ -1,0 +1,95 @@
+"""Looking again whether what was delivered may still lie where it does, once what it was judged by has changed."""
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from gateway import clock, delivery, logs
+from gateway.delivery import Also
+from gateway.errors import PlanbridgeError, Refused
+from gateway.sending import fingerprint
+from gateway.store import audiences, deliveries, rechecks, registers
+from gateway.store import plans as stored
+from gateway.store.database import DatabaseError, Store, Transaction
+from gateway.store.rechecks import There
+from gateway.store.registers import Actor, Connection
+
+log = logging.getLogger(__name__)
+
+BY_ITSELF = Actor("re-check", "system")
+AT_MOST = 500
+"""So many plans in one look; the rest in the next one."""
+Cause = Literal["consent", "agreement", "rights", "audience"]
+CAUSES: dict[str, Cause] = {
+    "consent-missing": "consent",
+    "agreement-missing": "agreement",
+    "contact-without-rights": "rights",
+}
+"""A refusal to send that is also a reason to take back."""
+TakeBack = Callable[[Transaction, Connection, str, Cause, str], Awaitable[None]]
+"""Queues the taking back of a plan: with the cause, and why in words."""
+
+
+async def look(store: Store, district: int, connection_id: int, also: Also, take_back: TakeBack) -> Counter[str]:
+    """Judge anew each plan at a destination about which something changed: it is taken back, where it may not lie there
+    any more; sent again in the same version, where something else of it is to be there today; or left. How many of
+    each. What cannot be judged now, because the destination does not answer, is judged with the next look.
+    """
+    connection = await registers.connection(store, district, connection_id)
+    found: Counter[str] = Counter()
+    async with store.transaction(district) as c:
+        theirs = await rechecks.changed(store, c, connection.id, clock.today())
+    for there in theirs[:AT_MOST]:
+        try:
+            found[await _judge(store, connection, there, also, take_back)] += 1
+        except PlanbridgeError as error:
+            found["later"] += 1
+            log.warning("a plan could not be judged anew: %s", error.code)
+        except DatabaseError:
+            raise
+        except Exception as error:  # one plan's trouble is not the others'
+            found["later"] += 1
+            log.error("the judging of a plan met a fault of ours: %s", logs.where(error))
+    return found
+
+
+async def _judge(
+    store: Store, connection: Connection, there: There, also: Also, take_back: TakeBack
+) -> Literal["taken back", "sent again", "left"]:
+    cause: Cause | None = None
+    try:
+        made = await delivery.preview(store, connection.district, there.plan, connection.name, there.version)
+    except Refused as refusal:
+        cause, because = CAUSES.get(refusal.code), str(refusal)
+        if cause is None:  # a student who is not known there any more, a plan that was taken back: others see to it
+            return await _note(store, connection, there)
+    else:
+        seen = await delivery.seen_by(store, connection.district, connection.name, made)
+        if seen.refusal:
+            cause, because = "audience", seen.refusal
+    async with store.transaction(connection.district) as c:
+        if cause is not None:
+            await take_back(c, connection, there.plan, cause, because)
+            await rechecks.note(c, connection.district, connection.id, there)
+            return "taken back"
+        await rechecks.note(c, connection.district, connection.id, there)
+        contents = {one.name: fingerprint(one) for one in made.documents if not one.create_only}
+        # What was sent before anybody looked may differ for reasons of its own: for a person to decide.
+        if there.known is None and not there.fresh:
+            return "left"
+        if not await rechecks.differ(c, connection.id, there.plan, contents):
+            return "left"
+        detail = {"destination": connection.name, "version": there.version}
+        number = await deliveries.queue(c, connection.district, there.plan, there.version, connection.id, BY_ITSELF)
+        if await audiences.was_doorway(c, connection.id, there.plan):
+            await audiences.note_doorway(c, number)
+        await stored.note(c, connection.district, there.plan, "push", BY_ITSELF, detail)
+        await also(c, number, connection.id)
+    return "sent again"
+
+
+async def _note(store: Store, connection: Connection, there: There) -> Literal["left"]:
+    async with store.transaction(connection.district) as c:
+        await rechecks.note(c, connection.district, connection.id, there)
+    return "left"

@@ -1,0 +1,98 @@
+"""An SFTP server of our own on loopback, which does wrong what it is told to."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+PASSWORD = "correct horse"
+HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
+OUR_KEY = asyncssh.generate_private_key("ssh-ed25519")
+FINGERPRINT = HOST_KEY.get_fingerprint()
+PRIVATE = ["127.0.0.1: the server of these tests"]
+
+
+@dataclass
+class Told:
+    """What a server was told, and where it can be reached."""
+
+    port: int = 0
+    users: list[str] = field(default_factory=list)
+    passwords: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    cut_after: int | None = None
+    """So many bytes of one file are written, and then the connection is gone."""
+
+
+@asynccontextmanager
+async def served(
+    folder: Path, *, while_reading: Callable[[str], None] | None = None, replaces: bool = True
+) -> AsyncIterator[Told]:
+    """A server of that folder for as long as the block lasts. `replaces`: whether a file can take another's place in
+    one step, as OpenSSH does it and others do not."""
+    told = Told()
+
+    class Server(asyncssh.SSHServer):
+        def begin_auth(self, username: str) -> bool:
+            told.users.append(username)
+            return True
+
+        def password_auth_supported(self) -> bool:
+            return True
+
+        def validate_password(self, username: str, password: str) -> bool:
+            told.passwords.append(password)
+            return password == PASSWORD
+
+        def public_key_auth_supported(self) -> bool:
+            return True
+
+        def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+            return key.get_fingerprint() == OUR_KEY.get_fingerprint()
+
+    class Files(asyncssh.SFTPServer):
+        def __init__(self, channel: Any) -> None:
+            super().__init__(channel, chroot=os.fsencode(folder))
+            self._connection = channel.get_connection()
+
+        def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+            told.requests.append(f"open {path.decode()} {pflags}")
+            if while_reading is not None:
+                while_reading(path.decode())
+            return super().open(path, pflags, attrs)
+
+        def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+            if told.cut_after is not None and offset + len(data) > told.cut_after:
+                super().write(file_obj, offset, data[: max(told.cut_after - offset, 0)])
+                self._connection.abort()
+                raise asyncssh.SFTPConnectionLost("cut")
+            return super().write(file_obj, offset, data)
+
+        def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
+            if not replaces:
+                raise asyncssh.SFTPOpUnsupported("not here")
+            return super().posix_rename(oldpath, newpath)
+
+        def remove(self, path: bytes) -> Any:
+            told.requests.append("remove")
+            return super().remove(path)
+
+    server = await asyncssh.listen(
+        "127.0.0.1", 0, server_factory=Server, server_host_keys=[HOST_KEY], sftp_factory=Files
+    )
+    told.port = server.get_port()
+    try:
+        yield told
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def login(told: Told, path: str = "/out", **more: Any) -> dict[str, Any]:
+    secret = {} if "sftp_key" in more else {"sftp_password": PASSWORD}
+    at = {"path": f"sftp://planbridge@127.0.0.1:{told.port}{path}", "private_addresses": PRIVATE, "patience": 20}
+    return at | secret | {"sftp_fingerprint": FINGERPRINT} | more
