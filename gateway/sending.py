@@ -13,6 +13,7 @@ import msgspec
 
 from gateway import clock
 from gateway.connector import (
+    Admitting,
     Allocating,
     Announcing,
     Document,
@@ -116,6 +117,9 @@ async def take_back(store: Store, delivery: Delivery, sink: Sink) -> Ended:
         return Ended(())
     if not isinstance(sink, Retracting | Ending):
         return Ended((), KEEPS, causes=[Cause(0, KEEPS, (), 0, len(theirs))])
+    if isinstance(sink, Admitting):
+        admits = sink.admits
+        theirs = sorted(theirs, key=lambda one: one[0].resource not in admits)
     last_day = None if isinstance(sink, Retracting) else clock.today()
     refused: dict[str, tuple[Document, Receipt]] = {}
     for document, remote_id in theirs:

@@ -30,6 +30,8 @@ class MoodleSink:
     one of account 5 that may have been made and whose number nobody heard, `5/4/12` role 12 of account 4 there.
     """
 
+    admits = (TEAM,)
+
     def __init__(self, settings: MoodleSettings, http: Http) -> None:
         self._settings = settings
         self._moodle = Moodle(settings, http)
