@@ -8,12 +8,11 @@ from typing import Any
 from gateway import access, clock, parties, registry, sections, viewing
 from gateway.access import Section, Who
 from gateway.connector import Allocating, Document, Loss, Showing, Sink, Viewer
+from gateway.errors import Refused
 from gateway.schema.plan import Plan
 from gateway.store import deliveries, reading, rights
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Connection
-
-CODE = "audience-refused"
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,15 @@ class Audience:
         why = Counter((one.relation, one.because) for one in self.seen if not one.may)
         if not why:
             return ""
-        said = "; ".join(f"{n} x {relation}: {because}" for (relation, because), n in why.items())
-        return f"People would see it there who may not. {said} Send a doorway, which holds nothing of the plan."
+        said = " ".join(f"{n} x {relation}: {because}" for (relation, because), n in why.items())
+        return str(
+            Refused(
+                "audience-refused",
+                f"It would be seen there by people who may not see it. {said}",
+                "Have them taken out there, or send a doorway, which holds nothing of the plan: planbridge push PLAN "
+                "--to DESTINATION --doorway",
+            )
+        )
 
     def counted(self) -> list[dict[str, Any]]:
         """As it is kept with a delivery: nobody is named."""

@@ -9,7 +9,7 @@ from typing import Unpack
 
 from procrastinate.exceptions import AlreadyEnqueued
 
-from gateway import clock, delivery, logs, planning, registry, sync, verification, withdrawing
+from gateway import clock, delivery, logs, looks, planning, rechecking, registry, sync, verification, withdrawing
 from gateway import webhooks as sending_events
 from gateway.deferring import defer
 from gateway.errors import AuthError, PlanbridgeError, Refused, Unavailable
@@ -213,16 +213,25 @@ async def switch(store: Store, connection: Connection, actor: Actor) -> int | No
 
 
 async def request_push(
-    store: Store, district: int, plan: str, destination: str, actor: Actor, overwrite: str = ""
+    store: Store,
+    district: int,
+    plan: str,
+    destination: str,
+    actor: Actor,
+    overwrite: str = "",
+    *,
+    doorway: bool = False,
 ) -> int:
     """Queue a delivery of a plan's newest version; one at a time goes to each destination. `overwrite`: a reason, see
-    delivery.request."""
+    delivery.request; `doorway`: a link and nothing of the plan."""
     found = await registers.connection(store, district, destination)
     refuse_paused(found)
     async with store.transaction(district) as c:
         await districts.refuse_suspended(c, district)
         await blackouts.refuse(c, found.id, clock.now())
-    number, _ = await delivery.request(store, district, plan, destination, actor, _deliver_next(district), overwrite)
+    number, _ = await delivery.request(
+        store, district, plan, destination, actor, _deliver_next(district), overwrite, doorway=doorway
+    )
     return number
 
 
@@ -290,14 +299,7 @@ async def tick(store: Store) -> None:
             log.error("the passing of time met a fault of ours: %s", logs.where(error))
     await _look_over_plans(store)
     await _deliver_due(store)
-    for district, connection in await verifications.due(store):
-        with logs.about(district=district, connection=connection):
-            try:
-                async with store.transaction(district) as c:
-                    if await verifications.claim(c, connection):
-                        await defer(c, "look", f"destination/{connection}", district=district, connection=connection)
-            except Exception as error:  # one connection's trouble is not the others'
-                log.error("the look at a destination met a fault of ours: %s", logs.where(error))
+    await looks.queue_due(store)
     for district, connection in await schedules.due(store):
         with logs.about(district=district, connection=connection):
             try:
@@ -490,3 +492,10 @@ async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
 async def look_job(store: Store, district: int, connection: int) -> None:
     """Look at what a destination has of what was delivered."""
     await verification.look(store, district, connection, _deliver_next(district))
+
+
+async def recheck_job(store: Store, district: int, connection: int) -> None:
+    """Judge anew what a destination has, where something changed by which it was judged."""
+    found = await rechecking.look(store, district, connection, _deliver_next(district))
+    if found:
+        log.info("looked again at what a destination has: %s", ", ".join(f"{n} {what}" for what, n in found.items()))

@@ -2,36 +2,33 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from gateway import clock, delivery, logs
+from gateway import clock, delivery, logs, withdrawing
 from gateway.delivery import Also
 from gateway.errors import PlanbridgeError, Refused
 from gateway.sending import fingerprint
 from gateway.store import audiences, deliveries, rechecks, registers
 from gateway.store import plans as stored
-from gateway.store.database import DatabaseError, Store, Transaction
+from gateway.store.database import DatabaseError, Store
 from gateway.store.rechecks import There
 from gateway.store.registers import Actor, Connection
+from gateway.store.withdrawals import Cause
 
 log = logging.getLogger(__name__)
 
 BY_ITSELF = Actor("re-check", "system")
 AT_MOST = 500
 """So many plans in one look; the rest in the next one."""
-Cause = Literal["consent", "agreement", "rights", "audience"]
 CAUSES: dict[str, Cause] = {
     "consent-missing": "consent",
     "agreement-missing": "agreement",
     "contact-without-rights": "rights",
 }
 """A refusal to send that is also a reason to take back."""
-TakeBack = Callable[[Transaction, Connection, str, Cause, str], Awaitable[None]]
-"""Queues the taking back of a plan: with the cause, and why in words."""
 
 
-async def look(store: Store, district: int, connection_id: int, also: Also, take_back: TakeBack) -> Counter[str]:
+async def look(store: Store, district: int, connection_id: int, also: Also) -> Counter[str]:
     """Judge anew each plan at a destination about which something changed: it is taken back, where it may not lie there
     any more; sent again in the same version, where something else of it is to be there today; or left. How many of
     each. What cannot be judged now, because the destination does not answer, is judged with the next look.
@@ -42,7 +39,7 @@ async def look(store: Store, district: int, connection_id: int, also: Also, take
         theirs = await rechecks.changed(store, c, connection.id, clock.today())
     for there in theirs[:AT_MOST]:
         try:
-            found[await _judge(store, connection, there, also, take_back)] += 1
+            found[await _judge(store, connection, there, also)] += 1
         except PlanbridgeError as error:
             found["later"] += 1
             log.warning("a plan could not be judged anew: %s", error.code)
@@ -55,7 +52,7 @@ async def look(store: Store, district: int, connection_id: int, also: Also, take
 
 
 async def _judge(
-    store: Store, connection: Connection, there: There, also: Also, take_back: TakeBack
+    store: Store, connection: Connection, there: There, also: Also
 ) -> Literal["taken back", "sent again", "left"]:
     cause: Cause | None = None
     try:
@@ -70,7 +67,8 @@ async def _judge(
             cause, because = "audience", seen.refusal
     async with store.transaction(connection.district) as c:
         if cause is not None:
-            await take_back(c, connection, there.plan, cause, because)
+            place = (connection.district, there.plan, connection.id)
+            await withdrawing.queue(store, c, *place, BY_ITSELF, because, cause, also)
             await rechecks.note(c, connection.district, connection.id, there)
             return "taken back"
         await rechecks.note(c, connection.district, connection.id, there)

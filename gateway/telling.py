@@ -58,6 +58,11 @@ def of_plans(waiting: Sequence[Waits]) -> Message:
 
 
 _OF_WITHDRAWALS = {
+    "rights": (
+        "because somebody it names is kept from the student",
+        "because somebody they name is kept from the student",
+    ),
+    "audience": ("because somebody would see it there who may not", "because people would see them there who may not"),
     "person": ("because somebody asked for it", "because somebody asked for it"),
     "consent": ("because the consent for it ended", "because the consents for them ended"),
     "plan": ("because the plan was taken back", "because they were taken back here"),

@@ -40,12 +40,12 @@ async def request(
         await stored.load(c, plan)
         there = await withdrawals.holders(c, plan)
         return [
-            await _queue(store, c, district, plan, connection, actor, because, "person", also)
+            await queue(store, c, district, plan, connection, actor, because, "person", also)
             for connection in ([only.id] if only else there)
         ]
 
 
-async def _queue(
+async def queue(
     store: Store,
     c: Transaction,
     district: int,
@@ -56,6 +56,7 @@ async def _queue(
     cause: Cause,
     also: Also,
 ) -> int:
+    """Queue one, on record with why, in the caller's transaction; `also` happens in it too."""
     number = await withdrawals.queue(c, district, plan, connection, actor, because, cause)
     name = (await registers.connection_in(store, c, connection)).name
     detail = {"destination": name, "because": because, "cause": cause, "delivery": number}
@@ -102,7 +103,7 @@ async def sweep(store: Store, district: int, also: Also) -> Counter[Cause]:
             for one in there:
                 if cause := _cause(one, *rights, today):
                     because = BECAUSE[cause]
-                    await _queue(store, c, district, one.plan, number, BY_ITSELF, because, cause, also)
+                    await queue(store, c, district, one.plan, number, BY_ITSELF, because, cause, also)
                     found[cause] += 1
     return found
 

@@ -107,6 +107,12 @@ def queue(store: Store, settings: Settings) -> procrastinate.App:
             await _or_vanish(jobs.look_job, store, district, connection)
             await tell(district)
 
+    @app.task(name="recheck", pass_context=True, retry=HandBack())
+    async def recheck_task(context: procrastinate.JobContext, district: int, connection: int) -> None:
+        with logs.about(**_ids(context.job), district=district):
+            await _or_vanish(jobs.recheck_job, store, district, connection)
+            await tell(district)
+
     @app.task(name="project", pass_context=True, retry=HandBack())
     async def project_task(context: procrastinate.JobContext, district: int) -> None:
         with logs.about(job=context.job.id or 0, district=district):

@@ -149,7 +149,18 @@ NOT_WRITTEN = {
     ),
     **dict.fromkeys(("claim_history", "link_history", "record_history", "change"), "earlier states of that"),
     **dict.fromkeys(
-        ("difference", "preview", "run", "run_page", "hold", "watermark", "verification", "leniency", "publication"),
+        (
+            "difference",
+            "preview",
+            "run",
+            "run_page",
+            "hold",
+            "watermark",
+            "verification",
+            "recheck",
+            "leniency",
+            "publication",
+        ),
         "how its runs went; what people decided of them is in acts",
     ),
     **dict.fromkeys(

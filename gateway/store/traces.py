@@ -138,6 +138,7 @@ PLACES = (
         f"{_OF_PLAN} OR EXISTS (SELECT FROM trace_entity e WHERE e.kind = 'person' AND CAST(e.id AS text) = t.person)",
     ),
     Place("ledger", f"t.delivery_id IN (SELECT t.id FROM delivery t WHERE {_OF_PLAN})"),
+    Place("recheck", _OF_PLAN),
     Place("delivery", _OF_PLAN),
     Place("record_entry", _person("student_id")),
     Place("record_stream", _person("student_id")),

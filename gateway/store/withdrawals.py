@@ -16,7 +16,7 @@ from gateway.store.deliveries import OURS, Delivery, hold_fence
 from gateway.store.notices import UNTOLD_DELIVERY
 from gateway.store.registers import Actor
 
-Cause = Literal["person", "consent", "plan", "agreement", "left"]
+Cause = Literal["person", "consent", "plan", "agreement", "left", "rights", "audience"]
 
 _HELD = f"NOT l.shared AND l.sent_sha256 IS NOT NULL AND l.ended_on IS NULL AND {OURS}"
 EVERY = "interval '1 hour'"
