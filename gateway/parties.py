@@ -11,6 +11,7 @@ from gateway.errors import Refused
 from gateway.identity import Candidates, population
 from gateway.mapping import Attended, Member, Parties
 from gateway.schema.plan import Plan
+from gateway.store import plans as stored
 from gateway.store import reading, registers
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Connection
@@ -42,6 +43,7 @@ async def parties(
             keys = await reading.keys_at(c, connection.id, "person", [plan.student, *staff])
             school = (await reading.keys_at(c, connection.id, "organization", [plan.school])).get(plan.school, "")
             student = keys.pop(plan.student, "")
+        closed = (await stored.load(c, id)).state == "closed"
     if not student:
         raise Refused(
             "student-not-there",
@@ -66,6 +68,7 @@ async def parties(
         link=doorway(store, id),
         roles=_roles(plan, people, members, today),
         team=tuple(members),
+        closed=closed,
     )
 
 

@@ -94,8 +94,8 @@ class LearningPlans:
 
 def revision(there: There) -> str:
     """Of the words that stand there: another one where a person has edited them. Moodle escapes a name in its
-    answers."""
-    words = f"{html.unescape(str(there.get('name', '')))}\n{there.get('description', '')}"
+    answers, and not twice what looks escaped."""
+    words = f"{html.unescape(html.unescape(str(there.get('name', ''))))}\n{there.get('description', '')}"
     return hashlib.sha256(words.encode()).hexdigest()
 
 

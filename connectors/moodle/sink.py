@@ -1,7 +1,7 @@
 """How a finished plan and what belongs to it are written to a Moodle, found again there, and taken back."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
@@ -271,9 +271,10 @@ class MoodleSink:
 
 def _as_sent(document: Document, there: Any) -> dict[str, Any]:
     """The plan in the words of its document, so that what differs is what somebody changed there."""
-    same = revision(there) == revision({"name": document.body["name"], "description": document.body["description"]})
+    same = revision(there) == revision(document.body)
     words = {} if same else {"name": there.get("name", ""), "description": there.get("description", "")}
-    return {**document.body, **words, "ended": there.get("status") == COMPLETE}
+    day = datetime.fromtimestamp(int(there.get("duedate") or 0), UTC).date().isoformat() if there.get("duedate") else ""
+    return {**document.body, **words, "due": day, "ended": there.get("status") == COMPLETE}
 
 
 _MOVED = (

@@ -62,12 +62,17 @@ def _learning_plan(
         "name": name,
         "description": described(summary),
         "due": due.isoformat() if due else None,
-        # Moodle's complete is not ours: a plan whose writing is finished is active until its last day has passed.
-        "ended": bool(parties.today and plan.period_end and plan.period_end < parties.today),
+        "ended": _ended(plan, parties),
         "marker": summary.marker,
     }
     told = [Loss("", "cannot", "The title for this destination is cut: Moodle holds 100 characters.")] if cut else []
     return Document("learningPlans", {"plan": parties.plan}, body), told
+
+
+def _ended(plan: Plan, parties: Parties) -> bool:
+    """Moodle's complete is not ours: a plan whose writing is finished is active there until it is closed or its last
+    day has passed."""
+    return parties.closed or bool(parties.today and plan.period_end and plan.period_end < parties.today)
 
 
 def _due(plan: Plan, summary: Summary, today: date | None) -> date | None:

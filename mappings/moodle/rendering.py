@@ -69,4 +69,4 @@ def _escaped(text: str) -> str:
 
 def _address(text: str) -> str:
     """As it stands in an attribute: nothing in it needs an entity."""
-    return quote(text, safe=":/?#[]@!$()*+,;=%-._~")
+    return quote(plain(text), safe=":/?#[]@!$()*+,;=%-._~")

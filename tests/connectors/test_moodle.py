@@ -170,12 +170,15 @@ async def test_without_a_ledger_the_marker_tells_which_is_ours(url: str, there: 
 
 
 async def test_what_a_person_edited_is_told_and_what_they_left_is_not(url: str, there: Site, ledger: Ledger) -> None:
-    sent, _ = documents(a_plan(), title="Plan & more")
+    sent, _ = documents(a_plan(), title="Plan & more &amp; &lt;")
     async with opened(url) as sink:
         await ledger.send(sink, sent)
         document, revision = sent[0], ledger.revisions[sent[0].name]
         assert not await sink.edited(document, revision)
         [plan] = there.plans
+        there.edit(plan, duedate=there.plans[plan]["duedate"] + 86400)
+        read = await sink.read_back(document)
+        assert read is not None and read["due"] > document.body["due"]
         there.edit(plan, description="<p>Mine.</p>")
         assert await sink.edited(document, revision)
         read = await sink.read_back(document)
@@ -203,8 +206,11 @@ async def test_a_plan_that_ended_is_complete_and_is_reopened_before_it_is_edited
         assert plan["status"] == COMPLETE and "Sings" in plan["description"] and len(there.in_plans) == 1
         longer, _ = documents(a_plan())
         assert (await ledger.send(sink, longer[:1]))[0].delivered
-    [plan] = there.plans.values()
-    assert plan["status"] == 1 and plan["duedate"] > 0
+        [plan] = there.plans.values()
+        assert plan["status"] == 1 and plan["duedate"] > 0
+        closed, _ = documents(a_plan(), parties(closed=True))
+        assert (await ledger.send(sink, closed[:1]))[0].delivered
+    assert [one["status"] for one in there.plans.values()] == [COMPLETE]
 
 
 @pytest.mark.parametrize(
