@@ -165,6 +165,16 @@ class EdfiSink:
         item = _matching(document, refusals.granted(await self._ask(document)), await self._places(document))
         return None if item is None else _without_bookkeeping(item)
 
+    async def edited(self, document: Document, revision: str) -> bool:
+        """By the record's version, which every write gives anew. What is a value in somebody else's record is theirs to
+        write; where a server gives no versions, nobody can tell."""
+        if document.merge or not revision:
+            return False
+        found = await self._ask(document)
+        item = _matching(document, found, await self._places(document)) if found.status == 200 else None
+        there = str((item or {}).get("_etag") or "")
+        return bool(there) and there.strip('"') != revision.strip('"')
+
     async def standing(self, document: Document) -> Literal["kept", "dropped", "due"]:
         return await self._marker.standing(document)
 

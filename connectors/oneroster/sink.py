@@ -1,7 +1,9 @@
 """How a record is written to a OneRoster gradebook, by PUT or where a server allocates ids itself by POST."""
 
+import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -124,6 +126,15 @@ class GradebookSink:
             return None
         return {name: _bare(part) for name, part in record.items() if name not in ("status", "dateLastModified")}
 
+    async def edited(self, document: Document, revision: str) -> bool:
+        """By the texts that we wrote. What a server does not give back nobody can have been seen to edit."""
+        found = await self._get(document)
+        record = _single(document.resource, found) if found.status == 200 else None
+        if record is None or _is_deleted(record):
+            return False
+        wrote = msgspec.json.decode(revision, type=dict[str, str])
+        return any(name in record and _mark(record[name]) != mark for name, mark in wrote.items())
+
     async def close(self) -> None:
         """Nothing is held open: the transport belongs to the caller."""
 
@@ -135,7 +146,7 @@ class GradebookSink:
         body = _encoded({SINGULAR[document.resource]: self._wire(document)})
         reply = await self._http.send("PUT", self._address(document), json=body, repeatable=True)
         if reply.status in _OK:
-            return Receipt(reply.status, self._id(document))
+            return Receipt(reply.status, self._id(document), _revision(document))
         if self._version == "1.1" and document.resource == "results" and reply.status in (400, 422):
             return Receipt(reply.status, message=_SCORE)
         return _refused(reply)
@@ -150,8 +161,8 @@ class GradebookSink:
         if there is not None:
             self.know(document, str(there.get("sourcedId") or ""))
             if document.create_only or there.get("comment") == document.body.get("comment"):
-                return Receipt(200, self._id(document), unchanged=True)
-            return await self._put(document)
+                return Receipt(200, self._id(document), _revision(document), unchanged=True, adopted=True)
+            return replace(await self._put(document), adopted=True)
         parent = self._reference(document.body["class" if document.resource == "lineItems" else "lineItem"])
         reply = await self._http.send(
             "POST",
@@ -167,7 +178,7 @@ class GradebookSink:
         if not id:
             return Receipt(0, message=_UNNAMED)
         self.know(document, id)
-        return Receipt(reply.status, self._id(document))
+        return Receipt(reply.status, self._id(document), _revision(document))
 
     async def _made_before(self, document: Document) -> Mapping[str, Any] | Receipt | None:
         """The object as an earlier POST made it, whose answer, or our note of it, was lost: a second one would stand
@@ -255,6 +266,20 @@ def _as_1_1(resource: str, record: dict[str, Any]) -> dict[str, Any]:
 
 def _encoded(body: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(body)
+
+
+_EDITABLE = ("title", "comment", "scoreStatus", "score")
+"""What a person may change in a gradebook; dates a server may spell in its own way."""
+
+
+def _revision(document: Document) -> str:
+    """What we wrote, to be known again, without its words."""
+    wrote = {name: _mark(document.body[name]) for name in _EDITABLE if name in document.body}
+    return msgspec.json.encode(wrote).decode()
+
+
+def _mark(value: Any) -> str:
+    return hashlib.sha256(str(value or "").strip().encode()).hexdigest()[:16]
 
 
 def _single(resource: str, reply: Reply) -> dict[str, Any] | None:
