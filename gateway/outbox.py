@@ -23,7 +23,10 @@ _UNFINISHED = re.compile(r"\.planbridge-[0-9a-f]{16}-(.+)\.part")
 
 
 class _Files(Protocol):
-    async def listing(self) -> Mapping[str, datetime]: ...
+    async def listing(self) -> Mapping[str, datetime]:
+        """Name -> when it was last written, of what is unfinished."""
+        ...
+
     async def read(self, name: str) -> bytes | None: ...
     async def write(self, name: str, content: bytes, temporary: str) -> None: ...
     async def remove(self, name: str) -> None: ...
@@ -68,13 +71,17 @@ class Folder:
         await self._files.write(name, b"", f"{name}.part")
         await self._files.remove(name)
 
-    async def sweep(self, part: str) -> None:
+    async def sweep(self, part: str) -> set[str]:
         """Take away what was left unfinished: of files with `part` in their names at once, since nobody else writes
-        them; of others once it is certain that nobody is still at it."""
+        them; of others once it is certain that nobody is still at it. The names of what lies there."""
+        there = set()
         for found, modified in (await self._files.listing()).items():
             unfinished = _UNFINISHED.fullmatch(found)
-            if unfinished and (part in unfinished[1] or datetime.now(UTC) - modified > ABANDONED):
+            if unfinished is None:
+                there.add(found)
+            elif part in unfinished[1] or datetime.now(UTC) - modified > ABANDONED:
                 await self._files.remove(found)
+        return there
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,9 @@ class _Local:
             for entry in entries:
                 with suppress(FileNotFoundError):  # another worker may have taken it away just now
                     if entry.is_file(follow_symlinks=False):
-                        found[entry.name] = datetime.fromtimestamp(entry.stat().st_mtime, UTC)
+                        # To ask each of ten thousand for its time would be most of the work.
+                        when = entry.stat().st_mtime if _UNFINISHED.fullmatch(entry.name) else 0
+                        found[entry.name] = datetime.fromtimestamp(when, UTC)
         return found
 
     def _read(self, name: str) -> bytes | None:

@@ -1,8 +1,10 @@
 """An SFTP server of our own on loopback, which does wrong what it is told to."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,14 @@ class Told:
     requests: list[str] = field(default_factory=list)
     cut_after: int | None = None
     """So many bytes of one file are written, and then the connection is gone."""
+    falls: bool = False
+    """The next PDF comes to stand under its name, the answer is lost, and from then on the server is `down`."""
+    down: bool = False
+    wrote: int = 0
+    """How many PDFs came to stand under their names since `forget`."""
+
+    def forget(self) -> None:
+        self.wrote = 0
 
 
 @asynccontextmanager
@@ -37,6 +47,10 @@ async def served(
     told = Told()
 
     class Server(asyncssh.SSHServer):
+        def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+            if told.down:
+                conn.abort()
+
         def begin_auth(self, username: str) -> bool:
             told.users.append(username)
             return True
@@ -75,7 +89,13 @@ async def served(
         def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
             if not replaces:
                 raise asyncssh.SFTPOpUnsupported("not here")
-            return super().posix_rename(oldpath, newpath)
+            super().posix_rename(oldpath, newpath)
+            if newpath.endswith(b".pdf"):
+                told.wrote += 1
+                if told.falls:
+                    told.falls, told.down = False, True
+                    self._connection.abort()
+                    raise asyncssh.SFTPConnectionLost("cut")
 
         def remove(self, path: bytes) -> Any:
             told.requests.append("remove")
@@ -90,6 +110,22 @@ async def served(
     finally:
         server.close()
         await server.wait_closed()
+
+
+@contextmanager
+def served_apart(folder: Path) -> Iterator[Told]:
+    """The same in a thread, for whoever has no event loop of their own, or several."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = served(folder)
+    try:
+        yield asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+    finally:
+        asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def login(told: Told, path: str = "/out", **more: Any) -> dict[str, Any]:

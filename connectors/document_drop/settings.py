@@ -45,7 +45,7 @@ class DocumentDropSettings(FolderSettings):
             max_length=200,
             title="Who can open the folder",
             description="In your own words, as: the registrar and three people of student services. The folder is not"
-            " able to say so. Left empty, it counts as open to people who are not named.",
+            " able to say so. Left empty, only doorways are put there: a plan is not shown to people nobody names.",
         ),
     ]
     file_name: Annotated[

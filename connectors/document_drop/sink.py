@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, date, timedelta
 from typing import Any
@@ -57,11 +57,13 @@ class DropSink:
             return Receipt(422, message=f"{error.message} {_FONTS}")
         now = clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         line = Line(**document.body["line"], sha256=hashlib.sha256(content).hexdigest(), updated_at=now)
-        await self._folder.sweep(line.plan_id)
-        before = await self._lines(line.plan_id)
+        names = await self._folder.sweep(line.plan_id)
+        before = await self._lines(line.plan_id, names)
         await self._folder.write(line.file, content)
-        await self._put(line, before)
-        return Receipt(200 if before else 201, line.file, revision=line.sha256)
+        await self._put(line, before, names)
+        there = any(one.file for one in before)
+        adopted = there and document.name not in self._files
+        return Receipt(200 if there else 201, line.file, revision=line.sha256, adopted=adopted)
 
     async def edited(self, document: Document, revision: str) -> bool:
         """Whether somebody put another file in the place of ours."""
@@ -72,9 +74,9 @@ class DropSink:
         """Take the PDF away. In the lists the plan stands as withdrawn for some days, since an import that adds and
         changes would else never learn of it."""
         plan = str(document.key["plan"])
-        gone = await self._remove_files(plan, but="")
-        await self._folder.sweep(plan)
-        before = await self._lines(plan)
+        names = await self._folder.sweep(plan)
+        gone = await self._remove_files(plan, names, but="")
+        before = await self._lines(plan, names)
         if before:
             last = max(before, key=_newest)
             kept = {"student_id": last.student_id, "plan_id": last.plan_id, "version": last.version}
@@ -83,18 +85,18 @@ class DropSink:
             blank = dict.fromkeys(("finalized_on", "next_review_on", "file", "sha256"), "")
             now = clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             line = last if last.withdrawn_on else Line(**kept, **blank, updated_at=now, withdrawn_on=on)
-            await self._put(line, before)
+            await self._put(line, before, names)
         return Receipt(200, unchanged=not gone)
 
     async def read_back(self, document: Document) -> dict[str, Any] | None:
         """What the record says, with the words of the PDF where that is still the file we wrote."""
-        lines = await self._lines(str(document.key["plan"]))
+        lines = await self._lines(str(document.key["plan"]), await self._folder.names())
         line = max(lines, key=_newest, default=None)
         content = await self._folder.read(line.file) if line and line.file else None
         if line is None or content is None:
             return None
         same = hashlib.sha256(content).hexdigest() == line.sha256
-        return {"line": vars(line), "pdf": document.body.get("pdf", {}) if same else {}}
+        return {"line": line._asdict(), "pdf": document.body.get("pdf", {}) if same else {}}
 
     async def audience(self, document: Document) -> Sequence[Viewer]:
         """A folder tells nobody who may open it: what the district says of it."""
@@ -112,7 +114,7 @@ class DropSink:
             found.append(
                 Finding(
                     False,
-                    "It is not said who can open the folder, so plans count as shown to people who are not named.",
+                    "It is not said who can open the folder, so no plan is put there, and only doorways are.",
                     "Look who may open it, and set `readers` to that.",
                 )
             )
@@ -124,36 +126,41 @@ class DropSink:
     def _file(self, document: Document) -> str:
         return self._files.get(document.name) or str(document.body.get("line", {}).get("file", ""))
 
-    async def _lines(self, plan: str) -> list[Line]:
+    async def _lines(self, plan: str, names: Collection[str]) -> list[Line]:
         """What the records say of a plan: one line, or two after a crash."""
-        found = [name for name in sorted(await self._folder.names()) if plan_of(name) == plan]
+        found = [name for name in names if plan_of(name) == plan]
         return [line for name in found for line in await self._recorded(name)]
 
     async def _recorded(self, name: str) -> list[Line]:
         return [line for line in decoded(await self._folder.read(name)) if line.record == name]
 
-    async def _put(self, line: Line, before: Sequence[Line]) -> None:
-        """The record of a plan, then the lists, and only then away with what was there of it before."""
+    async def _put(self, line: Line, before: Sequence[Line], names: Collection[str]) -> None:
+        """The record of a plan, then the lists, and only then away with what was there of it before: `names` are those
+        of then."""
         if line not in before:
             await self._folder.write(line.record, encoded([line]))
         await self._agree()
-        await self._remove_files(line.plan_id, but=line.file)
+        await self._remove_files(line.plan_id, names, but=line.file)
         for old in before:
             if old != line:
                 await self._folder.remove(old.record)
 
-    async def _remove_files(self, plan: str, but: str) -> bool:
+    async def _remove_files(self, plan: str, names: Collection[str], but: str) -> bool:
         """Away with a plan's PDFs, also with one that no record names since a crash: the plan's id is in each name."""
-        there = [name for name in await self._folder.names() if plan in name and name.endswith(".pdf") and name != but]
+        there = [name for name in names if plan in name and name.endswith(".pdf") and name != but]
         for name in there:
             await self._folder.remove(name)
         return bool(there)
 
     async def _agree(self) -> None:
-        """Make the lists say what the records say, and look again until nothing is to be done."""
+        """Make the lists say what the records say, and look again until nothing has come in between."""
+        said: set[str] = set()
         for _ in range(MOST_ROUNDS):
+            records = {name for name in await self._folder.names() if plan_of(name)}
+            if records == said:
+                return
             written = await self._folder.read(MANIFEST)
-            lines = await self._current({line.record: line for line in decoded(written)})
+            lines = await self._current(records, {line.record: line for line in decoded(written)})
             lists = {MANIFEST: encoded(lines)}
             if layout := self._settings.layout:
                 lists[layout.name] = flags(lines, layout)
@@ -165,24 +172,23 @@ class DropSink:
                     changed = True
             if not changed:
                 return
+            said = records
         raise Unavailable(
             "outbox-busy",
             "Others write the lists of the folder without a pause.",
             "Send the plan again when the other deliveries are done.",
         )
 
-    async def _current(self, known: dict[str, Line]) -> list[Line]:
+    async def _current(self, records: Collection[str], known: Mapping[str, Line]) -> list[Line]:
         """The line of each plan: as the manifest has it where its record still bears that name, else as the record
         says. Those that were withdrawn long ago go."""
         newest: dict[str, Line] = {}
-        for name in sorted(await self._folder.names()):
-            if not (plan := plan_of(name)):
-                continue
+        for name in records:
             for line in [known[name]] if name in known else await self._recorded(name):
                 if line.withdrawn_on and date.fromisoformat(line.withdrawn_on) < self._forgotten:
                     await self._folder.remove(name)
                 else:
-                    newest[plan] = max(line, newest.get(plan, line), key=_newest)
+                    newest[line.plan_id] = max(line, newest.get(line.plan_id, line), key=_newest)
         return sorted(newest.values(), key=lambda line: (line.student_id, line.plan_id))
 
     @property

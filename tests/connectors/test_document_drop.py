@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import errno
 import hashlib
 import io
 import os
@@ -146,7 +147,7 @@ async def test_a_plan_lies_there_whole_with_its_line_and_its_flag(drop: Drop) ->
     ]
     async with drop.opened() as sink:
         assert (await sink.read_back(sent)) == {
-            "line": vars(drop.manifest()[ONE]),
+            "line": drop.manifest()[ONE]._asdict(),
             "pdf": sent.body["pdf"],
         }
     [record] = [name for name in drop.names() if plan_of(name)]
@@ -366,6 +367,24 @@ def test_settings_that_would_go_wrong_are_refused(wrong: dict[str, str]) -> None
     assert caught.value.code == "settings-invalid"
 
 
+@pytest.mark.parametrize(("number", "code"), [(errno.EROFS, "outbox-folder"), (errno.ENOSPC, "outbox-failed")])
+async def test_a_folder_that_takes_nothing_is_named_by_what_happens_next(
+    local: Drop, number: int, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person mends rights; a full disk is tried again later. Nothing half done stays."""
+    async with local.opened() as sink:
+
+        def refuse(file: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", refuse)
+        for act in (sink.check(), sink.push(document())):
+            with pytest.raises(PlanbridgeError) as caught:
+                await act
+            assert caught.value.code == code
+    assert isinstance(caught.value, ConfigError) == (number == errno.EROFS) and local.names() == []
+
+
 async def test_check_tries_to_write_and_says_who_reads(drop: Drop, tmp_path: Path) -> None:
     async with drop.opened() as sink:
         first, second = await sink.check()
@@ -373,6 +392,7 @@ async def test_check_tries_to_write_and_says_who_reads(drop: Drop, tmp_path: Pat
         assert list(await sink.audience(document())) == [Viewer("other", name="whoever can open the folder")]
     async with drop.opened(readers="the registrar") as sink:
         [only] = await sink.check()
+        assert drop.told is None or [one for one in drop.told.requests if "check" in one and one.startswith("open")]
         assert only.ok and list(await sink.audience(document())) == [Viewer("staff", name="the registrar")]
     assert drop.names() == []
     drop.folder.rmdir()

@@ -37,7 +37,10 @@ async def place(request: pytest.FixtureRequest, settings: Settings) -> AsyncIter
     with world.serve() as there:
         district = await registers.district(store, f"destination-{world.name}")
         plain, secrets = there.settings
-        number = await registers.add_connection(store, district, "there", world.name, plain, secrets, ACTOR)
+        keeps = registry.connector(world.name).keeps_roster
+        number = await registers.add_connection(
+            store, district, "there", world.name, plain, secrets, ACTOR, keeps_roster=keeps
+        )
         connection = await registers.connection(store, district, number)
         await world.roster(store, district, connection)
         people = await reading.entities(store, district, "person")

@@ -9,6 +9,7 @@ import pytest
 
 from connectors.document_drop.settings import DocumentDropSettings
 from gateway import delivery, jobs, planning
+from gateway.connector import validated
 from gateway.errors import Refused
 from gateway.settings import Settings
 from gateway.store import deliveries, registers
@@ -40,6 +41,10 @@ async def planned(here: Small, child: int) -> str:
     reading = {"name": "Reading hour", "kind": "tutoring", "owner": here.teacher, "goals": ["goal-1"]}
     service_ = {"name": service, "kind": "health_service", "owner": here.teacher, "goals": ["goal-2"]}
     return await here.finalized(child, title=title, goals=goals, needs=needs, supports=[reading, service_])
+
+
+def pdfs(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.pdf"))
 
 
 def rows(file: Path) -> list[dict[str, str]]:
@@ -75,7 +80,7 @@ async def test_from_connecting_to_taking_back(
 
     sent = await ask(*push)
     assert (sent["state"], sent["receipts"][0]["status"]) == ("delivered", 201), sent
-    [file] = out.glob("*.pdf")
+    [file] = pdfs(out)
     pdf = Pdf(file.read_bytes())
     told = pdf.text() + "".join(path.name + path.read_bytes().decode("latin-1") for path in out.iterdir())
     assert "Reading hour" in pdf.text() and "Who: coordinator" in pdf.text()
@@ -91,33 +96,49 @@ async def test_from_connecting_to_taking_back(
     assert {path.name: (path.stat().st_mtime_ns, path.stat().st_ino) for path in out.iterdir()} == before
 
     gone = await ask(*push, "--withdraw", "--because", "The family asked for it.")
-    assert gone["taken_back"] == 1 and list(out.glob("*.pdf")) == []
+    assert gone["state"] == "withdrawn" and pdfs(out) == []
     [line] = rows(out / "manifest.csv")
     assert line["withdrawn_on"] and not line["file"] and [row["has_plan"] for row in rows(out / "flags.csv")] == ["0"]
     async with here.store.transaction(here.district) as c:
         acts = [one["act"] for one in await stored.events(c, plan)]
-        kept = await deliveries.status(c, sent["id"])
-    assert acts[-1] == "withdraw" and kept["receipts"], "what was answered stays on record"
+    assert acts[-1] == "withdraw" and gone["receipts"], "what was answered stays on record"
 
 
-async def test_a_crash_before_the_ledger_knew_and_a_new_version(here: Small, tmp_path: Path) -> None:
-    """The file is there, our note of it is not: the same delivery again makes no second one. A later version takes its
-    place."""
-    store, district = here.store, here.district
+@pytest.fixture
+async def drop(here: Small, tmp_path: Path) -> Path:
+    """A folder that is connected as `drop`, which the registrar reads."""
     (out := tmp_path / "out").mkdir()
-    given = {"path": str(out), "student_identifier": "identifier", "staff_identifier": "none"}
-    plain = DocumentDropSettings.model_validate(given).model_dump(mode="json", exclude={"sftp_password", "sftp_key"})
-    await registers.add_connection(store, district, "drop", "document_drop", plain, {}, here.actor, keeps_roster=False)
+    settings = validated(DocumentDropSettings, {"path": str(out), "readers": "the registrar"})
+    plain = settings.model_dump(mode="json", exclude={"sftp_password", "sftp_key", "proxy"})
+    await registers.add_connection(
+        here.store, here.district, "drop", "document_drop", plain, {}, here.actor, keeps_roster=False
+    )
+    return out
+
+
+async def pushed(here: Small, plan: str) -> dict[str, Any]:
+    number, _ = await delivery.request(here.store, here.district, plan, "drop", here.actor)
+    await jobs.deliver_job(here.store, here.district, number)
+    async with here.store.transaction(here.district) as c:
+        return await deliveries.status(c, number)
+
+
+async def amended(here: Small, plan: str) -> None:
+    async with here.store.transaction(here.district) as c:
+        content = (await stored.load(c, plan)).content
+    changed = content | {"strengths": [*content["strengths"], {"statement": "Draws maps."}]}
+    await planning.edit(here.store, here.district, plan, changed, here.actor)
+    await here.finalize(plan)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+async def test_a_crash_before_the_ledger_knew_and_a_new_version(here: Small, drop: Path) -> None:
+    """The file is there, our note of it is not: the same delivery again makes no second one. A later version takes its
+    place, unless somebody put another file there meanwhile."""
     plan = await planned(here, 1)
-
-    async def pushed() -> dict[str, Any]:
-        number, _ = await delivery.request(store, district, plan, "drop", here.actor)
-        await jobs.deliver_job(store, district, number)
-        async with store.transaction(district) as c:
-            return await deliveries.status(c, number)
-
-    class Killed(BaseException):
-        pass
 
     async def killed(*_: Any) -> None:
         raise Killed
@@ -125,17 +146,35 @@ async def test_a_crash_before_the_ledger_knew_and_a_new_version(here: Small, tmp
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(deliveries, "record", killed)
         with pytest.raises(Killed):
-            await pushed()
-    assert len(list(out.glob("*.pdf"))) == 1
-    assert (await pushed())["state"] == "delivered"
-    assert len(list(out.glob("*.pdf"))) == len(rows(out / "manifest.csv")) == 1
-    [(_, there)] = await delivery.read_back(store, district, plan, "drop")
+            await pushed(here, plan)
+    assert len(pdfs(drop)) == 1
+    again = await pushed(here, plan)
+    assert (again["state"], again["receipts"][0]["adopted"]) == ("delivered", True), again
+    assert len(pdfs(drop)) == len(rows(drop / "manifest.csv")) == 1
+    [(_, there)] = await delivery.read_back(here.store, here.district, plan, "drop")
     assert there and there["pdf"]["says"]
 
-    async with store.transaction(district) as c:
-        content = (await stored.load(c, plan)).content
-    await planning.edit(store, district, plan, content | {"strengths": [{"statement": "Draws maps."}]}, here.actor)
-    await here.finalize(plan)
-    assert (await pushed())["state"] == "delivered"
-    [line] = rows(out / "manifest.csv")
-    assert line["version"] == "2" and [path.name for path in out.glob("*.pdf")] == [line["file"]]
+    await amended(here, plan)
+    assert (await pushed(here, plan))["state"] == "delivered"
+    [line] = rows(drop / "manifest.csv")
+    assert line["version"] == "2" and [path.name for path in pdfs(drop)] == [line["file"]]
+
+    (drop / line["file"]).write_bytes(b"%PDF another one")
+    await amended(here, plan)
+    parked = await pushed(here, plan)
+    assert parked["state"] == "parked" and "edited-there" in str(parked), parked
+    assert (drop / line["file"]).read_bytes() == b"%PDF another one"
+
+
+async def test_where_nobody_says_who_reads_it_only_a_doorway_is_put(here: Small, drop: Path) -> None:
+    found = await registers.connection(here.store, here.district, "drop")
+    await registers.change_settings(here.store, found, found.settings | {"readers": ""}, {}, here.actor)
+    plan = await planned(here, 2)
+    parked = await pushed(here, plan)
+    assert parked["state"] == "parked" and pdfs(drop) == [], parked
+    async with here.store.transaction(here.district) as c:
+        await deliveries.set_profile(c, here.district, found.id, {"doorway": True})
+    assert (await pushed(here, plan))["state"] == "delivered"
+    [file] = pdfs(drop)
+    text = Pdf(file.read_bytes()).text()
+    assert f"/plans/{plan}" in text and "Reads with ease" not in text and "Reading hour" not in text
