@@ -327,7 +327,7 @@ class Admitting(Protocol):
     """A sink of a target where some objects are what lets people see the others."""
 
     admits: Collection[str]
-    """The resources of these: they are taken back before any other."""
+    """The resources of these: they are taken back, or ended, before anything else is written."""
 
 
 @runtime_checkable

@@ -75,6 +75,12 @@ class MoodleSettings(ConnectionSettings):
         ),
     ]
 
+    @field_validator("team_role", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        """What is typed as empty is not set."""
+        return None if value == "" else value
+
     @field_validator("base_url")
     @classmethod
     def _front_page(cls, value: str) -> str:

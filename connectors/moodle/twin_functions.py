@@ -48,12 +48,14 @@ def site_info(site: Site, who: User, args: dict[str, Any]) -> dict[str, Any]:
 
 
 def users_by_field(site: Site, who: User, args: dict[str, Any]) -> list[dict[str, Any]]:
-    """Case counts, and nobody promises that an ID number is one person's alone."""
+    """Case counts, and nobody promises that an ID number is one person's alone. Who may not change accounts is not
+    shown the number by which they asked."""
     if args["field"] != "idnumber":
         raise invalid_parameter()
+    hidden = frozenset[str]() if site.may(who, "userupdate") else {"idnumber"}
     return [
         {
-            **_person(site, user),
+            **{name: part for name, part in _person(site, user).items() if name not in hidden},
             "auth": "manual",
             "suspended": user.suspended,
             "confirmed": True,

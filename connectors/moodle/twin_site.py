@@ -8,7 +8,9 @@ from typing import Any
 
 from connectors.moodle.twin_errors import no_such_user, not_permitted, not_there
 
-MANAGER = frozenset({"planmanage", "planview", "competencygrade", "competencymanage", "assign", "notes", "calendar"})
+MANAGER = frozenset(
+    {"planmanage", "planview", "competencygrade", "competencymanage", "assign", "notes", "calendar", "userupdate"}
+)
 """What a role at the level of the site may let its people do."""
 DRAFT, ACTIVE, COMPLETE = 0, 1, 2
 

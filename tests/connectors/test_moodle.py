@@ -359,7 +359,11 @@ async def test_errors_say_what_to_do(url: str, there: Site, served: tuple[Starle
     busy = await met()
     assert isinstance(busy, Unavailable) and busy.status == 503
     assert (await met(base_url=f"{url}/nowhere")).code == "moodle-no-web-services"  # type: ignore[attr-defined]
-    there.users[SERVICE].capabilities = frozenset()
+    there.users[SERVICE].capabilities = frozenset({"planmanage"})
+    async with opened(url) as sink:
+        receipt = await sink.push(document)
+    assert receipt.status == 403 and "does not show ID numbers" in receipt.message
+    there.users[SERVICE].capabilities = frozenset({"userupdate", "planview"})
     async with opened(url) as sink:
         receipt = await sink.push(document)
     assert receipt.status == 403 and "moodle/competency:planmanage" in receipt.message

@@ -98,11 +98,14 @@ async def test_from_connecting_to_taking_back(
         assert (await ask(*push, "--overwrite", "--because", "Agreed on the telephone."))["state"] == "delivered"
         assert "half-hour" not in seen(child) and "Draws maps." in seen(child) and list(site.plans) == [id]
 
-        await revise(team=[])
+        made.state.received.clear()
+        await revise(team=[], strengths=[{"statement": "Draws hills."}])
         assert (await ask(*push))["state"] == "delivered"
-        assert site.visible_to(teacher.id) == [] and "Draws maps." in seen(child)
+        order = [name.removeprefix("core_") for name, _ in made.state.received]
+        assert order.index("role_unassign_roles") < order.index("competency_update_plan"), "they see no later version"
+        assert site.visible_to(teacher.id) == [] and "Draws hills." in seen(child)
         await revise(team=content["team"])
-        assert (await ask(*push))["state"] == "delivered" and "Draws maps." in seen(teacher)
+        assert (await ask(*push))["state"] == "delivered" and "Draws hills." in seen(teacher)
         await revise(strengths=[{"statement": "Draws seas."}])  # the plan is what was written last
         assert (await ask(*push))["state"] == "delivered"
 
