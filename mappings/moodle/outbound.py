@@ -82,9 +82,10 @@ def _due(plan: Plan, summary: Summary, today: date | None) -> date | None:
 
 
 def _team(parties: Parties, profile: MoodleProfile, plan: Document) -> Iterator[Document]:
-    """A role for each member who has a number. A doorway shows them nothing here that would need one."""
+    """A role for each member who has a number. A doorway shows them nothing here that would need one, and a plan that
+    was closed has no team any more."""
     role = parties.settings.get("team_role")
-    if not profile.include_team or profile.doorway or not role:
+    if not profile.include_team or profile.doorway or parties.closed or not role:
         return
     for one in parties.team:
         if one.number:
@@ -148,6 +149,8 @@ def _left_out(plan: Plan, parties: Parties, profile: MoodleProfile) -> Iterator[
     """Who of the team does not see the plan in Moodle, and why."""
     if not profile.include_team or profile.doorway:
         yield Loss("/team", "withheld", "Only a doorway is sent." if profile.doorway else _OFF)
+    elif parties.closed:
+        yield Loss("/team", "cannot", "The plan is closed: its team sees it there no more.")
     elif not parties.settings.get("team_role"):
         yield Loss("/team", "cannot", "No role for the team is named in the settings: only the student sees it there.")
     else:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from connectors.moodle.twin import SERVICE, TEAM, User, twin
+from connectors.moodle.twin_site import COMPLETE
 from gateway import planning
 from gateway.errors import Refused
 from gateway.settings import Settings
@@ -108,6 +110,13 @@ async def test_from_connecting_to_taking_back(
         assert (await ask(*push))["state"] == "delivered" and "Draws hills." in seen(teacher)
         await revise(strengths=[{"statement": "Draws seas."}])  # the plan is what was written last
         assert (await ask(*push))["state"] == "delivered"
+
+        for state in ("closed", "finalized"):
+            async with store.owner.begin() as c:  # closing asks for a review, of which tests/test_plan_walks.py tells
+                await c.execute(text("UPDATE plan SET state = :state WHERE id = CAST(:id AS uuid)"),
+                                {"state": state, "id": plan})  # fmt: skip
+            assert (await ask(*push))["state"] == "delivered"
+            assert (site.plans[id]["status"] == COMPLETE) == (site.visible_to(teacher.id) == []) == (state == "closed")
 
         made.state.received.clear()
         gone = await ask(*push, "--withdraw", "--because", "The family asked for it.")
