@@ -318,12 +318,22 @@ class Receiver:
     withheld: Mapping[Section, str] = field(default_factory=dict)
 
 
+CONSENTED = frozenset(section for section, line in TABLE.items() if line["lms"] == "none")
+"""What a learning platform gets of a student only where a consent that holds names it, whoever hosts the platform."""
+
+
 def receiver(
-    agreed: frozenset[Section] | None, needs_consent: bool, consents: Sequence[Consent], today: date
+    agreed: frozenset[Section] | None,
+    needs_consent: bool,
+    consents: Sequence[Consent],
+    today: date,
+    *,
+    consented: frozenset[Section] = frozenset(),
 ) -> Receiver:
     """Compile an agreement and the consents for a student into what a destination may be given. `agreed` is None where
     the agreement, or the district that hosts it itself, names no sections. A destination that ever rested on a consent
-    gets nothing without one; what a consent forbids it does not get at all."""
+    gets nothing without one, and none gets what is to be `consented` without one; what a consent forbids it does not
+    get at all."""
     withheld: dict[Section, str] = {}
     permits = [one for one in consents if one.permit]
     permitted = frozenset[Section]().union(*(one.sections for one in permits if one.holds(today)))
@@ -336,6 +346,8 @@ def receiver(
             withheld[section] = (
                 "The consent for it was revoked or is over." if ended else "No consent that holds today covers it."
             )
+        elif section in consented and section not in permitted:
+            withheld[section] = "A learning platform gets it only where a consent names it."
         elif agreed is not None and section not in agreed:
             withheld[section] = "The agreement with this destination does not cover it."
     return Receiver(frozenset(SECTIONS) - withheld.keys(), withheld)

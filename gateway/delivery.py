@@ -81,8 +81,11 @@ async def preview(
 
 
 async def seen_by(store: Store, district: int, destination: str, made: Preview) -> Audience:
-    """Who would see there what a preview shows: asks the destination, sends nothing."""
+    """Who would see there what a preview shows: asks the destination, sends nothing. Only into a learning platform
+    people look by rules of its own."""
     connection = await registers.connection(store, district, destination)
+    if registry.connector(connection.connector).place != "lms":
+        return Audience(told=False)
     async with opened(store, connection) as (connector, settings, http):
         assert connector.open_sink is not None
         sink = await connector.open_sink(settings, http)
@@ -245,7 +248,8 @@ async def _given(c: Transaction, connection: Connection, version: StoredVersion)
     await agreements.refuse(c, connection, today)
     agreed = await agreements.terms(c, connection, today)
     known = await consents.of_student(c, content["student"], await agreements.names(c, connection))
-    receiver = access.receiver(agreed.sections, agreed.needs_consent, known, today)
+    consented = access.CONSENTED if registry.connector(connection.connector).place == "lms" else frozenset[Section]()
+    receiver = access.receiver(agreed.sections, agreed.needs_consent, known, today, consented=consented)
     if "identity" in receiver.withheld:
         raise Refused(
             "consent-missing",

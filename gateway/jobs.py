@@ -16,6 +16,7 @@ from gateway.errors import AuthError, PlanbridgeError, Refused, Unavailable
 from gateway.replay import Wanted
 from gateway.store import (
     attention,
+    audiences,
     blackouts,
     chain,
     deliveries,
@@ -240,6 +241,7 @@ async def request_resend(store: Store, district: int, number: int, actor: Actor)
     is sent, or what is there is taken back. Refused for one that is over, and as any push is."""
     async with store.transaction(district) as c:
         found = await deliveries.status(c, number)
+        doorway = await audiences.is_doorway(c, number)
     if found["state"] not in ("parked", "queued"):
         raise Refused(
             "delivery-over",
@@ -250,7 +252,7 @@ async def request_resend(store: Store, district: int, number: int, actor: Actor)
     if found["kind"] == "withdraw":
         [again] = await request_withdrawal(store, district, plan, actor, found["because"] or "Once more.", to)
         return again
-    return await request_push(store, district, plan, to, actor)
+    return await request_push(store, district, plan, to, actor, found["overwrite"] or "", doorway=doorway)
 
 
 async def request_withdrawal(

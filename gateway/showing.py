@@ -4,7 +4,7 @@ Cut to what the person may see for whom it asks and to what it was granted, as a
 same transaction.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -376,6 +376,33 @@ async def refuse_plan(store: Store, district: int, asker: Asker, id: str, *, tol
         async with store.transaction(district) as c:
             await _note_states(c, asker, [found.student])
     return found
+
+
+async def reads_all(
+    store: Store, district: int, asker: Asker, plan: stored.StoredPlan, read: Collection[Section]
+) -> bool:
+    """Whether somebody reads all of these sections of a plan in full; it is noted where they do."""
+    async with store.transaction(district) as c:
+        decisions = await _decided(store, c, asker, plan.student)
+        whole = all(decisions[one].how in sections.WHOLE and decisions[one].allowed for one in read)
+        if whole:
+            await _note(c, district, asker, plan.student, decisions, read, plan.id)
+            if asker.program.caller is not None:
+                await reads.log(c, asker.program.caller, "plans", [plan.student], sorted(read))
+        return whole
+
+
+async def known(store: Store, district: int, asker: Asker, plans_of: Collection[str]) -> frozenset[str]:
+    """Those of these plans whose students somebody may see anything of."""
+    async with store.transaction(district) as c:
+        asked = {one["id"] for one in await _candidates(c, asker)}
+        found: dict[str, list[str]] = {}
+        for one in await stored.listed(c):
+            if one["id"] in plans_of and one["student"] in asked:
+                found.setdefault(one["student"], []).append(one["id"])
+        seen = [who for who in found if any(d.allowed for d in (await _decided(store, c, asker, who)).values())]
+        await _note_states(c, asker, seen)
+        return frozenset(id for who in seen for id in found[who])
 
 
 # --- results -----------------------------------------------------------------------------------------------

@@ -46,6 +46,13 @@ async def test_acts_on_a_connection(ask: Asks, tmp_path: Path) -> None:
     assert heard == {**files, "called": True}, "and not where: who knows the address can call it"
     assert await ask("connections", "heartbeat", "files") == {**files, "called": False}
     assert await ask("system-of-record", "class", "files") == {**files, "collection": "class"}
+    assert await ask("destination", "set", "files", "--stage", "shadow", "--edited-there", "keep") == {
+        "destination": "files"
+    }
+    shown = await ask("destination", "show", "files")
+    assert (shown["stage"], shown["schools"], shown["edited_there"]) == ("shadow", [], "keep")
+    assert await ask("deliveries", "--to", "files", "--state", "parked") == []
+    assert await ask("deliveries", "resend", "--to", "files") == {"destination": "files", "queued": 0, "refused": []}
     whose = await ask("precedence", "set", "person.email", "files")
     assert whose == {"field": "person.email", "connections": ["files"]}
     place = {"collection": "users", "place": "person.email"}

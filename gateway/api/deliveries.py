@@ -24,6 +24,7 @@ class Destination(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     destination: str = Field(description="Name of the connection.", max_length=200, pattern=r"^[^\x00]*$")
+    doorway: bool = Field(default=False, description="Send a link and nothing of the plan.")
 
 
 class Receipt(BaseModel):
@@ -61,6 +62,7 @@ class Delivery(BaseModel):
     version: int
     destination: str
     state: str
+    doorway: bool = Field(description="A link, and nothing of the plan.")
     created_at: datetime
     finished_at: datetime | None
     delivered: int = Field(description="Objects the destination has.")
@@ -87,7 +89,7 @@ async def deliver(
     """Send a plan's newest finalized version to a destination; it waits for the worker. A vendor sends those of
     students whom its agreement reaches."""
     await showing.refuse_plan(call.store, call.district, await asker(call, "plans"), str(id), told=False)
-    number = await jobs.request_push(call.store, call.district, str(id), to.destination, call.actor)
+    number = await jobs.request_push(call.store, call.district, str(id), to.destination, call.actor, doorway=to.doorway)
     response.headers["Location"] = f"/v1/deliveries/{number}"
     return Queued(delivery=number)
 

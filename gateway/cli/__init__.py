@@ -23,6 +23,7 @@ from gateway.cli import (
     connections,
     coverage,
     crosswalks,
+    delivering,
     demo,
     districts,
     doctor,
@@ -69,9 +70,8 @@ app = typer.Typer(
 for part in (
     service, connections, clients, collecting, year, configuration, runs, guards, history, quality, rejects, crosswalks,
     identity, unmatched, schedules, notices, webhooks, plans, printing, record, attention, coverage, pushing,
-    verification, agreements, vendors, access, accounts, family, purge, retention, audit, backup, districts, doctor,
-    upload,
-    exports, serve, demo, sandbox,
+    delivering, verification, agreements, vendors, access, accounts, family, purge, retention, audit, backup, districts,
+    doctor, upload, exports, serve, demo, sandbox,
 ):  # fmt: skip
     part.register(app)
 

@@ -22,7 +22,7 @@ from gateway.cli.output import (
 from gateway.cli.plans import named
 from gateway.cli.runs import working
 from gateway.connector import validated
-from gateway.errors import ConfigError, Refused, Unavailable
+from gateway.errors import ConfigError, PlanbridgeError, Refused, Unavailable
 from gateway.store import deliveries, registers
 from gateway.store.registers import Actor
 
@@ -47,6 +47,10 @@ def push(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Put ours in the place of what others wrote there; needs --because.")
     ] = False,
+    doorway: Annotated[
+        bool,
+        typer.Option("--doorway", help="Send a link and nothing of the plan; whoever follows it sees what they may."),
+    ] = False,
     because: Annotated[str, typer.Option("--because", help="Why; kept with the plan.")] = "",
     include: Annotated[
         list[str] | None, typer.Option("--set", help="Delivery profile of the destination, field=value; kept.")
@@ -63,12 +67,13 @@ def push(
             if include:
                 await set_profile(g, to, include, actor(named(as_), role))
             if preview:
-                made = await delivery.preview(g.store, g.district, id, to)
+                made = await delivery.preview(g.store, g.district, id, to, doorway=doorway)
                 return {
                     "version": made.version,
                     "sha256": made.sha256,
                     "would_send": [{"resource": d.resource, "body": d.body} for d in made.documents],
                     "losses": [vars(loss) for loss in made.losses],
+                    "audience": await _audience(g, to, made),
                 }
             if withdraw:
                 [back] = await jobs.request_withdrawal(g.store, g.district, id, actor(named(as_), role), because, to)
@@ -76,7 +81,9 @@ def push(
             if overwrite and not because.strip():
                 raise Refused("reason-missing", "Overwriting what others wrote needs a reason.", "Give --because.")
             who = actor(named(as_), role)
-            number = await jobs.request_push(g.store, g.district, id, to, who, because if overwrite else "")
+            number = await jobs.request_push(
+                g.store, g.district, id, to, who, because if overwrite else "", doorway=doorway
+            )
             return await follow(g, number)
 
     found = run(work())
@@ -88,6 +95,21 @@ def push(
         raise typer.Exit(Refused.exit_code)
     if found.get("state") == "queued":
         raise typer.Exit(Unavailable.exit_code)
+
+
+async def _audience(g: Gateway, to: str, made: delivery.Preview) -> dict[str, Any]:
+    """Who would see it there, with what each may; or why that is not known."""
+    try:
+        found = await delivery.seen_by(g.store, g.district, to, made)
+    except PlanbridgeError as error:
+        return {"told": False, "because": str(error), "viewers": [], "refusal": ""}
+    because = "" if found.told else "The destination does not tell who sees what."
+    return {
+        "told": found.told,
+        "because": because,
+        "viewers": [vars(one) for one in found.seen],
+        "refusal": found.refusal,
+    }
 
 
 def refused(
@@ -113,7 +135,7 @@ async def follow(g: Gateway, number: int) -> dict[str, Any]:
         while True:
             async with g.store.transaction(g.district) as c:
                 found = await deliveries.status(c, number)
-            if found["state"] in ("delivered", "parked", "superseded", "withdrawn") or found["next_at"]:
+            if found["state"] in ("delivered", "parked", "superseded", "withdrawn", "rehearsed") or found["next_at"]:
                 return found
             await pause()
 
@@ -130,6 +152,8 @@ def print_delivery(found: dict[str, Any]) -> None:
     adopted = ("adopted",) if any(one["adopted"] for one in found["receipts"]) else ()
     show(found["receipts"], False, title="Sent", columns=("resource", "status", "delivered", "attempts", *adopted),
          empty="Nothing had changed: no request was needed.")  # fmt: skip
+    if found["state"] == "rehearsed":
+        show(found["rehearsed"], False, title="Would have been sent", columns=("resource", "objects"), empty="Nothing.")
     show(found["losses"], False, title="\nDid not leave", columns=("pointer", "kind", "reason"), empty="")
 
 

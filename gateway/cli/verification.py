@@ -13,6 +13,7 @@ from gateway.store import registers, verifications
 
 def register(app: typer.Typer) -> None:
     app.command()(verify)
+    app.command()(reconcile)
 
 
 def verify(
@@ -48,6 +49,16 @@ def verify(
         _print(destination, found)
     if found["lost"] or found["error_code"]:
         raise typer.Exit(Refused.exit_code)
+
+
+def reconcile(
+    destination: Annotated[str, typer.Argument(help="Destination: a connection that plans were pushed to.")],
+    district: District = DEFAULT_DISTRICT,
+    as_json: Json = False,
+) -> None:
+    """Read back all that a destination was ever sent, and report what it changed or lost. Nothing is sent. Ends with 6
+    where something did not stay."""
+    verify(destination, whole=True, only_list=False, district=district, as_json=as_json)
 
 
 def _print(destination: str, found: dict[str, Any]) -> None:

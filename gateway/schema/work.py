@@ -124,7 +124,8 @@ class Goal(Part):
         "not_started"
     )
     shareable: Annotated[
-        bool | None, says("Its words may be shown in a learning platform; left out, they may not.")
+        bool | None,
+        says("Whether its words may be shown in a learning platform: not where false; left out, as chosen for each."),
     ] = None
     template: Annotated[Text | None, says(TEMPLATE)] = None
 

@@ -394,8 +394,8 @@ async def status(c: AsyncConnection, delivery: int) -> dict[str, Any]:
         await c.execute(
             text(
                 "SELECT d.id, CAST(d.plan_id AS text) AS plan, d.version, n.name AS destination, d.kind, d.cause, "
-                "  d.because, d.state, d.reason, d.waits, d.tries, d.next_at, coalesce(d.causes, '[]') AS causes, "
-                "  d.losses, d.doorway, d.audience, d.rehearsed, "
+                "  d.because, d.overwrite, d.state, d.reason, d.waits, d.tries, d.next_at, "
+                "  coalesce(d.causes, '[]') AS causes, d.losses, d.doorway, d.audience, d.rehearsed, "
                 "  d.created_at, d.finished_at, coalesce((SELECT json_agg(json_build_object("
                 "    'resource', l.resource, 'status', l.status, 'attempts', l.attempts, 'message', l.message, "
                 "    'delivered', CASE d.kind WHEN 'push' THEN l.delivered_sha256 IS NOT NULL "

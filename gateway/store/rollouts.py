@@ -37,7 +37,8 @@ async def sends(c: AsyncConnection, connection: int, school: str) -> bool:
 
 
 async def put(c: AsyncConnection, connection: Connection, stage: str, schools: Sequence[str], actor: Actor) -> None:
-    """Choose a stage, on record. ConfigError for none, and where schools are named for no reason or are none."""
+    """Choose a stage, on record; `schools` by entity id. ConfigError for one that there is not, and where schools are
+    named for no reason or are none."""
     if stage not in STAGES:
         raise ConfigError("stage-unknown", f"There is no stage {stage!r}.", f"Choose from: {', '.join(STAGES)}.")
     if (stage == "schools") != bool(schools):
@@ -46,30 +47,14 @@ async def put(c: AsyncConnection, connection: Connection, stage: str, schools: S
             "Only the stage `schools` has schools, and it has at least one.",
             "Give --stage schools with a --school for each, or another stage without any.",
         )
-    known = {
-        row.name: row.id
-        for row in await c.execute(
-            text(
-                "SELECT CAST(e.id AS text) AS id, n.name FROM entity e "
-                "CROSS JOIN LATERAL (VALUES (CAST(e.id AS text)), (e.doc->>'name')) n (name) "
-                "WHERE e.kind = 'organization' AND n.name = ANY(:names)"
-            ),
-            {"names": list(schools)},
-        )
-    }
-    if missing := [one for one in schools if one not in known]:
-        raise ConfigError(
-            "school-unknown",
-            f"No organization on the roster is called {missing[0]!r}.",
-            "Give its id or its whole name; `planbridge coverage` lists schools.",
-        )
-    ids = list(dict.fromkeys(known[one] for one in schools))
     await c.execute(
         text(
             "INSERT INTO destination (connection_id, district_id, profile, stage, schools) "
             "VALUES (:connection, :district, '{}', :stage, :schools) "
             "ON CONFLICT (connection_id) DO UPDATE SET stage = excluded.stage, schools = excluded.schools"
         ),
-        {"connection": connection.id, "district": connection.district, "stage": stage, "schools": ids},
+        {"connection": connection.id, "district": connection.district, "stage": stage, "schools": list(schools)},
     )
-    await log_act(c, connection.district, actor, "roll-out", connection.name, {"stage": stage, "schools": ids})
+    await log_act(
+        c, connection.district, actor, "roll-out", connection.name, {"stage": stage, "schools": list(schools)}
+    )

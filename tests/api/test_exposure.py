@@ -155,6 +155,16 @@ CALLS: dict[str, Any] = {
     "POST /v1/plans/{id}/deliveries": lambda w: How(
         "deliveries.write", f"/v1/plans/{w.final}/deliveries", {"destination": "ods"}
     ),
+    "GET /v1/plans/{id}/deliveries/preview": lambda w: How(
+        "deliveries.read", f"/v1/plans/{w.final}/deliveries/preview?destination=ods"
+    ),
+    "POST /v1/plans/{id}/withdrawals": lambda w: How(
+        "deliveries.write", f"/v1/plans/{w.final}/withdrawals", {"because": "asked for"}
+    ),
+    "GET /v1/deliveries": lambda w: How("deliveries.read"),
+    "POST /v1/deliveries/{id}/resend": lambda w: How("deliveries.write", f"/v1/deliveries/{w.delivery}/resend"),
+    "GET /v1/destinations/{name}/reconcile": lambda w: How("deliveries.read", "/v1/destinations/ods/reconcile"),
+    "POST /v1/destinations/{name}/reconcile": lambda w: How("deliveries.write", "/v1/destinations/ods/reconcile"),
     "GET /v1/deliveries/{id}": lambda w: How("deliveries.read", f"/v1/deliveries/{w.delivery}"),
     "GET /v1/sandbox": lambda w: How("sandbox"),
     "POST /v1/sandbox/days": lambda w: How("sandbox"),

@@ -9,6 +9,7 @@ import pytest
 
 from gateway import registry
 from gateway.connector import ConnectionSettings, Connector, Document, Loss, Receipt, Viewer
+from gateway.errors import PlanbridgeError
 from gateway.mapping import Crosswalks, Mapping, Parties
 from gateway.schema.plan import Plan
 from gateway.summary import PlanProfile, summarize
@@ -16,13 +17,18 @@ from gateway.summary import PlanProfile, summarize
 
 @dataclass
 class Board:
-    """`hangs` is by natural key; `viewers` see all of it. It is a connector's sink, and made one by `hang_up`."""
+    """`hangs` is by natural key; `viewers` see all of it. While there is a `failure`, nobody gets so far as to write;
+    with `screws` it gives nothing back. It is a connector's sink, and made one by `hang_up`."""
 
     hangs: dict[str, dict[str, Any]] = field(default_factory=dict)
     viewers: list[Viewer] = field(default_factory=list)
     writes: int = 0
+    failure: PlanbridgeError | None = None
+    screws: bool = False
 
     async def push(self, document: Document) -> Receipt:
+        if self.failure:
+            raise self.failure
         self.writes += 1
         self.hangs[document.identity] = document.body
         return Receipt(200)
@@ -31,6 +37,10 @@ class Board:
         return self.hangs.get(document.identity)
 
     async def delete(self, document: Document) -> Receipt:
+        if self.failure:
+            raise self.failure
+        if self.screws:
+            return Receipt(403, message="It is screwed to the wall; ask the caretaker.")
         self.writes += 1
         self.hangs.pop(document.identity, None)
         return Receipt(204)
