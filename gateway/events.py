@@ -85,6 +85,7 @@ _OF_PLANS = {
 _OF_DELIVERIES = {
     "delivered": ("delivery.done", "A plan arrived at a destination."),
     "parked": ("delivery.parked", "A plan could not be delivered, and waits for a person."),
+    "withdrawn": ("delivery.withdrawn", "What a destination had of a plan was taken back."),
 }
 RESET = "feed.reset"
 TEST = "webhook.test"

@@ -250,11 +250,14 @@ class _Sending:
             return False
         if isinstance(self._sink, Allocating):
             self._sink.know(document, before.remote_id)
+        # What was sent last and never answered may be what stands there, and is ours: that is known by what it says,
+        # and of something else than is to be sent now it cannot be known.
+        if not before.heard and before.sent_sha256 != content:
+            return False
         if not await self._sink.edited(document, before.revision):
             return False
         if before.heard:
             return True
-        # What was sent last and never answered may be what stands there, and is ours.
         there = await self._sink.read_back(document)
         return there is not None and not holds(there, document.body)
 

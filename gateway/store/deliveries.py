@@ -40,13 +40,14 @@ class Delivery:
 @dataclass(frozen=True)
 class LedgerRow:
     """What is known of one object at the destination. `delivered_sha256` is set by a 2xx answer only. `ours`: it was
-    taken from us, or may have been: we sent it and never heard. `revision` is what its last receipt said; `heard`:
-    what was sent last was answered."""
+    taken from us, or may have been: we sent it and never heard. `revision` is what its last receipt said; `sent_sha256`
+    is what was sent last, `heard` that it was answered."""
 
     delivered_sha256: str | None
     remote_id: str
     ours: bool = False
     revision: str = ""
+    sent_sha256: str | None = None
     heard: bool = True
 
 
@@ -141,7 +142,7 @@ async def known(store: Store, delivery: Delivery) -> dict[str, LedgerRow]:
             text(
                 "SELECT l.resource || ' ' || l.identity AS name, "
                 "  CASE WHEN l.sent_sha256 = l.delivered_sha256 THEN l.delivered_sha256 END, l.remote_id, "
-                f"  {OURS} AS ours, l.revision, l.status IS NOT NULL AS heard "
+                f"  {OURS} AS ours, l.revision, l.sent_sha256, l.status IS NOT NULL AS heard "
                 "FROM ledger l JOIN delivery d ON d.id = l.delivery_id WHERE l.connection_id = :connection "
                 "AND (l.shared OR d.plan_id = CAST(:plan AS uuid))"
             ),

@@ -197,7 +197,7 @@ _DELIVERIES = f"""
     SELECT CAST(t.xid AS text) AS xid, t.id AS seq, t.finished_at AS at, t.state AS op,
         CAST(t.plan_id AS text) AS plan, t.version, CAST(planbridge_survivor(l.student_id) AS text) AS student
     FROM delivery t JOIN plan l ON l.id = t.plan_id
-    WHERE {_AFTER.format(key="id")} AND t.state IN ('delivered', 'parked') AND t.finished_at >= :kept_from
+    WHERE {_AFTER.format(key="id")} AND t.state IN ('delivered', 'parked', 'withdrawn') AND t.finished_at >= :kept_from
     ORDER BY t.xid, t.id LIMIT :limit
 """
 _PLANS = f"""

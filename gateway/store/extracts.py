@@ -34,8 +34,8 @@ _RECORD = """
 """
 _DELIVERY = """
     SELECT CAST(json_build_object('id', d.id, 'plan', d.plan_id, 'version', d.version, 'destination', n.name,
-        'state', d.state, 'actor', d.actor, 'losses', d.losses, 'reason', d.reason, 'created_at', d.created_at,
-        'finished_at', d.finished_at,
+        'kind', d.kind, 'cause', d.cause, 'because', d.because, 'state', d.state, 'actor', d.actor,
+        'losses', d.losses, 'reason', d.reason, 'created_at', d.created_at, 'finished_at', d.finished_at,
         'objects', (SELECT coalesce(json_agg(json_build_object('resource', l.resource, 'identity', l.identity,
             'status', l.status, 'remote_id', l.remote_id, 'at', l.at) ORDER BY l.at, l.resource), '[]')
             FROM ledger l WHERE l.delivery_id = d.id)) AS text)

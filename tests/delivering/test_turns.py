@@ -106,8 +106,11 @@ async def revised(hall: Hall) -> None:
     changed = content | {"title": "Twelve pages and a half"}
     await planning.edit(hall.store, hall.district, hall.plan, changed, hall.actor)
     await planning.take(hall.store, hall.district, hall.plan, "consult", hall.actor)
+    async with hall.store.transaction(hall.district) as c:
+        [*_, seen] = [one for one in await planning.stored.events(c, hall.plan) if one["act"] == "shown"]
     [held] = content["consultations"]
-    again = {"consultations": [held, {name: part for name, part in held.items() if name != "id"}]}
+    anew = {name: part for name, part in held.items() if name != "id"}
+    again = {"consultations": [held, anew | {"shown_sha256": seen["detail"]["shown_sha256"]}]}
     await planning.edit(hall.store, hall.district, hall.plan, changed | again, hall.actor)
     await planning.take(hall.store, hall.district, hall.plan, "finalize", hall.actor)
 

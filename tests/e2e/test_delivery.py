@@ -395,7 +395,7 @@ async def test_what_a_destination_chose_leaves_with_the_next_push(here: Here) ->
     await here.profile(include_need_statements=True)
     here.there.forget()
     await here.push()
-    assert [resource for _, resource, _ in here.there.asked()] == ["studentInterventionAssociations"] * 2
+    assert here.there.wrote() == [("studentInterventionAssociations", 200)] * 2
     assert {row["diagnosticStatement"] for row in here.there.all("studentInterventionAssociations")} == {NEED}
 
 
