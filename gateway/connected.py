@@ -6,6 +6,7 @@ from functools import cache
 
 from gateway import registry
 from gateway.connector import ConnectionSettings, Connector
+from gateway.errors import Refused
 from gateway.http import Auth, Http, Pace
 from gateway.store import registers
 from gateway.store.database import Store
@@ -36,6 +37,16 @@ async def opened(
         timeout=settings.patience,
     ) as http:
         yield connector, settings, http
+
+
+def refuse_unread(connection: registers.Connection) -> None:
+    """Refused where a connection is one that is only written to."""
+    if registry.connector(connection.connector).open_source is None:
+        raise Refused(
+            "nothing-to-pull",
+            f"Nothing is pulled from {connection.name}: plans are only sent to it.",
+            f"Take its schedule away, if it has one; `planbridge check {connection.name}` shows how it is.",
+        )
 
 
 def _addresses(connection: registers.Connection) -> dict[str, str]:

@@ -9,8 +9,9 @@ from typing import Unpack
 
 from procrastinate.exceptions import AlreadyEnqueued
 
-from gateway import clock, delivery, logs, looks, planning, rechecking, registry, sync, verification, withdrawing
+from gateway import clock, delivery, logs, looks, planning, rechecking, sync, verification, withdrawing
 from gateway import webhooks as sending_events
+from gateway.connected import refuse_unread
 from gateway.deferring import defer
 from gateway.errors import AuthError, PlanbridgeError, Refused, Unavailable
 from gateway.replay import Wanted
@@ -71,12 +72,7 @@ async def _request_pull(
             f"{connection.name} is what a program writes here: there is nothing to pull.",
             "`planbridge runs` shows what it wrote.",
         )
-    if registry.connector(connection.connector).open_source is None:
-        raise Refused(
-            "nothing-to-pull",
-            f"Nothing is pulled from {connection.name}: plans are only sent to it.",
-            f"Take its schedule away, if it has one; `planbridge check {connection.name}` shows how it is.",
-        )
+    refuse_unread(connection)
     refuse_paused(connection)
     if mode == "publish" and not connection.shadow:
         await blackouts.refuse(c, connection.id, clock.now())

@@ -44,6 +44,7 @@ def _blocks(summary: Summary, people: Parties, foreign: str, say: Words) -> Iter
     for part in summary.sections:
         yield Heading(2, (Span(part.heading),))
         yield from _part(part, foreign)
+    yield Heading(2, say.line("section.next"))
     if summary.review_on:
         yield Paragraph(say.line("next.review", day=say.date(summary.review_on)))
     yield Paragraph(say.line("short.link", link=Span(summary.link, name=True)))
