@@ -332,6 +332,14 @@ class Announcing(Protocol):
 
 
 @runtime_checkable
+class Admitting(Protocol):
+    """A sink of a target where some objects are what lets people see the others."""
+
+    admits: Collection[str]
+    """The resources of these: they are taken back, or ended, before anything else is written."""
+
+
+@runtime_checkable
 class Retracting(Protocol):
     """A sink of a target from which an object can be taken back."""
 

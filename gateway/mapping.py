@@ -185,7 +185,8 @@ class Parties:
     own numbers. `link` is the plan's doorway, with nobody's number in it. `roles` are the words for what staff are, on
     the plan's team or at a school, by entity id; `team` is its staff today. `print` makes the tagged PDF of what a
     profile lets through, and of no more; it takes half a second, so it is called when the file is sent. `version` and
-    `finalized_on` are those of what is sent. `places` are those that the destination itself told of."""
+    `finalized_on` are those of what is sent; `closed`: the plan is over, whatever its days say. `places` are those that
+    the destination itself told of."""
 
     plan: str
     student: str
@@ -202,6 +203,7 @@ class Parties:
     places: tuple[Place, ...] = ()
     version: int = 0
     finalized_on: date | None = None
+    closed: bool = False
 
 
 Outbound = Callable[[Plan, Parties, Any, Crosswalks], tuple[list[Document], list[Loss]]]

@@ -12,6 +12,7 @@ from gateway.identity import Candidates, population
 from gateway.mapping import Attended, Member, Parties
 from gateway.schema.plan import Plan
 from gateway.store import lti, reading, registers
+from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
 from gateway.store.registers import Connection
 
@@ -39,6 +40,7 @@ async def parties(store: Store, c: Transaction, connection: Connection, plans: N
         schools = await reading.keys_at(c, connection.id, "organization", sorted({p.school for p, _ in plans.values()}))
     attended = await _attended(c, connection, students)
     places = await lti.places(c, connection.id)
+    closed = await stored.closed(c, list(plans))
     today = clock.today()
     found: dict[str, Parties | Refused] = {}
     for id, (plan, team) in plans.items():
@@ -68,6 +70,7 @@ async def parties(store: Store, c: Transaction, connection: Connection, plans: N
             roles=_roles(plan, named, members, today),
             team=tuple(members),
             places=places,
+            closed=id in closed,
         )
     return found
 

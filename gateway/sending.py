@@ -14,6 +14,7 @@ import msgspec
 
 from gateway import clock
 from gateway.connector import (
+    Admitting,
     Allocating,
     Announcing,
     Document,
@@ -136,22 +137,28 @@ async def send(
         lost = {loss.pointer for loss in told}
         told += [loss for loss in (judged.losses if judged else ()) if loss.pointer not in lost]
     one_by_one = _Sending(desk, delivery, known.rows, contents)
+    over = [document for document in known.left if document.name not in contents]
+    if isinstance(sink, Admitting) and isinstance(sink, Ending):
+        # Whoever is to see the plan no more does not see what is sent now, whatever of it is refused.
+        if refusal := await one_by_one.end_all([one for one in over if one.resource in sink.admits], start):
+            return _not_ended(told, *refusal)
+        over = [one for one in over if one.resource not in sink.admits]
     refused = await one_by_one.all(documents)
     told += [Loss("", "withheld", f"Somebody edited {name} there, and theirs was kept.") for name in one_by_one.kept]
     if refused:
         unsent = [one for one in documents if one.name not in one_by_one.arrived and one.name not in refused]
         causes = _causes(refused, unsent)
         return Ended(told, _sentence(causes, len(unsent)), _waits(refused.values()), causes)
-    over = [document for document in known.left if document.name not in contents]
     if over and not isinstance(sink, Ending):
         told.append(Loss("", "cannot", "What an earlier version had and this one has not stays there."))
-    for document in over if isinstance(sink, Ending) else ():
-        on = start - timedelta(days=1) if document.key.get("beginDate", str(start)) != str(start) else clock.today()
-        receipt = await one_by_one.end(document, on)
-        if not receipt.delivered:
-            causes = _causes({document.name: (document, receipt)}, ())
-            return Ended(told, _sentence(causes, 0), receipt.waits, causes)
+    elif refusal := await one_by_one.end_all(over, start):
+        return _not_ended(told, *refusal)
     return Ended(told)
+
+
+def _not_ended(told: Sequence[Loss], document: Document, receipt: Receipt) -> Ended:
+    causes = _causes({document.name: (document, receipt)}, ())
+    return Ended(told, _sentence(causes, 0), receipt.waits, causes)
 
 
 async def take_back(store: Store, delivery: Delivery, sink: Sink) -> Ended:
@@ -163,6 +170,9 @@ async def take_back(store: Store, delivery: Delivery, sink: Sink) -> Ended:
         return Ended(())
     if not isinstance(sink, Retracting | Ending):
         return Ended((), KEEPS, causes=[Cause(0, KEEPS, (), 0, len(theirs))])
+    if isinstance(sink, Admitting):
+        admits = sink.admits
+        theirs = sorted(theirs, key=lambda one: one[0].resource not in admits)
     last_day = None if isinstance(sink, Retracting) else clock.today()
     refused: dict[str, tuple[Document, Receipt]] = {}
     for document, remote_id in theirs:
@@ -228,6 +238,15 @@ class _Sending:
                 break
             waiting = late
         return refused
+
+    async def end_all(self, over: Sequence[Document], start: date) -> tuple[Document, Receipt] | None:
+        """End what the plan has no more; the first that the destination refuses to end."""
+        for document in over:
+            on = start - timedelta(days=1) if document.key.get("beginDate", str(start)) != str(start) else clock.today()
+            receipt = await self.end(document, on)
+            if not receipt.delivered:
+                return document, receipt
+        return None
 
     async def end(self, document: Document, on: date) -> Receipt:
         """Give what the plan has no more its last day."""

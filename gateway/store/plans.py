@@ -240,6 +240,15 @@ def _not_finalized() -> Refused:
     return Refused("plan-not-finalized", "This plan has no finalized version.", "Finalize it first.")
 
 
+async def closed(c: AsyncConnection, plans: Sequence[str]) -> set[str]:
+    """Those of these plans that came to their end."""
+    rows = await c.execute(
+        text("SELECT CAST(id AS text) FROM plan WHERE id = ANY(CAST(:plans AS uuid[])) AND state = 'closed'"),
+        {"plans": list(plans)},
+    )
+    return set(rows.scalars())
+
+
 async def teams(c: AsyncConnection, plans: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """Plan -> who was put on its team by its newest version, and is on it still: whoever was taken off a draft sees
     nothing more from then on, whoever was added to one sees nothing yet."""
