@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from gateway import api, clock, vendors
 from gateway.api.oneroster import ROOT
-from gateway.api.oneroster.operations import OPERATIONS, Operation
+from gateway.api.oneroster.operations import OLDER_OPERATIONS, OPERATIONS, Operation
 from gateway.api.paging import cursor
 from gateway.sections import touched
 from gateway.settings import Settings
@@ -25,6 +25,7 @@ from tests import village
 from tests.api import wire
 from tests.api.conftest import agree, serving, token
 from tests.api.test_oneroster import ACTOR, address
+from tests.api.test_oneroster_older import address as older
 from tests.api.wire import RECORDS, Laid, name
 from tests.village import Village
 
@@ -207,15 +208,12 @@ async def test_an_incident_has_what_was_told_and_no_more(place: Place) -> None:
 
 @module
 async def test_each_way_to_a_whole_collection_takes_leave_and_leaves_an_act_and_a_notice(place: Place) -> None:
-    client, _ = await clients.add(place.store, place.district, "loader", SCOPES, ACTOR, Grant())
-    await agree(place.store, place.district, client, bulk=True, pages=1)
-    header = await token(place.store, place.district, client)
-    lists = [one for one in OPERATIONS if not one.one and not one.parents]
-    ways = [(f"{ROOT}{address(one)}", query) for one in lists for query in ({"limit": 1001}, {"limit": 1, "offset": 1})]
-    ways += [
-        (path, {"limit": 1, "cursor": cursor(of, ["", 1])})
-        for path, of in (("/v1/students", "students"), ("/v1/plans", "plans"), ("/v1/students/results", "results"))
-    ]
+    client, header = await walker(place, pages=1, bulk=True)
+    lists = [one for one in OPERATIONS if not one.one]
+    paths = [f"{ROOT}{address(one)}" for one in lists]
+    paths += [f"{ROOT}/v1p1{older(one)}" for one in OLDER_OPERATIONS if not one.one]
+    assert sum(bool(one.parents) for one in lists) > 20
+    ways = [(path, query) for path in paths for query in ({"limit": 1001}, {"limit": 1, "offset": 1})]
     for path, query in ways:
         answer = await place.http.get(path, params=query, headers=header)
         assert answer.status_code == 403 and "privilege" in answer.text, (path, query)
@@ -227,8 +225,66 @@ async def test_each_way_to_a_whole_collection_takes_leave_and_leaves_an_act_and_
     for path, query in ways:
         answer = await place.http.get(path, params=query, headers=header)
         assert answer.status_code == 200, (path, query, answer.text)
-    collections = {one.view.collection for one in lists} | {"record", "plans"}
+    collections = {one.view.collection for one in lists}
     assert await traces(place) == (len(collections), len(collections)), "one of each for each export"
+
+
+@pytest.mark.parametrize("clause", ["sourcedId>'{}'", "sourcedId>'{}' OR sourcedId>'{}'"])
+@module
+async def test_no_way_of_asking_gets_round_the_leave(place: Place, clause: str) -> None:
+    """A walk from id to id begins anew each time, as far as its offset tells."""
+    _, header = await walker(place, pages=2)
+    path, last, pages = f"{ROOT}/rostering/v1p2/users", "", 0
+    while True:
+        asked = {"limit": 1, "filter": clause.format(last, last)}
+        answer = await place.http.get(path, params=asked, headers=header)
+        if answer.status_code == 403:
+            break
+        assert (await place.http.get(path, params=asked, headers=header)).status_code == 200, "the same is no new page"
+        [row], pages = answer.json()["users"], pages + 1
+        last = row["sourcedId"]
+    assert pages == 2 and "privilege" in answer.text
+    for asked in ({"limit": 1, "sort": "familyName"}, {"limit": 1, "filter": "role='student'"}):
+        assert (await place.http.get(path, params=asked, headers=header)).status_code in (400, 403)
+    one = {"filter": f"sourcedId='{last}'"}
+    assert (await place.http.get(path, params=one, headers=header)).json()["users"], "who it has may be looked up"
+    assert (await place.http.get(path.replace("users", "orgs"), headers=header)).status_code == 200
+
+
+@module
+async def test_how_far_somebody_walked_is_not_theirs_to_say(place: Place) -> None:
+    """What a cursor says is a place and nothing else: one that a caller made up counts as much as ours."""
+    _, header = await walker(place, pages=1, person=place.village.teacher)
+    asked = {"limit": 1}
+    first = (await place.http.get("/v1/students", params=asked, headers=header)).json()
+    assert len(first["students"]) == 1
+    for forged in ("0", first["students"][0]["id"]):
+        further = {**asked, "cursor": cursor("students", [forged])}
+        answer = await place.http.get("/v1/students", params=further, headers=header)
+        assert answer.status_code == 403 and "privilege" in answer.text
+    assert (await place.http.get("/v1/students", params=asked, headers=header)).json() == first
+    counted = {"cursor": cursor("students", ["", 0])}
+    answer = await place.http.get("/v1/students", params=counted, headers=header)
+    assert answer.json()["code"] == "cursor-invalid", "there is no number in it that would be believed"
+
+
+async def walker(
+    place: Place, *, pages: int, bulk: bool = False, person: str | None = None
+) -> tuple[str, dict[str, str]]:
+    """A program of its own that may walk so many pages, and reaches what the other one does; and its token."""
+    granted = Grant(sections=sorted(vendors.GRANTABLE))
+    client, _ = await clients.add(place.store, place.district, "walker", SCOPES, ACTOR, granted)
+    await agree(place.store, place.district, client, pages=pages, bulk=bulk)
+    async with place.store.transaction(place.district) as c:
+        await c.execute(
+            text(
+                "INSERT INTO reach SELECT r.district_id, a.id, r.collection, r.sourced_id, r.visible, now() "
+                "FROM reach r, vendor_agreement a WHERE r.agreement_id = :from AND a.client_id = :client "
+                "ON CONFLICT DO NOTHING"
+            ),
+            {"from": place.laid.agreement, "client": client},
+        )
+    return client, await token(place.store, place.district, client, person=person)
 
 
 async def traces(place: Place) -> tuple[int, int]:
