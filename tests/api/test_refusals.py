@@ -140,6 +140,20 @@ async def test_an_answer_that_is_kept_is_given_under_an_agreement_too(both: Two)
     assert refused("POST /v1/plans", answer) == (403, "agreement-ended")
 
 
+@module
+async def test_an_answer_that_is_kept_is_for_no_narrower_token(both: Two) -> None:
+    client, _ = await clients.add(both.store, both.here.district, "own", SCOPES, ACTOR, Grant("sis"))
+    await agree(both.store, both.here.district, client)
+    route, key, teacher = "POST /v1/plans", {"Idempotency-Key": "scopes"}, both.here.world.teacher
+    wide = await token(both.store, both.here.district, client, person=teacher)
+    first = await asked(both, route, both.here, wide | key)
+    assert (first.status_code, (await asked(both, route, both.here, wide | key)).text) == (201, first.text)
+    for scopes in (["plan.write"], ["plans.read"]):
+        narrow = await token(both.store, both.here.district, client, person=teacher, scopes=scopes)
+        answer = await asked(both, route, both.here, narrow | key)
+        assert refused(route, answer) == (403, "idempotency-narrower")
+
+
 @pytest.mark.parametrize("caller", ["vendor", "vendor for a teacher", "own", "own for a teacher"])
 @module
 async def test_what_another_district_has_is_not_there(both: Two, caller: str) -> None:
