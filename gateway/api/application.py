@@ -30,6 +30,7 @@ from gateway.api import (
     service,
     signin,
     students,
+    vendors,
     webhooks,
 )
 from gateway.api.envelope import Envelope
@@ -96,6 +97,7 @@ def assembled(settings: Settings) -> FastAPI:
         results,
         students,
         records,
+        vendors,
         sandbox,
         documents,
     ):

@@ -156,6 +156,12 @@ CALLS: dict[str, Any] = {
         "deliveries.write", f"/v1/plans/{w.final}/deliveries", {"destination": "ods"}
     ),
     "GET /v1/deliveries/{id}": lambda w: How("deliveries.read", f"/v1/deliveries/{w.delivery}"),
+    "GET /v1/vendors": lambda w: How("vendors.read"),
+    "GET /v1/vendors/{agreement}": lambda w: How("vendors.read", f"/v1/vendors/{w.agreement}"),
+    "GET /v1/vendors/{agreement}/use": lambda w: How("vendors.read", f"/v1/vendors/{w.agreement}/use"),
+    "POST /v1/vendors/{agreement}/end": lambda w: How(
+        "vendors.end", f"/v1/vendors/{w.agreement}/end", {"reason": "It is over."}
+    ),
     "GET /v1/sandbox": lambda w: How("sandbox"),
     "POST /v1/sandbox/days": lambda w: How("sandbox"),
     "POST /v1/sandbox/refusals": lambda w: How("sandbox", body={"what": "agreement-ended"}),

@@ -19,7 +19,7 @@ from gateway.sections import touched
 from gateway.settings import Settings
 from gateway.store import bulk, clients, outbox, reads, registers
 from gateway.store import vendors as stored
-from gateway.store.clients import SCOPES, Grant
+from gateway.store.clients import ADMIN, FOR_VENDORS, Grant
 from gateway.store.database import Store
 from tests import village
 from tests.api import wire
@@ -60,7 +60,7 @@ async def place(settings: Settings) -> AsyncIterator[Place]:
 
 async def populated(store: Store, http: httpx.AsyncClient) -> Place:
     district = await registers.district(store, "incident")
-    laid = await wire.lay(store, district, ACTOR, *SCOPES)
+    laid = await wire.lay(store, district, ACTOR, *FOR_VENDORS)
     await wire.reagree(store, laid, dict.fromkeys(vendors.COLLECTIONS))
     here = await village.populate(store, district)
     await village.finalize(here)
@@ -268,12 +268,49 @@ async def test_how_far_somebody_walked_is_not_theirs_to_say(place: Place) -> Non
     assert answer.json()["code"] == "cursor-invalid", "there is no number in it that would be believed"
 
 
+@module
+async def test_the_districts_own_systems_see_what_is_agreed_and_read_and_end_it(place: Place) -> None:
+    client, header = await walker(place, pages=9)
+    async with place.store.transaction(place.district) as c:
+        number = (await stored.in_force(c, client, clock.today())).id
+    own, _ = await clients.add(place.store, place.district, "own", sorted(ADMIN), ACTOR, Grant("sis"))
+    ours = await token(place.store, place.district, own)
+    users = f"{ROOT}/rostering/v1p2/users?fields=sourcedId,givenName"
+    students = {row["sourcedId"] for row in (await place.http.get(users, headers=header)).json()["users"]}
+    assert len(students) > 2
+
+    listed = (await place.http.get("/v1/vendors", headers=ours)).json()["agreements"]
+    assert {(one["id"], one["client"], one["state"]) for one in listed} >= {(number, client, "in force")}
+    whole = (await place.http.get(f"/v1/vendors/{number}", headers=ours)).json()
+    [version] = whole["versions"]
+    assert (version["version"], version["terms"]["signer"], whole["destruction"]) == (1, "Ottoline Farrow", None)
+    use = (await place.http.get(f"/v1/vendors/{number}/use", headers=ours)).json()["use"]
+    [of_users] = [one for one in use if one["collection"] == "users"]
+    assert of_users["reads"] == 1 and of_users["read"] == ["givenName"] and "familyName" in of_users["never_read"]
+
+    end = f"/v1/vendors/{number}/end"
+    assert (await place.http.post(end, json={"reason": " "}, headers=ours)).status_code == 422
+    ended = (await place.http.post(end, json={"reason": "It is over."}, headers=ours)).json()
+    received = {(one["collection"], one["field"]): one for one in ended["received"]}
+    assert ("users", "givenName") in received and received["users", "givenName"]["times"] == ended["students"] > 0
+    assert "ended on" in ended["request"] and ended["students"] <= len(students)
+    assert (await place.http.get(users, headers=header)).status_code == 401
+    again = await place.http.post(end, json={"reason": "Once more."}, headers=ours)
+    assert (again.status_code, again.json()["code"]) == (404, "vendor-agreement-unknown")
+    async with place.store.transaction(place.district) as c:
+        by = await c.scalar(
+            text("SELECT actor->>'client' FROM act WHERE act = 'vendor-agreement-ended' AND subject = :ref"),
+            {"ref": str(number)},
+        )
+    assert by == own
+
+
 async def walker(
     place: Place, *, pages: int, bulk: bool = False, person: str | None = None
 ) -> tuple[str, dict[str, str]]:
     """A program of its own that may walk so many pages, and reaches what the other one does; and its token."""
     granted = Grant(sections=sorted(vendors.GRANTABLE))
-    client, _ = await clients.add(place.store, place.district, "walker", SCOPES, ACTOR, granted)
+    client, _ = await clients.add(place.store, place.district, "walker", FOR_VENDORS, ACTOR, granted)
     await agree(place.store, place.district, client, pages=pages, bulk=bulk)
     async with place.store.transaction(place.district) as c:
         await c.execute(
