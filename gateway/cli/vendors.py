@@ -380,9 +380,9 @@ def opt_out(
             id = await student_id(g, student)
             async with g.store.transaction(g.district) as c:
                 if off:
-                    await stored.opt_in(c, g.district, id, actor(named(as_), role))
+                    await stored.opt_in(g.store, c, g.district, id, actor(named(as_), role))
                 else:
-                    await stored.opt_out(c, g.district, id, by, actor(named(as_), role))
+                    await stored.opt_out(g.store, c, g.district, id, by, actor(named(as_), role))
 
     run(work())
     say({"opted_out": not off}, as_json, "It holds no longer." if off else "It holds from now on.")

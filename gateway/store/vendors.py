@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway import clock, vendors
 from gateway.access import JUDGING, SAYS
 from gateway.errors import ConfigError, Refused
-from gateway.store import previews, purposes, reach, reads, standing
+from gateway.store import denials, previews, purposes, reach, reads, standing
 from gateway.store.database import Store, together
 from gateway.store.registers import Actor, log_act
 from gateway.vendors import Agreement, Terms
@@ -345,8 +345,9 @@ async def destroyed(c: AsyncConnection, district: int, agreement: int, on: date,
     await log_act(c, district, actor, "vendor-data-destroyed", str(agreement), {"on": on.isoformat()})
 
 
-async def opt_out(c: AsyncConnection, district: int, student: str, said_by: str, actor: Actor) -> None:
-    """Keep a family's word that nothing of the student is directory information, and let it hold at once."""
+async def opt_out(store: Store, c: AsyncConnection, district: int, student: str, said_by: str, actor: Actor) -> None:
+    """Keep a family's word that nothing of the student is directory information, and let it hold at once, also after a
+    restore."""
     if not said_by.strip():
         raise ConfigError("opt-out-incomplete", "It is not said who said so.", "Give --by.")
     await reach.alone(c, district)
@@ -360,10 +361,11 @@ async def opt_out(c: AsyncConnection, district: int, student: str, said_by: str,
         {"district": district, "student": student, "by": said_by.strip(), "actor": actor.as_json()},
     )
     await log_act(c, district, actor, "directory-opt-out", student, {})
+    await denials.opted_out(store, c, district, student, actor)
     await reach.follow(c, district)
 
 
-async def opt_in(c: AsyncConnection, district: int, student: str, actor: Actor) -> None:
+async def opt_in(store: Store, c: AsyncConnection, district: int, student: str, actor: Actor) -> None:
     """The family takes its word back."""
     await reach.alone(c, district)
     await c.execute(
@@ -374,4 +376,5 @@ async def opt_in(c: AsyncConnection, district: int, student: str, actor: Actor) 
         {"student": student},
     )
     await log_act(c, district, actor, "directory-opt-in", student, {})
+    await denials.opted_in(store, c, student, actor)
     await reach.follow(c, district)

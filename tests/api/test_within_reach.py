@@ -150,7 +150,7 @@ class Asked:
             IDS[student], "the mother", "guardian", recipient, sections, "rostering", permit, today, today
         )  # fmt: skip
         async with self.store.transaction(self.district) as c:
-            return await consents.add(c, self.district, given, ACTOR)
+            return await consents.add(self.store, c, self.district, given, ACTOR)
 
     async def takes_back(self, consent: int) -> None:
         async with self.store.transaction(self.district) as c:

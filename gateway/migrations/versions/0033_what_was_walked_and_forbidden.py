@@ -1,4 +1,4 @@
-"""What a program walked of a collection today, question by question, so that no way of asking gets round the leave."""
+"""What a program walked of a collection today, whatever way it asked; and families' words that wait after a restore."""
 
 from gateway.migrations import adding
 
@@ -7,6 +7,7 @@ down_revision = "0028"
 
 # walked: of a list that a program was answered on a day, how much of a page it was. `question` is a keyed hash: the
 # same question asked again is no further page.
+# standing.placed: false while a restored database was told of a family's word about a student whom it does not know.
 STATEMENTS = """
 CREATE TABLE walked (
     district_id int NOT NULL,
@@ -17,6 +18,8 @@ CREATE TABLE walked (
     share double precision NOT NULL,
     PRIMARY KEY (agreement_id, collection, on_day, question)
 );
+
+ALTER TABLE standing ADD placed boolean NOT NULL DEFAULT true;
 """
 
 
