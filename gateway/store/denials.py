@@ -1,4 +1,4 @@
-"""What a family forbade, which no restored backup forgets: opt-outs from directory information, consents that forbid."""
+"""What a family forbade, which no restored backup forgets: opt-outs of the directory, consents that forbid."""
 
 import json
 from collections.abc import Iterable

@@ -270,7 +270,7 @@ async def test_a_key_whose_first_request_still_runs_or_came_to_no_end_is_told_so
     http.headers.update(await by(village, made, "teacher"))
     key, body = {idempotency.HEADER: "key-1"}, json.dumps(content(village))
     said = f"/v1/plans?\n{village.teacher}\n{body}"
-    claim = Claim(village.district, made[0], "key-1", said)
+    claim = Claim(village.district, made[0], "key-1", said, frozenset())
     assert await repeatable.claim(village.store, claim) == "mine"
     running = await http.post("/v1/plans", content=body, headers=key | {"Content-Type": "application/json"})
     assert (running.status_code, running.json()["code"]) == (409, "idempotency-running")
