@@ -11,7 +11,7 @@ from gateway import clock, registry, wire
 from gateway.mapping import Crosswalks
 from gateway.schema import ORDER
 from gateway.served import COLLECTIONS, OF_KIND, WRITABLE, Collection
-from gateway.store import reach, served, served_rows
+from gateway.store import denials, reach, served, served_rows
 from gateway.store.database import DatabaseError, Store, Transaction, is_outrun
 from gateway.store.served import State
 
@@ -74,6 +74,7 @@ class _Projection:
             self._at = clock.now()
         self._named = await served_rows.any_names(self._c)
         place = await served.note_changes(self._c, now)
+        await denials.place(self._store, self._c, self._district)
         await served_rows.note_family(self._store, self._c, everything=now.everything)
         for kind in _KINDS:
             await self._kind(kind)

@@ -197,7 +197,7 @@ async def _restrict(store: Store, district: int, client: str, actor: Actor) -> d
     )  # fmt: skip
     async with store.transaction(district) as c:
         await reach.alone(c, district)
-        await consents.add(c, district, denied, actor)
+        await consents.add(store, c, district, denied, actor)
         await reach.refresh(c, district)
         await reach.settle(c, district)
     return {"what": "restriction", "student": student}

@@ -68,8 +68,8 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was signed. `collections`: each to the fields that may be served, None for all that there are; `document`: a
-    reference, or the SHA-256 of the signed file; `pages`: how many pages of a collection may be walked in one go before
-    that is bulk; `writes`: of which collections it may write records of its own; days are inclusive."""
+    reference, or the SHA-256 of the signed file; `pages`: how many pages of a collection may be walked in a day
+    before that is bulk; `writes`: of which collections it may write records of its own; days are inclusive."""
 
     purpose: str
     basis: Basis
@@ -202,6 +202,8 @@ def checked(terms: Terms) -> Terms:
             f"{more[0]} is no directory information.",
             "Agree on it by another right, or leave it out.",
         )
+    if not 1 <= terms.pages <= MOST_PAGES:
+        raise _incomplete(f"Pages in one walk are 1 to {MOST_PAGES}; beyond, agree on bulk and give leave for it.")
     if terms.rule.only_classes and not (terms.rule.classes or terms.rule.subjects or terms.rule.courses):
         raise _incomplete("Students of its classes only: then it says which classes.")
     if unknown := sorted(terms.writes - set(served.WRITABLE)):
@@ -272,12 +274,25 @@ def new_fields(before: Terms | None, after: Terms) -> tuple[str, ...]:
 
 PAGE = 1_000
 """Rows of one answer beyond which it is bulk, whatever is agreed."""
+COMMON = 100
+"""Rows of a page where nothing is said: an answer to a search with a smaller limit is no page."""
+MOST_PAGES = 1_000
+"""Pages that may be agreed at most: whoever needs more is given leave to take all."""
 
 
-def is_bulk(terms: Terms, *, limit: int, offset: int, delta: bool) -> bool:
+def is_bulk(terms: Terms, *, limit: int, offset: int, delta: bool, walked: float = 0) -> bool:
     """Whether a page of a collection is bulk: larger than a page, or further into a walk without a filter by time than
-    agreed. An export as a file always is, and asks nobody."""
-    return limit > PAGE or (not delta and limit > 0 and offset // limit >= terms.pages)
+    agreed, by the place it begins at or by the pages `walked` today in any other way. An export as a file always is,
+    and asks nobody."""
+    pages = min(terms.pages, MOST_PAGES)
+    return limit > PAGE or (not delta and limit > 0 and (offset // limit >= pages or walked >= pages))
+
+
+def share(rows: int, limit: int, *, goes_on: bool) -> float:
+    """How much of a page an answer of so many rows is. One that follows another (`goes_on`: from a place, or from a
+    value onwards) is measured by its own limit, as an offset is; what only was searched for by a common page, so that
+    to look somebody up takes next to nothing."""
+    return rows / (limit if goes_on else max(limit, COMMON))
 
 
 def as_json(terms: Terms) -> str:

@@ -88,7 +88,7 @@ async def _take(store: Store, c: Transaction, number: int, days: int) -> tuple[W
         more = await _read(c, listener, webhook, days)
         messages = await stored.claim(c, webhook.id)
         may = {one.id for one in await listener.may(c, [(one.event, None) for one in messages if _is_told(one)])}
-    except Refused as refusal:
+    except (Refused, Unavailable) as refusal:
         log.warning("nothing is sent to webhook %s: %s", webhook.id, refusal.code)
         await stored.note(c, webhook, "", "", None, refusal.code, 0)
         await stored.rest(c, webhook.id, ASKS_AGAIN_SECONDS)

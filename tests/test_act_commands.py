@@ -99,7 +99,7 @@ async def test_acts_on_who_is_told_and_sent_what(ask: Asks) -> None:
 
 
 async def test_acts_on_programs_and_districts(ask: Asks) -> None:
-    program = (await ask("client", "add", "grades", "--scope", "runs.read"))["client_id"]
+    program = (await ask("client", "add", "grades", "--kind", "sis", "--scope", "runs.read"))["client_id"]
     of_it = {"client_id": program}
     assert await ask("client", "signatures", program, "--off") == {"consumer_key": program, "signatures": False}
     keys = ("--jwks-url", "https://grades.example.org/jwks")

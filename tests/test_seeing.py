@@ -39,7 +39,7 @@ async def village(store: Store, district: int) -> Village:
 async def consent(village: Village, to: str, *sections: str, permit: bool = True) -> int:
     given = Given(village.student, village.mother, "guardian", to, sections, "planning", permit, TODAY, LATER)
     async with village.store.transaction(village.district) as c:
-        return await consents.add(c, village.district, given, AUTHOR)
+        return await consents.add(village.store, c, village.district, given, AUTHOR)
 
 
 async def revoke(village: Village, number: int) -> None:

@@ -143,6 +143,17 @@ def test_what_is_bulk(limit: int, offset: int, delta: bool, bulk: bool) -> None:
     assert is_bulk(terms(pages=10), limit=limit, offset=offset, delta=delta) == bulk
 
 
+def test_pages_are_counted_however_they_were_asked_for() -> None:
+    assert is_bulk(terms(pages=10), limit=100, offset=0, delta=False, walked=10)
+    assert not is_bulk(terms(pages=10), limit=100, offset=0, delta=False, walked=9.9)
+    assert not is_bulk(terms(pages=10), limit=100, offset=0, delta=True, walked=99)
+    assert is_bulk(terms(pages=10**9), limit=1, offset=vendors.MOST_PAGES, delta=False), "whatever was agreed before"
+    assert vendors.share(1, 1, goes_on=True) == 1 and vendors.share(1, 1, goes_on=False) == 0.01
+    for pages in (0, vendors.MOST_PAGES + 1):
+        with pytest.raises(ConfigError):
+            checked(terms(pages=pages))
+
+
 def test_whatever_tells_of_students_is_sensitive() -> None:
     assert all(vendors.sensitive("demographics", field) for field in served.COLLECTIONS["demographics"].fields)
     assert not vendors.sensitive("classes", "title") and not vendors.sensitive("users", "givenName")

@@ -10,7 +10,7 @@ from gateway.access import Who
 from gateway.api.oauth import Call, may
 from gateway.showing import WHOLLY, Asker
 from gateway.store import bulk, plans, reach, vendors
-from gateway.vendors import is_bulk
+from gateway.store.bulk import Step
 from gateway.viewing import itself
 
 
@@ -38,15 +38,24 @@ async def asker(call: Call, collection: str = "") -> Asker:
     return Asker(who, call.actor, program, students, agreement.told_of_results if collection == "results" else WHOLLY)
 
 
-async def refuse_bulk(call: Call, collection: str, limit: int, walked: int) -> None:
+async def refuse_bulk(call: Call, collection: str, limit: int, *asked: object, searched: bool = False) -> Step | None:
     """Refused where a vendor walks further through a list than is agreed and has no leave for that, which is on record
-    where it has: see gateway.store.bulk. `walked`: how many rows the pages before had."""
+    where it has: see gateway.store.bulk. `asked`: what tells this page from others; `searched`: of certain students
+    alone. Returns what `note_walked` is to be given; None of the district's own."""
     if call.client.kind != "vendor":
-        return
+        return None
     async with call.store.transaction(call.district) as c:
         agreement = await vendors.in_force(c, call.client.id, clock.today())
-        if is_bulk(agreement.terms, limit=limit, offset=walked, delta=False):
-            await bulk.check(c, call, agreement, collection)
+        step = bulk.step(call.store.marks, agreement, collection, repr((asked, limit)), limit, goes_on=not searched)
+        await bulk.refuse(c, call, step)
+    return step
+
+
+async def note_walked(call: Call, step: Step | None, rows: int) -> None:
+    """Keep, before it is answered, that a page had so many rows."""
+    if step is not None and rows:
+        async with call.store.transaction(call.district) as c:
+            await bulk.note(c, call, step, rows)
 
 
 @dataclass(frozen=True)

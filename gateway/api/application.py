@@ -33,6 +33,7 @@ from gateway.api import (
     service,
     signin,
     students,
+    vendors,
     webhooks,
 )
 from gateway.api.envelope import Envelope
@@ -100,6 +101,7 @@ def assembled(settings: Settings) -> FastAPI:
         results,
         students,
         records,
+        vendors,
         sandbox,
         documents,
         doorway,

@@ -42,6 +42,7 @@ TAGS = {
     "identity": "Who is who.",
     "codes": "Code tables and custom fields.",
     "notices": "What people were told.",
+    "vendors": "Agreements with vendors, and what they really read.",
     "access": "How a program gets a token.",
     "sandbox": "What a vendor does in a district of invented people.",
     "service": "What monitors ask.",

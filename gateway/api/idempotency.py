@@ -101,7 +101,7 @@ async def _claim(request: Request, body: bytes) -> Claim | None:
         return None
     # the same words for another person are another request
     said = f"{request.url.path}?{request.url.query}\n{call.person}\n{body.decode('utf-8', 'replace')}"
-    return Claim(call.district, call.client.id, key, said)
+    return Claim(call.district, call.client.id, key, said, call.scopes)
 
 
 def _refusals() -> dict[str, Refused]:
@@ -110,6 +110,11 @@ def _refusals() -> dict[str, Refused]:
             "idempotency-reused",
             f"Another request came under this {HEADER}.",
             "Give each request a key of its own; only the very same one may come again under it.",
+        ),
+        "narrower": Refused(
+            "idempotency-narrower",
+            "The first answer under this key was given to a token with more scopes than this one.",
+            "Ask for a token with the scopes that the first one had, and send the same again.",
         ),
         "running": Refused(
             "idempotency-running", "The first request under this key is still being carried out.", "Ask again shortly."

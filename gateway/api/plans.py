@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Resp
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway import authoring, intake, showing, viewing
-from gateway.api.agreeing import Author, asker, refuse_bulk, writing
+from gateway.api.agreeing import Author, asker, note_walked, refuse_bulk, writing
 from gateway.api.oauth import Call, may
 from gateway.api.paging import NEXT, Cursor, Fields, Limit, cursor, parts, place
 from gateway.api.students import StudentPlan, shown_plan
@@ -144,14 +144,14 @@ async def list_plans(
     limit: Limit = 50,
 ) -> Plans:
     """Where the plans stand of the students whom the caller may see, in the order of their ids."""
-    after = place(given, "plans", str, int)
-    walked = int(after[1]) if after else 0
+    after = place(given, "plans", str)
     asked = await asker(call, "plans")
-    await refuse_bulk(call, "plans", limit, walked)
+    step = await refuse_bulk(call, "plans", limit, "plans", student, after, searched=student is not None and not after)
     found = await showing.plans(
         call.store, call.district, asked, str(after[0]) if after else "", limit, str(student) if student else None
     )
-    more = cursor("plans", [found[limit - 1]["id"], walked + limit]) if len(found) > limit else None
+    await note_walked(call, step, len(found[:limit]))
+    more = cursor("plans", [found[limit - 1]["id"]]) if len(found) > limit else None
     return Plans(plans=[ListedPlan.model_validate(one) for one in found[:limit]], next=more)
 
 

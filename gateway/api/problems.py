@@ -27,6 +27,7 @@ FORBIDDEN = (
     "access-refused",
     "author-missing",
     "author-refused",
+    "idempotency-narrower",
     "input-refused",
     "purpose-firewall",
     "purpose-refused",

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from gateway import showing
-from gateway.api.agreeing import asker, refuse_bulk
+from gateway.api.agreeing import asker, note_walked, refuse_bulk
 from gateway.api.oauth import Call, may
 from gateway.api.paging import NEXT, Cursor, cursor, place
 from gateway.store import purposes
@@ -47,11 +47,11 @@ async def list_results(
     class or school is refused, and the refusal is on record."""
     if measure or by:
         await purposes.refuse_measure(call.store, call.district, measure, by, call.actor)
-    after = place(given, "results", str, int)
-    walked = int(after[1]) if after else 0
+    after = place(given, "results", str)
     asked = await asker(call, "results")
-    await refuse_bulk(call, "results", limit, walked)
+    step = await refuse_bulk(call, "results", limit, "results", student, after, searched=bool(student) and not after)
     found = await showing.results(call.store, call.district, asked, [str(one) for one in student or ()])
     left = [one for one in sorted(found, key=lambda one: str(one["id"])) if not after or one["id"] > after[0]]
-    more = cursor("results", [left[limit - 1]["id"], walked + limit]) if len(left) > limit else None
+    await note_walked(call, step, len(left[:limit]))
+    more = cursor("results", [left[limit - 1]["id"]]) if len(left) > limit else None
     return Results(results=[Score.model_validate(one) for one in left[:limit]], next=more)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway import showing, viewing
-from gateway.api.agreeing import asker, refuse_bulk
+from gateway.api.agreeing import asker, note_walked, refuse_bulk
 from gateway.api.oauth import Call, may
 from gateway.api.paging import NEXT, Cursor, Fields, Limit, cursor, parts, place
 from gateway.schema.plan import Plan
@@ -87,13 +87,13 @@ async def list_students(
 ) -> Students:
     """The students of whom the caller may see anything, in the order of their ids. Names come with
     `fields=given_name,family_name` where they may be read, and that they were is on record."""
-    after, wanted = place(given, "students", str, int), parts(fields, NAMES)
-    walked = int(after[1]) if after else 0
-    await refuse_bulk(call, "record", limit, walked)
+    after, wanted = place(given, "students", str), parts(fields, NAMES)
+    step = await refuse_bulk(call, "record", limit, "students", after)
     page, total = await showing.students(
         call.store, call.district, await asker(call), str(after[0]) if after else "", limit, names=wanted is not None
     )
-    more = cursor("students", [page[limit - 1].id, walked + limit]) if len(page) > limit else None
+    await note_walked(call, step, len(page[:limit]))
+    more = cursor("students", [page[limit - 1].id]) if len(page) > limit else None
     return Students(students=[Student.model_validate(one) for one in page[:limit]], total=total, next=more)
 
 

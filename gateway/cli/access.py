@@ -172,7 +172,7 @@ def consents_add(
                 await student_id(g, student), by, as_what, to, section, purpose, not deny, begin, until, evidence
             )
             async with g.store.transaction(g.district) as c:
-                return await stored_consents.add(c, g.district, given, by_whom)
+                return await stored_consents.add(g.store, c, g.district, given, by_whom)
 
     made = run(work())
     say({"id": made}, as_json, f"Consent {made} is recorded.")

@@ -224,7 +224,7 @@ async def _planned(g: Gateway, story: Story) -> None:
         "planning", True, today, today + timedelta(days=365), SIGNED,
     )  # fmt: skip
     async with g.store.transaction(g.district) as c:
-        await consents.add(c, g.district, agreed, EDUCATOR)
+        await consents.add(g.store, c, g.district, agreed, EDUCATOR)
     story.content["consultations"] = [{
         "held_on": date.today().isoformat(),
         "mode": "in_person",

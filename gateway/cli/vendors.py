@@ -37,7 +37,7 @@ from gateway.store import bulk as stored_bulk
 from gateway.store import reads
 from gateway.store import vendors as stored
 from gateway.store.previews import Preview
-from gateway.vendors import Agreement, Terms
+from gateway.vendors import MOST_PAGES, Agreement, Terms
 
 vendors = typer.Typer(
     help="Agreements with vendors: what each may see, and what it really reads.", no_args_is_help=True
@@ -98,7 +98,10 @@ def agree(
     writes: Annotated[
         Several, typer.Option("--writes", help=f"What it writes itself; repeat: {', '.join(WRITABLE)}; `none`.")
     ] = None,
-    pages: Annotated[int | None, typer.Option("--pages", min=1, help="Pages in one walk before that is bulk.")] = None,
+    pages: Annotated[
+        int | None,
+        typer.Option("--pages", min=1, max=MOST_PAGES, help="Pages of a collection in a day before that is bulk."),
+    ] = None,
     district: District = DEFAULT_DISTRICT,
     as_: As = "",
     role: Role = "district_it",
@@ -377,9 +380,9 @@ def opt_out(
             id = await student_id(g, student)
             async with g.store.transaction(g.district) as c:
                 if off:
-                    await stored.opt_in(c, g.district, id, actor(named(as_), role))
+                    await stored.opt_in(g.store, c, g.district, id, actor(named(as_), role))
                 else:
-                    await stored.opt_out(c, g.district, id, by, actor(named(as_), role))
+                    await stored.opt_out(g.store, c, g.district, id, by, actor(named(as_), role))
 
     run(work())
     say({"opted_out": not off}, as_json, "It holds no longer." if off else "It holds from now on.")

@@ -1,5 +1,6 @@
 """Leave to take a whole collection at once: given by the district with a reason, limited, told and on record."""
 
+from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import text
@@ -9,13 +10,77 @@ from gateway import clock
 from gateway.errors import Refused, Unavailable
 from gateway.messages import Message
 from gateway.store import outbox
+from gateway.store.database import Ask
+from gateway.store.marks import Marks
 from gateway.store.reads import Caller
 from gateway.store.registers import Actor, log_act
-from gateway.vendors import Agreement
+from gateway.vendors import Agreement, is_bulk, share
 
 WALK = 3600
 """Seconds within which pages of one collection in one form are the same export."""
 DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Step:
+    """One answer of a walk through a collection. `question`: a keyed hash of all that was asked; `goes_on`: whether it
+    follows another one, from a place or from a value onwards."""
+
+    agreement: Agreement
+    collection: str
+    question: str
+    limit: int
+    goes_on: bool
+
+
+def step(marks: Marks, agreement: Agreement, collection: str, asked: str, limit: int, *, goes_on: bool) -> Step:
+    """A step by what was asked, of which nothing is kept that could be read."""
+    return Step(agreement, collection, marks.new("walked", str(agreement.id), asked), limit, goes_on)
+
+
+async def refuse(c: AsyncConnection, call: Caller, one: Step, offset: int = 0) -> None:
+    """Refused where the program walked as many pages of the collection today as were agreed, in whatever way, and has
+    no leave to take all: see `check`. The same question asked again is no further page."""
+    walked = await c.scalar(
+        text(
+            "SELECT coalesce(sum(share), 0) FROM walked WHERE agreement_id = :id AND collection = :collection "
+            "AND on_day = :today AND question <> :question"
+        ),
+        _values(one),
+    )
+    if is_bulk(one.agreement.terms, limit=one.limit, offset=offset, delta=False, walked=float(walked or 0)):
+        await check(c, call, one.agreement, one.collection)
+
+
+async def note(c: AsyncConnection, call: Caller, one: Step, rows: int) -> None:
+    """Keep that a step was answered with so many rows."""
+    statement, values = noting(call, one, rows)
+    await c.execute(text(statement), values)
+
+
+def noting(call: Caller, one: Step, rows: int) -> Ask:
+    """The same, to be written together with something else."""
+    return _NOTE, {
+        **_values(one),
+        "district": call.client.district,
+        "share": share(rows, one.limit, goes_on=one.goes_on),
+    }
+
+
+_NOTE = (
+    "INSERT INTO walked (district_id, agreement_id, collection, on_day, question, share) VALUES (CAST(:district AS "
+    "int), CAST(:id AS bigint), :collection, CAST(:today AS date), :question, CAST(:share AS double precision)) "
+    "ON CONFLICT DO NOTHING"
+)
+
+
+def _values(one: Step) -> dict[str, object]:
+    return {
+        "id": one.agreement.id,
+        "collection": one.collection,
+        "today": clock.today(),
+        "question": one.question,
+    }
 
 
 async def check(c: AsyncConnection, call: Caller, agreement: Agreement, collection: str, form: str = "pages") -> None:

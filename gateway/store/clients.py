@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock
 from gateway.access import CLIENTS, Section
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Refused
 from gateway.scopes import ONEROSTER
 from gateway.store import credentials, keys, purposes, standing
 from gateway.store.consents import checked_sections
@@ -49,12 +49,25 @@ SCOPES = {
     "deliveries.read": "See what became of a delivery.",
     "deliveries.write": "Send a finalized plan to a destination.",
     "input.write": "Add input and evidence to plans and records, also without a person.",
+    "vendors.read": "See the agreements with vendors, and which fields were really read under them.",
+    "vendors.end": "End an agreement with a vendor at once and for good.",
     "sandbox": "In a sandbox: let days pass, have refusals made, and let its teacher allow things. Elsewhere nothing.",
     "tokens.introspect": "Ask of any token of the district whether it is good, and for what.",
     **ONEROSTER,
 }
 """Every scope there is, with what it allows. None of our own opens names, demographics, needs or the text of a plan by
 itself: for `plans.read` and `results.read` the district also grants sections. Those of OneRoster need an agreement."""
+
+ADMIN = frozenset(
+    {
+        *("connections.read", "runs.read", "runs.write", "runs.undo", "holds.decide", "notices.read"),
+        *("identity.read", "identity.decide", "rejects.read", "rejects.replay", "crosswalks.read", "crosswalks.write"),
+        *("vendors.read", "vendors.end", "tokens.introspect"),
+    }
+)
+"""What runs the district itself. A vendor's program is not given these, and one that has them from before may no more:
+no agreement says whom they reach."""
+FOR_VENDORS = SCOPES.keys() - ADMIN
 
 TOKEN_SECONDS = 3600
 
@@ -135,6 +148,12 @@ async def add_in(
     if unknown or not wanted:
         what = f"There is no scope {unknown[0]!r}." if unknown else "A client needs at least one scope."
         raise ConfigError("scope-unknown" if unknown else "scope-missing", what, f"Choose from: {', '.join(SCOPES)}.")
+    if grant.kind == "vendor" and (ours := sorted(ADMIN & set(wanted))):
+        raise Refused(
+            "scope-not-for-vendors",
+            f"{ours[0]!r} is for the district's own systems: no agreement says what a vendor sees by it.",
+            "Leave it out, or add the program with --kind sis if it is the district's own.",
+        )
     if more := sorted(set(grant.default) - set(wanted)):
         raise ConfigError(
             "scope-default",
@@ -355,16 +374,17 @@ _HOLDING = (
 
 
 def _client(row: Any) -> Client:
+    never = ADMIN if row.kind == "vendor" else frozenset()
     return Client(
         row.id,
         row.district_id,
         row.name,
-        frozenset(row.scopes),
+        frozenset(row.scopes) - never,
         row.suspended,
         row.kind,
         row.purpose,
         frozenset(row.sections),
-        frozenset(row.scopes if row.default_scopes is None else row.default_scopes),
+        frozenset(row.scopes if row.default_scopes is None else row.default_scopes) - never,
     )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.access import PURPOSES, SECTIONS, Consent, Section
 from gateway.errors import ConfigError, Refused
 from gateway.plan_guards import ConsentFacts
-from gateway.store import reach, standing, withdrawals
+from gateway.store import denials, reach, standing, withdrawals
 from gateway.store.database import Store
 from gateway.store.registers import Actor, log_act
 
@@ -39,8 +39,9 @@ class Given:
     evidence: str = ""
 
 
-async def add(c: AsyncConnection, district: int, given: Given, actor: Actor) -> int:
-    """Record a consent, and let it hold at once for what a program is served. ConfigError for what is none."""
+async def add(store: Store, c: AsyncConnection, district: int, given: Given, actor: Actor) -> int:
+    """Record a consent, and let it hold at once for what a program is served; one that forbids holds after a restore
+    too. ConfigError for what is none."""
     sections = checked_sections(given.sections)
     if given.capacity not in CAPACITIES or not _RECIPIENT.fullmatch(given.recipient) or not given.grantor.strip():
         raise ConfigError(
@@ -82,6 +83,7 @@ async def add(c: AsyncConnection, district: int, given: Given, actor: Actor) -> 
     await log_act(c, district, actor, "consent", str(made), {"sections": sorted(sections), "permit": given.permit})
     if not given.permit:
         await withdrawals.look_soon(c, district)
+        await denials.denied(store, c, district, int(made), actor)
     if _of_a_program(given.recipient):
         await reach.follow(c, district)
     return int(made)
@@ -111,6 +113,7 @@ async def revoke(store: Store, c: AsyncConnection, district: int, consent: int, 
         )
     await log_act(c, district, actor, "consent-revoked", str(consent), {})
     await withdrawals.look_soon(c, district)
+    await denials.allowed(store, c, consent, actor)
     if _of_a_program(str(recipient)):
         await reach.follow(c, district)
     # The reason may tell who it is about, and the file is kept apart from everything that a purge reaches.

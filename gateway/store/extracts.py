@@ -202,6 +202,7 @@ NOT_WRITTEN = {
         "found anew from entities, for those who read by OneRoster",
     ),
     "reach": "found anew from what is served and agreed",
+    "walked": "how far programs walked today",
     **dict.fromkeys(("bulk_grant", "bulk_export"), "who gave leave, and that it was used, is in acts"),
     "purged_mark": "keyed hashes",
     "scope_miss": "counts of how programs were set up",

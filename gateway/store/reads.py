@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.clients import Client
-from gateway.store.database import literal, together
+from gateway.store.database import Ask, literal, together
 
 
 class Caller(Protocol):
@@ -99,8 +99,9 @@ class Line:
     students: Sequence[tuple[str, int]]
 
 
-async def keep(c: AsyncConnection, call: Caller, agreement: int, line: Line) -> None:
-    """Keep one line and end the transaction of the read, in one round trip."""
+async def keep(c: AsyncConnection, call: Caller, agreement: int, line: Line, *with_it: Ask) -> None:
+    """Keep one line, and whatever else is to be written with it, and end the transaction of the read, in one round
+    trip."""
     values = {
         "district": call.client.district,
         "client": call.client.id,
@@ -112,7 +113,7 @@ async def keep(c: AsyncConnection, call: Caller, agreement: int, line: Line) -> 
         "students": literal([student for student, _ in line.students]),
         "of": literal([str(of) for _, of in line.students]),
     }
-    await together(c, (_KEEP, values), last=True)
+    await together(c, *with_it, (_KEEP, values), last=True)
 
 
 _KEEP = (

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import ConfigError
-from gateway.store import districts, gathering, marks, purges, standing, traces
+from gateway.store import denials, districts, gathering, marks, purges, standing, traces
 from gateway.store.database import Store
 from gateway.store.purge_file import Lifted, Line, Purged, Stood, StoodDown
 from gateway.store.registers import Actor, log_act
@@ -66,7 +66,8 @@ async def _again(store: Store, line: Line) -> bool:
     async with store.owner.begin() as c:
         await c.execute(text("SELECT pg_advisory_xact_lock(hashtext('planbridge.remember'))"))
         if isinstance(line, Stood | StoodDown):
-            await standing.again(store, c, line, US)
+            if (where := await standing.again(store, c, line, US)) is not None:
+                await denials.again(store, c, where, line)
             return False
         if isinstance(line, Lifted):
             await purges.end(c, line)

@@ -28,18 +28,19 @@ class Answer:
     body: str
 
 
-State = Literal["mine", "running", "unfinished", "other"]
+State = Literal["mine", "running", "unfinished", "other", "narrower"]
 
 
 @dataclass(frozen=True)
 class Claim:
     """A request of a client under a key of its own. `text`: what the request says, by which it is told from another
-    one under the same key."""
+    one under the same key; `scopes`: what the token may that came with it."""
 
     district: int
     client: str
     key: str
     text: str
+    scopes: frozenset[str]
 
     @property
     def names(self) -> dict[str, object]:
@@ -55,7 +56,7 @@ class Claim:
 async def claim(store: Store, asked: Claim) -> State | Answer:
     """Begin a request: `mine` is to be carried out now, and to be ended by `answered`, `failed` or `let_go`. Else what
     the first one was answered; `running` where it still is, `unfinished` where nobody knows what became of it, `other`
-    where it was another request."""
+    where it was another request, `narrower` where its token may do what this one may not."""
     async with store.transaction(asked.district) as c:
         await c.execute(
             text("DELETE FROM repeatable WHERE begun_at < now() - make_interval(days => :days)"), {"days": DAYS}
@@ -85,13 +86,17 @@ async def claim(store: Store, asked: Claim) -> State | Answer:
         return "other"
     if row.sealed_answer is not None:
         told = json.loads(store.secrets.open(row.sealed_answer))
+        # an answer may tell whatever its token could see; those kept before scopes were have none
+        if not asked.scopes.issuperset(told.get("scopes", ())):
+            return "narrower"
         return Answer(row.status, told["headers"], told["body"])
     return "unfinished" if row.failed or row.old else "running"
 
 
 async def answered(store: Store, asked: Claim, answer: Answer) -> None:
     """Keep what was answered."""
-    sealed = store.secrets.seal(json.dumps({"headers": dict(answer.headers), "body": answer.body}).encode())
+    kept = {"headers": dict(answer.headers), "body": answer.body, "scopes": sorted(asked.scopes)}
+    sealed = store.secrets.seal(json.dumps(kept).encode())
     async with store.transaction(asked.district) as c:
         await c.execute(
             text(

@@ -144,6 +144,7 @@ RULES = (
         "repeatable",
         "repeatable t WHERE t.begun_at < now() - interval '7 days'",
     ),
+    Rule("how far programs walked", "", "walked", "walked t WHERE t.on_day < current_date - 1"),
     Rule("attempts to send events", "job_days", "webhook_attempt", f"webhook_attempt t WHERE t.at < {_OLD}"),
     Rule(
         "events that could not be sent",

@@ -66,7 +66,8 @@ def looking(whose: Ask, collections: Collection[str]) -> Ask:
     """What to ask instead of who holds a token, to know in one also by what that program is served, as far as an answer
     tells of these collections; in a transaction that is steady."""
     statement, values = whose
-    return _LOOK.format(whose=statement), {**values, "collections": sorted(collections)}
+    today = {"today": clock.today().isoformat(), "collections": sorted(collections)}
+    return _LOOK.format(whose=statement), {**values, **today}
 
 
 async def look(c: Transaction, district: int, client: str, collections: Collection[str]) -> Look:

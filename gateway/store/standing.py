@@ -232,16 +232,17 @@ async def stand(
     about: Parts,
     because: str,
     actor: Actor,
-    *,
+    *more: Parts,
     log: bool = True,
     id: str | None = None,
 ) -> str:
-    """Keep it here and, before this is committed, in the file; returns its id. `log`: it is an act of its own."""
+    """Keep it here and, before this is committed, in the file; returns its id. `more`: what else it is marked by;
+    `log`: it is an act of its own."""
     name = await c.scalar(text("SELECT name FROM district WHERE id = :id"), {"id": district})
+    marks = [store.marks.new(*parts) for parts in (about, *more)]
     line = Stood(
-        id or str(uuid.uuid4()), clock.now(), kind, str(name), [store.marks.new(*about)], because.strip(),
-        json.loads(actor.as_json()),
-    )  # fmt: skip
+        id or str(uuid.uuid4()), clock.now(), kind, str(name), marks, because.strip(), json.loads(actor.as_json())
+    )
     await _keep(c, district, line)
     if log:
         await log_act(c, district, actor, kind, line.id, {"because": because.strip()})
@@ -285,24 +286,26 @@ async def known(c: AsyncConnection) -> Mapping[str, bool]:
     return {row.id: row.ended for row in rows}
 
 
-async def again(store: Store, c: AsyncConnection, line: Stood | StoodDown, by: Actor) -> None:
-    """Let a restored database know what it forgot: it holds before anybody is answered."""
+async def again(store: Store, c: AsyncConnection, line: Stood | StoodDown, by: Actor) -> int | None:
+    """Let a restored database know what it forgot: it holds before anybody is answered. Returns the district, None
+    where there was nothing to tell it."""
     if isinstance(line, StoodDown):
         if (district := await end(c, line)) is not None:
             await _hold_no_more(store, c, district, line)
             await log_act(c, district, by, "stands-no-more", line.id, {})
-        return
+        return district
     district = await c.scalar(
         text("SELECT id FROM district WHERE name = :name AND created_at < :at"), {"name": line.district, "at": line.at}
     )
     if district is None or line.id in await known(c):
-        return
+        return None
     await _keep(c, district, line)
     if ended := ENDED.get(line.kind):
         await _end_again(store, c, district, line, ended)
     if line.kind == LEGAL_HOLD:
         await _hold_again(store, c, district, line)
     await log_act(c, district, by, "stands-again", line.id, {"kind": line.kind})
+    return int(district)
 
 
 async def _end_again(store: Store, c: AsyncConnection, district: int, line: Stood, ended: Ended) -> None:
@@ -431,6 +434,11 @@ async def _hold_no_more(store: Store, c: AsyncConnection, district: int, line: S
 
 async def _held(store: Store, c: AsyncConnection, district: int, subject: Collection[str]) -> list[str]:
     """The student that a mark means, among all of whom anything is kept."""
+    return [id for id in await students(c, district) if _meant(store, subject, (LEGAL_HOLD, id))]
+
+
+async def students(c: AsyncConnection, district: int) -> list[str]:
+    """Every student of whom anything is kept."""
     rows = await c.execute(
         text(
             "SELECT CAST(id AS text) FROM entity WHERE district_id = :d AND kind = 'person' "
@@ -441,7 +449,7 @@ async def _held(store: Store, c: AsyncConnection, district: int, subject: Collec
         ),
         {"d": district},
     )
-    return [id for id in rows.scalars() if _meant(store, subject, (LEGAL_HOLD, id))]
+    return list(rows.scalars())
 
 
 def _meant(store: Store, subject: Collection[str], parts: Parts) -> bool:

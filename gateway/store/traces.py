@@ -217,6 +217,7 @@ NOBODY = {
     "run_page": "counts and cursors",
     "verification": "counts and times",
     "used_once": "hashes of what programs signed",
+    "walked": "keyed hashes of what programs asked today",
     "watermark": "instants or change versions of whole collections",
     "schedule": "times of a connection",
     "scope_miss": "names of scopes, and counts",

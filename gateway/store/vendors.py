@@ -11,22 +11,32 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import clock, vendors
 from gateway.access import JUDGING, SAYS
-from gateway.errors import ConfigError, Refused
-from gateway.store import previews, purposes, reach, reads, standing
+from gateway.errors import ConfigError, Refused, Unavailable
+from gateway.store import denials, previews, purposes, reach, reads, standing
 from gateway.store.database import Store, together
 from gateway.store.registers import Actor, log_act
 from gateway.vendors import Agreement, Terms
 
 
 async def in_force(c: AsyncConnection, client: str, today: date) -> Agreement:
-    """The agreement under which a program is served today. Refused where there is none: nothing is served then."""
-    [rows] = await together(c, (IN_FORCE, {"client": client}))
+    """The agreement under which a program is served today. Refused where there is none: nothing is served then.
+    Unavailable where what it reaches goes by consents of another day."""
+    [rows] = await together(c, (IN_FORCE, {"client": client, "today": today.isoformat()}))
     return agreed(rows[0] if rows else None, client, today)
 
 
+# Between midnight and the projection of the day nothing is served by a consent that ended with the day before.
+_TURNED = (
+    "CASE WHEN p.followed_at < CAST(:today AS date) THEN EXISTS (SELECT FROM consent n WHERE n.revoked_at IS NULL "
+    "AND lower(n.recipient) IN (lower('program:' || :client), "
+    "  (SELECT lower('program:' || o.name) FROM client o WHERE o.id = :client)) "
+    "AND CASE WHEN n.permit THEN n.until_on >= CAST(p.followed_at AS date) AND n.until_on < CAST(:today AS date) "
+    "  ELSE n.from_on > CAST(p.followed_at AS date) AND n.from_on <= CAST(:today AS date) END) ELSE false END"
+)
 IN_FORCE = (
-    "SELECT a.id AS agreement, a.version, a.ended_at, CAST(t.terms AS text) AS terms FROM vendor_agreement a "
-    "JOIN vendor_terms t ON t.agreement_id = a.id AND t.version = a.version WHERE a.client_id = :client "
+    f"SELECT a.id AS agreement, a.version, a.ended_at, CAST(t.terms AS text) AS terms, {_TURNED} AS turned "
+    "FROM vendor_agreement a JOIN vendor_terms t ON t.agreement_id = a.id AND t.version = a.version "
+    "LEFT JOIN projection p ON p.district_id = a.district_id WHERE a.client_id = :client "
     "ORDER BY a.ended_at IS NOT NULL, a.until_on DESC, a.id DESC LIMIT 1"
 )
 
@@ -50,6 +60,12 @@ def agreed(row: Any, client: str, today: date) -> Agreement:
             "agreement-ended",
             f"The agreement with the district ended on {ended}: nothing is served any more.",
             "Ask the district; it records a new one with `planbridge vendors agree`.",
+        )
+    if row.turned:
+        raise Unavailable(
+            "consent-turned",
+            "A consent about this program ended or began with this day; what it is served is being made anew.",
+            "Ask again in some minutes.",
         )
     return found
 
@@ -345,8 +361,9 @@ async def destroyed(c: AsyncConnection, district: int, agreement: int, on: date,
     await log_act(c, district, actor, "vendor-data-destroyed", str(agreement), {"on": on.isoformat()})
 
 
-async def opt_out(c: AsyncConnection, district: int, student: str, said_by: str, actor: Actor) -> None:
-    """Keep a family's word that nothing of the student is directory information, and let it hold at once."""
+async def opt_out(store: Store, c: AsyncConnection, district: int, student: str, said_by: str, actor: Actor) -> None:
+    """Keep a family's word that nothing of the student is directory information, and let it hold at once, also after a
+    restore."""
     if not said_by.strip():
         raise ConfigError("opt-out-incomplete", "It is not said who said so.", "Give --by.")
     await reach.alone(c, district)
@@ -360,10 +377,11 @@ async def opt_out(c: AsyncConnection, district: int, student: str, said_by: str,
         {"district": district, "student": student, "by": said_by.strip(), "actor": actor.as_json()},
     )
     await log_act(c, district, actor, "directory-opt-out", student, {})
+    await denials.opted_out(store, c, district, student, actor)
     await reach.follow(c, district)
 
 
-async def opt_in(c: AsyncConnection, district: int, student: str, actor: Actor) -> None:
+async def opt_in(store: Store, c: AsyncConnection, district: int, student: str, actor: Actor) -> None:
     """The family takes its word back."""
     await reach.alone(c, district)
     await c.execute(
@@ -374,4 +392,5 @@ async def opt_in(c: AsyncConnection, district: int, student: str, actor: Actor) 
         {"student": student},
     )
     await log_act(c, district, actor, "directory-opt-in", student, {})
+    await denials.opted_in(store, c, student, actor)
     await reach.follow(c, district)

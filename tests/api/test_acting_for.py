@@ -24,7 +24,7 @@ from tests.store.school import School, user
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
 BACK = "https://vendor.example.org/back?from=planbridge"
 VERIFIER = "v" * 64
-SCOPES = ["students.read", "plans.read", "runs.read"]
+SCOPES = ["students.read", "plans.read", "changes.read"]
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
@@ -133,7 +133,7 @@ async def test_a_person_allows_a_program(school: School, http: httpx.AsyncClient
     # a refresh token serves once; one that comes again ends all of its family
     second = (await program.token("refresh_token", refresh_token=given["refresh_token"])).json()
     assert await program.reads(second["access_token"]) == 200
-    narrow = await program.token("refresh_token", refresh_token=second["refresh_token"], scope="runs.read")
+    narrow = await program.token("refresh_token", refresh_token=second["refresh_token"], scope="changes.read")
     assert narrow.json()["error"] == "invalid_scope"
     again = await program.token("refresh_token", refresh_token=given["refresh_token"])
     assert again.json()["error"] == "invalid_grant"
@@ -199,7 +199,7 @@ async def test_nobody_is_sent_where_a_program_is_not_known_to_be(school: School,
         ({"code_challenge": ""}, "invalid_request"),
         ({"code_challenge_method": "plain"}, "invalid_request"),
         ({"code_challenge_method": ""}, "invalid_request"),
-        ({"scope": "runs.read"}, "invalid_scope"),
+        ({"scope": "changes.read"}, "invalid_scope"),
         ({"scope": "plans.read plan.write"}, "invalid_scope"),
     ):
         told = query(await browser.get(program.address(**changed)))

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from gateway.access import SECTIONS
 from gateway.store import clients, reads
-from gateway.store.clients import SCOPES, Grant
+from gateway.store.clients import FOR_VENDORS, Grant
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.api.conftest import agree, token
@@ -24,7 +24,7 @@ async def village(store: Store, district: int) -> Village:
 async def program(village: Village, actor: Actor, **agreed: Any) -> str:
     """A program with every scope and every section, and an agreement with it that says less."""
     granted = Grant("vendor", "planning", SECTIONS)
-    made, _ = await clients.add(village.store, village.district, "planner", SCOPES, actor, granted)
+    made, _ = await clients.add(village.store, village.district, "planner", FOR_VENDORS, actor, granted)
     await agree(village.store, village.district, made, **agreed)
     return made
 

@@ -13,18 +13,19 @@ from sqlalchemy import text
 
 from gateway import api, clock, vendors
 from gateway.api.oneroster import ROOT
-from gateway.api.oneroster.operations import OPERATIONS, Operation
+from gateway.api.oneroster.operations import OLDER_OPERATIONS, OPERATIONS, Operation
 from gateway.api.paging import cursor
 from gateway.sections import touched
 from gateway.settings import Settings
 from gateway.store import bulk, clients, outbox, reads, registers
 from gateway.store import vendors as stored
-from gateway.store.clients import SCOPES, Grant
+from gateway.store.clients import ADMIN, FOR_VENDORS, Grant
 from gateway.store.database import Store
 from tests import village
 from tests.api import wire
 from tests.api.conftest import agree, serving, token
 from tests.api.test_oneroster import ACTOR, address
+from tests.api.test_oneroster_older import address as older
 from tests.api.wire import RECORDS, Laid, name
 from tests.village import Village
 
@@ -59,7 +60,7 @@ async def place(settings: Settings) -> AsyncIterator[Place]:
 
 async def populated(store: Store, http: httpx.AsyncClient) -> Place:
     district = await registers.district(store, "incident")
-    laid = await wire.lay(store, district, ACTOR, *SCOPES)
+    laid = await wire.lay(store, district, ACTOR, *FOR_VENDORS)
     await wire.reagree(store, laid, dict.fromkeys(vendors.COLLECTIONS))
     here = await village.populate(store, district)
     await village.finalize(here)
@@ -207,15 +208,12 @@ async def test_an_incident_has_what_was_told_and_no_more(place: Place) -> None:
 
 @module
 async def test_each_way_to_a_whole_collection_takes_leave_and_leaves_an_act_and_a_notice(place: Place) -> None:
-    client, _ = await clients.add(place.store, place.district, "loader", SCOPES, ACTOR, Grant())
-    await agree(place.store, place.district, client, bulk=True, pages=1)
-    header = await token(place.store, place.district, client)
-    lists = [one for one in OPERATIONS if not one.one and not one.parents]
-    ways = [(f"{ROOT}{address(one)}", query) for one in lists for query in ({"limit": 1001}, {"limit": 1, "offset": 1})]
-    ways += [
-        (path, {"limit": 1, "cursor": cursor(of, ["", 1])})
-        for path, of in (("/v1/students", "students"), ("/v1/plans", "plans"), ("/v1/students/results", "results"))
-    ]
+    client, header = await walker(place, pages=1, bulk=True)
+    lists = [one for one in OPERATIONS if not one.one]
+    paths = [f"{ROOT}{address(one)}" for one in lists]
+    paths += [f"{ROOT}/v1p1{older(one)}" for one in OLDER_OPERATIONS if not one.one]
+    assert sum(bool(one.parents) for one in lists) > 20
+    ways = [(path, query) for path in paths for query in ({"limit": 1001}, {"limit": 1, "offset": 1})]
     for path, query in ways:
         answer = await place.http.get(path, params=query, headers=header)
         assert answer.status_code == 403 and "privilege" in answer.text, (path, query)
@@ -227,8 +225,103 @@ async def test_each_way_to_a_whole_collection_takes_leave_and_leaves_an_act_and_
     for path, query in ways:
         answer = await place.http.get(path, params=query, headers=header)
         assert answer.status_code == 200, (path, query, answer.text)
-    collections = {one.view.collection for one in lists} | {"record", "plans"}
+    collections = {one.view.collection for one in lists}
     assert await traces(place) == (len(collections), len(collections)), "one of each for each export"
+
+
+@pytest.mark.parametrize("clause", ["sourcedId>'{}'", "sourcedId>'{}' OR sourcedId>'{}'"])
+@module
+async def test_no_way_of_asking_gets_round_the_leave(place: Place, clause: str) -> None:
+    """A walk from id to id begins anew each time, as far as its offset tells."""
+    _, header = await walker(place, pages=2)
+    path, last, pages = f"{ROOT}/rostering/v1p2/users", "", 0
+    while True:
+        asked = {"limit": 1, "filter": clause.format(last, last)}
+        answer = await place.http.get(path, params=asked, headers=header)
+        if answer.status_code == 403:
+            break
+        assert (await place.http.get(path, params=asked, headers=header)).status_code == 200, "the same is no new page"
+        [row], pages = answer.json()["users"], pages + 1
+        last = row["sourcedId"]
+    assert pages == 2 and "privilege" in answer.text
+    for asked in ({"limit": 1, "sort": "familyName"}, {"limit": 1, "filter": "role='student'"}):
+        assert (await place.http.get(path, params=asked, headers=header)).status_code in (400, 403)
+    one = {"filter": f"sourcedId='{last}'"}
+    assert (await place.http.get(path, params=one, headers=header)).json()["users"], "who it has may be looked up"
+    assert (await place.http.get(path.replace("users", "orgs"), headers=header)).status_code == 200
+
+
+@module
+async def test_how_far_somebody_walked_is_not_theirs_to_say(place: Place) -> None:
+    """What a cursor says is a place and nothing else: one that a caller made up counts as much as ours."""
+    _, header = await walker(place, pages=1, person=place.village.teacher)
+    asked = {"limit": 1}
+    first = (await place.http.get("/v1/students", params=asked, headers=header)).json()
+    assert len(first["students"]) == 1
+    for forged in ("0", first["students"][0]["id"]):
+        further = {**asked, "cursor": cursor("students", [forged])}
+        answer = await place.http.get("/v1/students", params=further, headers=header)
+        assert answer.status_code == 403 and "privilege" in answer.text
+    assert (await place.http.get("/v1/students", params=asked, headers=header)).json() == first
+    counted = {"cursor": cursor("students", ["", 0])}
+    answer = await place.http.get("/v1/students", params=counted, headers=header)
+    assert answer.json()["code"] == "cursor-invalid", "there is no number in it that would be believed"
+
+
+@module
+async def test_the_districts_own_systems_see_what_is_agreed_and_read_and_end_it(place: Place) -> None:
+    client, header = await walker(place, pages=9)
+    async with place.store.transaction(place.district) as c:
+        number = (await stored.in_force(c, client, clock.today())).id
+    own, _ = await clients.add(place.store, place.district, "own", sorted(ADMIN), ACTOR, Grant("sis"))
+    ours = await token(place.store, place.district, own)
+    users = f"{ROOT}/rostering/v1p2/users?fields=sourcedId,givenName"
+    students = {row["sourcedId"] for row in (await place.http.get(users, headers=header)).json()["users"]}
+    assert len(students) > 2
+
+    listed = (await place.http.get("/v1/vendors", headers=ours)).json()["agreements"]
+    assert {(one["id"], one["client"], one["state"]) for one in listed} >= {(number, client, "in force")}
+    whole = (await place.http.get(f"/v1/vendors/{number}", headers=ours)).json()
+    [version] = whole["versions"]
+    assert (version["version"], version["terms"]["signer"], whole["destruction"]) == (1, "Ottoline Farrow", None)
+    use = (await place.http.get(f"/v1/vendors/{number}/use", headers=ours)).json()["use"]
+    [of_users] = [one for one in use if one["collection"] == "users"]
+    assert of_users["reads"] == 1 and of_users["read"] == ["givenName"] and "familyName" in of_users["never_read"]
+
+    end = f"/v1/vendors/{number}/end"
+    assert (await place.http.post(end, json={"reason": " "}, headers=ours)).status_code == 422
+    ended = (await place.http.post(end, json={"reason": "It is over."}, headers=ours)).json()
+    received = {(one["collection"], one["field"]): one for one in ended["received"]}
+    assert ("users", "givenName") in received and received["users", "givenName"]["times"] == ended["students"] > 0
+    assert "ended on" in ended["request"] and ended["students"] <= len(students)
+    assert (await place.http.get(users, headers=header)).status_code == 401
+    again = await place.http.post(end, json={"reason": "Once more."}, headers=ours)
+    assert (again.status_code, again.json()["code"]) == (404, "vendor-agreement-unknown")
+    async with place.store.transaction(place.district) as c:
+        by = await c.scalar(
+            text("SELECT actor->>'client' FROM act WHERE act = 'vendor-agreement-ended' AND subject = :ref"),
+            {"ref": str(number)},
+        )
+    assert by == own
+
+
+async def walker(
+    place: Place, *, pages: int, bulk: bool = False, person: str | None = None
+) -> tuple[str, dict[str, str]]:
+    """A program of its own that may walk so many pages, and reaches what the other one does; and its token."""
+    granted = Grant(sections=sorted(vendors.GRANTABLE))
+    client, _ = await clients.add(place.store, place.district, "walker", FOR_VENDORS, ACTOR, granted)
+    await agree(place.store, place.district, client, pages=pages, bulk=bulk)
+    async with place.store.transaction(place.district) as c:
+        await c.execute(
+            text(
+                "INSERT INTO reach SELECT r.district_id, a.id, r.collection, r.sourced_id, r.visible, now() "
+                "FROM reach r, vendor_agreement a WHERE r.agreement_id = :from AND a.client_id = :client "
+                "ON CONFLICT DO NOTHING"
+            ),
+            {"from": place.laid.agreement, "client": client},
+        )
+    return client, await token(place.store, place.district, client, person=person)
 
 
 async def traces(place: Place) -> tuple[int, int]:

@@ -8,11 +8,12 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Refused
 from gateway.store import clients, registers
 from gateway.store.clients import SCOPES
 from gateway.store.database import Store
 from gateway.store.registers import Actor
+from tests.api.conftest import token
 
 
 @dataclass(frozen=True)
@@ -168,3 +169,21 @@ async def test_a_client_has_scopes_that_exist(store: Store, district: int, actor
         await clients.add(store, district, "planner", [*SCOPES, "everything"], actor)
     with pytest.raises(ConfigError, match="scope-missing"):
         await clients.add(store, district, "planner", [], actor)
+
+
+async def test_no_vendor_is_given_what_runs_the_district(
+    store: Store, district: int, actor: Actor, http: httpx.AsyncClient
+) -> None:
+    """Nor has it what was given to it before it was so."""
+    for scope in sorted(clients.ADMIN):
+        with pytest.raises(Refused) as refused:
+            await clients.add(store, district, "planner", ["students.read", scope], actor)
+        assert refused.value.code == "scope-not-for-vendors"
+    id, _ = await clients.add(store, district, "of before", ["runs.read"], actor, clients.Grant("sis"))
+    header = await token(store, district, id)
+    assert (await http.get("/v1/runs", headers=header)).status_code == 200
+    async with store.owner.begin() as c:
+        await c.execute(text("UPDATE client SET kind = 'vendor' WHERE id = :id"), {"id": id})
+    answer = await http.get("/v1/runs", headers=header)
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert 'scope="runs.read"' in answer.headers["www-authenticate"]

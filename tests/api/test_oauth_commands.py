@@ -28,7 +28,7 @@ async def test_a_program_gets_credentials_and_loses_them(
     async def typed(*arguments: str, code: int = 0) -> Any:
         return await asyncio.to_thread(_typed, settings, name, arguments, code)
 
-    made = await typed("client", "add", "reader", "--scope", "runs.read", "--scope", "runs.write",
+    made = await typed("client", "add", "reader", "--kind", "sis", "--scope", "runs.read", "--scope", "runs.write",
                        "--default-scope", "runs.read", "--json")  # fmt: skip
     id = made["client_id"]
     other = await typed("client", "rotate", id, "--overlap", "12h", "--json")
@@ -41,7 +41,7 @@ async def test_a_program_gets_credentials_and_loses_them(
     await typed("client", "keys", id, "--jwks", str(tmp_path / "jwks.json"))
     [listed] = await typed("client", "list", "--json")
     assert (listed["proof"], listed["oauth1"], listed["default_scopes"]) == ("keys", False, ["runs.read"])
-    by_key = await typed("client", "add", "keyed", "--scope", "runs.read", "--jwks-url", "https://a.example.org/k",
+    by_key = await typed("client", "add", "keyed", "--kind", "sis", "--scope", "runs.read", "--jwks-url", "https://a.example.org/k",
                          "--json")  # fmt: skip
     assert by_key.keys() == {"client_id"}
     await typed("client", "rotate", by_key["client_id"], code=2)

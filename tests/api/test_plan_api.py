@@ -17,7 +17,7 @@ from gateway.api.envelope import MORE_BYTES
 from gateway.api.removals import Removal
 from gateway.schema.plan import published
 from gateway.store import clients, disclosures, repeatable
-from gateway.store.clients import SCOPES, Grant
+from gateway.store.clients import FOR_VENDORS, Grant
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from gateway.store.repeatable import Claim
@@ -35,7 +35,7 @@ async def village(store: Store, district: int) -> Village:
 async def program(village: Village, actor: Actor, *, kind: str = "vendor", **agreed: Any) -> tuple[str, str]:
     """A program with every scope and every section, and an agreement with it."""
     made = await clients.add(
-        village.store, village.district, "planner", SCOPES, actor, Grant(kind, "planning", SECTIONS)
+        village.store, village.district, "planner", FOR_VENDORS, actor, Grant(kind, "planning", SECTIONS)
     )
     await agree(village.store, village.district, made[0], **agreed)
     return made
@@ -86,7 +86,9 @@ async def test_each_caller_is_shown_their_students_and_names_where_they_may_be_r
 async def test_a_vendor_is_served_under_its_agreement_alone(
     village: Village, http: httpx.AsyncClient, actor: Actor
 ) -> None:
-    none = await clients.add(village.store, village.district, "x", SCOPES, actor, Grant("vendor", "planning", SECTIONS))
+    none = await clients.add(
+        village.store, village.district, "x", FOR_VENDORS, actor, Grant("vendor", "planning", SECTIONS)
+    )
     over = await program(village, actor, begin=TODAY - timedelta(days=9), until=TODAY - timedelta(days=1))
     record_only = await program(village, actor, collections={"record": frozenset({"identity"})}, authoring=False)
     paths = ("/v1/students", f"/v1/students/{village.student}/plan", "/v1/plans", f"/v1/plans/{village.plan}",
@@ -268,7 +270,7 @@ async def test_a_key_whose_first_request_still_runs_or_came_to_no_end_is_told_so
     http.headers.update(await by(village, made, "teacher"))
     key, body = {idempotency.HEADER: "key-1"}, json.dumps(content(village))
     said = f"/v1/plans?\n{village.teacher}\n{body}"
-    claim = Claim(village.district, made[0], "key-1", said)
+    claim = Claim(village.district, made[0], "key-1", said, frozenset())
     assert await repeatable.claim(village.store, claim) == "mine"
     running = await http.post("/v1/plans", content=body, headers=key | {"Content-Type": "application/json"})
     assert (running.status_code, running.json()["code"]) == (409, "idempotency-running")

@@ -17,11 +17,11 @@ from gateway.api.oneroster import ROOT
 from gateway.api.oneroster.operations import OPERATIONS, Operation
 from gateway.settings import Settings
 from gateway.store import automation, clients
-from gateway.store.clients import SCOPES, Grant
+from gateway.store.clients import ADMIN, FOR_VENDORS, SCOPES, Grant
 from tests.api import two
 from tests.api.conftest import agree, token
 from tests.api.leaks import open_doors, played, unfiltered
-from tests.api.test_exposure import CALLS, GUARDED, WITHOUT_A_DISTRICT, is_empty, nothing_taken_in
+from tests.api.test_exposure import CALLS, GUARDED, NOWHERE, WITHOUT_A_DISTRICT, is_empty, nothing_taken_in
 from tests.api.two import ACTOR, ROUTES, Headers, Two, asked, told
 from tests.sampling import seed
 
@@ -56,9 +56,16 @@ async def everywhere(both: Two, header: Headers, status: int, code: str, minor: 
         if wanted.startswith("agreement-") and "/v1/sandbox" in str(route):
             assert refused(route, answer) == (404, "sandbox-unknown"), "only in a sandbox there is something to ask"
             continue
+        if wanted.startswith("agreement-") and scope_of(route) in ADMIN:
+            assert refused(route, answer) == (403, "forbidden"), "no vendor has it, whatever is agreed"
+            continue
         assert refused(route, answer) == (status, wanted), (route, answer.text)
         assert answer.headers.get("www-authenticate", "") == challenge, route
         assert not told(answer, both.here), route
+
+
+def scope_of(route: str | Operation) -> str:
+    return "" if isinstance(route, Operation) else str(CALLS[route](NOWHERE).scope)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +134,7 @@ async def test_a_vendor_gets_nothing_without_an_agreement_in_force(both: Two, co
 
 @module
 async def test_an_answer_that_is_kept_is_given_under_an_agreement_too(both: Two) -> None:
-    client, _ = await clients.add(both.store, both.here.district, "vendor", SCOPES, ACTOR, Grant())
+    client, _ = await clients.add(both.store, both.here.district, "vendor", FOR_VENDORS, ACTOR, Grant())
     await agree(both.store, both.here.district, client)
     header = await token(both.store, both.here.district, client, person=both.here.world.teacher)
     header["Idempotency-Key"] = "once"
@@ -138,6 +145,20 @@ async def test_an_answer_that_is_kept_is_given_under_an_agreement_too(both: Two)
         await c.execute(text(ended), {"c": client})
     answer = await asked(both, "POST /v1/plans", both.here, header)
     assert refused("POST /v1/plans", answer) == (403, "agreement-ended")
+
+
+@module
+async def test_an_answer_that_is_kept_is_for_no_narrower_token(both: Two) -> None:
+    client, _ = await clients.add(both.store, both.here.district, "own", SCOPES, ACTOR, Grant("sis"))
+    await agree(both.store, both.here.district, client)
+    route, key, teacher = "POST /v1/plans", {"Idempotency-Key": "scopes"}, both.here.world.teacher
+    wide = await token(both.store, both.here.district, client, person=teacher)
+    first = await asked(both, route, both.here, wide | key)
+    assert (first.status_code, (await asked(both, route, both.here, wide | key)).text) == (201, first.text)
+    for scopes in (["plan.write"], ["plans.read"]):
+        narrow = await token(both.store, both.here.district, client, person=teacher, scopes=scopes)
+        answer = await asked(both, route, both.here, narrow | key)
+        assert refused(route, answer) == (403, "idempotency-narrower")
 
 
 @pytest.mark.parametrize("caller", ["vendor", "vendor for a teacher", "own", "own for a teacher"])
@@ -169,7 +190,7 @@ OF_A_STUDENT = [
 async def test_a_student_beyond_the_agreement_is_not_there(both: Two) -> None:
     """Whom a rule, an opt-out or a consent that forbids keeps out of reach; the plans and deliveries likewise."""
     district, world = both.here.district, both.here.world
-    client, _ = await clients.add(both.store, district, "vendor", SCOPES, ACTOR, Grant(sections=SECTIONS))
+    client, _ = await clients.add(both.store, district, "vendor", FOR_VENDORS, ACTOR, Grant(sections=SECTIONS))
     await agree(both.store, district, client)
     header = await token(both.store, district, client, person=world.teacher)
     async with both.store.transaction(district) as c:

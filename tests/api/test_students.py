@@ -168,7 +168,7 @@ async def consented(village: Village, to: str, *, permit: bool) -> int:
     today = date_of_today()
     given = Given(village.student, village.mother, "guardian", to, ["goals"], "planning", permit, today, today)
     async with village.store.transaction(village.district) as c:
-        return await consents.add(c, village.district, given, AUTHOR)
+        return await consents.add(village.store, c, village.district, given, AUTHOR)
 
 
 async def test_what_a_family_forbade_a_program_or_took_back_it_has_for_nobody(

@@ -150,7 +150,7 @@ class Asked:
             IDS[student], "the mother", "guardian", recipient, sections, "rostering", permit, today, today
         )  # fmt: skip
         async with self.store.transaction(self.district) as c:
-            return await consents.add(c, self.district, given, ACTOR)
+            return await consents.add(self.store, c, self.district, given, ACTOR)
 
     async def takes_back(self, consent: int) -> None:
         async with self.store.transaction(self.district) as c:
@@ -357,3 +357,23 @@ async def test_a_walk_through_all_is_none_through_what_changed(asked: Asked) -> 
     assert await walked(clock.now()) == 403
     assert (await asked.get(USERS, limit=1)).status_code == 200
     assert (await walked(clock.now()), await walked(long_ago)) == (200, 403)
+
+
+@module
+async def test_a_consent_that_ended_yesterday_opens_nothing_before_the_projection(asked: Asked) -> None:
+    """Nor is anything served on the day from which one forbids; where no consent turned, all is served as ever."""
+    consent = await asked.says("kid", f"program:{asked.agreement.client}", "identity", permit=True)
+
+    async def after(statement: str) -> int:
+        async with asked.store.owner.begin() as c:
+            await c.execute(text(f"UPDATE {statement}"), {"d": asked.district, "id": consent})
+        answer = await asked.get(USERS)
+        assert answer.status_code == 200 or "consent-turned" in answer.text
+        return answer.status_code
+
+    assert await after("projection SET followed_at = now() - interval '1 day' WHERE district_id = :d") == 200
+    ended = "consent SET from_on = current_date - 9, until_on = current_date - 1 WHERE id = :id"
+    assert await after(ended) == 503
+    assert await after("consent SET permit = false, until_on = current_date WHERE id = :id") == 200
+    assert await after("consent SET from_on = current_date WHERE id = :id") == 503
+    assert await after("projection SET followed_at = now() WHERE district_id = :d") == 200

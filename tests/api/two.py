@@ -17,7 +17,7 @@ from gateway.api.oneroster import ROOT
 from gateway.api.oneroster.operations import OPERATIONS, Operation
 from gateway.settings import Settings
 from gateway.store import clients, registers
-from gateway.store.clients import SCOPES, Grant
+from gateway.store.clients import FOR_VENDORS, SCOPES, Grant
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests.api import wire
@@ -98,7 +98,7 @@ async def made(store: Store, mark: str, folder: Path) -> Side:
 async def laid(store: Store, district: int, mark: str) -> Laid:
     """The records of tests.api.wire under ids and with texts of this district's own, and a vendor that reaches all but
     `hidden` of them; of the students of the common schema it reaches every one."""
-    client, _ = await clients.add(store, district, f"reader-{mark}", SCOPES, ACTOR, Grant(sections=SECTIONS))
+    client, _ = await clients.add(store, district, f"reader-{mark}", FOR_VENDORS, ACTOR, Grant(sections=SECTIONS))
     made = Laid(district, client, 0)
     said = json.dumps(RECORDS)
     for short in {short for rows in RECORDS.values() for short in rows}:
@@ -126,7 +126,7 @@ def marked(value: Any, mark: str, key: str = "") -> Any:
 
 async def vendor(store: Store, side: Side, *, sections: Iterable[Any] = SECTIONS, **agreed: Any) -> Headers:
     """Another vendor of a district, for its teacher; `agreed`: see tests.api.conftest.agree."""
-    client, _ = await clients.add(store, side.district, "vendor", SCOPES, ACTOR, Grant(sections=list(sections)))
+    client, _ = await clients.add(store, side.district, "vendor", FOR_VENDORS, ACTOR, Grant(sections=list(sections)))
     if agreed:
         await agree(store, side.district, client, **agreed)
     return await token(store, side.district, client, person=side.world.teacher)

@@ -11,12 +11,13 @@ from sqlalchemy import text
 
 from gateway import crosswalks, delivery, jobs, planning
 from gateway.connector import Document, Loss, Receipt
-from gateway.store import deliveries, ledger, reading, registers
+from gateway.store import clients, deliveries, ledger, reading, registers, vendors
 from gateway.store.codes import Line
 from gateway.store.database import Store
 from gateway.store.deliveries import Finished
 from gateway.store.ledger import Answer, Claim
 from gateway.store.registers import Actor
+from gateway.vendors import Terms
 
 NAMES = ("Wrenhilda", "Quillfeather", "Oddmund", "Marrowby", "Thistleton")
 DEMOGRAPHICS = ("2011-03-14", "female", "asian", "planted-sex")
@@ -43,6 +44,8 @@ class World:
     plan: str
     final: str
     delivery: int
+    agreement: int = 1
+    """With a vendor of which nothing else here knows."""
     mark: str = ""
     """Stands in every text, so that one district's can be told from another's."""
 
@@ -123,7 +126,18 @@ async def populate(store: Store, district: int, actor: Actor, folder: Path, mark
     made.plan = await planning.create(store, district, content(made), actor)
     made.final = await finalized(store, made, actor)
     made.delivery = await refused_delivery(store, made, actor)
+    made.agreement = await drafted(store, district, actor)
     return made
+
+
+async def drafted(store: Store, district: int, actor: Actor) -> int:
+    client, _ = await clients.add(store, district, "lapsed", ["students.read"], actor)
+    today = date.today()
+    collections = {"users": frozenset({"givenName"})}
+    terms = Terms(
+        *("rostering", "school_official", "The board", "A-9", "privacy@vendor.example.org", today, today), collections
+    )
+    return (await vendors.draft(store, district, client, terms, actor)).id
 
 
 async def the_reject(store: Store, district: int) -> int:

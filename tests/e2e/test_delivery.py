@@ -188,7 +188,7 @@ class Here:
             today + timedelta(days=90), paper,
         )  # fmt: skip
         async with self.store.transaction(self.district) as c:
-            await consents.add(c, self.district, given, COUNSELOR)
+            await consents.add(self.store, c, self.district, given, COUNSELOR)
 
     async def edit(self, change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         """Change the plan as it stands."""

@@ -18,7 +18,7 @@ from gateway import api, planning
 from gateway.messages import TITLES
 from gateway.settings import Settings
 from gateway.store import clients
-from gateway.store.clients import SCOPES
+from gateway.store.clients import SCOPES, Grant
 from gateway.store.database import Store
 from gateway.store.registers import Actor, district
 from synthetic import build
@@ -96,7 +96,7 @@ def draft(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Draft:
             plan = await planning.create(store, number, content(world, strengths=BOOK), COUNSELOR)
             await planning.take(store, number, plan, "consult", COUNSELOR)
             await planning.edit(store, number, plan, consulted(world) | {"strengths": BOOK}, COUNSELOR)
-            id, secret = await clients.add(store, number, "planner", SCOPES, COUNSELOR)
+            id, secret = await clients.add(store, number, "planner", SCOPES, COUNSELOR, Grant("sis"))
             client = await clients.authenticate(store, id, secret)
             assert client is not None
             await agree(store, number, id)

@@ -3,6 +3,7 @@ also where no statement of the application's asks for its district."""
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gateway.settings import Settings
@@ -21,6 +22,7 @@ PIECES = 20
 
 async def test_a_hundred_thousand_requests_tell_nothing_of_another_district(settings: Settings, tmp_path: Path) -> None:
     async with two.served(settings, tmp_path / "leaks") as both:
+        both.http.timeout = httpx.Timeout(1_800)  # beside other work one answer of so many may take a minute
         with proof("leaks", seed=SEED) as counts:
             counts |= {"routes": len(ROUTES), "requests": 0, "without_filters": 0, "statements_stripped": 0}
             counts |= {"told_of_the_own_district": 0, "server_errors": 0, "leaks": 0}

@@ -167,7 +167,7 @@ async def decided(store: Store, world: World, actor: Actor) -> dict[str, str]:
             )
         ).one()
         given = Given(student, mother, "guardian", "program:x", ["goals"], "planning", True, today, today, "drawer 7")
-        consent = await consents.add(c, d, given, actor)
+        consent = await consents.add(store, c, d, given, actor)
         seen = Disclosure(student, "read", "planted-party", True, "guardian", "planning", "So.", ["goals"])
         await disclosures.note(c, d, seen, actor)
         request = await amendments.ask(

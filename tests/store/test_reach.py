@@ -221,7 +221,7 @@ async def test_the_rule_is_read_alike_and_who_leaves_is_told(
         await serve(c, district, world.rows)
         await family(c, district, world.family)
         for student in chance.sample(world.students, 2):
-            await vendors.opt_out(c, district, student, "the mother", actor)
+            await vendors.opt_out(store, c, district, student, "the mother", actor)
             opted.add(student)
     of = world.terms()
     made = await agreed(store, district, actor, of)
@@ -249,7 +249,7 @@ async def test_the_rule_is_read_alike_and_who_leaves_is_told(
         )
         await c.execute(text("UPDATE reach SET at = :before"), {"before": BEFORE})
         await serve(c, district, world.rows)
-        await consents.add(c, district, given, actor)
+        await consents.add(store, c, district, given, actor)
         await reach.refresh(c, district)
         await reach.stamp(c, district, clock.now())
     second = world.reached(of, opted, denied)
@@ -282,7 +282,7 @@ async def test_nothing_is_reached_before_anything_is_served_and_only_with_consen
         given = Given(
             student, "the mother", "guardian", f"program:{made.client}", ["identity"], "rostering", True, TODAY, TODAY
         )
-        await consents.add(c, district, given, actor)
+        await consents.add(store, c, district, given, actor)
         await reach.refresh(c, district)
         await reach.settle(c, district)
     found = {id for _, id in await seen(store, district, made.id)}

@@ -7,19 +7,22 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from gateway import clock, jobs, planning
+from gateway import clock, jobs, planning, projections
 from gateway.errors import ConfigError, Refused
 from gateway.store import (
     agreements,
     amendments,
     chain,
+    clients,
     consents,
+    denials,
     legal,
     purges,
     reading,
     registers,
     remembering,
     standing,
+    vendors,
 )
 from gateway.store.consents import Given
 from gateway.store.database import Store
@@ -178,7 +181,7 @@ async def test_a_revoked_consent_stays_revoked(school: School) -> None:
     days = clock.today(), clock.today() + timedelta(days=9)
     given = Given(student, parent, "guardian", "organization:Fennel Library", ["goals"], "planning", True, *days)
     async with store.transaction(district) as c:
-        first, second = [await consents.add(c, district, given, school.actor) for _ in range(2)]
+        first, second = [await consents.add(store, c, district, given, school.actor) for _ in range(2)]
     async with store.transaction(district) as c:
         await consents.revoke(store, c, district, first, "Ptolemaia's mother asked.", school.actor)
     assert "Ptolemaia" not in store.purges.path.read_text()
@@ -215,6 +218,65 @@ async def test_a_legal_hold_holds_after_a_restore_and_one_that_was_lifted_does_n
         assert again["id"] != hold
         await legal.lift(store, c, district, again["id"], "The case is closed.", school.actor)
     assert await restored() == [True]
+
+
+async def test_what_a_family_forbade_holds_after_a_restore_until_they_take_it_back(school: School) -> None:
+    store, district, today = school.store, school.district, clock.today()
+    student, _ = await family(school)
+    client, _ = await clients.add(store, district, "Reading App", ["students.read"], school.actor)
+
+    async def restored() -> list[tuple[str, bool]]:
+        """What holds of it in a database from before any of it."""
+        await forget(school)
+        async with store.owner.begin() as c:
+            await c.execute(text("DELETE FROM directory_opt_out WHERE district_id = :d"), {"d": district})
+            await c.execute(text("DELETE FROM consent WHERE district_id = :d"), {"d": district})
+        await remembering.catch_up(store)
+        async with store.transaction(district) as c:
+            rows = await c.execute(text("SELECT withdrawn_at IS NULL FROM directory_opt_out"))
+            found = [("directory", held) for held in rows.scalars()]
+            for one in await consents.listed(c, student):
+                assert (one["from_on"], one["until_on"], one["sections"]) == (*days, ["academic", "identity"])
+                found.append((one["recipient"], one["revoked_at"] is None and not one["permit"]))
+        return sorted(found)
+
+    whom = (f"program:{client}", "person:Aunt Vexwood")
+    days = (today, today + timedelta(days=9))
+    made = []
+    async with store.transaction(district) as c:
+        await vendors.opt_out(store, c, district, student, "the mother", school.actor)
+        for one in whom:
+            given = Given(student, "Dorothea", "guardian", one, ["identity", "academic"], "planning", False, *days)
+            made.append(await consents.add(store, c, district, given, school.actor))
+    said = store.purges.path.read_bytes()
+    assert not [word for word in ("Vexwood", "mother", "Dorothea", student, client) if word.encode() in said]
+    untold = denials.UNTOLD
+    assert await restored() == [("directory", True), (untold, True), (f"program:{client}", True)]
+
+    async with store.transaction(district) as c:
+        await vendors.opt_in(store, c, district, student, school.actor)
+        [again] = [one for one in await consents.listed(c, student) if one["recipient"] == whom[0]]
+        await consents.revoke(store, c, district, again["id"], "The family asked.", school.actor)
+    assert await restored() == [("directory", False), (untold, True), (f"program:{client}", False)]
+
+
+async def test_what_was_forbidden_waits_for_a_student_whom_a_restore_lost(school: School) -> None:
+    store, district = school.store, school.district
+    student, _ = await family(school)
+    async with store.transaction(district) as c:
+        await vendors.opt_out(store, c, district, student, "the mother", school.actor)
+    await forget(school)
+    held = text("SELECT count(*) FROM directory_opt_out WHERE district_id = :d")
+    async with store.owner.begin() as c:
+        await c.execute(text("DELETE FROM directory_opt_out WHERE district_id = :d"), {"d": district})
+        await c.execute(text("UPDATE entity SET kind = 'away' WHERE district_id = :d"), {"d": district})
+    await remembering.catch_up(store)
+    async with store.owner.begin() as c:
+        assert await c.scalar(held, {"d": district}) == 0
+        await c.execute(text("UPDATE entity SET kind = 'person' WHERE district_id = :d"), {"d": district})
+    await projections.follow(store, district)
+    async with store.owner.begin() as c:
+        assert await c.scalar(held, {"d": district}) == 1
 
 
 async def test_a_request_that_a_restore_lost_is_named_and_one_of_a_purged_student_is_not(school: School) -> None:

@@ -218,7 +218,7 @@ async def test_a_purge_takes_one_student_out_of_what_was_read(
     asking = Asking(store, district, World(random.Random(1)), made, Client(made.client, district, "", frozenset()))
     await asking.log("plans", {gone["id"]: {"goals"}, stays["id"]: {"academic"}})
     async with store.transaction(district) as c:
-        await vendors.opt_out(c, district, gone["id"], "the mother", actor)
+        await vendors.opt_out(store, c, district, gone["id"], "the mother", actor)
     await purges.purge_student(store, district, gone["id"], actor, "The family asked.")
     async with store.transaction(district) as c:
         found = await reads.received(c, made.client)

@@ -158,10 +158,14 @@ async def _page(
         since = _since(query)
     except ConfigError as error:
         raise _told(error) from None
-    if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=False) and (
-        query.limit > PAGE or since is None or not await reads.began(c, call, collection, since)
-    ):
-        await bulk.check(c, call, agreement, collection)
+    walks = None
+    if query.limit > PAGE or since is None or not await reads.began(c, call, collection, since):
+        walks = _step(call, agreement, request, query)
+        if walks is None:
+            if is_bulk(agreement.terms, limit=query.limit, offset=query.offset, delta=False):
+                await bulk.check(c, call, agreement, collection)
+        else:
+            await bulk.refuse(c, call, walks, query.offset)
     allowed = agreement.fields(collection)
     if allowed is not None and query.sort.partition(".")[0] not in allowed | {*BASE}:
         query = replace(query, sort="")  # an order tells something too
@@ -178,8 +182,25 @@ async def _page(
     }
     body = b'{"%s":%s}' % (operation.envelope.encode(), written)
     answer = _answer(request, operation, body, headers)
-    await reads.keep(c, call, agreement.id, line)
+    noted = [bulk.noting(call, walks, len(rows))] if walks is not None and rows else []
+    await reads.keep(c, call, agreement.id, line, *noted)
     return answer
+
+
+def _step(call: Call, agreement: Agreement, request: Request, query: Query) -> bulk.Step | None:
+    """What of a walk a page is whose offset alone does not tell how far it goes; None of a plain walk, and where one
+    row is asked for by a number of its own."""
+    clauses = query.filter.clauses
+    if not (clauses or query.parents or query.sort):
+        return None
+    if not query.filter.either and any(one.op == "=" and one.field in _NUMBERS for one in clauses):
+        return None
+    goes_on = query.offset > 0 or any(one.op in (">", ">=", "<", "<=") for one in clauses)
+    asked = repr((request.scope["path"], query.filter, query.sort, query.descending, query.limit, query.offset))
+    return bulk.step(call.store.marks, agreement, query.view.collection, asked, query.limit, goes_on=goes_on)
+
+
+_NUMBERS = frozenset({"sourcedId", "username", "identifier", "userMasterIdentifier", "userIds.identifier", "email"})
 
 
 def _since(query: Query) -> datetime | None:

@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0031"
-down_revision = "0029"
+down_revision = "0030"
 
 # tool_key belongs to all districts, like signing_key. lti_login is there before a district is known, for minutes:
 # hashes, a random word, and which platform; nothing of a person. planbridge_lti_platforms: which district a platform's

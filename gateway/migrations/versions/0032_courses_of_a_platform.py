@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0032"
-down_revision = "0028"
+down_revision = "0031"
 
 # One row for a course in a deployment, as the newest launch told it; an empty address: that service is not offered.
 STATEMENTS = """

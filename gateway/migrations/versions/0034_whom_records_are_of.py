@@ -3,7 +3,7 @@
 from gateway.migrations import adding
 
 revision = "0034"
-down_revision = "0030"
+down_revision = "0033"
 
 # Under row-level security an index on a member of a document is of no use: its operators may tell what they look at.
 STATEMENTS = """
