@@ -43,6 +43,17 @@ async def opened(
         yield connector, settings, http
 
 
+def refuse_paused(connection: registers.Connection) -> None:
+    """A connection rests until a person has mended what it was paused for."""
+    if connection.paused_because:
+        lift = "check" if connection.paused_code == "credentials" else "connections resume"
+        raise Refused(
+            "connection-paused",
+            f"{connection.name} is paused: {connection.paused_because}",
+            f"Mend it, then lift the pause: planbridge {lift} {connection.name}",
+        )
+
+
 def refuse_unread(connection: registers.Connection) -> None:
     """Refused where a connection is one that is only written to."""
     if registry.connector(connection.connector).open_source is None:

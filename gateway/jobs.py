@@ -4,23 +4,20 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
-from functools import partial
 from typing import Unpack
 
 from procrastinate.exceptions import AlreadyEnqueued
 
-from gateway import clock, delivery, logs, looks, planning, rechecking, sync, verification, withdrawing
+from gateway import clock, delivery, dispatch, logs, looks, planning, rechecking, sync, verification
 from gateway import webhooks as sending_events
-from gateway.connected import refuse_unread
+from gateway.connected import refuse_paused, refuse_unread
 from gateway.deferring import defer
-from gateway.errors import AuthError, PlanbridgeError, Refused, Unavailable
+from gateway.errors import AuthError, PlanbridgeError, Refused
 from gateway.replay import Wanted
 from gateway.store import (
     attention,
     blackouts,
     chain,
-    deliveries,
     districts,
     history,
     outcomes,
@@ -31,15 +28,12 @@ from gateway.store import (
     schedules,
     served,
     successions,
-    turns,
     verifications,
     webhooks,
-    withdrawals,
     years,
 )
 from gateway.store import plans as stored_plans
 from gateway.store.database import DatabaseError, Store, Transaction, is_lost
-from gateway.store.deliveries import Delivery
 from gateway.store.registers import Actor, Connection
 from gateway.store.runs import Mode, Verdict
 from gateway.store.years import Seen
@@ -47,8 +41,6 @@ from gateway.year import Change
 
 log = logging.getLogger(__name__)
 
-OUR_FAULT = "This is a fault of Planbridge; please report it."
-GIVEN_UP = "By itself it is not tried for longer than a day: send it again once the destination answers."
 NOTICES = "notices"
 """Only services work on this queue: who types a command may not have the settings of the mail server."""
 SCHEDULE = Actor("schedule", "system")
@@ -144,17 +136,6 @@ async def request_replay(
         return await request_run(c, connection.district, connection, actor, kind="replay", mode=mode, proposal=proposal)
 
 
-def refuse_paused(connection: Connection) -> None:
-    """A connection rests until a person has mended what it was paused for."""
-    if connection.paused_because:
-        lift = "check" if connection.paused_code == "credentials" else "connections resume"
-        raise Refused(
-            "connection-paused",
-            f"{connection.name} is paused: {connection.paused_because}",
-            f"Mend it, then lift the pause: planbridge {lift} {connection.name}",
-        )
-
-
 async def decide_hold(store: Store, district: int, run: int, verdict: Verdict, actor: Actor, because: str) -> None:
     """Approve a held run, wholly or for its additions alone, or refuse it. An approved one is resolved again, and
     asks again if it would differ. Refused in a blackout, unless it is to be refused."""
@@ -210,73 +191,6 @@ async def switch(store: Store, connection: Connection, actor: Actor) -> int | No
         return await _request_pull(c, replace(connection, shadow=False), actor)
 
 
-async def request_push(
-    store: Store,
-    district: int,
-    plan: str,
-    destination: str,
-    actor: Actor,
-    overwrite: str = "",
-    *,
-    doorway: bool = False,
-) -> int:
-    """Queue a delivery of a plan's newest version; one at a time goes to each destination. `overwrite`: a reason, see
-    delivery.request; `doorway`: a link and nothing of the plan."""
-    found = await registers.connection(store, district, destination)
-    refuse_paused(found)
-    async with store.transaction(district) as c:
-        await districts.refuse_suspended(c, district)
-        await blackouts.refuse(c, found.id, clock.now())
-    number, _ = await delivery.request(
-        store, district, plan, destination, actor, _deliver_next(district), overwrite, doorway=doorway
-    )
-    return number
-
-
-async def request_push_all(store: Store, district: int, destination: str, actor: Actor) -> int:
-    """Queue a delivery of every plan's newest version that a destination does not have yet; how many."""
-    found = await registers.connection(store, district, destination)
-    refuse_paused(found)
-    async with store.transaction(district) as c:
-        await districts.refuse_suspended(c, district)
-        await blackouts.refuse(c, found.id, clock.now())
-    return await delivery.request_all(store, district, destination, actor, _deliver_next(district))
-
-
-async def request_resend(store: Store, district: int, number: int, actor: Actor) -> int:
-    """Queue once more what a delivery that is parked, or waits for its next try, was to do: the plan's newest version
-    is sent, or what is there is taken back. Refused for one that is over, and as any push is."""
-    async with store.transaction(district) as c:
-        found = await deliveries.status(c, number)
-    if found["state"] not in ("parked", "queued"):
-        raise Refused(
-            "delivery-over",
-            f"Delivery {number} is {found['state']}: there is nothing to send again.",
-            "To send the plan's newest version: `planbridge push`.",
-        )
-    plan, to = found["plan"], found["destination"]
-    if found["kind"] == "withdraw":
-        [again] = await request_withdrawal(store, district, plan, actor, found["because"] or "Once more.", to)
-        return again
-    return await request_push(store, district, plan, to, actor, found["overwrite"] or "", doorway=found["doorway"])
-
-
-async def request_withdrawal(
-    store: Store, district: int, plan: str, actor: Actor, because: str, destination: str = ""
-) -> list[int]:
-    """Queue the taking back of a plan from one destination, or from all: see withdrawing.request."""
-    async with store.transaction(district) as c:
-        await districts.refuse_suspended(c, district)
-    return await withdrawing.request(store, district, plan, actor, because, _deliver_next(district), destination)
-
-
-def _deliver_next(district: int) -> delivery.Also:
-    async def with_job(c: Transaction, number: int, connection: int) -> None:
-        await defer(c, "deliver", f"destination/{connection}", district=district, delivery=number)
-
-    return with_job
-
-
 async def request_look(store: Store, district: int, destination: str, *, whole: bool = False) -> int:
     """Queue a look at what a destination has of what was delivered; returns the connection. Refused while it rests."""
     found = await registers.connection(store, district, destination)
@@ -306,7 +220,7 @@ async def tick(store: Store) -> None:
         except Exception as error:  # one plan's trouble is not the others'
             log.error("the passing of time met a fault of ours: %s", logs.where(error))
     await _look_over_plans(store)
-    await _deliver_due(store)
+    await dispatch.due(store)
     await looks.queue_due(store)
     for district, connection in await schedules.due(store):
         with logs.about(district=district, connection=connection):
@@ -372,25 +286,6 @@ async def seal(store: Store) -> None:
                     await chain.seal(c, district)
             except Exception as error:  # one district's trouble is not the others'
                 log.error("the sealing of acts met a fault of ours: %s", logs.where(error))
-
-
-async def _deliver_due(store: Store) -> None:
-    """Deliveries whose destination could not answer are tried again; what may not stay where it is is taken back."""
-    for district, number, connection in await turns.due(store, now := clock.now()):
-        async with store.transaction(district) as c:
-            if await turns.claim(c, number, now):
-                await _deliver_next(district)(c, number, connection)
-    for district in await withdrawals.due(store):
-        with logs.about(district=district):
-            try:
-                found = await withdrawing.sweep(store, district, _deliver_next(district))
-            except Exception as error:  # one district's trouble is not the others'
-                if isinstance(error, DatabaseError) and is_lost(error):
-                    raise
-                log.error("the look at what may not stay met a fault of ours: %s", logs.where(error))
-            else:
-                for cause, count in found.items():
-                    log.info("%s plans are taken back from destinations: %s", count, cause)
 
 
 async def _look_over_plans(store: Store) -> None:
@@ -461,7 +356,7 @@ async def _push_again(store: Store, district: int, run: int) -> None:
     async with store.transaction(district) as c:
         [found] = await runs.summary(c, run=run)
     connection = await registers.connection(store, district, found["connection"])
-    for number in await delivery.again(store, connection, _deliver_next(district)):
+    for number in await delivery.again(store, connection, dispatch.deliver_next(district)):
         log.info("delivery %s has a second pass", number)
 
 
@@ -474,40 +369,13 @@ async def _afterwards(act: Callable[[Store, int, int], Awaitable[None]], store: 
         log.error("%s after run %s met a fault of ours: %s", act.__name__, run, logs.where(error))
 
 
-async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
-    """Carry out a delivery, and whatever else waits for its destination. A refusal parks one with its reason; where the
-    destination could not answer it is tried again, for a day, and then parked."""
-    connection = await deliveries.destination(store, district, delivery_id)
-    if connection is None:
-        return
-    count = await delivery.deliver_all(store, district, connection, partial(_settle, store))
-    log.info("%s deliveries to the destination of %s ended, or wait for their turn", count, delivery_id)
-
-
-async def _settle(store: Store, one: Delivery, error: Exception) -> None:
-    match error:
-        case Unavailable():
-            asked = timedelta(seconds=error.retry_after or 0)
-            if (again := await turns.later(store, one.district, one.id, str(error), clock.now(), asked)) is not None:
-                log.info("delivery %s is tried again at %s", one.id, again.isoformat())
-            else:  # where a newer one goes instead nothing is there to park
-                await deliveries.park(store, one.district, one.id, f"{error} {GIVEN_UP}")
-        case PlanbridgeError():
-            if isinstance(error, AuthError):
-                await deliveries.pause_destination(store, one.district, one.id, str(error))
-            await deliveries.park(store, one.district, one.id, str(error))
-        case _:
-            log.error("delivery %s met a fault of ours: %s", one.id, logs.where(error))
-            await deliveries.park(store, one.district, one.id, f"{OUR_FAULT} ({logs.where(error)})")
-
-
 async def look_job(store: Store, district: int, connection: int) -> None:
     """Look at what a destination has of what was delivered."""
-    await verification.look(store, district, connection, _deliver_next(district))
+    await verification.look(store, district, connection, dispatch.deliver_next(district))
 
 
 async def recheck_job(store: Store, district: int, connection: int) -> None:
     """Judge anew what a destination has, where something changed by which it was judged."""
-    found = await rechecking.look(store, district, connection, _deliver_next(district))
+    found = await rechecking.look(store, district, connection, dispatch.deliver_next(district))
     if found:
         log.info("looked again at what a destination has: %s", ", ".join(f"{n} {what}" for what, n in found.items()))

@@ -11,7 +11,7 @@ import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import DEFAULT_QUEUE, Status
 
-from gateway import jobs, logs, notify
+from gateway import dispatch, jobs, logs, notify
 from gateway.jobs import NOTICES
 from gateway.settings import Settings
 from gateway.store import deliveries, retention, runs, workers
@@ -98,7 +98,7 @@ def queue(store: Store, settings: Settings) -> procrastinate.App:
     @app.task(name="deliver", pass_context=True, retry=HandBack())
     async def deliver_task(context: procrastinate.JobContext, district: int, delivery: int) -> None:
         with logs.about(**_ids(context.job), district=district, delivery=delivery):
-            await _or_vanish(jobs.deliver_job, store, district, delivery)
+            await _or_vanish(dispatch.deliver_job, store, district, delivery)
             await tell(district)
 
     @app.task(name="look", pass_context=True, retry=HandBack())
@@ -172,7 +172,7 @@ async def _or_vanish(job: Callable[..., Awaitable[None]], store: Store, district
         log.error("%s %s met a fault of ours: %s", job.__name__, number or district, logs.where(error))
         if job is jobs.run_job:
             await runs.fail_for_our_fault(store, district, number, logs.where(error))
-        elif job is jobs.deliver_job:
+        elif job is dispatch.deliver_job:
             await deliveries.park(store, district, number, logs.where(error))
 
 

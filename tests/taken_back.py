@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway import jobs
+from gateway import dispatch
 from gateway.store import deliveries
 from gateway.store.database import Store
 from gateway.store.registers import Actor
@@ -12,8 +12,8 @@ async def taken_back(
     store: Store, district: int, plan: str, destination: str, actor: Actor, because: str
 ) -> dict[str, Any]:
     """The delivery that did it, as its status says."""
-    [number] = await jobs.request_withdrawal(store, district, plan, actor, because, destination)
-    await jobs.deliver_job(store, district, number)
+    [number] = await dispatch.request_withdrawal(store, district, plan, actor, because, destination)
+    await dispatch.deliver_job(store, district, number)
     async with store.transaction(district) as c:
         return await deliveries.status(c, number)
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy import text
 
-from gateway import contributing, delivery, jobs, planning, record, viewing
+from gateway import contributing, delivery, dispatch, planning, record, viewing
 from gateway.access import SECTIONS, Who
 from gateway.cli import access as commands
 from gateway.cli import main
@@ -121,7 +121,7 @@ async def test_a_consent_that_is_revoked_while_a_delivery_waits_holds_it_back_an
     number = await consent(village, "organization:Lantern Club", *SECTIONS)
     waiting, _ = await delivery.request(village.store, village.district, village.plan, "ods", AUTHOR)
     await revoke(village, number)
-    await jobs.deliver_job(village.store, village.district, waiting)
+    await dispatch.deliver_job(village.store, village.district, waiting)
     async with village.store.transaction(village.district) as c:
         found = await deliveries.status(c, waiting)
     assert found["state"] == "parked" and "[consent-missing]" in found["reason"]
@@ -134,7 +134,7 @@ async def test_each_sending_is_written_down_before_it_leaves_and_once(village: V
     await hosted(village)
     number, _ = await delivery.request(village.store, village.district, village.plan, "ods", AUTHOR)
     for _ in range(2):  # nobody listens there
-        await jobs.deliver_job(village.store, village.district, number)
+        await dispatch.deliver_job(village.store, village.district, number)
         async with village.store.transaction(village.district) as c:
             await c.exec_driver_sql("UPDATE delivery SET state = 'queued' WHERE id = %s", (number,))
     [line] = await log(village, outside=True)

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import jobs, showing
+from gateway import dispatch, showing
 from gateway.api.agreeing import asker
 from gateway.api.oauth import Call, may
 from gateway.store import deliveries
@@ -89,7 +89,9 @@ async def deliver(
     """Send a plan's newest finalized version to a destination; it waits for the worker. A vendor sends those of
     students whom its agreement reaches."""
     await showing.refuse_plan(call.store, call.district, await asker(call, "plans"), str(id), told=False)
-    number = await jobs.request_push(call.store, call.district, str(id), to.destination, call.actor, doorway=to.doorway)
+    number = await dispatch.request_push(
+        call.store, call.district, str(id), to.destination, call.actor, doorway=to.doorway
+    )
     response.headers["Location"] = f"/v1/deliveries/{number}"
     return Queued(delivery=number)
 

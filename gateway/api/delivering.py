@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import delivery, jobs, showing
+from gateway import delivery, dispatch, jobs, showing
 from gateway.api.agreeing import asker
 from gateway.api.deliveries import Loss, Queued
 from gateway.api.oauth import Call, may
@@ -162,7 +162,7 @@ async def resend(
     if asked.reached is not None and plan.student not in asked.reached:
         raise deliveries.unknown(id)
     await showing.refuse_plan(call.store, call.district, asked, plan.id, told=False)
-    number = await jobs.request_resend(call.store, call.district, id, call.actor)
+    number = await dispatch.request_resend(call.store, call.district, id, call.actor)
     response.headers["Location"] = f"/v1/deliveries/{number}"
     return Queued(delivery=number)
 
@@ -171,7 +171,7 @@ async def resend(
 async def withdraw(id: UUID, wanted: Withdrawal, call: Annotated[Call, may("deliveries.write")]) -> Withdrawals:
     """Take back what one destination has of a plan, or all of them."""
     await showing.refuse_plan(call.store, call.district, await asker(call, "plans"), str(id), told=False)
-    numbers = await jobs.request_withdrawal(
+    numbers = await dispatch.request_withdrawal(
         call.store, call.district, str(id), call.actor, wanted.because, wanted.destination or ""
     )
     return Withdrawals(deliveries=numbers)

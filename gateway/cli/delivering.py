@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import jobs
+from gateway import dispatch
 from gateway.cli.attention import school_id
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
@@ -95,7 +95,7 @@ def deliveries_resend(
 
     async def one() -> dict[str, Any]:
         async with gateway(district) as g:
-            return await follow(g, await jobs.request_resend(g.store, g.district, number, actor(named(as_), role)))
+            return await follow(g, await dispatch.request_resend(g.store, g.district, number, actor(named(as_), role)))
 
     async def many() -> dict[str, Any]:
         queued, refused = 0, list[str]()
@@ -105,7 +105,7 @@ def deliveries_resend(
                 numbers = await delivered.parked(c, there.id, cause)
             for each in numbers:
                 try:
-                    await jobs.request_resend(g.store, g.district, each, actor(named(as_), role))
+                    await dispatch.request_resend(g.store, g.district, each, actor(named(as_), role))
                     queued += 1
                 except PlanbridgeError as error:
                     refused.append(f"{each}: {error}")

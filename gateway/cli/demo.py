@@ -19,7 +19,7 @@ from typing import Any
 
 import typer
 
-from gateway import delivery, jobs, planning, registry
+from gateway import delivery, dispatch, jobs, planning, registry
 from gateway.cli.checks import try_out
 from gateway.cli.output import STDOUT, Gateway, run, show
 from gateway.cli.plans import described
@@ -244,7 +244,7 @@ async def _planned(g: Gateway, story: Story) -> None:
 
 
 async def _written(g: Gateway, story: Story, edfi: str) -> list[Document]:
-    number = await jobs.request_push(g.store, g.district, story.plan, "ods", EDUCATOR)
+    number = await dispatch.request_push(g.store, g.district, story.plan, "ods", EDUCATOR)
     found = await follow_push(g, number)
     _heading("Written")
     if found["state"] != "delivered":
@@ -257,7 +257,7 @@ async def _written(g: Gateway, story: Story, edfi: str) -> list[Document]:
         documents.append(document)
         STDOUT.print(f"  {document.resource}: {_seen(there)}", highlight=False, markup=False)
     await _forget_log(edfi)
-    again = await jobs.request_push(g.store, g.district, story.plan, "ods", EDUCATOR)
+    again = await dispatch.request_push(g.store, g.district, story.plan, "ods", EDUCATOR)
     await follow_push(g, again)
     STDOUT.print(f"Pushed a second time: {await _writes(edfi)} write requests, because nothing had changed.")
     return documents

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway import delivery, jobs, messages, registry
+from gateway import delivery, dispatch, messages, registry
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -77,12 +77,14 @@ def push(
                     "audience": await _audience(g, to, made),
                 }
             if withdraw:
-                [back] = await jobs.request_withdrawal(g.store, g.district, id, actor(named(as_), role), because, to)
+                [back] = await dispatch.request_withdrawal(
+                    g.store, g.district, id, actor(named(as_), role), because, to
+                )
                 return await follow(g, back)
             if overwrite and not because.strip():
                 raise Refused("reason-missing", "Overwriting what others wrote needs a reason.", "Give --because.")
             who = actor(named(as_), role)
-            number = await jobs.request_push(
+            number = await dispatch.request_push(
                 g.store, g.district, id, to, who, because if overwrite else "", doorway=doorway
             )
             return await follow(g, number)

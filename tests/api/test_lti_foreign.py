@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from gateway import delivery, jobs
+from gateway import delivery, dispatch
 from gateway.settings import Settings
 from gateway.store import deliveries, lti, registers
 from gateway.store.database import Store
@@ -71,7 +71,7 @@ async def test_a_launch_shows_the_plan_and_a_delivery_finds_its_way_by_it(
         assert (place.key, place.facts["line_items"]) == (COURSE, platform.columns_url())
         await deliveries.set_profile(c, village.district, connection.id, {"courses": [COURSE]})
     number, _ = await delivery.request(store, village.district, village.plan, "lms", actor)
-    await jobs.deliver_job(store, village.district, number)
+    await dispatch.deliver_job(store, village.district, number)
     async with store.transaction(village.district) as c:
         ended = await deliveries.status(c, number)
     assert ended["state"] == "delivered", (ended["reason"], ended["receipts"])
@@ -80,6 +80,6 @@ async def test_a_launch_shows_the_plan_and_a_delivery_finds_its_way_by_it(
     assert score["comment"].endswith(f"/plans/{village.plan}") and "planted" not in str(score)
     assert platform.columns[column]["label"] == "Student success plan"
 
-    (number,) = await jobs.request_withdrawal(store, village.district, village.plan, actor, "asked for", "lms")
-    await jobs.deliver_job(store, village.district, number)
+    (number,) = await dispatch.request_withdrawal(store, village.district, village.plan, actor, "asked for", "lms")
+    await dispatch.deliver_job(store, village.district, number)
     assert (platform.columns, platform.results) == ({}, {})

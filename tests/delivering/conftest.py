@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import delivery, jobs, planning
+from gateway import delivery, dispatch, planning
 from gateway.connector import Viewer
 from gateway.store import deliveries, reading, registers
 from gateway.store.database import Store
@@ -109,7 +109,7 @@ class Hall:
         return await self.carried_out(number)
 
     async def carried_out(self, number: int) -> dict[str, Any]:
-        await jobs.deliver_job(self.store, self.district, number)
+        await dispatch.deliver_job(self.store, self.district, number)
         async with self.store.transaction(self.district) as c:
             return await deliveries.status(c, number)
 

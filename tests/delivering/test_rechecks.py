@@ -109,7 +109,7 @@ async def test_what_a_family_forbids_is_taken_out(hall: Hall) -> None:
         sections=["strengths"], purpose="planning", permit=False, begin=date.today(), until=date.today(),
     )  # fmt: skip
     async with hall.store.transaction(hall.district) as c:
-        await consents.add(c, hall.district, no, hall.actor)
+        await consents.add(hall.store, c, hall.district, no, hall.actor)
     await half_an_hour_later(hall)
     [ended] = await the_rest(hall)
     assert (ended["kind"], ended["state"]) == ("push", "delivered")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import jobs
+from gateway import dispatch
 from gateway.connector import Viewer
 from gateway.errors import ConfigError, Refused
 from gateway.store import delivered, deliveries, registers, rollouts
@@ -70,10 +70,10 @@ async def test_what_is_parked_is_sent_again_as_it_was_asked_for(hall: Hall) -> N
         assert await delivered.parked(c, board, "another cause") == []
         [number] = await delivered.parked(c, board)
     assert number == first["id"]
-    again = await hall.carried_out(await jobs.request_resend(hall.store, hall.district, number, hall.actor))
+    again = await hall.carried_out(await dispatch.request_resend(hall.store, hall.district, number, hall.actor))
     assert (again["state"], again["doorway"]) == ("delivered", False)
     with pytest.raises(Refused) as refused:
-        await jobs.request_resend(hall.store, hall.district, again["id"], hall.actor)
+        await dispatch.request_resend(hall.store, hall.district, again["id"], hall.actor)
     assert refused.value.code == "delivery-over"
 
 

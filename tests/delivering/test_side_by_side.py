@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway import delivery, jobs
+from gateway import delivery, dispatch
 from gateway.connector import Document, Receipt
 from gateway.errors import AuthError, Unavailable
 from gateway.store import deliveries, registers
@@ -19,9 +19,9 @@ async def several(hall: Hall, count: int = 3) -> list[str]:
 
 async def pushed(hall: Hall) -> Mapping[str, Mapping[str, Any]]:
     """Everything that waits, carried out by one job; plan -> its newest delivery."""
-    await jobs.request_push_all(hall.store, hall.district, "board", hall.actor)
+    await dispatch.request_push_all(hall.store, hall.district, "board", hall.actor)
     [number, *_] = await hall.queued()
-    await jobs.deliver_job(hall.store, hall.district, number)
+    await dispatch.deliver_job(hall.store, hall.district, number)
     return await told(hall)
 
 
@@ -44,7 +44,7 @@ async def test_one_job_sends_all_that_waits_and_side_by_side(hall: Hall, monkeyp
     found = await pushed(hall)
     assert {one["state"] for one in found.values()} == {"delivered"} and len(found) == 3
     assert len(hall.board.hangs) == 3
-    assert await jobs.request_push_all(hall.store, hall.district, "board", hall.actor) == 0
+    assert await dispatch.request_push_all(hall.store, hall.district, "board", hall.actor) == 0
 
 
 async def test_what_plans_share_is_made_once(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ async def test_one_that_is_refused_is_parked_alone(hall: Hall, monkeypatch: pyte
     found = await pushed(hall)
     assert [found[plan]["state"] for plan in hall.plans] == ["delivered", "parked", "delivered"]
     assert "It will not have it." in found[hall.plans[1]]["reason"]
-    assert await jobs.request_push_all(hall.store, hall.district, "board", hall.actor) == 1
+    assert await dispatch.request_push_all(hall.store, hall.district, "board", hall.actor) == 1
 
 
 async def test_who_does_not_answer_is_asked_once_and_all_wait(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,12 +110,12 @@ async def test_whose_credentials_are_refused_is_paused(hall: Hall, monkeypatch: 
 
 async def test_what_an_attempt_that_died_had_taken_is_taken_over(hall: Hall) -> None:
     hall.plans = await several(hall)
-    await jobs.request_push_all(hall.store, hall.district, "board", hall.actor)
+    await dispatch.request_push_all(hall.store, hall.district, "board", hall.actor)
     [first, *rest] = await hall.queued()
     connection = (await registers.connection(hall.store, hall.district, "board")).id
     taken = await deliveries.take(hall.store, hall.district, connection, 2)
     assert [one.id for one in taken] == [first, rest[0]]
-    await jobs.deliver_job(hall.store, hall.district, first)
+    await dispatch.deliver_job(hall.store, hall.district, first)
     assert {one["state"] for one in (await told(hall)).values()} == {"delivered"}
     late = deliveries.Finished(taken[0], "parked")
     [fenced] = await deliveries.finish(hall.store, hall.district, [late])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import clock, delivery, jobs, planning
+from gateway import clock, delivery, dispatch, jobs, planning
 from gateway.errors import Refused, Unavailable
 from gateway.store import deliveries, turns
 from gateway.store.turns import GIVEN_UP
@@ -81,10 +81,10 @@ async def test_after_a_day_a_person_is_next_and_sends_it_again_at_once(hall: Hal
     later(hours=30)
     assert await due(hall) == []
     hall.board.failure = None
-    again = await jobs.request_resend(hall.store, hall.district, number, hall.actor)
+    again = await dispatch.request_resend(hall.store, hall.district, number, hall.actor)
     assert (await hall.carried_out(again))["state"] == "delivered"
     with pytest.raises(Refused) as over:
-        await jobs.request_resend(hall.store, hall.district, again, hall.actor)
+        await dispatch.request_resend(hall.store, hall.district, again, hall.actor)
     assert over.value.code == "delivery-over"
 
 

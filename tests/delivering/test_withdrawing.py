@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import jobs, notify, planning
+from gateway import dispatch, jobs, notify, planning
 from gateway.errors import Refused, Unavailable
 from gateway.plans import Given as StepGiven
 from gateway.store import agreements, consents, registers, withdrawals
@@ -37,7 +37,7 @@ async def consented(hall: Hall) -> int:
     given = Given(hall.ids[GONE], "Dorothea Vexwood", "guardian", "destination:board",
                   ["identity", "goals", "strengths", "school_supports"], "planning", True, TODAY, TODAY)  # fmt: skip
     async with hall.store.transaction(hall.district) as c:
-        return await consents.add(c, hall.district, given, hall.actor)
+        return await consents.add(hall.store, c, hall.district, given, hall.actor)
 
 
 async def ends(hall: Hall, cause: str) -> None:
@@ -100,30 +100,30 @@ async def test_what_a_destination_does_not_give_back_is_told_and_left_to_a_perso
         await withdrawals.look_soon(c, hall.district)
     assert await tick(hall) == [], "a person is next"
     hall.board.screws = False
-    again = await jobs.request_resend(hall.store, hall.district, kept["id"], hall.actor)
+    again = await dispatch.request_resend(hall.store, hall.district, kept["id"], hall.actor)
     assert (await hall.carried_out(again))["state"] == "withdrawn" and hall.board.hangs == {}
 
 
 async def test_a_person_takes_it_back_from_everywhere_and_is_not_told_what_they_did(hall: Hall) -> None:
     assert (await hall.push())["state"] == "delivered"
     with pytest.raises(Refused, match="reason"):
-        await jobs.request_withdrawal(hall.store, hall.district, hall.plan, hall.actor, " ")
-    [number] = await jobs.request_withdrawal(hall.store, hall.district, hall.plan, hall.actor, "The family asked.")
+        await dispatch.request_withdrawal(hall.store, hall.district, hall.plan, hall.actor, " ")
+    [number] = await dispatch.request_withdrawal(hall.store, hall.district, hall.plan, hall.actor, "The family asked.")
     assert (await hall.carried_out(number))["state"] == "withdrawn" and hall.board.hangs == {}
     assert await told(hall) == []
-    assert await jobs.request_withdrawal(hall.store, hall.district, hall.plan, hall.actor, "Again.") == []
+    assert await dispatch.request_withdrawal(hall.store, hall.district, hall.plan, hall.actor, "Again.") == []
 
 
 async def test_a_withdrawal_goes_instead_of_what_waits_and_outlives_an_outage(hall: Hall) -> None:
     assert (await hall.push())["state"] == "delivered"
-    waiting = await jobs.request_push(hall.store, hall.district, hall.plan, "board", hall.actor)
-    [number] = await jobs.request_withdrawal(hall.store, hall.district, hall.plan, hall.actor, "Wrong child.")
+    waiting = await dispatch.request_push(hall.store, hall.district, hall.plan, "board", hall.actor)
+    [number] = await dispatch.request_withdrawal(hall.store, hall.district, hall.plan, hall.actor, "Wrong child.")
     hall.board.failure = Unavailable("outcome-unknown", "The line was cut.")
     assert (await hall.carried_out(waiting))["state"] == "superseded"
     assert (await hall.carried_out(number))["state"] == "queued"
     hall.board.failure = None
     # Whether it was taken down nobody knows: whoever sends the plan again now really sends it.
     hall.board.hangs.clear()
-    anew = await jobs.request_push(hall.store, hall.district, hall.plan, "board", hall.actor)
+    anew = await dispatch.request_push(hall.store, hall.district, hall.plan, "board", hall.actor)
     assert (await hall.carried_out(number))["state"] == "superseded"
     assert (await hall.carried_out(anew))["state"] == "delivered" and len(hall.board.hangs) == 1

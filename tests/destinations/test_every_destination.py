@@ -198,7 +198,7 @@ async def test_a_consent_that_is_revoked_while_a_plan_waits_keeps_it_here(place:
     given = Given(plan.student, "Imre Halloway", "guardian", f"destination:{place.connection.name}", sections,
                   "planning", True, today, today.replace(year=today.year + 1))  # fmt: skip
     async with place.store.transaction(place.district) as c:
-        consent = await consents.add(c, place.district, given, ACTOR)
+        consent = await consents.add(place.store, c, place.district, given, ACTOR)
     number = await plan.queue()
     async with place.store.transaction(place.district) as c:
         await consents.revoke(place.store, c, place.district, consent, "They changed their mind.", ACTOR)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from gateway import delivery, jobs, planning
+from gateway import delivery, dispatch, planning
 from gateway.store import deliveries, registers
 from gateway.store import plans as stored
 from gateway.store.database import Store
@@ -101,14 +101,14 @@ class Written:
         return await self.send(await self.queue(because))
 
     async def take_back(self) -> dict[str, Any]:
-        [number] = await jobs.request_withdrawal(
+        [number] = await dispatch.request_withdrawal(
             self.place.store, self.place.district, self.id, ACTOR, "The family asked.", self.place.connection.name
         )
         return await self.send(number)
 
     async def send(self, number: int) -> dict[str, Any]:
         """What a worker does with a delivery, and what became of it."""
-        await jobs.deliver_job(self.place.store, self.place.district, number)
+        await dispatch.deliver_job(self.place.store, self.place.district, number)
         return await self.outcome(number)
 
     async def outcome(self, number: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.edfi.twin import twin
-from gateway import delivery, jobs, planning, sending
+from gateway import delivery, dispatch, planning, sending
 from gateway.settings import Settings
 from gateway.store import plans as stored
 from gateway.store import reading, registers
@@ -140,7 +140,7 @@ async def _requested(home: Home, name: str, plans: int) -> "Counter[tuple[str, s
             plan = await _finalized(store, district, student, teacher)
             made = await delivery.preview(store, district, plan, "edfi")
             intended.update({(one.resource, sending.fingerprint(one)) for one in made.documents})
-            await jobs.request_push(store, district, plan, "edfi", EDUCATOR)
+            await dispatch.request_push(store, district, plan, "edfi", EDUCATOR)
         return Counter(set(intended))
     finally:
         await store.close()

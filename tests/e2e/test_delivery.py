@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.edfi.server import EdfiSettings
 from connectors.edfi.twin import Extension, refusals, twin
-from gateway import clock, delivery, jobs, planning, sync
+from gateway import clock, delivery, dispatch, jobs, planning, sync
 from gateway.cli import main
 from gateway.errors import ConfigError, Refused, Unavailable
 from gateway.settings import Settings
@@ -221,7 +221,7 @@ class Here:
     async def push(self) -> dict[str, Any]:
         """Deliver the newest version as the worker does; what became of it."""
         number = await self.begin_delivery()
-        await jobs.deliver_job(self.store, self.district, number)
+        await dispatch.deliver_job(self.store, self.district, number)
         return await self.outcome(number)
 
     async def outcome(self, number: int) -> dict[str, Any]:
@@ -450,7 +450,7 @@ async def test_what_has_its_turn_in_a_blackout_is_parked_and_not_sent(here: Here
     lasting = now - timedelta(hours=1), now + timedelta(hours=1)
     made = await blackouts.add(here.store, here.district, found.id, *lasting, "State report.", COUNSELOR)
     here.there.forget()
-    await jobs.deliver_job(here.store, here.district, number)
+    await dispatch.deliver_job(here.store, here.district, number)
     outcome = await here.outcome(number)
     assert outcome["state"] == "parked" and "[blackout]" in outcome["reason"]
     assert here.there.asked() == []
@@ -464,7 +464,7 @@ async def test_what_has_its_turn_while_its_destination_rests_is_parked_and_not_s
     found = await registers.connection(here.store, here.district, "ods")
     await registers.pause(here.store, here.district, found.id, "It moves to another server.", COUNSELOR)
     here.there.forget()
-    await jobs.deliver_job(here.store, here.district, number)
+    await dispatch.deliver_job(here.store, here.district, number)
     outcome = await here.outcome(number)
     assert outcome["state"] == "parked" and "[connection-paused]" in outcome["reason"]
     assert here.there.asked() == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connectors.document_drop.settings import DocumentDropSettings
-from gateway import delivery, jobs, planning
+from gateway import delivery, dispatch, planning
 from gateway.connector import validated
 from gateway.errors import Refused
 from gateway.settings import Settings
@@ -118,7 +118,7 @@ async def drop(here: Small, tmp_path: Path) -> Path:
 
 async def pushed(here: Small, plan: str) -> dict[str, Any]:
     number, _ = await delivery.request(here.store, here.district, plan, "drop", here.actor)
-    await jobs.deliver_job(here.store, here.district, number)
+    await dispatch.deliver_job(here.store, here.district, number)
     async with here.store.transaction(here.district) as c:
         return await deliveries.status(c, number)
 

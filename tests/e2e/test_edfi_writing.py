@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from connectors.edfi.twin import refusals
-from gateway import clock, delivery, jobs
+from gateway import clock, delivery, dispatch, jobs
 from gateway.errors import Refused
 from gateway.settings import Settings
 from gateway.store import agreements, deliveries, registers, verifications
@@ -65,7 +65,7 @@ async def test_a_student_who_is_not_enrolled_there_yet_is_sent_once_with_each_ru
     assert "4 more were not sent because of it" in parked["reason"]
     assert not here.there.all("interventions")
     here.there.forget()
-    await jobs.deliver_job(here.store, here.district, parked["id"])
+    await dispatch.deliver_job(here.store, here.district, parked["id"])
     assert here.there.asked() == [], "it was tried again although nothing was heard of an enrollment"
     connection = await registers.connection(here.store, here.district, "ods")
     assert await delivery._enrolled(here.store, connection, here.student)
@@ -80,13 +80,13 @@ async def test_a_student_who_is_not_enrolled_there_yet_is_sent_once_with_each_ru
         here.there.forget()
         if state == "outage":
             here.there.faults({"kind": "status", "path": "/ed-fi/", "status": 503, "retry_after": 3600, "times": 99})
-        await jobs.deliver_job(here.store, here.district, parked["id"])
+        await dispatch.deliver_job(here.store, here.district, parked["id"])
         here.there.faults()
         told = await here.outcome(parked["id"])
         if state == "outage":  # it goes on to wait for the student, not for a person, and is tried again by itself
             assert (told["state"], told["waits"]) == ("queued", "enrollment") and "503" in told["reason"]
             assert told["next_at"] - clock.now() > timedelta(minutes=59)
-            await jobs.deliver_job(here.store, here.district, parked["id"])
+            await dispatch.deliver_job(here.store, here.district, parked["id"])
             continue
         assert told["state"] == state
         # The gate keeps the refused ones from the twin's log.
@@ -123,7 +123,7 @@ async def test_what_somebody_else_wrote_is_left_alone_until_a_person_says_why(he
     number, _ = await delivery.request(
         here.store, here.district, here.plan, "ods", COUNSELOR, overwrite="It was entered by hand, by mistake."
     )
-    await jobs.deliver_job(here.store, here.district, number)
+    await dispatch.deliver_job(here.store, here.district, number)
     assert (await here.outcome(number))["state"] == "delivered"
     assert here.there.held() == await here.intended()
     async with here.store.transaction(here.district) as c:
@@ -268,7 +268,7 @@ async def test_a_destination_of_another_agency_is_off_until_an_agreement_is_in_f
     async with here.store.transaction(here.district) as c:
         await agreements.end(here.store, c, here.district, number, "It was revoked.", COUNSELOR)
     here.there.forget()
-    await jobs.deliver_job(here.store, here.district, queued)
+    await dispatch.deliver_job(here.store, here.district, queued)
     late = await here.outcome(queued)
     assert late["state"] == "parked" and "[agreement-missing]" in late["reason"]
     assert here.there.asked() == []

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from connectors.oneroster.settings import OneRosterSettings, auth
 from connectors.oneroster.sink import open_sink
 from connectors.oneroster.twin import twin
-from gateway import delivery, jobs, planning, sync
+from gateway import delivery, dispatch, jobs, planning, sync
 from gateway.connected import opened
 from gateway.connector import Document
 from gateway.errors import Refused
@@ -60,7 +60,7 @@ class Here:
 
     async def push(self) -> dict[str, Any]:
         number, _ = await delivery.request(self.store, self.district, self.plan, "sis", COUNSELOR)
-        await jobs.deliver_job(self.store, self.district, number)
+        await dispatch.deliver_job(self.store, self.district, number)
         async with self.store.transaction(self.district) as c:
             return await deliveries.status(c, number)
 

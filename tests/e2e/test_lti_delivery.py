@@ -13,7 +13,7 @@ from connectors.lti.twin import Platform, twin
 from connectors.lti.twin_courses import STUDENT, TEACHER, Column, Course
 from connectors.oneroster.settings import OneRosterSettings
 from connectors.oneroster.twin import twin as a_sis
-from gateway import delivery, jobs, sync
+from gateway import delivery, dispatch, jobs, sync
 from gateway.connector import ConnectionSettings
 from gateway.store import deliveries, lti, reading, registers, tool_keys
 from gateway.store.database import Store
@@ -44,7 +44,7 @@ class Here:
 
     async def push(self) -> dict[str, Any]:
         number, _ = await delivery.request(self.store, self.district, self.plan, "lms", COUNSELOR)
-        await jobs.deliver_job(self.store, self.district, number)
+        await dispatch.deliver_job(self.store, self.district, number)
         async with self.store.transaction(self.district) as c:
             return await deliveries.status(c, number)
 
@@ -170,8 +170,8 @@ async def test_the_whole_way(here: Here) -> None:
     column.entries[courses.person(other).id] = type(column.entries[courses.person(here.number).id])(
         comments=["Of another."]
     )
-    (number,) = await jobs.request_withdrawal(here.store, here.district, here.plan, COUNSELOR, "asked for", "lms")
-    await jobs.deliver_job(here.store, here.district, number)
+    (number,) = await dispatch.request_withdrawal(here.store, here.district, here.plan, COUNSELOR, "asked for", "lms")
+    await dispatch.deliver_job(here.store, here.district, number)
     assert (here.comments(), here.comments(other)) == ([NEUTRAL], ["Of another."])
 
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from connectors.edfi.marker import ENROLLMENTS
-from gateway import clock, jobs, notify
+from gateway import clock, dispatch, jobs, notify
 from gateway.connector import Document, Sink
 from gateway.errors import Refused
 from gateway.messages import Message
@@ -86,7 +86,7 @@ class Night:
             jobs_of = text("SELECT CAST(args->>'delivery' AS int) FROM procrastinate_jobs WHERE task_name = 'deliver'")
             assert {*numbers} <= {*(await c.execute(jobs_of)).scalars()}, "a worker takes each of them up"
         for number in numbers:
-            await jobs.deliver_job(self.here.store, self.here.district, number)
+            await dispatch.deliver_job(self.here.store, self.here.district, number)
         return len(numbers)
 
     async def told(self) -> list[Mapping[str, str]]:
@@ -189,10 +189,10 @@ async def test_what_else_did_not_stay_waits_for_a_person(night: Night) -> None:
     await night.deliver_what_is_queued()
     assert night.marks() == [MARK]
     assert {row["beginDate"] for row in there.all("interventions")} > {"2026-01-07"}
-    number = await jobs.request_push(
+    number = await dispatch.request_push(
         night.here.store, night.here.district, night.here.plan, "ods", COUNSELOR, "Ours is right."
     )
-    await jobs.deliver_job(night.here.store, night.here.district, number)
+    await dispatch.deliver_job(night.here.store, night.here.district, number)
     assert there.held() == await night.here.intended()
     assert (await night.look())["lost"] == set()
 
@@ -227,7 +227,7 @@ async def test_a_mark_is_ours_although_its_sender_died_before_the_answer(night: 
     number = await cut_off(night.here, ENROLLMENTS)
     told = {receipt["resource"]: receipt["delivered"] for receipt in (await night.here.outcome(number))["receipts"]}
     assert told[ENROLLMENTS] is False and night.marks() == [MARK]
-    await jobs.deliver_job(night.here.store, night.here.district, number)
+    await dispatch.deliver_job(night.here.store, night.here.district, number)
     assert (await night.here.outcome(number))["state"] == "delivered" and night.marks() == [MARK]
     await night.here.profile(mark_enrollment=False)
     assert (await night.here.push())["state"] == "delivered" and night.marks() == [], "so it can be taken out again"

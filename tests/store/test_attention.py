@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from gateway import clock, continuity, decisions, delivery, jobs, planning
+from gateway import clock, continuity, decisions, delivery, dispatch, jobs, planning
 from gateway.continuity import Somebody
 from gateway.errors import Refused
 from gateway.schema.plan import Plan, canonical, sha256
@@ -326,7 +326,7 @@ async def test_13_nothing_that_names_them_is_sent(town: Town) -> None:
     async with town.store.transaction(town.district) as c:
         queued = await deliveries.queue(c, town.district, named, 1, ods, COUNSELOR)
     await lose_rights(town, "stu-vexwood-1", "par-ignatz")
-    await jobs.deliver_job(town.store, town.district, queued)
+    await dispatch.deliver_job(town.store, town.district, queued)
     async with town.store.transaction(town.district) as c:
         parked = await deliveries.status(c, queued)
     assert parked["state"] == "parked" and "[contact-without-rights]" in parked["reason"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import clock, jobs, record
+from gateway import clock, dispatch, jobs, record
 from gateway.errors import ConfigError, Refused
 from gateway.exports import district as exports
 from gateway.store import (
@@ -96,7 +96,7 @@ async def test_suspended_nothing_runs_and_nothing_is_lost(store: Store, world: W
     for begin in (
         jobs.request_pull(store, world.district, "sis", actor),
         jobs.decide_hold(store, world.district, world.held, "approved", actor, "all right"),
-        jobs.request_push(store, world.district, world.final, "ods", actor),
+        dispatch.request_push(store, world.district, world.final, "ods", actor),
     ):
         with pytest.raises(Refused, match=WHY) as refusal:
             await begin
