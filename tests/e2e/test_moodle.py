@@ -9,10 +9,13 @@ from sqlalchemy import text
 
 from connectors.moodle.twin import SERVICE, TEAM, User, twin
 from connectors.moodle.twin_site import COMPLETE
-from gateway import planning
+from gateway import clock, planning
+from gateway.access import SECTIONS
 from gateway.errors import Refused
 from gateway.settings import Settings
+from gateway.store import consents
 from gateway.store import plans as stored
+from gateway.store.consents import Given
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from synthetic import build
@@ -77,6 +80,13 @@ async def test_from_connecting_to_taking_back(
 
         push = ("push", plan, "--to", "lms", "--as", "Ottoline Farrow")
         shown = await ask(*push, "--preview", "--set", "include_consultation=true")
+        assert [one["resource"] for one in shown["would_send"]] == ["learningPlans", "teamRoles"], "without a consent"
+        today = clock.today()
+        consent = Given(here.children[0], "Odalys Umberfield", "guardian", "destination:lms", sorted(SECTIONS),
+                        "planning", True, today, today.replace(year=today.year + 1))  # fmt: skip
+        async with store.transaction(district) as c:
+            await consents.add(c, district, consent, actor)
+        shown = await ask(*push, "--preview", "--set", "include_consultation=true")
         assert [one["resource"] for one in shown["would_send"]] == ["learningPlans", "teamRoles", "planComments"]
         assert site.plans == {} and not [word for word in PLANTED if word in json.dumps(shown["would_send"])]
 
@@ -108,15 +118,14 @@ async def test_from_connecting_to_taking_back(
         assert site.visible_to(teacher.id) == [] and "Draws hills." in seen(child)
         await revise(team=content["team"])
         assert (await ask(*push))["state"] == "delivered" and "Draws hills." in seen(teacher)
-        await revise(strengths=[{"statement": "Draws seas."}])  # the plan is what was written last
-        assert (await ask(*push))["state"] == "delivered"
-
         for state in ("closed", "finalized"):
             async with store.owner.begin() as c:  # closing asks for a review, of which tests/test_plan_walks.py tells
                 await c.execute(text("UPDATE plan SET state = :state WHERE id = CAST(:id AS uuid)"),
                                 {"state": state, "id": plan})  # fmt: skip
             assert (await ask(*push))["state"] == "delivered"
             assert (site.plans[id]["status"] == COMPLETE) == (site.visible_to(teacher.id) == []) == (state == "closed")
+        await revise(strengths=[{"statement": "Draws seas."}])  # the plan is what was written last
+        assert (await ask(*push))["state"] == "delivered"
 
         made.state.received.clear()
         gone = await ask(*push, "--withdraw", "--because", "The family asked for it.")
