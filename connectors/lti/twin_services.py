@@ -81,9 +81,7 @@ class Services:
             self._shown(request, course, one)
             for one in course.columns.values()
             if one.by_tool
-            and all(
-                one.item.get(field, asked[name]) == asked[name] for name, field in _FILTERS.items() if name in asked
-            )
+            and all(one.item.get(field, "") == asked[name] for name, field in _FILTERS.items() if name in asked)
         ]
         page, link = self._page(request, rows)
         return JSONResponse(page, headers=link, media_type=COLUMNS)
@@ -133,7 +131,8 @@ class Services:
             return _error(404, "Not Found")
         score = await request.json()
         if refused := self._refused_score(course, column, score):
-            return refused
+            bare = self._kind == "moodle" and refused.status_code < 500  # it tells nothing but the status
+            return Response("[]", refused.status_code, media_type=SCORE) if bare else refused
         entry = column.entries.setdefault(score["userId"], Entry())
         entry.timestamp = score["timestamp"]
         if "scoreGiven" in score:
