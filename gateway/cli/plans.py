@@ -236,8 +236,31 @@ def _reasoned_step(name: Step, doc: str) -> None:
         found = run(taken(district, id, name, actor(named(as_), role), Given(because)))
         show(found, as_json)
         for destination in () if as_json else found.get("retract", ()):
-            STDOUT.print(f"{destination} has something of it. Take it back: planbridge push {id} --to {destination} "
-                         "--withdraw --because REASON", highlight=False, markup=False)  # fmt: skip
+            STDOUT.print(
+                f"{destination} has something of it, and a worker takes it back by itself. To do so now: "
+                f"planbridge push {id} --to {destination} --withdraw --because REASON",
+                highlight=False,
+                markup=False,
+            )
+
+    command.__doc__ = doc
+    plan.command(name)(command)
+
+
+def _reasoned_step(name: Step, doc: str) -> None:
+    def command(
+        id: Id,
+        because: Because = "",
+        district: District = DEFAULT_DISTRICT,
+        as_: As = "",
+        role: Role = "educator",
+        as_json: Json = False,
+    ) -> None:
+        found = run(taken(district, id, name, actor(named(as_), role), Given(because)))
+        show(found, as_json)
+        for destination in () if as_json else found.get("retract", ()):
+            STDOUT.print(f"{destination} has something of it. A worker takes it back by itself; to do so now: planbridge "
+                         f"push {id} --to {destination} --withdraw --because REASON", highlight=False, markup=False)  # fmt: skip
 
     command.__doc__ = doc
     plan.command(name)(command)
