@@ -393,14 +393,19 @@ async def reads_all(
 
 
 async def known(store: Store, district: int, asker: Asker, plans_of: Collection[str]) -> frozenset[str]:
-    """Those of these plans whose students somebody may see anything of."""
+    """Those of these plans whose students somebody may see anything of; to a program that asks for itself that is
+    what it reaches, as with `refuse_plan`: it is told nothing that a plan says."""
     async with store.transaction(district) as c:
         asked = {one["id"] for one in await _candidates(c, asker)}
         found: dict[str, list[str]] = {}
         for one in await stored.listed(c):
             if one["id"] in plans_of and one["student"] in asked:
                 found.setdefault(one["student"], []).append(one["id"])
-        seen = [who for who in found if any(d.allowed for d in (await _decided(store, c, asker, who)).values())]
+        seen = [
+            who
+            for who in found
+            if asker.who.person is None or any(d.allowed for d in (await _decided(store, c, asker, who)).values())
+        ]
         await _note_states(c, asker, seen)
         return frozenset(id for who in seen for id in found[who])
 

@@ -54,4 +54,4 @@ async def parked(c: AsyncConnection, connection: int, message: str = "") -> list
 def refuse_unknown(state: str) -> None:
     """ConfigError for a state that no delivery has."""
     if state and state not in STATES:
-        raise ConfigError("state-unknown", f"No delivery is {state!r}.", f"Choose from: {', '.join(STATES)}.")
+        raise ConfigError("delivery-state-unknown", f"No delivery is {state!r}.", f"Choose from: {', '.join(STATES)}.")

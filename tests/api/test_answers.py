@@ -222,6 +222,23 @@ async def test_an_edit_names_the_revision_it_replaces(taught: httpx.AsyncClient,
         assert answer.status_code == status, given
 
 
+async def test_deliveries_are_listed_sent_again_taken_back_and_reconciled(
+    mine: httpx.AsyncClient, world: World
+) -> None:
+    listed = (await mine.get("/v1/deliveries", params={"state": "parked", "destination": "ods"})).json()
+    assert [one["id"] for one in listed["deliveries"]] == [world.delivery] and listed["next"] is None
+    assert (await mine.get("/v1/deliveries", params={"before": world.delivery})).json()["deliveries"] == []
+    shown = (await mine.get(f"/v1/plans/{world.final}/deliveries/preview", params={"destination": "ods"})).json()
+    assert (shown["version"], shown["audience"], shown["refusal"]) == (1, None, "")
+    again = await mine.post(f"/v1/deliveries/{world.delivery}/resend")
+    assert again.status_code == 202 and again.json()["delivery"] > world.delivery
+    back = await mine.post(f"/v1/plans/{world.final}/withdrawals", json={"because": "asked for", "destination": "ods"})
+    assert (back.status_code, len(back.json()["deliveries"])) == (202, 1)
+    for method in ("POST", "GET"):
+        found = (await mine.request(method, "/v1/destinations/ods/reconcile")).json()
+        assert (found["destination"], found["looked_at"], found["lost"]) == ("ods", None, [])
+
+
 async def test_a_delivery_is_queued_and_followed(mine: httpx.AsyncClient, store: Store, world: World) -> None:
     sent = await mine.post(f"/v1/plans/{world.final}/deliveries", json={"destination": "ods"})
     number = sent.json()["delivery"]

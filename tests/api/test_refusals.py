@@ -188,7 +188,7 @@ async def test_a_student_beyond_the_agreement_is_not_there(both: Two) -> None:
         assert what is not None
         code = {"deliver": "delivery"}.get(what[0], what[0]) + "-unknown"
         assert refused(route, answer) == (404, code), (route, answer.text)
-    for route in ("GET /v1/students", "GET /v1/plans", "GET /v1/students/results"):
+    for route in ("GET /v1/students", "GET /v1/plans", "GET /v1/students/results", "GET /v1/deliveries"):
         answer = await asked(both, route, both.here, header)
         assert answer.status_code == 200 and world.student not in answer.text and world.final not in answer.text, route
     for operation in (one for one in OPERATIONS if one.one and one.view.name in ("users", "students")):
