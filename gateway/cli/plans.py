@@ -247,25 +247,6 @@ def _reasoned_step(name: Step, doc: str) -> None:
     plan.command(name)(command)
 
 
-def _reasoned_step(name: Step, doc: str) -> None:
-    def command(
-        id: Id,
-        because: Because = "",
-        district: District = DEFAULT_DISTRICT,
-        as_: As = "",
-        role: Role = "educator",
-        as_json: Json = False,
-    ) -> None:
-        found = run(taken(district, id, name, actor(named(as_), role), Given(because)))
-        show(found, as_json)
-        for destination in () if as_json else found.get("retract", ()):
-            STDOUT.print(f"{destination} has something of it. A worker takes it back by itself; to do so now: planbridge "
-                         f"push {id} --to {destination} --withdraw --because REASON", highlight=False, markup=False)  # fmt: skip
-
-    command.__doc__ = doc
-    plan.command(name)(command)
-
-
 _step("draft", "From gathering to draft: somebody begins to write.")
 _step("consult", "Put the plan before the family: guard G1, and what is shown is remembered by its fingerprint.")
 _step("reopen", "Back from consultation to draft.")
