@@ -236,8 +236,12 @@ def _reasoned_step(name: Step, doc: str) -> None:
         found = run(taken(district, id, name, actor(named(as_), role), Given(because)))
         show(found, as_json)
         for destination in () if as_json else found.get("retract", ()):
-            STDOUT.print(f"{destination} has something of it. Take it back: planbridge push {id} --to {destination} "
-                         "--withdraw --because REASON", highlight=False, markup=False)  # fmt: skip
+            STDOUT.print(
+                f"{destination} has something of it, and a worker takes it back by itself. To do so now: "
+                f"planbridge push {id} --to {destination} --withdraw --because REASON",
+                highlight=False,
+                markup=False,
+            )
 
     command.__doc__ = doc
     plan.command(name)(command)
