@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import clock, delivery, dispatch, jobs, planning
+from gateway import clock, delivery, dispatch, planning
 from gateway.errors import Refused, Unavailable
 from gateway.store import deliveries, turns
 from gateway.store.turns import GIVEN_UP
@@ -38,7 +38,7 @@ async def outcome(hall: Hall, number: int) -> dict[str, Any]:
 async def due(hall: Hall) -> list[int]:
     """What a tick queues now because it waited for long enough, of this district."""
     theirs = [one for one in await turns.due(hall.store, clock.now()) if one[0] == hall.district]
-    await jobs._deliver_due(hall.store)
+    await dispatch.due(hall.store)
     return [number for _, number, _ in theirs]
 
 

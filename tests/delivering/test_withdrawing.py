@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from gateway import dispatch, jobs, notify, planning
+from gateway import dispatch, notify, planning
 from gateway.errors import Refused, Unavailable
 from gateway.plans import Given as StepGiven
 from gateway.store import agreements, consents, registers, withdrawals
@@ -19,7 +19,7 @@ TODAY = date.today()
 
 async def tick(hall: Hall) -> list[dict[str, Any]]:
     """What a worker's tick queues, carried out."""
-    await jobs._deliver_due(hall.store)
+    await dispatch.due(hall.store)
     return [await hall.carried_out(number) for number in await hall.queued()]
 
 
