@@ -92,11 +92,11 @@ async def test_of_a_plan_the_newest_goes_alone(hall: Hall) -> None:
     old = await queue(hall)
     await revised(hall)
     new = await queue(hall)
-    replaced = await hall.carried_out(old)
-    assert (replaced["state"], replaced["version"], hall.board.writes) == ("superseded", 1, 0)
+    replaced = await hall.carried_out(old)  # whatever waits for the board goes with it
+    assert (replaced["state"], replaced["version"], hall.board.writes) == ("superseded", 1, 1)
     assert f"Delivery {new} is newer" in replaced["reason"]
     gone = await hall.carried_out(new)
-    assert (gone["state"], gone["version"]) == ("delivered", 2)
+    assert (gone["state"], gone["version"], hall.board.writes) == ("delivered", 2, 1)
 
 
 async def revised(hall: Hall) -> None:
@@ -129,7 +129,7 @@ async def test_whoever_was_queued_before_an_outage_waits_with_the_one_that_met_i
     """Hundreds of plans do not each wait for a server that is down; and none of them waits behind one that the server
     cannot stomach."""
     first = await queue(hall)
-    other = await planning.create(hall.store, hall.district, await hall.content(), hall.actor)
+    other = await hall.finalized()
     async with hall.store.transaction(hall.district) as c:
         connection = await c.scalar(text("SELECT connection_id FROM delivery WHERE id = :id"), {"id": first})
         second = await deliveries.queue(c, hall.district, other, 1, connection, hall.actor)
