@@ -26,20 +26,19 @@ async def supersede(c: AsyncConnection, plan: str, connection: int, by: int) -> 
     )
 
 
-async def rest(c: AsyncConnection, connection: int, now: datetime) -> set[int]:
+async def rest(c: AsyncConnection, connection: int, now: datetime) -> None:
     """Let everything wait that is queued for a destination, where since then it could not answer another delivery:
-    three hundred plans do not each wait for a server that is down. Those that wait."""
-    waiting = await c.execute(
+    three hundred plans do not each wait for a server that is down."""
+    await c.execute(
         text(
             "UPDATE delivery d SET next_at = w.next_at, tried_at = coalesce(d.tried_at, w.tried_at), reason = w.reason "
             "FROM (SELECT id, next_at, tried_at, reason FROM delivery WHERE connection_id = :connection "
             "  AND state = 'queued' AND next_at > :now AND tries > 0 ORDER BY next_at, id LIMIT 1) w "
             "WHERE d.connection_id = :connection AND d.state = 'queued' AND w.id <> d.id "
-            "AND coalesce(d.next_at, :now) <= :now AND w.tried_at > d.created_at RETURNING d.id"
+            "AND coalesce(d.next_at, :now) <= :now AND w.tried_at > d.created_at"
         ),
         {"connection": connection, "now": now},
     )
-    return set(waiting.scalars())
 
 
 async def hand_back(store: Store, district: int, deliveries: Sequence[int]) -> None:
