@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from connectors.lti.paging import listed, pages
+from connectors.lti.settings import Trusted
 from gateway.http import Http, Reply, same_origin
 
 AGS = "https://purl.imsglobal.org/spec/lti-ags/scope"
@@ -65,6 +66,7 @@ class Services:
     """One platform's services. What was read of a course is kept for as long as this lives: one delivery."""
 
     http: Http
+    trusted: Trusted = "none"
     _members: dict[str, list[Member]] = field(default_factory=dict)
 
     async def members(self, url: str) -> list[Member] | No:
@@ -74,7 +76,8 @@ class Services:
             async for page in pages(self.http, url, {}, MEMBERS):
                 if page.status != 200:
                     return No(page)
-                found += [_member(row) for row in listed(page, "members") if row.get("status", "Active") == "Active"]
+                rows = [row for row in listed(page, "members") if row.get("status", "Active") == "Active"]
+                found += [_member(row, self.trusted) for row in rows]
             self._members[url] = found
         return self._members[url]
 
@@ -128,17 +131,18 @@ def under(column: str, name: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
 
 
-def _member(row: Mapping[str, Any]) -> Member:
+def _member(row: Mapping[str, Any], trusted: Trusted) -> Member:
     told = row.get("message")
-    custom = [one.get(CUSTOM) for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    given = [one.get(CUSTOM) for one in told if isinstance(one, dict)] if isinstance(told, list) else []
     # A platform that does not know the variable gives it back as it is written.
-    said = [str(one[SOURCED_ID]) for one in custom if isinstance(one, dict) and one.get(SOURCED_ID)]
-    numbers = [str(row.get("lis_person_sourcedid") or ""), *(one for one in said if not one.startswith("$"))]
+    said = [str(one[SOURCED_ID]) for one in given if isinstance(one, dict) and one.get(SOURCED_ID)]
+    profile = [str(row.get("lis_person_sourcedid") or "")] if trusted in ("sourcedid", "both") else []
+    custom = [one for one in said if not one.startswith("$")] if trusted in ("parameter", "both") else []
     roles = row.get("roles")
     return Member(
         str(row.get("user_id") or ""),
         str(row.get("name") or ""),
-        tuple(dict.fromkeys(filter(None, numbers))),
+        tuple(dict.fromkeys(filter(None, [*profile, *custom]))),
         # Short names and addresses that end in them: Learner, http://.../membership#Learner.
         frozenset(re.split(r"[#/]", str(role))[-1] for role in roles) if isinstance(roles, list) else frozenset(),
     )

@@ -39,7 +39,7 @@ class CommentSink:
 
     def __init__(self, http: Http, settings: LtiSettings) -> None:
         self._settings = settings
-        self._services = Services(http)
+        self._services = Services(http, settings.trusted_number)
         self._known: dict[str, str] = {}
         self._columns: dict[str, str] = {}
         self._announce: Announce | None = None
@@ -57,6 +57,8 @@ class CommentSink:
             return [Finding(True, "The platform opens our tool; it has no token address, so nothing is written there.")]
         if not self._settings.tool_key.get_secret_value():
             return [Finding(True, "What it grants our tool is seen once this is saved: planbridge check.")]
+        if self._settings.trusted_number == "none":
+            return [Finding(False, _UNTRUSTED, "docs/lti.md says what to look at first.")]
         granted = (await self._services.http.token()).scope.split()
         missing = [name for scope, name in _SERVICES.items() if scope not in granted]
         if not missing:
@@ -162,6 +164,8 @@ class CommentSink:
     async def _member(self, document: Document) -> Member | Receipt:
         """The student as the platform knows them: by the district's number and by nothing else."""
         course, number = document.body["course"], document.body["person"]
+        if self._settings.trusted_number == "none":
+            return Receipt(422, message=_UNTRUSTED)
         if not course["memberships"] or not course["lineItems"]:
             return Receipt(422, message=_OFF)
         members = await self._services.members(course["memberships"])
@@ -222,6 +226,10 @@ _OFF = (
     "The platform offers this tool no gradebook or no list of members in this course. Have both services switched on"
     " for the tool (IMS LTI Assignment and Grade Services; Names and Role Provisioning), then open the tool in the"
     " course once."
+)
+_UNTRUSTED = (
+    "It is not said yet which number in this platform tells people apart. Look who can change it there, and set"
+    " `trusted_number`."
 )
 _NOBODY = "The student is not in this course there, by the number that both systems know."
 _NO_NUMBERS = (

@@ -12,7 +12,7 @@ from joserfc.jwk import RSAKey
 
 from connectors.lti.paging import following
 from connectors.lti.services import under
-from connectors.lti.sink import NEUTRAL, CommentSink
+from connectors.lti.sink import NEUTRAL, CommentSink, open_sink
 from connectors.lti.twin_courses import PARENT, STUDENT, TEACHER, Entry
 from connectors.lti.twin_tokens import AGS
 from gateway.connector import Allocating, Announcing, Guarding, Judging, Retracting, Showing
@@ -344,3 +344,16 @@ def test_scores_and_results_stand_in_the_path() -> None:
         "https://lms.example.org/a/lineitem/scores?type_id=1"
     )
     assert under("https://lms.example.org/a/", "results") == "https://lms.example.org/a/results"
+
+
+async def test_nothing_is_written_until_it_is_said_which_number_tells_people_apart(there: There) -> None:
+    async with way(there.url) as http:
+        sink = await open_sink(settings(there.url, trusted_number="none"), http)
+        receipt = await sink.push(there.document())
+        [finding] = await sink.check()
+        assert receipt.status == 422 and not finding.ok
+        assert "trusted_number" in receipt.message
+        assert there.sent("POST") == []
+        # of the two, only the one that is trusted is looked at
+        sink = await open_sink(settings(there.url, trusted_number="parameter"), http)
+        assert (await sink.push(there.document())).status == 422
