@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from gateway import delivery, dispatch, planning
-from gateway.store import deliveries, registers
+from gateway import clock, delivery, dispatch, planning
+from gateway.store import deliveries, registers, turns
 from gateway.store import plans as stored
 from gateway.store.database import Store
 from tests.destinations.world import ACTOR, WORDS, There, Words, World
@@ -107,7 +107,9 @@ class Written:
         return await self.send(number)
 
     async def send(self, number: int) -> dict[str, Any]:
-        """What a worker does with a delivery, and what became of it."""
+        """What a worker does with a delivery, at once or when its time has come, and what became of it."""
+        async with self.place.store.transaction(self.place.district) as c:
+            await turns.claim(c, number, clock.now() + turns.GIVEN_UP)
         await dispatch.deliver_job(self.place.store, self.place.district, number)
         return await self.outcome(number)
 
