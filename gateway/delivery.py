@@ -168,6 +168,7 @@ async def deliver_all(store: Store, district: int, connection: int, settle: Sett
             batch = await ahead
             if not answers:
                 await turns.hand_back(store, district, _attempts(batch.taken))
+            if not (answers and batch.taken):  # of the plans that were under way something may wait
                 batch = await line.next()
     return count
 
