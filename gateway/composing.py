@@ -22,7 +22,7 @@ from gateway.store.agreements import Terms
 from gateway.store.database import Store, Transaction
 from gateway.store.plans import StoredVersion
 from gateway.store.registers import Connection
-from gateway.summary import PlanProfile
+from gateway.summary import SERVES_WITHHELD, PlanProfile
 
 Held = TypeVar("Held")
 
@@ -158,6 +158,12 @@ def _laid_over(
         Loss(one.pointer, "withheld", receiver.withheld.get(one.section, "") if one.section else "It has no section.")
         for one in left
     ]
+    telling = sections.serving_only(content, frozenset(access.SECTIONS) - receiver.sections)
+    if telling:
+        here = {one["id"] for one in kept.get("supports", ())} & telling
+        kept["supports"] = [one for one in kept.get("supports", ()) if one["id"] not in here]
+        places = {one["id"]: n for n, one in enumerate(content["supports"])}
+        withheld += [Loss(f"/supports/{places[id]}", "withheld", SERVES_WITHHELD) for id in sorted(here)]
     touched = [section for section in sections.touched(kept) if section in receiver.sections]
     return Given(Plan.model_validate(kept), withheld, touched, agreed.purpose)
 

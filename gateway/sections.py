@@ -1,6 +1,6 @@
 """Which section each field of a plan, a record and the common schema belongs to, and what is left without some."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -196,6 +196,14 @@ def seen(
 def told(field: str, item: Mapping[str, Any]) -> tuple[Section, ...]:
     """The sections of an item in a list of a plan: the one it belongs to, and those of which its words tell beside."""
     return _sections(PLAN_FIELDS.get(field), item)
+
+
+def serving_only(content: Mapping[str, Any], withheld: Collection[Section]) -> frozenset[str]:
+    """The ids of the supports that serve only goals which tell of one of these sections: who is given such a support
+    is told of it too."""
+    private = {one["id"] for one in content.get("goals", ()) if not set(withheld).isdisjoint(told("goals", one)[1:])}
+    supports = content.get("supports", ()) if private else ()
+    return frozenset(one["id"] for one in supports if one.get("goals") and private.issuperset(one["goals"]))
 
 
 def _sections(rule: Any, item: Any) -> tuple[Section, ...]:

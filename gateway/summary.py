@@ -104,14 +104,16 @@ def summarize(
     """What the profile lets through of a plan, and everything that stays, and why. `roles`: in words, of the people by
     entity id; `id` is the plan's own, `link` its doorway."""
     losses: list[Loss] = []
-    withheld = {one.id for one in plan.goals if _stays("goals", one, profile)}
+    # Where no goals are sent at all, a support tells of none by that; by one that is private it does.
+    with_goals = profile.model_copy(update={"include_goals": True})
+    withheld = {one.id for one in plan.goals if _stays("goals", one, with_goals)}
     parts = []
     for kind, heading in _PARTS:
         items = []
         for n, one in enumerate(getattr(plan, kind)):
             why = _stays(kind, one, profile)
             if not why and kind == "supports" and one.goals and withheld.issuperset(one.goals):
-                why = "It serves only goals that are withheld."
+                why = SERVES_WITHHELD
             if why:
                 losses.append(Loss(f"/{kind}/{n}", "withheld", why))
                 continue
@@ -137,6 +139,7 @@ _NEVER = (
     *("title", "language", "tier", "coordinator", "team", "external_plans", "documents", "period_end"),
     *("consultations", "attempts", "waiver", "reviews", "translations"),
 )
+SERVES_WITHHELD = "It serves only goals that are withheld."
 _NO_PLACE = "A summary has no place for it."
 _OFF = "Switched off for this destination."
 _DOORWAY = "Only a doorway is sent."

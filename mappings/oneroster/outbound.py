@@ -11,6 +11,8 @@ from gateway.connector import Document, Loss
 from gateway.mapping import Attended, Crosswalks, Parties
 from gateway.schema.codes import OUT_OF_SCHOOL
 from gateway.schema.plan import Goal, Plan, Strength, Support
+from gateway.sections import BY_DOMAIN
+from gateway.summary import SERVES_WITHHELD
 
 CATEGORY = "planbridge-plans"
 """The category of the gateway's line items. Whoever reads a class reads its categories, line items and their ids."""
@@ -119,29 +121,37 @@ def _comment(plan: Plan, profile: GradebookProfile) -> Iterator[str]:
     if profile.include_goals:
         yield from (f"Goal: {_goal(one)}" for one in _shown(plan.goals))
     if profile.include_supports:
-        yield from (f"Support: {_sentence(one.name)}" for one in plan.supports if not _stays(one))
+        yield from (f"Support: {_sentence(one.name)}" for one in plan.supports if not _stays(one, plan))
     if profile.include_review and plan.next_review_on:
         yield f"Next review: {plan.next_review_on.isoformat()}."
 
 
 def _shown(items: list[Any]) -> list[Any]:
-    """Feelings and health are never told to a gradebook."""
-    return [one for one in items if one.domain not in _NEVER]
+    return [one for one in items if not _unshown(one)]
 
 
-_NEVER = ("social_emotional", "behavior", "physical_health", "mental_health", "family_basic_needs")
+def _unshown(one: Strength | Goal) -> str:
+    """Why it is never told to a gradebook; empty where it may be."""
+    if one.domain in _NEVER:
+        return _PRIVATE
+    return _NOT_SHAREABLE if isinstance(one, Goal) and one.shareable is False else ""
+
+
+_NEVER = frozenset(domain for domain, told in BY_DOMAIN.items() if told != "academic")
 _NEVER_GIVEN = (
     *("counseling", "behavior_support", "health_service", "basic_needs", "family_support", "crisis_response"),
     *("special_education_service_ref", "section_504_accommodation_ref"),
 )
 
 
-def _stays(support: Support) -> str:
+def _stays(support: Support, plan: Plan) -> str:
     """Why a support is not told; empty when it is."""
     if support.kind in _NEVER_GIVEN:
         return _PRIVATE
     if support.setting in OUT_OF_SCHOOL:
         return "It is given outside school; only in-school supports are sent."
+    if support.goals and {one.id for one in plan.goals if _unshown(one)}.issuperset(support.goals):
+        return SERVES_WITHHELD
     return "It is not given." if support.status in ("cancelled", "entered_in_error") else ""
 
 
@@ -181,6 +191,7 @@ def _ref(id: str, type: str) -> dict[str, str]:
 
 _CANNOT = "A gradebook has no place for it."
 _WITHHELD = "Switched off for this destination."
+_NOT_SHAREABLE = "Its words must not be shown in a learning platform."
 _PRIVATE = "Feelings, behavior, health and basic needs are never told to a gradebook."
 
 
@@ -197,12 +208,15 @@ def _losses(plan: Plan, parties: Parties, profile: GradebookProfile, sent: bool)
     yield from _worded("strengths", plan.strengths, profile.include_strengths)
     yield from _worded("goals", plan.goals, profile.include_goals)
     for n, goal in enumerate(plan.goals):
-        if profile.include_goals and goal.domain not in _NEVER:
+        if profile.include_goals and not _unshown(goal):
             for field in type(goal).model_fields:
-                if field not in ("id", "domain", "statement", "targets") and getattr(goal, field) not in (None, []):
+                if field not in ("id", "domain", "statement", "targets", "shareable") and getattr(goal, field) not in (
+                    None,
+                    [],
+                ):
                     yield Loss(f"/goals/{n}/{field}", "cannot", _CANNOT)
     for n, support in enumerate(plan.supports):
-        yield from _support(n, support, profile)
+        yield from _support(n, support, plan, profile)
     if plan.next_review_on and not profile.include_review:
         yield Loss("/next_review_on", "withheld", _WITHHELD)
     if plan.period_end:
@@ -220,14 +234,14 @@ def _worded(section: str, items: Sequence[Strength | Goal], included: bool) -> I
     for n, one in enumerate(items):
         if not included:
             yield Loss(f"/{section}/{n}", "withheld", _WITHHELD)
-        elif one.domain in _NEVER:
-            yield Loss(f"/{section}/{n}", "withheld", _PRIVATE)
+        elif why := _unshown(one):
+            yield Loss(f"/{section}/{n}", "withheld", why)
 
 
-def _support(n: int, support: Support, profile: GradebookProfile) -> Iterator[Loss]:
+def _support(n: int, support: Support, plan: Plan, profile: GradebookProfile) -> Iterator[Loss]:
     if not profile.include_supports:
         yield Loss(f"/supports/{n}", "withheld", _WITHHELD)
-    elif why := _stays(support):
+    elif why := _stays(support, plan):
         yield Loss(f"/supports/{n}", "withheld", why)
     else:
         for field in type(support).model_fields:

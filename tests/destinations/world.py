@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, unquote_plus
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import jobs, sync
@@ -38,6 +39,8 @@ class Asked:
     path: str
     body: bytes
     wrote: bool
+    head: bytes = b""
+    """The whole address and every header, a line each."""
 
 
 @dataclass
@@ -49,6 +52,10 @@ class Wire:
     writes: Callable[[str, str, bytes], bool]
     falls: bool = False
     down: bool = False
+    echoes: str = ""
+    """No write that has this in it is taken, and in the answer, which has that `status`, stands what it said, in every
+    place for words."""
+    status: int = 400
     seen: list[Asked] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,11 +66,16 @@ class Wire:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
-        asked = Asked(scope["method"], scope["path"], body, self.writes(scope["method"], scope["path"], body))
+        wrote = self.writes(scope["method"], scope["path"], body)
+        lines = [scope["raw_path"] + b"?" + scope["query_string"], *(b": ".join(one) for one in scope["headers"])]
+        asked = Asked(scope["method"], scope["path"], body, wrote, b"\n".join(lines))
         if self.down:
             await Response(status_code=503, headers={"retry-after": "3600"})(scope, receive, send)
             return
         self.seen.append(asked)
+        if self.echoes and self.echoes.encode() in body:
+            await _echo(body, self.status)(scope, receive, send)
+            return
 
         async def again() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
@@ -87,6 +99,14 @@ class Wire:
 
     def forget(self) -> None:
         self.seen.clear()
+
+
+def _echo(body: bytes, status: int) -> Response:
+    said = unquote_plus(body.decode("utf-8", "replace"))
+    names = ("message", "error", "errors", "detail", "title", "type", "exception", "errorcode", "debuginfo", "text")
+    names += ("imsx_description", "imsx_codeMinor", "correlationId", "validationErrors", "error_description")
+    headers = {"x-request-id": quote(said[:2000]), "x-canvas-meta": quote(said[:2000])}
+    return JSONResponse(dict.fromkeys(names, said) | {"errors": [{"message": said}]}, status, headers)
 
 
 @dataclass
