@@ -4,7 +4,6 @@ Each is the plan of another student and without supports, so that one record of 
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
