@@ -87,7 +87,7 @@ async def test_a_student_who_is_not_enrolled_there_yet_is_sent_once_with_each_ru
         if state == "outage":  # it goes on to wait for the student, not for a person, and is tried again by itself
             assert (told["state"], told["waits"]) == ("queued", "enrollment") and "503" in told["reason"]
             assert told["next_at"] - clock.now() > timedelta(minutes=59)
-            await dispatch.deliver_job(here.store, here.district, parked["id"])
+            await carried_out(here.store, here.district, parked["id"])
             continue
         assert told["state"] == state
         # The gate keeps the refused ones from the twin's log.
