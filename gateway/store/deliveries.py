@@ -114,6 +114,19 @@ async def of_plan(c: AsyncConnection, plan: str, most: int) -> list[int]:
     return list(rows.scalars())
 
 
+async def newest(c: AsyncConnection, delivery: int) -> int:
+    """The newest delivery of the same plan to the same destination."""
+    return int(
+        await c.scalar(
+            text(
+                "SELECT max(n.id) FROM delivery d JOIN delivery n ON n.plan_id = d.plan_id "
+                "AND n.connection_id = d.connection_id WHERE d.id = :id"
+            ),
+            {"id": delivery},
+        )
+    )
+
+
 _TAKE = (
     "UPDATE delivery SET state = 'sending', fence = fence + 1, next_at = NULL "
     "WHERE id = ANY(:ids) AND state IN ('queued', 'sending') "
