@@ -67,8 +67,8 @@ async def claim(c: AsyncConnection, district: int, connection: int) -> bool:
 async def changed(store: Store, c: AsyncConnection, connection: int, today: date) -> list[There]:
     """The plans that a destination has anything of and that are not on their way there, of which something is another
     than when they were last judged: the consents, the agreements, whoever is kept from the student or is family and by
-    which rights, whether the student is of age, the numbers by which they are known, the team and who of it still works
-    here, the newest version, and what the district lets leave."""
+    which rights, whether the student is of age, the numbers by which they are known and how many are, the team and who
+    of it still works here, the newest version, and what the district lets leave."""
     there = f"""
         SELECT d.plan_id, max(d.version) FILTER (WHERE d.state IN ('delivered', 'parked')) AS version
         FROM delivery d WHERE d.connection_id = :connection AND d.plan_id IN (
@@ -140,7 +140,9 @@ _JUDGED = """
     SELECT CAST(w.id AS text) AS plan, CAST(w.student AS text) AS student, there.version, g.ids AS consents,
            coalesce(f.people, '{}') AS people, f.ties AS family, t.members AS team,
            json_build_array(s.doc->'identifiers', CAST(s.doc->>'birth_date' AS date) + interval '18 years'
-               <= CAST(:today AS date)) AS child,
+               <= CAST(:today AS date), (SELECT count(DISTINCT o.entity_id) FROM person_number n
+               JOIN person_number o ON o.number = n.number AND NOT o.former
+               WHERE n.entity_id = w.student AND NOT n.former)) AS child,
            (SELECT max(v.version) FROM plan_version v WHERE v.plan_id = w.id) AS newest, k.facts AS known
     FROM there JOIN whose w ON w.id = there.plan_id
     LEFT JOIN given g ON g.student = w.student

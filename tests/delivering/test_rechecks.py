@@ -11,8 +11,8 @@ from gateway.connector import Viewer
 from gateway.store import blackouts, consents, deliveries, rechecks, registers, rollouts, standing
 from gateway.store.consents import Given
 from gateway.store.database import Store
-from tests.delivering.conftest import IGNATZ, Hall
-from tests.store.school import GONE
+from tests.delivering.conftest import COUNSELOR, IGNATZ, Hall
+from tests.store.school import GONE, NUMBER, user
 
 
 async def half_an_hour_later(hall: Hall) -> Counter[str]:
@@ -152,6 +152,7 @@ async def test_what_is_forbidden_before_the_first_look_is_taken_out_however_late
 
 async def test_what_the_district_lets_leave_no_more_is_taken_out(hall: Hall) -> None:
     assert (await hall.push())["state"] == "delivered"
+    await half_an_hour_later(hall)
     found = await registers.connection(hall.store, hall.district, "board")
     async with hall.store.transaction(hall.district) as c:
         await deliveries.set_profile(c, hall.district, found.id, {"include_strengths": False})
@@ -184,3 +185,26 @@ async def test_what_is_to_change_in_a_blackout_changes_after_it(hall: Hall) -> N
     await blackouts.end(hall.store, hall.district, lasting, hall.actor)
     await half_an_hour_later(hall)
     assert [one["state"] for one in await the_rest(hall)] == ["delivered"] and parts(hall) == [["Goals", "Supports"]]
+
+
+async def test_a_number_that_became_two_students_is_not_left_to_both(hall: Hall) -> None:
+    assert (await hall.push())["state"] == "delivered"
+    hall.school.files["users"].append(user("stu-new", "student", "Nil", "Nemo", identifier=NUMBER))
+    held = await hall.school.pull()
+    assert held["state"] == "held" and isinstance(run := held["id"], int)
+    await jobs.decide_hold(hall.store, hall.district, run, "approved", hall.actor, "It is so.")
+    await jobs.run_job(hall.store, hall.district, run)
+    await half_an_hour_later(hall)
+    [ended] = await the_rest(hall)
+    assert (ended["kind"], ended["state"], hall.board.hangs) == ("withdraw", "withdrawn", {})
+
+
+async def test_whoever_coordinated_it_and_left_sees_it_no_more(hall: Hall) -> None:
+    hall.board.viewers = [Viewer("staff", COUNSELOR)]
+    assert (await hall.push())["state"] == "delivered"
+    await half_an_hour_later(hall)
+    hall.school.files["users"] = [one for one in hall.school.files["users"] if one["sourcedId"] != "cou-1"]
+    assert (await hall.school.pull())["state"] == "published"
+    await half_an_hour_later(hall)
+    [ended] = await the_rest(hall)
+    assert (ended["kind"], ended["cause"], hall.board.hangs) == ("withdraw", "audience", {})
