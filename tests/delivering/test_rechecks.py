@@ -191,7 +191,8 @@ async def test_a_number_that_became_two_students_is_not_left_to_both(hall: Hall)
     assert (await hall.push())["state"] == "delivered"
     hall.school.files["users"].append(user("stu-new", "student", "Nil", "Nemo", identifier=NUMBER))
     held = await hall.school.pull()
-    assert held["state"] == "held" and isinstance(run := held["id"], int)
+    run = held["id"]
+    assert held["state"] == "held" and isinstance(run, int)
     await jobs.decide_hold(hall.store, hall.district, run, "approved", hall.actor, "It is so.")
     await jobs.run_job(hall.store, hall.district, run)
     await half_an_hour_later(hall)
