@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -186,6 +186,8 @@ class _Batch:
     ready: Sequence[tuple[Delivery, Composed, Known]] = ()
     refused: Sequence[tuple[Delivery, Exception]] = ()
     error: Exception | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """By what each plan is judged; read before it is composed, so that a change in between counts as one."""
     at: float = field(default_factory=time.monotonic)
 
     @property
@@ -241,7 +243,9 @@ class _Line:
         async with self._store.transaction(self._district) as c:
             await blackouts.refuse(c, connection.id, clock.now())  # they may have waited for their turn until then
             rollout = await rollouts.of(c, connection.id)
-            known = await ledger.known(c, connection.id, [one.plan for one in pushes])
+            plans = [one.plan for one in pushes]
+            known = await ledger.known(c, connection.id, plans)
+            facts = await rechecks.facts(self._store, c, connection.id, plans, clock.today())
         wanted = [Wanted(one.plan, one.version, one.doorway) for one in pushes]
         both = list(zip(pushes, await compose(self._store, connection, wanted), strict=True))
         return _Batch(
@@ -250,6 +254,7 @@ class _Line:
             rollout,
             [(one, made, known[one.plan]) for one, made in both if isinstance(made, Composed)],
             [(one, made) for one, made in both if not isinstance(made, Composed)],
+            facts=facts,
             at=began,
         )
 
@@ -381,7 +386,8 @@ class _Abreast:
             return Finished(delivery, "rehearsed", made.losses)
         ended = await sending.send(desk, delivery, known, made.documents, made.losses, made.period_start)
         state = "parked" if ended.reason else "delivered"
-        return Finished(delivery, state, ended.losses, ended.reason, ended.waits, ended.causes)
+        facts = self._batch.facts.get(delivery.plan, "")
+        return Finished(delivery, state, ended.losses, ended.reason, ended.waits, ended.causes, facts)
 
 
 def _attempts(taken: Sequence[Delivery]) -> turns.Attempts:

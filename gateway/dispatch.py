@@ -54,13 +54,16 @@ async def request_push_all(store: Store, district: int, destination: str, actor:
 
 async def request_resend(store: Store, district: int, number: int, actor: Actor) -> int:
     """Queue once more what a delivery that is parked, or waits for its next try, was to do: the plan's newest version
-    is sent, or what is there is taken back. Refused for one that is over, and as any push is."""
+    is sent, or what is there is taken back. Refused for one that is over, or older than another one of the plan, which
+    may have taken it back since; and as any push is."""
     async with store.transaction(district) as c:
         found = await deliveries.status(c, number)
-    if found["state"] not in ("parked", "queued"):
+        newest = await deliveries.newest(c, number)
+    if found["state"] not in ("parked", "queued") or newest != number:
+        now = found["state"] if newest == number else f"{found['state']}, and delivery {newest} is newer"
         raise Refused(
             "delivery-over",
-            f"Delivery {number} is {found['state']}: there is nothing to send again.",
+            f"Delivery {number} is {now}: there is nothing to send again.",
             "To send the plan's newest version: `planbridge push`.",
         )
     plan, to = found["plan"], found["destination"]
@@ -119,17 +122,24 @@ async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
 
 async def _settle(store: Store, one: Delivery, error: Exception) -> None:
     attempt = (one.district, one.id, one.fence)
+    if isinstance(error, AuthError):
+        await deliveries.pause_destination(store, one.district, one.id, str(error))
     match error:
-        case Unavailable():
-            asked = timedelta(seconds=error.retry_after or 0)
+        case Unavailable() | AuthError() | Refused() if _waits(one, error):
+            asked = timedelta(seconds=getattr(error, "retry_after", None) or 0)
             if (again := await turns.later(store, *attempt, str(error), clock.now(), asked)) is not None:
                 log.info("delivery %s is tried again at %s", one.id, again.isoformat())
             else:  # where a newer one goes instead nothing is there to park
                 await deliveries.park(store, one.district, one.id, f"{error} {GIVEN_UP}", one.fence)
         case PlanbridgeError():
-            if isinstance(error, AuthError):
-                await deliveries.pause_destination(store, one.district, one.id, str(error))
             await deliveries.park(store, one.district, one.id, str(error), one.fence)
         case _:
             log.error("delivery %s met a fault of ours: %s", one.id, logs.where(error))
             await deliveries.park(store, one.district, one.id, f"{OUR_FAULT} ({logs.where(error)})", one.fence)
+
+
+def _waits(one: Delivery, error: Exception) -> bool:
+    """Whether it is tried again by itself. What is to be taken back waits for a destination that rests, too: what was
+    sent there may not stay because somebody changed a password."""
+    rests = isinstance(error, AuthError) or getattr(error, "code", "") == "connection-paused"
+    return isinstance(error, Unavailable) or (one.kind == "withdraw" and rests)

@@ -8,7 +8,7 @@ from gateway import clock, delivery, logs, withdrawing
 from gateway.delivery import Also
 from gateway.errors import PlanbridgeError, Refused
 from gateway.sending import fingerprint
-from gateway.store import audiences, deliveries, rechecks, registers
+from gateway.store import audiences, blackouts, deliveries, rechecks, registers, rollouts
 from gateway.store import plans as stored
 from gateway.store.database import DatabaseError, Store
 from gateway.store.rechecks import There
@@ -19,13 +19,15 @@ log = logging.getLogger(__name__)
 
 BY_ITSELF = Actor("re-check", "system")
 AT_MOST = 500
-"""So many plans in one look; the rest in the next one."""
+"""So many plans in one look, and the rest in the next one, at once: what waits to be sent goes in between."""
 CAUSES: dict[str, Cause] = {
     "consent-missing": "consent",
     "agreement-missing": "agreement",
     "contact-without-rights": "rights",
+    "student-number-shared": "audience",  # it may have become another child's
 }
 """A refusal to send that is also a reason to take back."""
+NOT_ROLLED_OUT = "Something of it was to change, and nothing is sent there for its school any more."
 
 
 async def look(store: Store, district: int, connection_id: int, also: Also) -> Counter[str]:
@@ -48,6 +50,9 @@ async def look(store: Store, district: int, connection_id: int, also: Also) -> C
         except Exception as error:  # one plan's trouble is not the others'
             found["later"] += 1
             log.error("the judging of a plan met a fault of ours: %s", logs.where(error))
+    if len(theirs) > AT_MOST and found.total() > found["later"]:
+        async with store.transaction(district) as c:
+            await rechecks.look_on(c, connection.id)
     return found
 
 
@@ -65,19 +70,22 @@ async def _judge(
         seen = await delivery.seen_by(store, connection.district, connection.name, made)
         if seen.refusal:
             cause, because = "audience", seen.refusal
+    place = (connection.district, there.plan, connection.id)
     async with store.transaction(connection.district) as c:
         if cause is not None:
-            place = (connection.district, there.plan, connection.id)
             await withdrawing.queue(store, c, *place, BY_ITSELF, because, cause, also)
             await rechecks.note(c, connection.district, connection.id, there)
             return "taken back"
-        await rechecks.note(c, connection.district, connection.id, there)
         contents = {one.name: fingerprint(one) for one in made.documents if not one.create_only}
-        # What was sent before anybody looked may differ for reasons of its own: for a person to decide.
-        if there.known is None and not there.fresh:
+        # What was sent before anybody judged it may differ for reasons of its own: for a person to decide.
+        same = there.known is None or not await rechecks.differ(c, connection.id, there.plan, contents)
+        await rechecks.note(c, connection.district, connection.id, there)
+        if same:
             return "left"
-        if not await rechecks.differ(c, connection.id, there.plan, contents):
-            return "left"
+        if not (await rollouts.of(c, connection.id)).sends(made.given.plan.school):
+            await withdrawing.queue(store, c, *place, BY_ITSELF, NOT_ROLLED_OUT, "audience", also)
+            return "taken back"
+        await blackouts.refuse(c, connection.id, clock.now())  # it would be parked; the next look comes
         detail = {"destination": connection.name, "version": there.version}
         number = await deliveries.queue(c, connection.district, there.plan, there.version, connection.id, BY_ITSELF)
         if await audiences.were_doorways(c, connection.id, [there.plan]):

@@ -9,7 +9,7 @@ import pytest
 
 from gateway import clock, jobs
 from gateway.errors import Refused
-from gateway.store import blackouts, history, registers, runs, successions
+from gateway.store import blackouts, deliveries, history, registers, rollouts, runs, successions
 from gateway.store.database import Store
 from gateway.store.registers import Actor, Connection
 from tests.identity.rosters import CONNECT, FILLERS, Person, System, connected, denoted, write
@@ -94,3 +94,16 @@ async def test_what_is_undone_is_undone_in_shadow_too(old: System) -> None:
     assert len(await denoted(old.store, old.district)) == len(FILLERS)
     assert (await connection(old)).paused_because
     assert await history.compensations(old.store, old.district, run) == []
+
+
+async def test_what_may_leave_is_chosen_for_the_successor_too(old: System, tmp_path: Path) -> None:
+    there, profile = await connection(old), {"include_goals": False}
+    async with old.store.transaction(old.district) as c:
+        await deliveries.set_profile(c, old.district, old.id, profile)
+        await rollouts.put(c, there, "shadow", [], old.actor)
+    made = await successions.clone(
+        old.store, there, "next", {"path": str(tmp_path)} | CONNECT, {}, date(2099, 8, 2), old.actor
+    )
+    async with old.store.transaction(old.district) as c:
+        assert await deliveries.profile(c, made) == profile
+        assert (await rollouts.of(c, made)).stage == "shadow"

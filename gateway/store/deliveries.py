@@ -114,6 +114,19 @@ async def of_plan(c: AsyncConnection, plan: str, most: int) -> list[int]:
     return list(rows.scalars())
 
 
+async def newest(c: AsyncConnection, delivery: int) -> int:
+    """The newest delivery of the same plan to the same destination."""
+    return int(
+        await c.scalar(
+            text(
+                "SELECT max(n.id) FROM delivery d JOIN delivery n ON n.plan_id = d.plan_id "
+                "AND n.connection_id = d.connection_id WHERE d.id = :id"
+            ),
+            {"id": delivery},
+        )
+    )
+
+
 _TAKE = (
     "UPDATE delivery SET state = 'sending', fence = fence + 1, next_at = NULL "
     "WHERE id = ANY(:ids) AND state IN ('queued', 'sending') "
@@ -249,7 +262,7 @@ def told(receipt: Receipt) -> str:
 @dataclass(frozen=True)
 class Finished:
     """How a delivery ended: delivered, or parked with its reason and its root causes, and with what it waits for where
-    that comes by itself."""
+    that comes by itself. `facts`: by what it was judged, see rechecks; empty where nothing was sent."""
 
     delivery: Delivery
     state: str
@@ -257,6 +270,7 @@ class Finished:
     reason: str | None = None
     waits: str = ""
     causes: Sequence[Cause] = ()
+    facts: str = ""
 
 
 async def finish(store: Store, district: int, ended: Sequence[Finished]) -> list[Exception | None]:
@@ -264,11 +278,16 @@ async def finish(store: Store, district: int, ended: Sequence[Finished]) -> list
     async with store.transaction(district) as c:
         rows = await c.execute(
             text(
-                "UPDATE delivery d SET state = a.state, losses = a.losses, reason = a.reason, waits = a.waits, "
-                "causes = a.causes, finished_at = now() "
-                "FROM json_to_recordset(CAST(:rows AS json)) AS a (id bigint, fence int, state text, losses json, "
-                "  reason text, waits text, causes json) "
-                "WHERE d.id = a.id AND d.fence = a.fence AND d.state = 'sending' RETURNING d.id"
+                "WITH over AS (UPDATE delivery d SET state = a.state, losses = a.losses, reason = a.reason, "
+                "  waits = a.waits, causes = a.causes, finished_at = now() "
+                "  FROM json_to_recordset(CAST(:rows AS json)) AS a (id bigint, fence int, state text, losses json, "
+                "    reason text, waits text, causes json, facts text) "
+                "  WHERE d.id = a.id AND d.fence = a.fence AND d.state = 'sending' "
+                "  RETURNING d.id, d.district_id, d.plan_id, d.connection_id, a.facts), "
+                "judged AS (INSERT INTO recheck (connection_id, plan_id, district_id, facts) "
+                "  SELECT connection_id, plan_id, district_id, facts FROM over WHERE facts <> '' "
+                "  ON CONFLICT (connection_id, plan_id) DO UPDATE SET facts = excluded.facts, at = now()) "
+                "SELECT id FROM over"
             ),
             {
                 "rows": json.dumps(
@@ -281,6 +300,7 @@ async def finish(store: Store, district: int, ended: Sequence[Finished]) -> list
                             "reason": one.reason,
                             "waits": one.waits or None,
                             "causes": [vars(cause) for cause in one.causes],
+                            "facts": one.facts,
                         }
                         for one in ended
                     ]

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,15 +19,14 @@ EVERY = "interval '30 minutes'"
 
 @dataclass(frozen=True)
 class There:
-    """A plan of which a destination has something: the version it was sent last, and what there is of a judgement.
-    `fresh`: it was sent so lately that no look can have been before."""
+    """A plan of which a destination has something: the version it was sent last, by what it is judged today (`facts`),
+    and by what it was judged last, if it was: when it was sent, or with a look."""
 
     plan: str
     student: str
     version: int
     facts: str
     known: str | None
-    fresh: bool
 
 
 async def due(store: Store) -> list[tuple[int, int]]:
@@ -66,56 +66,91 @@ async def claim(c: AsyncConnection, district: int, connection: int) -> bool:
 
 async def changed(store: Store, c: AsyncConnection, connection: int, today: date) -> list[There]:
     """The plans that a destination has anything of and that are not on their way there, of which something is another
-    than when they were last judged: the consents, the agreements, whoever is kept from the student or is family, the
-    team and who of it still works here, and the newest version."""
-    rows = (await c.execute(text(_THERE), {"connection": connection, "today": today})).all()
+    than when they were last judged: the consents, the agreements, whoever is kept from the student or is family and by
+    which rights, whether the student is of age, the numbers by which they are known and how many are, the team and who
+    of it still works here, the newest version, and what the district lets leave."""
+    there = f"""
+        SELECT d.plan_id, max(d.version) FILTER (WHERE d.state IN ('delivered', 'parked')) AS version
+        FROM delivery d WHERE d.connection_id = :connection AND d.plan_id IN (
+            SELECT o.plan_id FROM ledger l JOIN delivery o ON o.id = l.delivery_id
+            WHERE l.connection_id = :connection AND {_LIES})
+        GROUP BY d.plan_id HAVING NOT bool_or(d.state IN ('queued', 'sending'))
+    """
+    found = await _judged_by(store, c, there, connection, today)
+    return [one for one in found if one.version and one.facts != one.known]
+
+
+async def facts(
+    store: Store, c: AsyncConnection, connection: int, plans: Collection[str], today: date
+) -> dict[str, str]:
+    """By what each of these plans is judged today, for those that are about to be sent."""
+    there = "SELECT plan_id, 0 AS version FROM unnest(CAST(:plans AS uuid[])) plan_id"
+    found = await _judged_by(store, c, there, connection, today, plans=list(plans))
+    return {one.plan: one.facts for one in found}
+
+
+async def _judged_by(
+    store: Store, c: AsyncConnection, there: str, connection: int, today: date, **more: Any
+) -> list[There]:
+    asked = {"connection": connection, "today": today, **more}
+    rows = (await c.execute(text(_JUDGED.replace("{there}", there)), asked)).all()
     if not rows:
         return []
     barred = await rights.barred(store, c, {row.student: row.people for row in rows})
     agreed = await c.scalar(text(_AGREED), {"connection": connection, "today": today})
+    profile = await c.scalar(text("SELECT profile FROM destination WHERE connection_id = :id"), {"id": connection})
     found = []
     for row in rows:
-        facts = [row.consents, sorted(row.people), sorted(barred[row.student]), row.team, row.newest, agreed]
-        hashed = hashlib.sha256(json.dumps(facts, default=str, sort_keys=True).encode()).hexdigest()
-        if hashed != row.known:
-            found.append(There(row.plan, row.student, row.version, hashed, row.known, row.fresh))
+        judged = [row.consents, row.family, sorted(barred[row.student]), row.team, row.child, row.newest]
+        told = json.dumps([*judged, agreed, profile or {}], default=str, sort_keys=True)
+        hashed = hashlib.sha256(told.encode()).hexdigest()
+        found.append(There(row.plan, row.student, row.version, hashed, row.known))
     return found
 
 
-_THERE = f"""
-    WITH there AS MATERIALIZED (
-        SELECT d.plan_id FROM ledger l JOIN delivery d ON d.id = l.delivery_id
-        WHERE l.connection_id = :connection AND {_LIES} GROUP BY d.plan_id
-    ), newest AS (
-        SELECT d.plan_id, max(d.version) FILTER (WHERE d.state IN ('delivered', 'parked')) AS version,
-               max(d.finished_at) > now() - interval '2 hours' AS fresh
-        FROM delivery d JOIN there USING (plan_id) WHERE d.connection_id = :connection
-        GROUP BY d.plan_id HAVING NOT bool_or(d.state IN ('queued', 'sending'))
+_JUDGED = """
+    WITH RECURSIVE there AS MATERIALIZED ({there}), whose AS MATERIALIZED (
+        SELECT p.id, planbridge_survivor(p.student_id) AS student, p.content
+        FROM there JOIN plan p ON p.id = there.plan_id
+    ), known_as (student, id) AS (
+        SELECT student, student FROM whose
+        UNION SELECT k.student, d.entity_id FROM known_as k JOIN identity_decision d ON d.other_id = k.id
+        WHERE d.act = 'merge' AND d.undone_by IS NULL
     ), given AS MATERIALIZED (
-        SELECT planbridge_survivor(student_id) AS student, json_agg(json_build_array(id, recipient) ORDER BY id) AS ids
-        FROM consent WHERE revoked_at IS NULL AND CAST(:today AS date) BETWEEN from_on AND until_on GROUP BY 1
+        SELECT k.student, json_agg(json_build_array(o.id, o.recipient) ORDER BY o.id) AS ids
+        FROM consent o JOIN known_as k ON k.id = o.student_id
+        WHERE o.revoked_at IS NULL AND CAST(:today AS date) BETWEEN o.from_on AND o.until_on GROUP BY 1
     ), family AS MATERIALIZED (
-        SELECT doc->>'student' AS student, array_agg(DISTINCT doc->>'contact') AS people
-        FROM entity WHERE kind = 'relationship' GROUP BY 1
+        SELECT of_person AS student, array_agg(DISTINCT doc->>'contact') AS people,
+               json_agg(json_build_array(doc->>'contact', doc->>'education_rights', doc->>'relation',
+                   doc->>'legal_guardian') ORDER BY id) AS ties
+        FROM entity WHERE kind = 'relationship' AND of_person IN (SELECT CAST(student AS text) FROM whose) GROUP BY 1
     ), team AS MATERIALIZED (
-        SELECT p.id, json_agg(json_build_array(m->>'who', m->>'role', e.doc->>'active', e.doc->'roles')
-                   ORDER BY m->>'id') AS members
-        FROM plan p JOIN there ON there.plan_id = p.id CROSS JOIN LATERAL json_array_elements(p.content->'team') m
-        LEFT JOIN entity e ON e.kind = 'person' AND CAST(e.id AS text) = m->>'who'
+        SELECT w.id, json_agg(json_build_array(m->>'who', m->>'role', e.doc->>'active', e.doc->'roles')
+                   ORDER BY m->>'id', m->>'who') AS members
+        FROM whose w CROSS JOIN LATERAL (
+            SELECT m FROM json_array_elements(w.content->'team') m
+            UNION ALL SELECT json_build_object('who', w.content->>'coordinator', 'role', 'coordinator')) t(m)
+        LEFT JOIN entity e ON e.kind = 'person' AND e.id = planbridge_survivor(
+            CASE WHEN json_typeof(m->'who') = 'string' THEN CAST(m->>'who' AS uuid) END)
         WHERE coalesce(m->>'begin_on', '') <= CAST(CAST(:today AS date) AS text)
         AND coalesce(m->>'end_on', '9') >= CAST(CAST(:today AS date) AS text)
-        GROUP BY p.id
+        GROUP BY w.id
     )
-    SELECT CAST(p.id AS text) AS plan, CAST(planbridge_survivor(p.student_id) AS text) AS student, n.version, n.fresh,
-           g.ids AS consents, coalesce(f.people, '{{}}') AS people, t.members AS team,
-           json_build_array((SELECT max(v.version) FROM plan_version v WHERE v.plan_id = p.id),
-               p.content->>'coordinator') AS newest, k.facts AS known
-    FROM newest n JOIN plan p ON p.id = n.plan_id
-    LEFT JOIN given g ON g.student = planbridge_survivor(p.student_id)
-    LEFT JOIN family f ON f.student = CAST(planbridge_survivor(p.student_id) AS text)
-    LEFT JOIN team t ON t.id = p.id
-    LEFT JOIN recheck k ON k.plan_id = p.id AND k.connection_id = :connection
-    WHERE n.version IS NOT NULL ORDER BY k.facts IS NULL, p.id
+    SELECT CAST(w.id AS text) AS plan, CAST(w.student AS text) AS student, there.version, g.ids AS consents,
+           coalesce(f.people, '{}') AS people, f.ties AS family, t.members AS team,
+           json_build_array(s.doc->'identifiers', CAST(s.doc->>'birth_date' AS date) + interval '18 years'
+               <= CAST(:today AS date), (SELECT count(DISTINCT o.entity_id) FROM person_number n
+               JOIN person_number o ON o.number = n.number AND NOT o.former
+               WHERE n.entity_id = w.student AND NOT n.former)) AS child,
+           (SELECT max(v.version) FROM plan_version v WHERE v.plan_id = w.id) AS newest, k.facts AS known
+    FROM there JOIN whose w ON w.id = there.plan_id
+    LEFT JOIN given g ON g.student = w.student
+    LEFT JOIN family f ON f.student = CAST(w.student AS text)
+    LEFT JOIN team t ON t.id = w.id
+    LEFT JOIN entity s ON s.kind = 'person' AND s.id = w.student
+    LEFT JOIN recheck k ON k.plan_id = w.id AND k.connection_id = :connection
+    ORDER BY k.facts IS NULL, w.id
 """
 _AGREED = """
     SELECT json_agg(json_build_array(a.id, a.sections, a.needs_consent) ORDER BY a.id) FROM agreement a
@@ -140,9 +175,14 @@ async def note(c: AsyncConnection, district: int, connection: int, there: There)
 async def forget(c: AsyncConnection, connection: int, plan: str) -> None:
     """The next look judges this plan anew, whatever changed."""
     await c.execute(
-        text("DELETE FROM recheck WHERE connection_id = :connection AND plan_id = CAST(:plan AS uuid)"),
+        text("UPDATE recheck SET facts = '' WHERE connection_id = :connection AND plan_id = CAST(:plan AS uuid)"),
         {"connection": connection, "plan": plan},
     )
+
+
+async def look_on(c: AsyncConnection, connection: int) -> None:
+    """More than one look could judge is to be judged: the next one is due at once."""
+    await c.execute(text("UPDATE destination SET rechecked_at = NULL WHERE connection_id = :id"), {"id": connection})
 
 
 async def differ(c: AsyncConnection, connection: int, plan: str, contents: Mapping[str, str]) -> bool:

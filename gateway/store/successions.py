@@ -23,8 +23,8 @@ async def clone(
     store: Store, old: Connection, name: str, settings: dict[str, Any], hidden: dict[str, str], on: date, actor: Actor
 ) -> int:
     """A connection like another one, in shadow, which takes its place on a day: guards, custom fields, what is
-    collected and why, schedule and limit are copied; code tables are the district's and count for both. Refused where
-    that one has a successor."""
+    collected and why, what may leave, schedule and limit are copied; code tables are the district's and count for
+    both. Refused where that one has a successor."""
     async with store.transaction(old.district) as c:
         await _refuse_second(c, old)
         made = await c.scalar(
@@ -65,6 +65,9 @@ _COPIED = (
     "WHERE connection_id = :old",
     "INSERT INTO collected (district_id, connection_id, name, purpose, basis, actor, at) "
     "SELECT district_id, :new, name, purpose, basis, actor, at FROM collected WHERE connection_id = :old",
+    # What may leave, and how far it is rolled out, was chosen for the system, whichever connection it is.
+    "INSERT INTO destination (connection_id, district_id, profile, edited_there, stage, schools) "
+    "SELECT :new, district_id, profile, edited_there, stage, schools FROM destination WHERE connection_id = :old",
     "INSERT INTO schedule (connection_id, district_id, cron, zone, jitter_seconds, window_from, window_until, "
     "  next_due_at, enabled) SELECT :new, district_id, cron, zone, jitter_seconds, window_from, window_until, "
     "  next_due_at, enabled FROM schedule WHERE connection_id = :old",

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from gateway import delivery, dispatch, sending
 from gateway.connector import Document, Receipt
+from gateway.errors import AuthError, RecordError, Refused, Unavailable
 from gateway.store import consents, deliveries, registers, turns
 from gateway.store.consents import Given
 from gateway.store.deliveries import Delivery
@@ -37,7 +38,7 @@ async def test_an_attempt_that_was_taken_over_neither_parks_nor_hands_back(hall:
     [old], [new] = await take(hall), await take(hall)
     await turns.hand_back(hall.store, hall.district, {old.id: old.fence})
     assert await state(hall, number) == "sending"
-    for error in (delivery.Unavailable("server-busy", "It rests."), delivery.Refused("it", "is", "so"), KeyError("x")):
+    for error in (Unavailable("server-busy", "It rests."), Refused("it", "is", "so"), KeyError("x")):
         await dispatch._settle(hall.store, old, error)
         assert await state(hall, number) == "sending", "the newer attempt goes on"
     await turns.hand_back(hall.store, hall.district, {new.id: new.fence})
@@ -120,6 +121,35 @@ async def test_what_is_to_be_taken_back_is_whatever_befalls_what_is_sent(
     monkeypatch.setattr(sending.Desk, "expect", expect)
     assert (await hall.carried_out(number))["state"] == "parked"
     assert hall.board.hangs == {}
+
+
+async def test_what_is_to_be_taken_back_waits_for_a_destination_that_rests(hall: Hall) -> None:
+    assert (await hall.push())["state"] == "delivered"
+    [back] = await dispatch.request_withdrawal(hall.store, hall.district, hall.plan, hall.actor, "The family asked.")
+    hall.board.failure = AuthError("unauthorized", "The token is refused.")
+    assert (await hall.carried_out(back))["state"] == "queued"
+    hall.board.failure = None
+    found = await registers.connection(hall.store, hall.district, "board")
+    assert found.paused_because
+    async with hall.store.transaction(hall.district) as c:
+        await c.execute(text("UPDATE delivery SET next_at = NULL"))
+    waits = await hall.carried_out(back)
+    assert (waits["state"], len(hall.board.hangs)) == ("queued", 1) and "[connection-paused]" in waits["reason"]
+    await registers.resume(hall.store, hall.district, found.id, hall.actor)
+    async with hall.store.transaction(hall.district) as c:
+        await c.execute(text("UPDATE delivery SET next_at = NULL"))
+    assert ((await hall.carried_out(back))["state"], hall.board.hangs) == ("withdrawn", {})
+
+
+async def test_what_was_taken_back_since_is_not_sent_again_by_an_old_number(hall: Hall) -> None:
+    hall.board.failure = RecordError("it", "It does not fit.")
+    parked = (await hall.push())["id"]
+    hall.board.failure = None
+    assert (await hall.push())["state"] == "delivered"
+    [back] = await dispatch.request_withdrawal(hall.store, hall.district, hall.plan, hall.actor, "The family asked.")
+    assert (await hall.carried_out(back))["state"] == "withdrawn"
+    with pytest.raises(Refused, match=f"delivery {back} is newer"):
+        await dispatch.request_resend(hall.store, hall.district, parked, hall.actor)
 
 
 async def test_an_answer_that_no_database_holds_ends_one_delivery(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy import text
 
-from gateway import jobs, planning
+from gateway import clock, jobs, planning
 from gateway.connector import Viewer
-from gateway.store import consents, rechecks, registers, standing
+from gateway.store import blackouts, consents, deliveries, rechecks, registers, rollouts, standing
 from gateway.store.consents import Given
 from gateway.store.database import Store
-from tests.delivering.conftest import IGNATZ, Hall
-from tests.store.school import GONE
+from tests.delivering.conftest import COUNSELOR, IGNATZ, Hall
+from tests.store.school import GONE, NUMBER, user
 
 
 async def half_an_hour_later(hall: Hall) -> Counter[str]:
@@ -126,3 +126,86 @@ async def test_a_doorway_stays_a_doorway(hall: Hall) -> None:
     writes = hall.board.writes
     await half_an_hour_later(hall)
     assert (await hall.queued(), hall.board.writes) == ([], writes)
+
+
+async def forbid_strengths(hall: Hall) -> None:
+    no = Given(
+        student=hall.ids[GONE], grantor="Dorothea Vexwood", capacity="guardian", recipient="destination:board",
+        sections=["strengths"], purpose="planning", permit=False, begin=date.today(), until=date.today(),
+    )  # fmt: skip
+    async with hall.store.transaction(hall.district) as c:
+        await consents.add(hall.store, c, hall.district, no, hall.actor)
+
+
+def parts(hall: Hall) -> list[list[str]]:
+    return [[part[0] for part in one["said"]] for one in hall.board.hangs.values()]
+
+
+async def test_what_is_forbidden_before_the_first_look_is_taken_out_however_late_that_is(hall: Hall) -> None:
+    assert (await hall.push())["state"] == "delivered"
+    async with hall.store.transaction(hall.district) as c:
+        await c.execute(text("UPDATE delivery SET finished_at = finished_at - interval '9 hours'"))
+    await forbid_strengths(hall)
+    await half_an_hour_later(hall)
+    assert [one["state"] for one in await the_rest(hall)] == ["delivered"] and parts(hall) == [["Goals", "Supports"]]
+
+
+async def test_what_the_district_lets_leave_no_more_is_taken_out(hall: Hall) -> None:
+    assert (await hall.push())["state"] == "delivered"
+    await half_an_hour_later(hall)
+    found = await registers.connection(hall.store, hall.district, "board")
+    async with hall.store.transaction(hall.district) as c:
+        await deliveries.set_profile(c, hall.district, found.id, {"include_strengths": False})
+    await half_an_hour_later(hall)
+    assert [one["state"] for one in await the_rest(hall)] == ["delivered"] and parts(hall) == [["Goals", "Supports"]]
+
+
+async def test_nothing_of_it_stays_where_nothing_is_sent_any_more_and_it_was_to_change(hall: Hall) -> None:
+    assert (await hall.push())["state"] == "delivered"
+    found = await registers.connection(hall.store, hall.district, "board")
+    async with hall.store.transaction(hall.district) as c:
+        await rollouts.put(c, found, "shadow", [], hall.actor)
+    await half_an_hour_later(hall)
+    assert await hall.queued() == [], "of itself the stage is no reason"
+    await forbid_strengths(hall)
+    await half_an_hour_later(hall)
+    [ended] = await the_rest(hall)
+    assert (ended["kind"], ended["state"], hall.board.hangs) == ("withdraw", "withdrawn", {})
+
+
+async def test_what_is_to_change_in_a_blackout_changes_after_it(hall: Hall) -> None:
+    assert (await hall.push())["state"] == "delivered"
+    now, found = clock.now(), await board(hall)
+    await forbid_strengths(hall)
+    lasting = await blackouts.add(
+        hall.store, hall.district, found, now - timedelta(hours=1), now + timedelta(hours=1), "Report.", hall.actor
+    )
+    await half_an_hour_later(hall)
+    assert await hall.queued() == []
+    await blackouts.end(hall.store, hall.district, lasting, hall.actor)
+    await half_an_hour_later(hall)
+    assert [one["state"] for one in await the_rest(hall)] == ["delivered"] and parts(hall) == [["Goals", "Supports"]]
+
+
+async def test_a_number_that_became_two_students_is_not_left_to_both(hall: Hall) -> None:
+    assert (await hall.push())["state"] == "delivered"
+    hall.school.files["users"].append(user("stu-new", "student", "Nil", "Nemo", identifier=NUMBER))
+    held = await hall.school.pull()
+    run = held["id"]
+    assert held["state"] == "held" and isinstance(run, int)
+    await jobs.decide_hold(hall.store, hall.district, run, "approved", hall.actor, "It is so.")
+    await jobs.run_job(hall.store, hall.district, run)
+    await half_an_hour_later(hall)
+    [ended] = await the_rest(hall)
+    assert (ended["kind"], ended["state"], hall.board.hangs) == ("withdraw", "withdrawn", {})
+
+
+async def test_whoever_coordinated_it_and_left_sees_it_no_more(hall: Hall) -> None:
+    hall.board.viewers = [Viewer("staff", COUNSELOR)]
+    assert (await hall.push())["state"] == "delivered"
+    await half_an_hour_later(hall)
+    hall.school.files["users"] = [one for one in hall.school.files["users"] if one["sourcedId"] != "cou-1"]
+    assert (await hall.school.pull())["state"] == "published"
+    await half_an_hour_later(hall)
+    [ended] = await the_rest(hall)
+    assert (ended["kind"], ended["cause"], hall.board.hangs) == ("withdraw", "audience", {})
