@@ -40,7 +40,7 @@ MOST = 200
 _LONGEST = 1 << 16
 _FRESH = 300.0  # seconds that a platform's keys are held; a key that is not among them is asked for at once
 _ANEW = 12
-"""Times a minute that a platform is asked for a key that it has not shown: whoever makes up names of keys is told no."""
+"""Times a minute that a platform is asked for a key that it has not shown: anybody can make up names of keys."""
 _LARGEST = 1 << 20  # bytes that a platform says of itself: nobody has megabytes of keys
 _keys_of: dict[tuple[int, str], tuple[KeySet, float]] = {}
 

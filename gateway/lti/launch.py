@@ -52,7 +52,8 @@ class Launch:
     """What a platform says of a launch, once it is sure that it said it, to us, now, and for the first time.
 
     `sourcedid` and `parameter` are numbers under which it knows the person, as its profile and as a custom parameter
-    say; which of them to believe is not known here. `staff`: whether it has them as staff there. `sections` are the roster's keys of the course. `frame` is where our page stands within one of the platform.
+    say; which of them to believe is not known here. `staff`: whether it has them as staff there. `sections` are the
+    roster's keys of the course. `frame` is where our page stands within one of the platform.
     """
 
     deployment: str

@@ -19,7 +19,6 @@ from gateway.store import launches, registers
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests import village as invented
-from tests.api.browser import Browser
 from tests.api.conftest import serving
 from tests.api.platform import KEYS, LearningPlatform
 from tests.api.test_lti import LINKING, Lms, connect, rows
