@@ -1,11 +1,12 @@
 """What somebody tries who means no good where platforms come in: with texts, keys, roles, numbers and addresses."""
 
+import asyncio
 import base64
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from gateway import launching
 from gateway.settings import Settings
-from gateway.store import launches, registers
+from gateway.store import accounts, launches, registers
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests import village as invented
@@ -201,3 +202,55 @@ async def test_a_number_counts_only_where_the_district_says_that_no_user_can_cha
     await set_to(store, lms, village, actor, trusted_number="sourcedid")
     refused = await lms.launch(None, custom=custom)
     assert refused.status_code == 403 and "which number" in refused.text
+
+
+async def test_of_two_at_once_one_comes_through(
+    store: Store, lms: Lms, district: int, actor: Actor, http: httpx.AsyncClient
+) -> None:
+    browser = lms.browser()
+    sent = await lms.login(browser)
+    form = {"state": sent["state"], "id_token": lms.platform.token(sent["nonce"], lms.target, "N-teacher", jti=None)}
+    answers = await asyncio.gather(*(browser.post("/lti/launch", form) for _ in range(4)))
+    assert sorted(one.status_code for one in answers) == [303, 403, 403, 403]
+    token = await launches.invite(store, district, "second", ["127.0.0.1: played in a test"], actor)
+    asked = {
+        "openid_configuration": f"{lms.platform.issuer}/openid", "registration_token": "planted-registration"
+    }  # fmt: skip
+    answers = await asyncio.gather(*(browser.post(f"/lti/register/{token}", asked) for _ in range(4)))
+    assert sorted(one.status_code for one in answers) == [200, 403, 403, 403] and len(lms.platform.registered) == 1
+    # nor does a link that is over, or whose district is shut, make anybody ask anything
+    token = await launches.invite(store, district, "third", ["127.0.0.1: played in a test"], actor)
+    for over in (
+        f"UPDATE district SET suspended_at = now() WHERE id = {district}",
+        "UPDATE lti_invitation SET used_at = NULL, expires_at = now() WHERE name = 'third'",
+    ):
+        async with store.owner.begin() as c:
+            await c.execute(text("UPDATE district SET suspended_at = NULL WHERE id = :id"), {"id": district})
+            await c.execute(text(over))
+        assert (await browser.get(f"/lti/register/{token}?{urlencode(asked)}")).status_code == 404, over
+        assert (await browser.post(f"/lti/register/{token}", asked)).status_code == 403, over
+    assert len(lms.platform.registered) == 1
+
+
+async def test_a_page_is_of_one_district_and_ends_with_a_suspended_account(
+    store: Store, lms: Lms, village: Village, actor: Actor
+) -> None:
+    browser = lms.browser()
+    assert (await lms.launch("N-teacher", browser=browser)).status_code == 200
+    name = "__Host-planbridge-lti"
+    mine = browser.cookies[name]
+    other = await registers.district(store, secrets.token_hex(6))
+    for token in (
+        f"{other}.{mine.partition('.')[2]}",
+        f"{mine}x",
+        "9999999999.x",
+        "\u0661.x".encode().decode("latin-1"),
+    ):
+        browser.cookies[name] = token
+        assert (await browser.get(f"/lti/plans/{village.plan}")).status_code == 403
+    browser.cookies[name] = mine
+    assert (await browser.get(f"/lti/plans/{village.plan}")).status_code == 200
+    await accounts.invite(store, village.district, village.teacher, "tea", actor)
+    await accounts.suspend(store, village.district, "tea", "Lost a laptop.", actor)
+    assert (await browser.get(f"/lti/plans/{village.plan}")).status_code == 403
+    assert (await lms.launch("N-teacher")).status_code == 403
