@@ -240,12 +240,7 @@ async def test_a_page_is_of_one_district_and_ends_with_a_suspended_account(
     name = "__Host-planbridge-lti"
     mine = browser.cookies[name]
     other = await registers.district(store, secrets.token_hex(6))
-    for token in (
-        f"{other}.{mine.partition('.')[2]}",
-        f"{mine}x",
-        "9999999999.x",
-        "\u0661.x".encode().decode("latin-1"),
-    ):
+    for token in (f"{other}.{mine.partition('.')[2]}", f"{mine}x", "9999999999.x"):
         browser.cookies[name] = token
         assert (await browser.get(f"/lti/plans/{village.plan}")).status_code == 403
     browser.cookies[name] = mine
