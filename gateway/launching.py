@@ -92,7 +92,7 @@ async def launched(store: Store, state: str, browser: str, token: str, address: 
     settings = await _settings(store, platform)
     claims = await _claims(store, platform, settings, token)
     launch = checked(claims, Expected(kept.issuer, kept.client, kept.nonce, kept.target), time.time())
-    frames = tuple(dict.fromkeys(filter(None, (*_origins(settings), launch.frame, *settings.frames))))
+    frames = tuple(dict.fromkeys(filter(None, (*_origins(settings), _safe(settings, launch.frame), *settings.frames))))
     async with store.transaction(platform.district) as c:
         if launch.jti and not await launches.spend(c, platform, launch.jti, launch.until):
             raise Refused(
@@ -191,6 +191,11 @@ def _origins(settings: LtiSettings) -> Sequence[str]:
     return origin(settings.issuer), origin(settings.authorization_url)
 
 
+def _safe(settings: LtiSettings, place: str) -> str:
+    """The place, if nobody on the way to it can read or change what goes there; nothing otherwise."""
+    return place if place.startswith("https://") or place in _origins(settings) else ""
+
+
 async def _note_course(c: Transaction, platform: Platform, launch: Launch, own: set[str]) -> None:
     """Keep where the course has its services; addresses that lead elsewhere than to the platform are left out."""
     if not launch.context:
@@ -212,8 +217,7 @@ async def _linked(
     assert launch.linking is not None
     if not launch.staff:
         raise _not_staff()
-    back = origin(launch.linking.back)
-    if not back.startswith("https://") and back not in _origins(settings):
+    if not _safe(settings, origin(launch.linking.back)):
         raise Refused(
             "launch-refused",
             "What your learning platform says of this launch does not hold. It wants its link sent in the clear.",

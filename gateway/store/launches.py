@@ -299,7 +299,10 @@ async def invited(store: Store, token: str, *, use: bool = False) -> Invitation 
     district = district_of(token)
     if district is None:
         return None
-    which = "token_hash = :hash AND used_at IS NULL AND expires_at > now()"
+    which = (
+        "token_hash = :hash AND used_at IS NULL AND expires_at > now() "
+        "AND EXISTS (SELECT FROM district WHERE id = district_id AND suspended_at IS NULL)"
+    )
     taken = f"UPDATE lti_invitation SET used_at = now() WHERE {which} RETURNING district_id, name, private_addresses"
     looked = f"SELECT district_id, name, private_addresses FROM lti_invitation WHERE {which}"
     async with store.transaction(district) as c:
@@ -307,7 +310,7 @@ async def invited(store: Store, token: str, *, use: bool = False) -> Invitation 
             await c.execute(
                 text(
                     f"WITH i AS ({taken if use else looked}) SELECT d.id, d.name AS district_name, i.name, "
-                    "i.private_addresses FROM i JOIN district d ON d.id = i.district_id WHERE d.suspended_at IS NULL"
+                    "i.private_addresses FROM i JOIN district d ON d.id = i.district_id"
                 ),
                 {"hash": fingerprint(token)},
             )
