@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from joserfc import jwt
@@ -411,9 +412,23 @@ async def _register(store: Store, of: launches.Invitation, url: str, pass_: str,
     made = validated(
         LtiSettings, {**registration.settings(found, told), "private_addresses": list(of.private_addresses)}
     )  # fmt: skip
+    # All districts sign by the same keys: whoever names another's client and token address would be let in there as us.
+    taken = {_server(url) for url in await launches.token_urls(store, made.client_id)}
+    if _server(made.token_url) in taken:
+        raise ConfigError(
+            "registration-refused",
+            "The platform could not be registered. Its client id is in use at that address already.",
+            "Register the tool by hand, if the platform is one that several share: docs/lti.md.",
+        )
     plain = made.model_dump(mode="json", exclude={"tool_key", "proxy"})
     actor = Actor("The link of planbridge lti invite", "system")
     await registers.add_connection(store, of.district, of.name, CONNECTOR, plain, {}, actor, keeps_roster=False)
+
+
+def _server(url: str) -> tuple[str, int]:
+    """Whom an address asks, however it is spelt."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------

@@ -46,6 +46,19 @@ async def platforms(store: Store, issuer: str) -> list[Platform]:
         return [Platform(r.district_id, r.connection_id, r.client_id, tuple(r.deployments or ())) for r in rows]
 
 
+async def token_urls(store: Store, client: str) -> list[str]:
+    """Where tokens are asked for as this client, by whatever district."""
+    async with store.owner.begin() as c:
+        rows = await c.execute(
+            text(
+                "SELECT settings->>'token_url' FROM connection WHERE connector = 'lti' "
+                "AND settings->>'client_id' = :client AND settings->>'token_url' IS NOT NULL"
+            ),
+            {"client": client},
+        )
+        return [str(url) for url in rows.scalars() if url]
+
+
 # --- a login under way ----------------------------------------------------------------------------------------------
 
 
@@ -227,8 +240,8 @@ async def open_page(
 
 
 async def found(store: Store, token: str) -> Open | None:
-    """Whose page this is; None once it is over, was ended, its platform was paused by a person, or its person is not on
-    the roster any more."""
+    """Whose page this is; None once it is over, was ended, its platform was paused by a person or is no longer
+    trusted to tell people apart, or its person is not on the roster any more."""
     district = district_of(token)
     if district is None:
         return None
@@ -242,6 +255,7 @@ async def found(store: Store, token: str) -> Open | None:
                     "JOIN entity e ON e.id = planbridge_survivor(s.person_id) "
                     "WHERE s.id_hash = :hash AND s.ends_at > now() AND d.suspended_at IS NULL "
                     "AND coalesce(n.paused_code, '') <> 'person' "
+                    "AND coalesce(n.settings->>'trusted_number', 'none') <> 'none' "
                     f"AND NOT {shut_out('s.person_id')} AND {STANDS}"
                 ),
                 {"hash": fingerprint(token), "district": district, "today": clock.today().isoformat()},

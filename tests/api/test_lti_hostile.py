@@ -209,6 +209,10 @@ async def test_a_number_counts_only_where_the_district_says_that_no_user_can_cha
     await set_to(store, lms, village, actor, trusted_number="sourcedid")
     refused = await lms.launch(None, custom=custom)
     assert refused.status_code == 403 and "which number" in refused.text
+    browser = lms.browser()
+    assert (await lms.launch("N-teacher", browser=browser)).status_code == 200
+    await set_to(store, lms, village, actor, trusted_number="none")
+    assert (await browser.get(f"/lti/plans/{village.plan}")).status_code == 403, "nor does a page that is open count on"
 
 
 async def test_of_two_at_once_one_comes_through(
@@ -256,3 +260,18 @@ async def test_a_page_is_of_one_district_and_ends_with_a_suspended_account(
     await accounts.suspend(store, village.district, "tea", "Lost a laptop.", actor)
     assert (await browser.get(f"/lti/plans/{village.plan}")).status_code == 403
     assert (await lms.launch("N-teacher")).status_code == 403
+
+
+async def test_nobody_registers_as_the_client_of_another_district(store: Store, lms: Lms, actor: Actor) -> None:
+    """Our keys are the same for all: a platform that names another's client and token address would be served as us."""
+    other = await registers.district(store, secrets.token_hex(6))
+    theirs = lms.platform.settings(client_id="made-client", token_url=f"{lms.platform.issuer}/token?theirs")
+    await connect(store, other, theirs, actor)
+    mine = await registers.district(store, secrets.token_hex(6))
+    token = await launches.invite(store, mine, "sly", ["127.0.0.1: played in a test"], actor)
+    asked = {
+        "openid_configuration": f"{lms.platform.issuer}/openid", "registration_token": "planted-registration"
+    }  # fmt: skip
+    refused = await lms.browser().post(f"/lti/register/{token}", asked)
+    assert refused.status_code == 400 and "in use" in refused.text
+    assert await registers.connections(store, mine) == []
