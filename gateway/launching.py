@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from joserfc import jwt
@@ -40,7 +41,7 @@ MOST = 200
 _LONGEST = 1 << 16
 _FRESH = 300.0  # seconds that a platform's keys are held; a key that is not among them is asked for at once
 _ANEW = 12
-"""Times a minute that a platform is asked for a key that it has not shown: who makes up names of keys is told no."""
+"""Times a minute that a platform is asked for a key that it has not shown: anybody can make up names of keys."""
 _LARGEST = 1 << 20  # bytes that a platform says of itself: nobody has megabytes of keys
 _keys_of: dict[tuple[int, str], tuple[KeySet, float]] = {}
 
@@ -92,7 +93,7 @@ async def launched(store: Store, state: str, browser: str, token: str, address: 
     settings = await _settings(store, platform)
     claims = await _claims(store, platform, settings, token)
     launch = checked(claims, Expected(kept.issuer, kept.client, kept.nonce, kept.target), time.time())
-    frames = tuple(dict.fromkeys(filter(None, (*_origins(settings), launch.frame, *settings.frames))))
+    frames = tuple(dict.fromkeys(filter(None, (*_origins(settings), _safe(settings, launch.frame), *settings.frames))))
     async with store.transaction(platform.district) as c:
         if launch.jti and not await launches.spend(c, platform, launch.jti, launch.until):
             raise Refused(
@@ -191,6 +192,11 @@ def _origins(settings: LtiSettings) -> Sequence[str]:
     return origin(settings.issuer), origin(settings.authorization_url)
 
 
+def _safe(settings: LtiSettings, place: str) -> str:
+    """The place, if nobody on the way to it can read or change what goes there; nothing otherwise."""
+    return place if place.startswith("https://") or place in _origins(settings) else ""
+
+
 async def _note_course(c: Transaction, platform: Platform, launch: Launch, own: set[str]) -> None:
     """Keep where the course has its services; addresses that lead elsewhere than to the platform are left out."""
     if not launch.context:
@@ -212,8 +218,7 @@ async def _linked(
     assert launch.linking is not None
     if not launch.staff:
         raise _not_staff()
-    back = origin(launch.linking.back)
-    if not back.startswith("https://") and back not in _origins(settings):
+    if not _safe(settings, origin(launch.linking.back)):
         raise Refused(
             "launch-refused",
             "What your learning platform says of this launch does not hold. It wants its link sent in the clear.",
@@ -407,9 +412,23 @@ async def _register(store: Store, of: launches.Invitation, url: str, pass_: str,
     made = validated(
         LtiSettings, {**registration.settings(found, told), "private_addresses": list(of.private_addresses)}
     )  # fmt: skip
+    # All districts sign by the same keys: whoever names another's client and token address would be let in there as us.
+    taken = {_server(url) for url in await launches.token_urls(store, made.client_id)}
+    if _server(made.token_url) in taken:
+        raise ConfigError(
+            "registration-refused",
+            "The platform could not be registered. Its client id is in use at that address already.",
+            "Register the tool by hand, if the platform is one that several share: docs/lti.md.",
+        )
     plain = made.model_dump(mode="json", exclude={"tool_key", "proxy"})
     actor = Actor("The link of planbridge lti invite", "system")
     await registers.add_connection(store, of.district, of.name, CONNECTOR, plain, {}, actor, keeps_roster=False)
+
+
+def _server(url: str) -> tuple[str, int]:
+    """Whom an address asks, however it is spelt."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -140,9 +141,16 @@ class _Local:
     def _read(self, name: str) -> bytes | None:
         with _failures(self.folder):
             try:
-                return (self.folder / name).read_bytes()
+                # Neither a link, which may lead anywhere, nor a pipe, at which one waits for ever, is a file of ours.
+                handle = os.open(self.folder / name, os.O_RDONLY | _AS_IT_IS)
             except FileNotFoundError:
                 return None
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    return None
+                raise
+            with open(handle, "rb") as file:
+                return file.read() if stat.S_ISREG(os.fstat(handle).st_mode) else None
 
     def _write(self, name: str, content: bytes, temporary: str) -> None:
         writing = self.folder / temporary
@@ -175,6 +183,8 @@ class _Local:
                 os.close(handle)
 
 
+# Not every system has these.
+_AS_IT_IS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _A_PERSON_MENDS = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LARGEST = 4 * 1024**3  # bytes of one file; a package of ten million rows is a tenth of it
 
+LARGEST_READ = 256 * 1024**2  # bytes of a file that is read at once
+
 
 @dataclass(frozen=True)
 class Login:
@@ -219,9 +221,16 @@ class Server:
             async with asyncio.timeout(self._login.patience):
                 try:
                     async with self._client.open(_in(folder, name), "rb") as source:
-                        return cast(bytes, await source.read())
+                        found = cast(bytes, await source.read(LARGEST_READ + 1))
                 except asyncssh.SFTPNoSuchFile:
                     return None
+        if len(found) > LARGEST_READ:
+            raise ConfigError(
+                "sftp-too-large",
+                f"A list on {self._login.host} has more than {LARGEST_READ / 1024**2:.0f} MB.",
+                "No list of ours is so long: ask the owner of the server who wrote it.",
+            )
+        return found
 
     async def write(self, folder: str, name: str, content: bytes, temporary: str) -> None:
         """Put a whole file there: nobody sees a part of it under its name. It is written as `temporary` first, which
@@ -230,7 +239,9 @@ class Server:
 
         with _failures(self._login.host, folder, "written"):
             async with asyncio.timeout(self._login.patience):
-                async with self._client.open(_in(folder, temporary), "xb") as target:
+                # Whoever else has an account at the server has no business with it. A server may give less.
+                ours = asyncssh.SFTPAttrs(permissions=0o640)
+                async with self._client.open(_in(folder, temporary), "xb", ours) as target:
                     await target.write(content)
                     with suppress(asyncssh.SFTPOpUnsupported):  # then it is as durable as the server makes it
                         await target.fsync()

@@ -11,7 +11,7 @@ from gateway.http import Http, Reply, same_origin
 MOST = 1000
 """Pages of one list: a platform that never comes to an end is left."""
 # RFC 8288, and Moodle 4.5.6: curly quotes around the relation, and addresses escaped as if they stood in a web page.
-_LINK = re.compile(r"<([^>]*)>([^<]*)")
+_LINK = re.compile(r"<([^<>]*)>([^<]*)")
 # What stands around the word may be bytes of UTF-8 read as Latin-1, some of which are letters.
 _NEXT = re.compile(r";\s*rel\s*=[^;]*(?<![a-z-])next(?![a-z-])", re.IGNORECASE)
 

@@ -180,4 +180,4 @@ def _area(user: int, plan: int) -> dict[str, Any]:
 
 def _plain(content: str) -> str:
     """Its words: they come inside of elements."""
-    return html.unescape(re.sub(r"<[^>]*>", "", content)).strip()
+    return html.unescape(re.sub(r"<[^<>]*>", "", content)).strip()

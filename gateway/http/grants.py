@@ -57,7 +57,10 @@ def _code(pasted: str, state: str) -> str:
     text = pasted.strip()
     if "://" not in text:
         return text
-    told = parse_qs(urlsplit(text).query)
+    try:
+        told = parse_qs(urlsplit(text).query)
+    except ValueError:
+        told = {}
     if "error" in told:
         raise AuthError("grant-refused", "It was not agreed to there.", "Open the address again, and agree.")
     theirs = told.get("state", [""])[0]
@@ -65,7 +68,9 @@ def _code(pasted: str, state: str) -> str:
         raise ConfigError(
             "grant-state", "That is the answer to another question.", "Open the address that was printed just now."
         )
-    return told.get("code", [""])[0]
+    if not (code := told.get("code", [""])[0]):
+        raise ConfigError("grant-state", "No code is in that address.", "Paste the whole address that it led to.")
+    return code
 
 
 class _Given(msgspec.Struct):

@@ -46,6 +46,19 @@ async def platforms(store: Store, issuer: str) -> list[Platform]:
         return [Platform(r.district_id, r.connection_id, r.client_id, tuple(r.deployments or ())) for r in rows]
 
 
+async def token_urls(store: Store, client: str) -> list[str]:
+    """Where tokens are asked for as this client, by whatever district."""
+    async with store.owner.begin() as c:
+        rows = await c.execute(
+            text(
+                "SELECT settings->>'token_url' FROM connection WHERE connector = 'lti' "
+                "AND settings->>'client_id' = :client AND settings->>'token_url' IS NOT NULL"
+            ),
+            {"client": client},
+        )
+        return [str(url) for url in rows.scalars() if url]
+
+
 # --- a login under way ----------------------------------------------------------------------------------------------
 
 
@@ -227,8 +240,8 @@ async def open_page(
 
 
 async def found(store: Store, token: str) -> Open | None:
-    """Whose page this is; None once it is over, was ended, its platform was paused by a person, or its person is not on
-    the roster any more."""
+    """Whose page this is; None once it is over, was ended, its platform was paused by a person or is no longer
+    trusted to tell people apart, or its person is not on the roster any more."""
     district = district_of(token)
     if district is None:
         return None
@@ -242,6 +255,7 @@ async def found(store: Store, token: str) -> Open | None:
                     "JOIN entity e ON e.id = planbridge_survivor(s.person_id) "
                     "WHERE s.id_hash = :hash AND s.ends_at > now() AND d.suspended_at IS NULL "
                     "AND coalesce(n.paused_code, '') <> 'person' "
+                    "AND coalesce(n.settings->>'trusted_number', 'none') <> 'none' "
                     f"AND NOT {shut_out('s.person_id')} AND {STANDS}"
                 ),
                 {"hash": fingerprint(token), "district": district, "today": clock.today().isoformat()},
@@ -299,7 +313,10 @@ async def invited(store: Store, token: str, *, use: bool = False) -> Invitation 
     district = district_of(token)
     if district is None:
         return None
-    which = "token_hash = :hash AND used_at IS NULL AND expires_at > now()"
+    which = (
+        "token_hash = :hash AND used_at IS NULL AND expires_at > now() "
+        "AND EXISTS (SELECT FROM district WHERE id = district_id AND suspended_at IS NULL)"
+    )
     taken = f"UPDATE lti_invitation SET used_at = now() WHERE {which} RETURNING district_id, name, private_addresses"
     looked = f"SELECT district_id, name, private_addresses FROM lti_invitation WHERE {which}"
     async with store.transaction(district) as c:
@@ -307,7 +324,7 @@ async def invited(store: Store, token: str, *, use: bool = False) -> Invitation 
             await c.execute(
                 text(
                     f"WITH i AS ({taken if use else looked}) SELECT d.id, d.name AS district_name, i.name, "
-                    "i.private_addresses FROM i JOIN district d ON d.id = i.district_id WHERE d.suspended_at IS NULL"
+                    "i.private_addresses FROM i JOIN district d ON d.id = i.district_id"
                 ),
                 {"hash": fingerprint(token)},
             )

@@ -26,7 +26,7 @@ def outbound(
 ) -> tuple[list[Document], list[Loss]]:
     """One document: the line of the manifest, and what the PDF says, word for word. The PDF itself is made when it is
     sent. Refused where a student's number could be taken for a formula by whoever opens the lists."""
-    if not re.fullmatch(r"[^\x00-\x1f\x7f=+@-][^\x00-\x1f\x7f]*", parties.student):
+    if not re.fullmatch(r"[^\x00-\x1f\x7f=+@\uff1d\uff0b\uff20\uff0d-][^\x00-\x1f\x7f]*", parties.student):
         raise Refused(
             "student-number-formula",
             "The student's number begins with a sign that a spreadsheet takes for a formula, or holds one that no"

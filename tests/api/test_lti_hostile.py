@@ -1,11 +1,12 @@
 """What somebody tries who means no good where platforms come in: with texts, keys, roles, numbers and addresses."""
 
+import asyncio
 import base64
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from gateway import launching
 from gateway.settings import Settings
-from gateway.store import launches, registers
+from gateway.store import accounts, launches, registers
 from gateway.store.database import Store
 from gateway.store.registers import Actor
 from tests import village as invented
@@ -146,7 +147,14 @@ async def test_made_up_names_of_keys_do_not_send_us_to_the_platform_for_ever(
 
 
 async def test_a_page_may_be_framed_by_no_pattern_and_by_nobody_else(lms: Lms) -> None:
-    for url in ("https://*", "https://*.example.org/", "https://a.example.org;script-src", "https://a$b/", "data:x"):
+    for url in (
+        "https://*",
+        "https://*.example.org/",
+        "https://a.example.org;script-src",
+        "https://a$b/",
+        "data:x",
+        "http://lms.example.org/",
+    ):
         shown = await lms.launch("N-teacher", launch_presentation={"return_url": url})
         frames = shown.headers["content-security-policy"].partition("frame-ancestors ")[2].partition(";")[0]
         assert shown.status_code == 200 and frames == lms.platform.issuer, url
@@ -201,3 +209,69 @@ async def test_a_number_counts_only_where_the_district_says_that_no_user_can_cha
     await set_to(store, lms, village, actor, trusted_number="sourcedid")
     refused = await lms.launch(None, custom=custom)
     assert refused.status_code == 403 and "which number" in refused.text
+    browser = lms.browser()
+    assert (await lms.launch("N-teacher", browser=browser)).status_code == 200
+    await set_to(store, lms, village, actor, trusted_number="none")
+    assert (await browser.get(f"/lti/plans/{village.plan}")).status_code == 403, "nor does a page that is open count on"
+
+
+async def test_of_two_at_once_one_comes_through(
+    store: Store, lms: Lms, district: int, actor: Actor, http: httpx.AsyncClient
+) -> None:
+    browser = lms.browser()
+    sent = await lms.login(browser)
+    form = {"state": sent["state"], "id_token": lms.platform.token(sent["nonce"], lms.target, "N-teacher", jti=None)}
+    answers = await asyncio.gather(*(browser.post("/lti/launch", form) for _ in range(4)))
+    assert sorted(one.status_code for one in answers) == [303, 403, 403, 403]
+    token = await launches.invite(store, district, "second", ["127.0.0.1: played in a test"], actor)
+    asked = {
+        "openid_configuration": f"{lms.platform.issuer}/openid", "registration_token": "planted-registration"
+    }  # fmt: skip
+    answers = await asyncio.gather(*(browser.post(f"/lti/register/{token}", asked) for _ in range(4)))
+    assert sorted(one.status_code for one in answers) == [200, 403, 403, 403] and len(lms.platform.registered) == 1
+    # nor does a link that is over, or whose district is shut, make anybody ask anything
+    token = await launches.invite(store, district, "third", ["127.0.0.1: played in a test"], actor)
+    for over in (
+        f"UPDATE district SET suspended_at = now() WHERE id = {district}",
+        "UPDATE lti_invitation SET expires_at = now() WHERE name = 'third' AND used_at IS NULL",
+    ):
+        async with store.owner.begin() as c:
+            await c.execute(text("UPDATE district SET suspended_at = NULL WHERE id = :id"), {"id": district})
+            assert (await c.execute(text(over))).rowcount == 1, "a refusal uses no link up"
+        assert (await browser.get(f"/lti/register/{token}?{urlencode(asked)}")).status_code == 404, over
+        assert (await browser.post(f"/lti/register/{token}", asked)).status_code == 403, over
+    assert len(lms.platform.registered) == 1
+
+
+async def test_a_page_is_of_one_district_and_ends_with_a_suspended_account(
+    store: Store, lms: Lms, village: Village, actor: Actor
+) -> None:
+    browser = lms.browser()
+    assert (await lms.launch("N-teacher", browser=browser)).status_code == 200
+    name = "__Host-planbridge-lti"
+    mine = browser.cookies[name]
+    other = await registers.district(store, secrets.token_hex(6))
+    for token in (f"{other}.{mine.partition('.')[2]}", f"{mine}x", "9999999999.x"):
+        browser.cookies[name] = token
+        assert (await browser.get(f"/lti/plans/{village.plan}")).status_code == 403
+    browser.cookies[name] = mine
+    assert (await browser.get(f"/lti/plans/{village.plan}")).status_code == 200
+    await accounts.invite(store, village.district, village.teacher, "tea", actor)
+    await accounts.suspend(store, village.district, "tea", "Lost a laptop.", actor)
+    assert (await browser.get(f"/lti/plans/{village.plan}")).status_code == 403
+    assert (await lms.launch("N-teacher")).status_code == 403
+
+
+async def test_nobody_registers_as_the_client_of_another_district(store: Store, lms: Lms, actor: Actor) -> None:
+    """Our keys are the same for all: a platform that names another's client and token address would be served as us."""
+    other = await registers.district(store, secrets.token_hex(6))
+    theirs = lms.platform.settings(client_id="made-client", token_url=f"{lms.platform.issuer}/token?theirs")
+    await connect(store, other, theirs, actor)
+    mine = await registers.district(store, secrets.token_hex(6))
+    token = await launches.invite(store, mine, "sly", ["127.0.0.1: played in a test"], actor)
+    asked = {
+        "openid_configuration": f"{lms.platform.issuer}/openid", "registration_token": "planted-registration"
+    }  # fmt: skip
+    refused = await lms.browser().post(f"/lti/register/{token}", asked)
+    assert refused.status_code == 400 and "in use" in refused.text
+    assert await registers.connections(store, mine) == []

@@ -326,6 +326,10 @@ async def test_somebody_agrees_once_and_workers_share_what_follows(town: School)
         async with Http(None, tokens=tokens, allow_private=True) as http:
             with pytest.raises(ConfigError, match="another question"):
                 await redeemed(http, asked, "https://x.example/auth?code=a&state=theirs", "ours")
+            for pasted in ("https://[::1?code=a", "https://x.example/auth?state=ours"):
+                with pytest.raises(ConfigError) as caught:
+                    await redeemed(http, asked, pasted, "ours")
+                assert caught.value.code == "grant-state" and caught.value.__context__ is None
             with pytest.raises(AuthError, match="not agreed"):
                 await redeemed(http, asked, "https://x.example/auth?error=access_denied&state=ours", "ours")
             with pytest.raises(AuthError) as refused:

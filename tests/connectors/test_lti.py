@@ -363,6 +363,7 @@ def test_the_last_page_and_a_page_elsewhere() -> None:
     assert following(page("")) is None
     assert following(page('<https://lms.example.org/x>; rel="differences"')) is None
     assert following(page('<https://lms.example.org/next>; rel="prev"')) is None
+    assert following(page("<" * 60_000)) is None, "nor does whoever writes headers hold a worker up for minutes"
     with pytest.raises(ConfigError) as left:
         following(page('<https://evil.example.org/x>; rel="next"'))
     assert left.value.code == "left-origin"
