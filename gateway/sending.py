@@ -107,7 +107,7 @@ class Desk:
         return self._turns.setdefault(document.name, asyncio.Lock()) if document.create_only else nullcontext()
 
     def last(self, document: Document, remote_id: str) -> AbstractAsyncContextManager[Any]:
-        """Nobody else's turn to end what lets people see several plans: two at once would each leave it to the other."""
+        """Nobody else's turn to end what lets people see several plans: two at once would leave it to each other."""
         if not _admits(self.sink, document):
             return nullcontext()
         return self._turns.setdefault(f"{document.resource} of {remote_id}", asyncio.Lock())

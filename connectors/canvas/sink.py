@@ -425,11 +425,12 @@ class CanvasSink:
         return Student(int(user["id"]), str(user.get("name") or ""), frozenset(int(one["course_id"]) for one in rows))
 
     async def _enrolled(self, course: int) -> list[dict[str, Any]]:
-        """Staff and observers of a course."""
+        """Staff and observers of a course. # Canvas: who taught it goes on reading when that has concluded"""
 
         async def ask() -> list[dict[str, Any]]:
-            kinds = [("type[]", kind) for kind in (*_STAFF, "ObserverEnrollment")]
-            return await self._server.rows(f"courses/{course}/enrollments", "tell who is in a course", kinds)
+            asked = [("type[]", kind) for kind in (*_STAFF, "ObserverEnrollment")]
+            asked += [("state[]", state) for state in ("active", "invited", "completed")]
+            return await self._server.rows(f"courses/{course}/enrollments", "tell who is in a course", asked)
 
         return await self._recall(("enrolled", course), ask)
 

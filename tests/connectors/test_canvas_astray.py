@@ -228,3 +228,15 @@ def _jumbled(sink: CanvasSink) -> None:
         return later
 
     http.get, http.send = late(get), late(send)  # type: ignore[method-assign]
+
+
+async def test_whose_time_in_the_course_is_over_still_looks_into_it() -> None:
+    """Canvas lets teachers whose enrollment has concluded go on reading."""
+    town = school()
+    for one in town.world.enrollments.values():
+        if one.user == town.teacher.id:
+            one.state = "completed"
+    async with opened(twin(holds=town.world)) as sink:
+        assert (await sink.push(assignment())).delivered
+        assert any(WORDS in text for text in town.world.visible_to(town.teacher.id))
+        assert "Tia Teacher" in {one.name for one in await sink.audience(assignment())}
