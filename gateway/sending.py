@@ -106,6 +106,12 @@ class Desk:
         """Nobody else's turn to make what several plans refer to: two would make it twice."""
         return self._turns.setdefault(document.name, asyncio.Lock()) if document.create_only else nullcontext()
 
+    def last(self, document: Document, remote_id: str) -> AbstractAsyncContextManager[Any]:
+        """Nobody else's turn to end what lets people see several plans: two at once would leave it to each other."""
+        if not _admits(self.sink, document):
+            return nullcontext()
+        return self._turns.setdefault(f"{document.resource} of {remote_id}", asyncio.Lock())
+
     def belongs(self, document: Document, delivery: Delivery) -> None:
         self._owners[document.name] = delivery
 
@@ -179,8 +185,11 @@ async def take_back(store: Store, delivery: Delivery, sink: Sink) -> Ended:
         if isinstance(sink, Allocating):
             sink.know(document, remote_id)
         await withdrawals.claim(store, delivery, document)
-        taking_back = sink.delete(document) if isinstance(sink, Retracting) else sink.end(document, clock.today())
-        receipt = _storable(await _to_the_answer(taking_back))
+        if await _is_needed(store, sink, delivery, document, remote_id):
+            receipt = Receipt(200, unchanged=True)
+        else:
+            taking_back = sink.delete(document) if isinstance(sink, Retracting) else sink.end(document, clock.today())
+            receipt = _storable(await _to_the_answer(taking_back))
         await withdrawals.record(store, delivery, document, receipt, last_day)
         if not receipt.delivered:
             refused[document.name] = (document, receipt)
@@ -255,8 +264,12 @@ class _Sending:
         self._desk.belongs(document, self._delivery)
         if isinstance(self._sink, Allocating):
             self._sink.know(document, known.remote_id)
-        receipt = _storable(await _to_the_answer(self._sink.end(document, on)))
-        await self._desk.record(Answer(claim, receipt, on))
+        async with self._desk.last(document, known.remote_id):
+            if await _is_needed(self._store, self._sink, self._delivery, document, known.remote_id):
+                receipt = Receipt(200, known.remote_id, unchanged=True)
+            else:
+                receipt = _storable(await _to_the_answer(self._sink.end(document, on)))
+            await self._desk.record(Answer(claim, receipt, on))
         return receipt
 
     async def _one(self, document: Document) -> Receipt:
@@ -328,6 +341,18 @@ async def _to_the_answer(sending: Coroutine[Any, Any, Receipt]) -> Receipt:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         raise
+
+
+def _admits(sink: Sink, document: Document) -> bool:
+    return isinstance(sink, Admitting) and document.resource in sink.admits
+
+
+async def _is_needed(store: Store, sink: Sink, delivery: Delivery, document: Document, remote_id: str) -> bool:
+    """What lets people see one plan of a student lets them see the other: it goes with the last that needs it."""
+    if not (remote_id and _admits(sink, document)):
+        return False
+    async with store.transaction(delivery.district) as c:
+        return await withdrawals.needed(c, delivery, document, remote_id)
 
 
 def _is_ours(before: LedgerRow | None) -> bool:

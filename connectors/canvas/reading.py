@@ -1,6 +1,7 @@
 """What an answer of Canvas says, and whether two texts are the same although Canvas spells them anew."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,23 @@ class Student:
     id: int
     name: str
     courses: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Marked:
+    """An assignment: the marker of its `own` field, which a copy lacks, and those that its text has `told`."""
+
+    id: str
+    own: str
+    told: frozenset[str]
+
+    def bears(self, marker: str) -> bool:
+        return marker == self.own or marker in self.told
+
+
+def marked(row: Mapping[str, Any]) -> Marked:
+    told = re.findall(r"urn:uuid:[\w-]+", str(row.get("description") or ""))
+    return Marked(str(row["id"]), str(row.get("integration_id") or ""), frozenset(told))
 
 
 def is_ours(made: Mapping[str, Any]) -> bool:

@@ -1,13 +1,16 @@
 """How a plan stands in Canvas: an assignment for one student alone that counts for nothing, and a cell for staff."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from connectors.canvas.reading import Course, Student, digest, is_ours, same_words
+from connectors.canvas.reading import Course, Marked, Student, digest, is_ours, marked, same_words
+from connectors.canvas.recall import Recall
 from connectors.canvas.server import Server, Unwilling, by_sis
 from connectors.canvas.settings import CanvasSettings, auth
-from gateway.connector import Document, Finding, Judgement, Loss, Receipt, Viewer
+from gateway.connector import Announce, Document, Finding, Judgement, Loss, Receipt, Viewer
 from gateway.http import Http
 
 ASSIGNMENTS, COLUMNS, CELLS = "assignments", "gradebook_columns", "gradebook_cells"
@@ -31,17 +34,23 @@ class CanvasSink:
 
     An assignment bears the plan's marker as its integration id, which Canvas keeps where the account may manage SIS
     data, and always in its link. It is found by that before a second one is made.
+
+    A course may get another SIS id, and its old one be given to another course, so each remote id begins with Canvas'
+    own of the course: `12/345` is assignment 345 of course 12, `12/` one that may have been made there and whose number
+    nobody heard, `12/6/78` the cell of user 78 in column 6.
     """
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._ids: dict[str, str] = {}
-        self._courses: dict[str, Course | None] = {}
-        self._students: dict[str, Student | None] = {}
-        self._staff: dict[int, list[dict[str, Any]]] = {}
+        self._recall = Recall()
+        self._announce: Announce | None = None
 
     def know(self, document: Document, remote_id: str) -> None:
         self._ids[document.name] = remote_id
+
+    def announcing(self, announce: Announce) -> None:
+        self._announce = announce
 
     async def check(self) -> Sequence[Finding]:
         """Who we are there. Which courses may be written to shows when a plan is looked at: only then it is known which
@@ -88,7 +97,7 @@ class CanvasSink:
             spot = await self._spot(document)
             if isinstance(spot, Receipt):
                 return await self._left_behind(document) if spot.waits else ()
-            staff = await self._staff_of(spot.course, document)
+            staff = await self._staff_of(spot.course.id, document)
             if document.resource == CELLS:
                 return staff
             student = Viewer("student", str(document.body["student"]), spot.student.name)
@@ -98,10 +107,10 @@ class CanvasSink:
 
     async def _left_behind(self, document: Document) -> list[Viewer]:
         """Of what was written while the student was in the course: its staff go on seeing it."""
-        course = await self._course(str(document.key["course"]))
-        return await self._staff_of(course, document) if course and self._ids.get(document.name) else []
+        course, id, _ = self._known(document)
+        return await self._staff_of(course, document) if id else []
 
-    async def _staff_of(self, course: Course, document: Document) -> list[Viewer]:
+    async def _staff_of(self, course: int, document: Document) -> list[Viewer]:
         kinds = _GRADERS if document.resource == CELLS else _STAFF
         staff = [one for one in await self._enrolled(course) if one["type"] in kinds]
         told = [Viewer("teacher" if one["type"] == "TeacherEnrollment" else "staff", *_who(one)) for one in staff]
@@ -124,15 +133,19 @@ class CanvasSink:
         if document.resource == COLUMNS:
             return False
         try:
-            there = await self._there(document)
+            _, there = await self._there(document)
         except Unwilling as refusal:
             raise refusal.error from None
         return there is not None and bool(revision) and digest(there) != revision
 
     async def read_back(self, document: Document) -> dict[str, Any] | None:
-        """The object in the words of the document. Where Canvas spells the same text in its own way, ours stands."""
+        """The object in the words of the document. Where Canvas spells the same text in its own way, ours stands; where
+        it is not this student's alone any more, or is shown to nobody, it is not `student`'s."""
         try:
-            there = await self._there(document)
+            course, there = await self._there(document)
+            theirs = there is not None and (
+                document.resource != ASSIGNMENTS or await self._is_theirs(document, course, there)
+            )
         except Unwilling as refusal:
             raise refusal.error from None
         if there is None:
@@ -143,6 +156,7 @@ class CanvasSink:
         match document.resource:
             case "assignments":
                 same = same_words(there.get("description"), document.body["description"])
+                told |= {} if theirs else {"student": ""}
                 return told | ({} if same else {"description": there.get("description") or ""})
             case "gradebook_cells":
                 return told | {"content": there.get("content")}
@@ -153,18 +167,22 @@ class CanvasSink:
         try:
             if document.resource == COLUMNS:
                 return Receipt(200, unchanged=True)
-            course = await self._course(str(document.key["course"]))
-            if course is None:
+            course, id, _ = self._known(document)
+            if not course:
+                named = await self._course(str(document.key["course"]))
+                course = named.id if named else 0
+            if not course:
                 return Receipt(200, unchanged=True)
             if document.resource == CELLS:
                 return await self._empty(document, course)
-            known = self._ids.get(document.name, "")
-            ids = [known] if known else []
-            ids += [str(one["id"]) for one in await self._bearing(course, _marker(document), copies=True)]
-            gone = [await self._take(course, id) for id in dict.fromkeys(ids)]
-            return Receipt(200, known, unchanged=not any(gone))
+            gone = await self._take_all(course, id, _marker(document))
+            return Receipt(200, self._ids.get(document.name, ""), unchanged=not gone)
         except Unwilling as refusal:
             return refusal.receipt
+
+    async def end(self, document: Document, on: date) -> Receipt:
+        """What the plan has no more, in a course that was switched off or for staff who want no column, goes."""
+        return await self.delete(document)
 
     async def close(self) -> None:
         """Nothing is held open: the transport belongs to the caller."""
@@ -173,40 +191,74 @@ class CanvasSink:
         spot = await self._spot(document)
         if isinstance(spot, Receipt):
             return spot
-        id, adopted = self._ids.get(document.name, ""), False
-        if id and await self._assignment(spot.course, id) is None:
+        course = spot.course.id
+        before, id, _ = self._known(document)
+        if before and before != course:
+            await self._take_all(before, id, _marker(document))  # the SIS id leads to another course by now
+            id = ""
+        if id and await self._assignment(course, id) is None:
             id = ""  # somebody deleted it
+        adopted = False
         if not id:
-            bearing = await self._bearing(spot.course, _marker(document))
+            bearing = await self._marked(course, _marker(document))
             if len(bearing) > 1:
                 return Receipt(409, message=_SEVERAL)
-            id, adopted = (str(bearing[0]["id"]), True) if bearing else ("", False)
-        wire = {"assignment": _wire(document, spot.student)}
-        place = f"courses/{spot.course.id}/assignments"
-        if id:
-            made = await self._server.write("PUT", f"{place}/{id}", wire, "change an assignment")
+            # What is remembered of a course may be minutes old.
+            if bearing and await self._assignment(course, bearing[0]) is not None:
+                id, adopted = bearing[0], True
+        await self._tell(document, f"{course}/{id}")
+        return await self._write_assignment(document, spot, id, adopted)
+
+    async def _write_assignment(self, document: Document, spot: _Spot, id: str, adopted: bool) -> Receipt:
+        """A new one is published once it is seen to be for this student alone: Canvas mails the class what is."""
+        course, is_new = spot.course.id, not id
+        wire = _wire(document, spot.student) | {"published": not is_new}
+        place = f"courses/{course}/assignments"
+        if is_new:
+            try:
+                made = await self._server.write("POST", place, {"assignment": wire}, "make an assignment")
+            except BaseException:
+                self._recall.forget(("marked", course))  # it may be there all the same
+                raise
         else:
-            made = await self._server.write("POST", place, wire, "make an assignment")
+            made = await self._server.write("PUT", f"{place}/{id}", {"assignment": wire}, "change an assignment")
         id = str(made.get("id") or id)
         if not id:
             return Receipt(0, message=_UNNAMED)
-        if not await self._is_private(spot, id, made):
-            await self._take(spot.course, id)
+        if is_new:
+            (await self._looked_through(course)).append(Marked(id, _marker(document), frozenset()))
+            self.know(document, f"{course}/{id}")
+        if not (is_ours(made) and await self._is_alone(course, id, spot.student.id)):
+            await self._take(course, id)
             return Receipt(409, message=_SHOWN)
-        there = await self._assignment(spot.course, id)
-        return Receipt(200, id, revision=digest(there or made), adopted=adopted)
+        if is_new:
+            shown = {"assignment": {"published": True}}
+            made = await self._server.write("PUT", f"{place}/{id}", shown, "publish an assignment")
+        there = await self._assignment(course, id)
+        return Receipt(200, f"{course}/{id}", revision=digest(there or made), adopted=adopted)
 
-    async def _is_private(self, spot: _Spot, id: str, made: dict[str, Any]) -> bool:
-        """Whether it is what was asked for: for this student alone, and without weight."""
-        place = f"courses/{spot.course.id}/assignments/{id}/overrides"
+    async def _tell(self, document: Document, remote_id: str) -> None:
+        """Before it is written, so that of what is never answered it is known in which course it is."""
+        if self._announce is not None and self._ids.get(document.name) != remote_id:
+            await self._announce(document, remote_id)
+            self.know(document, remote_id)
+
+    async def _is_alone(self, course: int, id: str, student: int) -> bool:
+        """Whether it is for this student and nobody else."""
+        place = f"courses/{course}/assignments/{id}/overrides"
         overrides = await self._server.rows(place, "tell for whom an assignment is")
-        return is_ours(made) and [one.get("student_ids") for one in overrides] == [[spot.student.id]]
+        return [one.get("student_ids") for one in overrides] == [[student]]
+
+    async def _is_theirs(self, document: Document, course: int, there: dict[str, Any]) -> bool:
+        student = await self._student(str(document.body["student"]))
+        shown = there.get("published") is not False and is_ours(there)
+        return shown and student is not None and await self._is_alone(course, str(there["id"]), student.id)
 
     async def _push_column(self, document: Document) -> Receipt:
         course = await self._course(str(document.key["course"]))
         if course is None:
             return Receipt(404, message=_no_course(str(document.key["course"])))
-        columns = await self._columns(course, str(document.key["title"]))
+        columns = await self._columns(course.id, str(document.key["title"]))
         if len(columns) > 1:
             return Receipt(409, message=_COLUMNS)
         if columns:
@@ -221,84 +273,117 @@ class CanvasSink:
         spot = await self._spot(document)
         if isinstance(spot, Receipt):
             return spot
-        columns = await self._columns(spot.course, str(document.key["title"]))
+        columns = await self._columns(spot.course.id, str(document.key["title"]))
         if len(columns) != 1:
             return Receipt(409, message=_COLUMNS)
-        made = await self._write_cell(spot.course, columns[0], spot.student.id, str(document.body["content"]))
-        return Receipt(200, f"{columns[0]['id']}/{spot.student.id}", revision=digest(made))
+        course, column = spot.course.id, str(columns[0]["id"])
+        made = await self._write_cell(course, column, spot.student.id, str(document.body["content"]))
+        return Receipt(200, f"{course}/{column}/{spot.student.id}", revision=digest(made))
 
-    async def _empty(self, document: Document, course: Course) -> Receipt:
-        # Where it stands was written down; else it is found by the plan's address in it.
-        places = [tuple(self._ids[document.name].split("/"))] if self._ids.get(document.name) else []
-        for column in [] if places else await self._columns(course, str(document.key["title"])):
-            cells = await self._cells(course, column)
-            places += [
-                (str(column["id"]), str(one["user_id"]))
-                for one in cells
-                if str(document.key["plan"]) in str(one.get("content") or "")
-            ]
-        for column_id, student_id in places:
-            try:
-                await self._write_cell(course, {"id": column_id}, int(student_id), "")
-            except Unwilling as refusal:
-                if refusal.status != 404:
-                    raise
-        return Receipt(200, unchanged=not places)
+    async def _empty(self, document: Document, course: int) -> Receipt:
+        """A student has one cell: what is another plan's by now is left. Where it stands was written down; else it is
+        found by the plan's address in it."""
+        plan = str(document.key["plan"])
+        _, known, student = self._known(document)
+        title = str(document.key["title"])
+        columns = [known] if known else [str(one["id"]) for one in await self._columns(course, title)]
+        emptied = False
+        for column in columns:
+            for cell in await self._cells(course, column):
+                content = str(cell.get("content") or "")
+                ours = plan in content or (str(cell.get("user_id")) == student and not re.search(_A_PLAN, content))
+                if ours and content:
+                    await self._write_cell(course, column, int(cell["user_id"]), "")
+                    emptied = True
+        return Receipt(200, unchanged=not emptied)
 
-    async def _write_cell(self, course: Course, column: dict[str, Any], student: int, content: str) -> dict[str, Any]:
+    async def _write_cell(self, course: int, column: str, student: int, content: str) -> dict[str, Any]:
         """# Canvas: Update column data; an empty one takes the cell away"""
-        place = f"courses/{course.id}/custom_gradebook_columns/{column['id']}/data/{student}"
+        place = f"courses/{course}/custom_gradebook_columns/{column}/data/{student}"
         return await self._server.write("PUT", place, {"column_data": {"content": content}}, "fill a gradebook column")
 
-    async def _take(self, course: Course, id: str) -> bool:
-        """Whether it was there. # Canvas: Delete an assignment"""
+    async def _take_all(self, course: int, id: str, marker: str) -> bool:
+        """Whether something was there: the one that is known first, then whatever else bears the marker."""
+        gone = [await self._take(course, id)] if id else []
         try:
-            place = f"courses/{course.id}/assignments/{id}"
-            await self._server.write("DELETE", place, None, "delete an assignment")
+            rows = await self._server.rows(f"courses/{course}/assignments", "list assignments")
+        except Unwilling as refusal:
+            if refusal.status != 404:
+                raise
+            rows = []  # the course is gone, and all that was in it
+        found = [one.id for one in map(marked, rows) if one.bears(marker) and one.id != id]
+        self._recall.forget(("marked", course))
+        return any([*gone, *[await self._take(course, one) for one in found]])
+
+    async def _take(self, course: int, id: str) -> bool:
+        """Whether it was there. # Canvas: Delete an assignment"""
+        self._recall.forget(("marked", course))
+        try:
+            await self._server.write("DELETE", f"courses/{course}/assignments/{id}", None, "delete an assignment")
         except Unwilling as refusal:
             if refusal.status != 404:
                 raise
             return False
         return True
 
-    async def _there(self, document: Document) -> dict[str, Any] | None:
+    def _known(self, document: Document) -> tuple[int, str, str]:
+        """Course, object, and of a cell whose it is, as far as they were written down."""
+        course, id, student, *_ = [*self._ids.get(document.name, "").split("/"), "", "", ""]
+        return int(course or 0), id, student
+
+    async def _there(self, document: Document) -> tuple[int, dict[str, Any] | None]:
+        """Where it is, and what."""
+        where, id, _ = self._known(document)
+        if document.resource == ASSIGNMENTS and id:
+            return where, await self._assignment(where, id)
         course = await self._course(str(document.key["course"]))
         if course is None:
-            return None
+            return 0, None
         if document.resource == COLUMNS:
-            return next(iter(await self._columns(course, str(document.key["title"]))), None)
+            return course.id, next(iter(await self._columns(course.id, str(document.key["title"]))), None)
         if document.resource == CELLS:
-            return await self._cell(document, course)
-        if id := self._ids.get(document.name, ""):
-            return await self._assignment(course, id)
-        return next(iter(await self._bearing(course, _marker(document))), None)
+            return course.id, await self._cell(document, course.id)
+        found = next(iter(await self._marked(course.id, _marker(document))), "")
+        return course.id, await self._assignment(course.id, found) if found else None
 
-    async def _cell(self, document: Document, course: Course) -> dict[str, Any] | None:
+    async def _cell(self, document: Document, course: int) -> dict[str, Any] | None:
         student = await self._student(str(document.body["student"]))
         columns = await self._columns(course, str(document.key["title"]))
         if student is None or not columns:
             return None
-        cells = await self._cells(course, columns[0])
+        cells = await self._cells(course, str(columns[0]["id"]))
         return next((one for one in cells if one.get("user_id") == student.id), None)
 
-    async def _cells(self, course: Course, column: dict[str, Any]) -> list[dict[str, Any]]:
-        place = f"courses/{course.id}/custom_gradebook_columns/{column['id']}/data"
-        return await self._server.rows(place, "read a gradebook column", [("include_hidden", "true")])
+    async def _cells(self, course: int, column: str) -> list[dict[str, Any]]:
+        place = f"courses/{course}/custom_gradebook_columns/{column}/data"
+        try:
+            return await self._server.rows(place, "read a gradebook column", [("include_hidden", "true")])
+        except Unwilling as refusal:
+            if refusal.status != 404:
+                raise
+            return []
 
-    async def _assignment(self, course: Course, id: str) -> dict[str, Any] | None:
-        found = await self._server.found(f"courses/{course.id}/assignments/{id}", "read an assignment")
+    async def _assignment(self, course: int, id: str) -> dict[str, Any] | None:
+        found = await self._server.found(f"courses/{course}/assignments/{id}", "read an assignment")
         return None if found is None or found.get("workflow_state") == "deleted" else found
 
-    async def _bearing(self, course: Course, marker: str, *, copies: bool = False) -> list[dict[str, Any]]:
-        """The assignments with our marker; of those made by copying one, which lack the integration id, only if asked
-        for, or if none has it."""
-        rows = await self._server.rows(f"courses/{course.id}/assignments", "list assignments")
-        ours = [one for one in rows if one.get("integration_id") == marker]
-        told = [one for one in rows if marker in (one.get("description") or "")]
-        return [*ours, *(one for one in told if one not in ours)] if copies else ours or told
+    async def _marked(self, course: int, marker: str) -> list[str]:
+        """The assignments with our marker; of those made by copying one, which lack the integration id, only if none
+        has it."""
+        bearing = [one for one in await self._looked_through(course) if one.bears(marker)]
+        return [one.id for one in bearing if one.own == marker] or [one.id for one in bearing]
 
-    async def _columns(self, course: Course, title: str) -> list[dict[str, Any]]:
-        place = f"courses/{course.id}/custom_gradebook_columns"
+    async def _looked_through(self, course: int) -> list[Marked]:
+        """A course of five hundred has as many assignments of ours: they are not read anew for each."""
+
+        async def ask() -> list[Marked]:
+            rows = await self._server.rows(f"courses/{course}/assignments", "list assignments")
+            return [one for one in map(marked, rows) if one.own or one.told]
+
+        return await self._recall(("marked", course), ask)
+
+    async def _columns(self, course: int, title: str) -> list[dict[str, Any]]:
+        place = f"courses/{course}/custom_gradebook_columns"
         rows = await self._server.rows(place, "list gradebook columns", [("include_hidden", "true")])
         return [one for one in rows if one.get("title") == title]
 
@@ -320,31 +405,34 @@ class CanvasSink:
         return _Spot(course, student)
 
     async def _course(self, named: str) -> Course | None:
-        if named not in self._courses:
+        async def ask() -> Course | None:
             place = named if named.isdecimal() else by_sis("sis_course_id", named.removeprefix("sis_course_id:"))
             found = await self._server.found(f"courses/{place}", "read a course")
-            state = str((found or {}).get("workflow_state") or "")
-            self._courses[named] = Course(int(found["id"]), state) if found else None
-        return self._courses[named]
+            return Course(int(found["id"]), str(found.get("workflow_state") or "")) if found else None
+
+        return await self._recall(("course", named), ask)
 
     async def _student(self, number: str) -> Student | None:
-        if number not in self._students:
+        async def ask() -> Student | None:
             found = await self._server.found(f"users/{by_sis('sis_user_id', number)}", "read a user")
-            self._students[number] = await self._in_courses(found) if found else None
-        return self._students[number]
+            return await self._in_courses(found) if found else None
+
+        return await self._recall(("student", number), ask)
 
     async def _in_courses(self, user: dict[str, Any]) -> Student:
         states = [("type[]", "StudentEnrollment"), ("state[]", "active"), ("state[]", "invited")]
         rows = await self._server.rows(f"users/{user['id']}/enrollments", "tell which courses a student is in", states)
         return Student(int(user["id"]), str(user.get("name") or ""), frozenset(int(one["course_id"]) for one in rows))
 
-    async def _enrolled(self, course: Course) -> list[dict[str, Any]]:
-        """Staff and observers of a course."""
-        if course.id not in self._staff:
-            kinds = [("type[]", kind) for kind in (*_STAFF, "ObserverEnrollment")]
-            place = f"courses/{course.id}/enrollments"
-            self._staff[course.id] = await self._server.rows(place, "tell who is in a course", kinds)
-        return self._staff[course.id]
+    async def _enrolled(self, course: int) -> list[dict[str, Any]]:
+        """Staff and observers of a course. # Canvas: who taught it goes on reading when that has concluded"""
+
+        async def ask() -> list[dict[str, Any]]:
+            asked = [("type[]", kind) for kind in (*_STAFF, "ObserverEnrollment")]
+            asked += [("state[]", state) for state in ("active", "invited", "completed")]
+            return await self._server.rows(f"courses/{course}/enrollments", "tell who is in a course", asked)
+
+        return await self._recall(("enrolled", course), ask)
 
     async def _observers(self, spot: _Spot) -> list[Viewer]:
         """By the account, and by this course alone."""
@@ -352,7 +440,7 @@ class CanvasSink:
         linked = await self._server.rows(place, "tell who observes a student")
         here = [
             one.get("user") or {}
-            for one in await self._enrolled(spot.course)
+            for one in await self._enrolled(spot.course.id)
             if one["type"] == "ObserverEnrollment" and one.get("associated_user_id") == spot.student.id
         ]
         people = {one.get("id"): one for one in [*here, *linked]}
@@ -361,6 +449,7 @@ class CanvasSink:
 
 _GRADERS = ("TeacherEnrollment", "TaEnrollment")
 _STAFF = (*_GRADERS, "DesignerEnrollment")
+_A_PLAN = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 def _who(enrollment: dict[str, Any]) -> tuple[str, str]:
@@ -388,7 +477,6 @@ def _wire(document: Document, student: Student) -> dict[str, Any]:
         "only_visible_to_overrides": True,
         "assignment_overrides": [{"student_ids": [student.id], **days}],
         "integration_id": _marker(document),
-        "published": True,
     }
 
 

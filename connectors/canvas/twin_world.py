@@ -119,8 +119,8 @@ class World:
         """Every text of ours that somebody finds in all of Canvas."""
         found = []
         for one in self.enrollments.values():
-            if one.user != user or one.state != "active":
-                continue
+            if one.user != user or not (one.state == "active" or (one.state == "completed" and one.type in STAFF)):
+                continue  # staff go on reading when their time is over
             if one.type not in STAFF and self.courses[one.course].state != "available":
                 continue
             for task in self.assignments.values():

@@ -86,6 +86,25 @@ async def own_objects(c: AsyncConnection, plan: str, connection: int) -> list[tu
     return [(Document(row.resource, json.loads(row.identity), {}), row.remote_id) for row in rows]
 
 
+async def needed(c: AsyncConnection, delivery: Delivery, document: Document, remote_id: str) -> bool:
+    """Whether another plan has the very same object there, as two plans of one student have one role of a teacher."""
+    return bool(
+        await c.scalar(
+            text(
+                "SELECT EXISTS (SELECT FROM ledger l JOIN delivery d ON d.id = l.delivery_id "
+                "WHERE l.connection_id = :connection AND l.resource = :resource AND l.remote_id = :remote_id "
+                f"AND l.remote_id <> '' AND d.plan_id <> CAST(:plan AS uuid) AND {_HELD})"
+            ),
+            {
+                "connection": delivery.connection,
+                "resource": document.resource,
+                "remote_id": remote_id,
+                "plan": delivery.plan,
+            },
+        )
+    )
+
+
 async def claim(store: Store, delivery: Delivery, document: Document) -> None:
     """Say that an object is about to be taken back: until that is answered nobody knows whether it is there, and a
     later delivery sends it again."""

@@ -85,7 +85,7 @@ async def test_from_connecting_to_taking_back(
         consent = Given(here.children[0], "Odalys Umberfield", "guardian", "destination:lms", sorted(SECTIONS),
                         "planning", True, today, today.replace(year=today.year + 1))  # fmt: skip
         async with store.transaction(district) as c:
-            await consents.add(c, district, consent, actor)
+            await consents.add(store, c, district, consent, actor)
         shown = await ask(*push, "--preview", "--set", "include_consultation=true")
         assert [one["resource"] for one in shown["would_send"]] == ["learningPlans", "teamRoles", "planComments"]
         assert site.plans == {} and not [word for word in PLANTED if word in json.dumps(shown["would_send"])]
