@@ -81,8 +81,9 @@ async def test_who_reads_it_here_may_see_it_there_and_nobody_else(hall: Hall) ->
 
     # a consent that names them, while it holds
     today = date.today()
-    given = Given(hall.ids[GONE], "Dorothea Vexwood", "guardian", f"person:{newcomer}", ["strengths", "health", "goals"],
-                  "planning", True, today, today)  # fmt: skip
+    named = ["strengths", "health", "goals"]
+    given = Given(hall.ids[GONE], "Dorothea Vexwood", "guardian", f"person:{newcomer}", named, "planning", True, today,
+                  today)  # fmt: skip
     async with hall.store.transaction(hall.district) as c:
         consent = await consents.add(hall.store, c, hall.district, given, hall.actor)
     found = await shown_there(hall, NEWCOMER)
