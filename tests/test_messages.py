@@ -197,6 +197,10 @@ def test_a_parked_delivery_counts_what_has_arrived_and_names_no_plan() -> None:
     assert message.affected == "1 plan: 1 of 2 documents that were tried have arrived."
     assert "6f1c" not in message.text
     assert messages.of_delivery(delivery | {"receipts": []}, GOOD).affected == "1 plan; nothing of it was sent."
+    forbidden = messages.of_delivery(
+        delivery | {"receipts": [], "reason": "A family forbade it. [consent-missing]"}, GOOD
+    )
+    assert "whoever runs" not in forbidden.text and "deliveries resend 3" in forbidden.to_do
 
 
 def test_trouble_with_the_database_says_what_becomes_of_the_work() -> None:
