@@ -60,11 +60,19 @@ class Serving:
 
 
 @contextmanager
-def serving(kind: str, folder: Path, *, port: int = 0, page_cap: int = 500, delay: float = 0.0) -> Iterator[Serving]:
+def serving(
+    kind: str,
+    folder: Path,
+    *,
+    port: int = 0,
+    page_cap: int = 500,
+    delay: float = 0.0,
+    module: str = "bench.servers",
+) -> Iterator[Serving]:
     """A bench server of `kind` over the rows in `folder`, in a process of its own."""
     options = [str(folder), "--port", str(port), "--page-cap", str(page_cap), "--delay", str(delay)]
     running = subprocess.Popen(  # noqa: S603 ours
-        [sys.executable, "-m", "bench.servers", kind, *options],
+        [sys.executable, "-m", module, kind, *options],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -36,11 +36,11 @@ class Installation(Home):
         owner, _, rest = self.server.url.partition("@/")
         return f"{owner}:{self.server.password}@localhost/{name}?{rest.partition('?')[2]}"
 
-    def fresh(self, kind: str, url: str) -> str:
-        """A new district connected to a bench server; its name."""
+    def fresh(self, kind: str, url: str, **more: str) -> str:
+        """A new district connected to a bench server, with these settings; its name."""
         district = f"district {next(_NUMBERS)}"
         connect = self.connect_edfi if kind == "edfi" else self.connect_oneroster
-        connect(url, district=district)
+        connect(url, district=district, **more)
         return district
 
     def fresh_with_files(self, folder: Path) -> str:
@@ -56,7 +56,7 @@ class Installation(Home):
 
         The CPU is the worker's; the database server's stands beside it.
         """
-        with self._worker() as worker, self.database() as c:
+        with self.resting_worker() as worker, self.database() as c:
             before, before_server = used_by(worker), used_by_server(self.postmaster)
             run = int(self.json("pull", connection, "--no-wait", district=district)["id"])
             pulled, ended = _watch(c, run)
@@ -71,7 +71,8 @@ class Installation(Home):
         )
 
     @contextmanager
-    def _worker(self) -> Iterator[int]:
+    def resting_worker(self) -> Iterator[int]:
+        """A fresh worker that has nothing to do; its process id."""
         worker = self.start("worker")
         try:
             with self.database() as c:

@@ -67,6 +67,7 @@ def _run(*command: str) -> None:
 
 EDFI_API_CLIENT = Peer("edfi_api_client", "fetch.py")
 LIGHTBEAM = Peer("lightbeam", "fetch.py")
+LIGHTBEAM_SENDS = Peer("lightbeam", "send.py")
 DLT = Peer("dlt", "load.py")
 EARTHMOVER = Peer("earthmover", "transform.py")
 TIMEBACK = Peer("timeback_oneroster", "fetch.py", least=(3, 12))

@@ -12,10 +12,10 @@ from statistics import median
 from typing import Any
 from urllib.parse import quote
 
-from bench import material, report
+from bench import delivering, material, report
 from bench.measure import ROOT, Cost, Serving, serving
 from bench.ours import Installation
-from bench.peer import DLT, EARTHMOVER, EDFI_API_CLIENT, LIGHTBEAM, TIMEBACK, Peer
+from bench.peer import DLT, EARTHMOVER, EDFI_API_CLIENT, LIGHTBEAM, LIGHTBEAM_SENDS, TIMEBACK, Peer
 from bench.serving import sides
 from synthetic import District
 from tests.proofs.record import commit
@@ -53,18 +53,19 @@ class Bench:
         only: Sequence[str] = (),
         after: Callable[[], District] | None = None,
     ) -> Path:
-        return self._material(
+        return self.material(
             f"edfi-changes-{name}",
             lambda folder: material.write_edfi(folder, make(), only, after=after() if after else None),
         )
 
     def oneroster(self, name: str, make: Callable[[], District], only: Sequence[str] = ()) -> Path:
-        return self._material(f"oneroster-{name}", lambda folder: material.write_oneroster(folder, make(), only))
+        return self.material(f"oneroster-{name}", lambda folder: material.write_oneroster(folder, make(), only))
 
     def package(self, name: str, make: Callable[[], District]) -> Path:
-        return self._material(f"csv-{name}", lambda folder: material.write_package(folder, make()))
+        return self.material(f"csv-{name}", lambda folder: material.write_package(folder, make()))
 
-    def _material(self, name: str, write: Callable[[Path], None]) -> Path:
+    def material(self, name: str, write: Callable[[Path], None]) -> Path:
+        """A folder that `write` fills, unless an earlier benchmark has."""
         return material.kept(self.folder / "material" / f"{name}-{self.scale:g}", write)
 
 
@@ -178,8 +179,26 @@ def provider(bench: Bench) -> dict[str, Any]:
         return told | {"approval": {"cpu": "", "wall": round(made.approved_in, 2), "memory": "", "rows": enrollments}}
 
 
+def deliveries(bench: Bench) -> dict[str, Any]:
+    """10,000 finalized plans to a server that takes 30 ms for every request, one record each; lightbeam posts the same
+    records over 8 connections."""
+    district = material.district(bench.rows(10_000))
+    folder = bench.material("deliveries", lambda folder: delivering.write(folder, district))
+    with Installation.made() as home, serving("edfi", folder, delay=0.03, module="bench.taking") as server:
+        with delivering.desk(home, server, district.number) as desk:
+            first = desk.pushed()
+            print(f"  not counted, {OURS}: {_said(first)}", flush=True)
+            lines = desk.lines(folder)
+
+            def sent() -> Cost:
+                desk.empty()
+                return LIGHTBEAM_SENDS.run(server.url, str(lines))
+
+            return _by_turns(bench, {OURS: desk.pushed, **_peer(LIGHTBEAM_SENDS, sent)})
+
+
 JOBS: Mapping[str, Callable[[Bench], dict[str, Any]]] = {
-    job.__name__: job for job in (sections, assessments, slow, users, package, size, night, provider)
+    job.__name__: job for job in (sections, assessments, slow, users, package, size, night, provider, deliveries)
 }
 
 

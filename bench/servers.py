@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -43,6 +43,7 @@ class Request:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    body: bytes = b""
 
     @property
     def address(self) -> str:
@@ -114,6 +115,8 @@ class Server:
             return described
         if request.headers.get("authorization", "").casefold() != f"bearer {TOKEN}":
             return _json({"error": "a bearer token, please"}, 401)
+        if (other := self.other(request)) is not None:
+            return other
         path = request.path
         for below in _BELOW:
             path = path.removesuffix(below)
@@ -125,6 +128,10 @@ class Server:
 
     def described(self, request: Request) -> Answer | None:
         """What is told without a token."""
+        return None
+
+    def other(self, request: Request) -> Answer | None:
+        """What else there is than rows."""
         return None
 
     def page(self, request: Request, name: str, rows: Rows) -> Answer:
@@ -234,7 +241,7 @@ def _json(content: object, status: int = 200) -> Answer:
 
 
 class _Connection(asyncio.Protocol):
-    """One client: request after request, each answered after `delay` seconds if it asks for a page."""
+    """One client: request after request, each answered after `delay` seconds if it asks for a page or writes."""
 
     def __init__(self, answer: Callable[[Request], Answer], delay: float) -> None:
         self._answer = answer
@@ -252,12 +259,13 @@ class _Connection(asyncio.Protocol):
             whole = end + 4 + int(request.headers.get("content-length", 0))
             if len(self._received) < whole:
                 return
+            request = replace(request, body=self._received[end + 4 : whole])
             self._received = self._received[whole:]
             self._reply(request)
 
     def _reply(self, request: Request) -> None:
         encoded = self._answer(request).encoded()
-        if self._delay and request.query:
+        if self._delay and (request.query or request.method != "GET"):
             asyncio.get_running_loop().call_later(self._delay, self._write, encoded)
         else:
             self._write(encoded)
@@ -276,24 +284,25 @@ def _parsed(head: str) -> Request:
 
 
 async def serve(server: Server, *, port: int = 0, delay: float = 0.0) -> asyncio.Server:
-    """Listen on loopback; answers to queries, which pages are, come after `delay` seconds."""
+    """Listen on loopback; answers to queries, which pages are, and to writes come after `delay` seconds."""
     loop = asyncio.get_running_loop()
     return await loop.create_server(lambda: _Connection(server.answer, delay), "127.0.0.1", port)
 
 
-async def _main() -> None:
+async def run(kinds: Mapping[str, type[Server]]) -> None:
+    """A server process of one of these kinds, as its command line says; it tells its address."""
     asked = argparse.ArgumentParser()
-    asked.add_argument("kind", choices=("edfi", "oneroster"))
+    asked.add_argument("kind", choices=tuple(kinds))
     asked.add_argument("folder", type=Path)
     asked.add_argument("--port", type=int, default=0)
     asked.add_argument("--page-cap", type=int, default=500)
     asked.add_argument("--delay", type=float, default=0.0)
     told = asked.parse_args()
-    kind = Edfi if told.kind == "edfi" else OneRoster
-    listening = await serve(kind(told.folder, page_cap=told.page_cap), port=told.port, delay=told.delay)
+    server = kinds[told.kind](told.folder, page_cap=told.page_cap)
+    listening = await serve(server, port=told.port, delay=told.delay)
     print(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until whoever started it is gone
 
 
 if __name__ == "__main__":
-    asyncio.run(_main())
+    asyncio.run(run({"edfi": Edfi, "oneroster": OneRoster}))

@@ -62,10 +62,11 @@ class Composed:
     given: Given
 
 
-async def compose(store: Store, connection: Connection, wanted: Sequence[Wanted]) -> list[Composed | Refused]:
-    """What pushing each of these plans would send to a destination, or why nothing of it may leave: agreements and
-    consents count as they are now. No plan twice. Refused where nothing may be sent there at all; ConfigError for what
-    is no destination. How often the database is asked does not grow with the number of plans."""
+async def compose(store: Store, connection: Connection, wanted: Sequence[Wanted]) -> list[Composed | Exception]:
+    """What pushing each of these plans would send to a destination, or why nothing of it may leave (Refused), or which
+    fault of ours it met, which is in no other plan's way: agreements and consents count as they are now. No plan twice.
+    Refused where nothing may be sent there at all; ConfigError for what is no destination. How often the database is
+    asked does not grow with the number of plans."""
     mapping = registry.mapping(connection.connector)
     writes = registry.connector(connection.connector).writes(connection.settings)
     if mapping.outbound is None or mapping.profile is None or not writes:
@@ -90,19 +91,19 @@ async def compose(store: Store, connection: Connection, wanted: Sequence[Wanted]
         were = await audiences.were_doorways(c, connection.id, [one.plan for one in wanted if one.doorway is None])
         named = {plan: (one.plan, teams.get(plan, ())) for plan, one in allowed.items()}
         people = await parties.parties(store, c, connection, named)
-    found: list[Composed | Refused] = []
+    found: list[Composed | Exception] = []
     for one in wanted:
         doorway = one.plan in were if one.doorway is None else one.doorway
         try:
             version, may, who = _held(versions[one.plan]), _held(given.get(one.plan)), _held(people.get(one.plan))
             found.append(_composed(connection, version, may, who, profile, by, doorway))
-        except Refused as why:
+        except Exception as why:
             found.append(why)
     return found
 
 
-def _held(found: Held | Refused | None) -> Held:
-    if isinstance(found, Refused):
+def _held(found: Held | Exception | None) -> Held:
+    if isinstance(found, Exception):
         raise found
     assert found is not None  # it was refused before, and that was raised
     return found
@@ -110,7 +111,7 @@ def _held(found: Held | Refused | None) -> Held:
 
 async def _given(
     store: Store, c: Transaction, connection: Connection, versions: Mapping[str, StoredVersion]
-) -> dict[str, Given | Refused]:
+) -> dict[str, Given | Exception]:
     """Agreements and consents as they hold today, laid over each version. Refused, as a whole or for a plan, where
     nothing of it may leave."""
     today = clock.today()
@@ -124,11 +125,14 @@ async def _given(
         contacts.setdefault(content["student"], set()).update(person for _, person in named_contacts(content))
     barred = await rights.barred(store, c, {student: sorted(people) for student, people in contacts.items() if people})
     consented = access.CONSENTED if registry.connector(connection.connector).place == "lms" else frozenset[Section]()
-    found: dict[str, Given | Refused] = {}
+    found: dict[str, Given | Exception] = {}
     for plan, content in contents.items():
         student = content["student"]
         receiver = access.receiver(agreed.sections, agreed.needs_consent, known[student], today, consented=consented)
-        found[plan] = _laid_over(connection, content, receiver, agreed, barred.get(student, frozenset()))
+        try:
+            found[plan] = _laid_over(connection, content, receiver, agreed, barred.get(student, frozenset()))
+        except Exception as fault:
+            found[plan] = fault
     return found
 
 

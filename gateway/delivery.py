@@ -1,9 +1,10 @@
 """A finalized plan on its way to a destination: what would be sent, sent once, and what the other side has."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from gateway import audience, clock, registry, sending, withdrawing
@@ -11,7 +12,7 @@ from gateway.audience import Audience
 from gateway.composing import Composed, Wanted, compose
 from gateway.connected import opened
 from gateway.connector import Allocating, Document
-from gateway.errors import AuthError, PlanbridgeError, Refused, Unavailable
+from gateway.errors import AuthError, Refused, Unavailable
 from gateway.sending import Desk
 from gateway.store import (
     agreements,
@@ -29,7 +30,7 @@ from gateway.store import (
     verifications,
 )
 from gateway.store import plans as stored
-from gateway.store.database import DatabaseError, Store, Transaction
+from gateway.store.database import DatabaseError, Store, Transaction, is_lost
 from gateway.store.deliveries import Cause, Delivery, Finished
 from gateway.store.disclosures import Disclosure
 from gateway.store.ledger import Known
@@ -46,6 +47,9 @@ Settle = Callable[[Delivery, Exception], Awaitable[None]]
 MOST = 500
 """So many are composed together at the most, and fewer where a destination takes few side by side: what it is sent was
 composed just before."""
+OLD_SECONDS = 5.0
+"""What was composed so long ago, and is not on its way, is composed anew: a destination that is slow, or asks to wait,
+gets nothing by a consent that was revoked meanwhile."""
 
 
 async def preview(
@@ -61,7 +65,7 @@ async def preview(
     last. Refused while nothing is finalized."""
     connection = await registers.connection(store, district, destination)
     (made,) = await compose(store, connection, [Wanted(plan, number, doorway)])
-    if isinstance(made, Refused):
+    if not isinstance(made, Composed):
         raise made
     return made
 
@@ -163,7 +167,8 @@ async def deliver_all(store: Store, district: int, connection: int, settle: Sett
             count += len(batch.taken)
             batch = await ahead
             if not answers:
-                await turns.hand_back(store, district, [one.id for one in batch.taken])
+                await turns.hand_back(store, district, _attempts(batch.taken))
+            if not (answers and batch.taken):  # of the plans that were under way something may wait
                 batch = await line.next()
     return count
 
@@ -179,8 +184,13 @@ class _Batch:
     connection: Connection
     rollout: Rollout = EVERYWHERE
     ready: Sequence[tuple[Delivery, Composed, Known]] = ()
-    refused: Sequence[tuple[Delivery, Refused]] = ()
-    error: PlanbridgeError | None = None
+    refused: Sequence[tuple[Delivery, Exception]] = ()
+    error: Exception | None = None
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def old(self) -> bool:
+        return time.monotonic() - self.at > OLD_SECONDS
 
 
 class _Line:
@@ -215,7 +225,9 @@ class _Line:
             return _Batch(taken, connection)
         try:
             return await self._composed(taken, connection, pushes)
-        except PlanbridgeError as error:
+        except Exception as error:
+            if _ends_all(error):
+                raise
             return _Batch(taken, connection, error=error)
 
     async def _composed(self, taken: Sequence[Delivery], connection: Connection, pushes: Sequence[Delivery]) -> _Batch:
@@ -225,6 +237,7 @@ class _Line:
                 f"{connection.name} is paused: {connection.paused_because}",
                 "Mend it and lift the pause, then send the plan again.",
             )
+        began = time.monotonic()
         async with self._store.transaction(self._district) as c:
             await blackouts.refuse(c, connection.id, clock.now())  # they may have waited for their turn until then
             rollout = await rollouts.of(c, connection.id)
@@ -236,39 +249,56 @@ class _Line:
             connection,
             rollout,
             [(one, made, known[one.plan]) for one, made in both if isinstance(made, Composed)],
-            [(one, made) for one, made in both if isinstance(made, Refused)],
+            [(one, made) for one, made in both if not isinstance(made, Composed)],
+            at=began,
         )
 
     async def carry_out(self, batch: _Batch) -> bool:
         """Send a batch, and take back what is to be taken back; false once the destination does not answer."""
         answers = True
+        rest: Sequence[Delivery] = [one for one in batch.taken if one.kind == "push"]
+        pushes = await self._anew(rest) if batch.old else batch
+        while rest:
+            answers, rest = await self._push(pushes)
+            if rest:
+                pushes = await self._anew(rest)
+        for one in batch.taken:
+            if one.kind == "withdraw":
+                try:
+                    await withdrawing.carry_out(self._store, one)
+                except Exception as error:
+                    if _ends_all(error):
+                        raise
+                    await self._settle(one, error)
+        return answers
+
+    async def _anew(self, taken: Sequence[Delivery]) -> _Batch:
+        """Compose what was not begun as things are now; what a newer one has taken the place of goes no more."""
+        gone = await turns.make_way(self._store, self._district, _attempts(taken))
+        return await self.ready([one for one in taken if one.id not in gone])
+
+    async def _push(self, batch: _Batch) -> tuple[bool, Sequence[Delivery]]:
+        """Whether the destination answers, and what was not begun while the batch was young."""
+        pushes = [one for one, *_ in batch.ready] or [one for one in batch.taken if one.kind == "push"]
         for one, why in batch.refused:
             await self._settle(one, why)
         try:
             if batch.error:
                 raise batch.error
-            if batch.ready:
-                answers = await self._send(batch)
+            return await self._send(batch) if batch.ready else (True, ())
         except Unavailable as error:
-            first, *rest = [one for one in batch.taken if one.kind == "push"]
+            first, *rest = pushes
             await self._settle(first, error)
-            await turns.hand_back(self._store, self._district, [one.id for one in rest])
-            answers = False
-        except PlanbridgeError as error:  # what is true of the destination is true of each
-            for one in batch.taken:
-                if one.kind == "push":
-                    await self._settle(one, error)
-        for one in batch.taken:
-            if one.kind == "withdraw":
-                try:
-                    await withdrawing.carry_out(self._store, one)
-                except (Fenced, DatabaseError):
-                    raise
-                except Exception as error:
-                    await self._settle(one, error)
-        return answers
+            await turns.hand_back(self._store, self._district, _attempts(rest))
+            return False, ()
+        except Exception as error:  # what is true of the destination is true of each
+            if _ends_all(error):
+                raise
+            for one in pushes:
+                await self._settle(one, error)
+            return True, ()
 
-    async def _send(self, batch: _Batch) -> bool:
+    async def _send(self, batch: _Batch) -> tuple[bool, Sequence[Delivery]]:
         desk = await self._opened(batch.connection)
         async with self._store.transaction(self._district) as c:
             desk.edited_there = await destinations.edited_there(c, batch.connection.id)
@@ -277,7 +307,7 @@ class _Line:
         await desk.expect([(one, made.documents, known) for one, made, known in batch.ready])
         work = _Abreast(desk, batch, self._settle)
         await work.all(abreast(batch.connection))
-        return not work.stopped
+        return not work.stopped, work.late
 
     async def _opened(self, connection: Connection) -> Desk:
         if self._desk is None or connection != self._of:
@@ -291,14 +321,17 @@ class _Line:
 
 
 class _Abreast:
-    """Deliveries that go side by side, and whether their destination answers still."""
+    """Deliveries that go side by side, whether their destination answers still, and those that are to be composed anew
+    before they go."""
 
     def __init__(self, desk: Desk, batch: _Batch, settle: Settle) -> None:
         self._desk = desk
         self._batch = batch
         self._settle = settle
         self.stopped = False
-        self._handed_back: list[int] = []
+        self._begun = False
+        self.late: list[Delivery] = []
+        self._handed_back: list[Delivery] = []
 
     async def all(self, abreast: int) -> None:
         work = iter(self._batch.ready)
@@ -308,21 +341,28 @@ class _Abreast:
                     group.create_task(self._some(work))
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from None
+        if self.stopped:
+            self._handed_back += self.late
+            self.late = []
         if self._handed_back:
-            await turns.hand_back(self._desk.store, self._batch.connection.district, self._handed_back)
+            await turns.hand_back(self._desk.store, self._batch.connection.district, _attempts(self._handed_back))
 
     async def _some(self, work: Iterator[tuple[Delivery, Composed, Known]]) -> None:
         for one, made, known in work:
             if self.stopped:
-                self._handed_back.append(one.id)
+                self._handed_back.append(one)
                 continue
+            if self._begun and self._batch.old:
+                self.late.append(one)
+                continue
+            self._begun = True
             try:
                 await self._desk.finish(await self._one(one, made, known))
-            except (Fenced, DatabaseError):
-                raise
             except Exception as error:
+                if _ends_all(error):
+                    raise
                 if isinstance(error, Unavailable) and self.stopped:  # one of them waits for all
-                    self._handed_back.append(one.id)
+                    self._handed_back.append(one)
                     continue
                 self.stopped = self.stopped or isinstance(error, Unavailable | AuthError)
                 await self._settle(one, error)
@@ -342,6 +382,16 @@ class _Abreast:
         ended = await sending.send(desk, delivery, known, made.documents, made.losses, made.period_start)
         state = "parked" if ended.reason else "delivered"
         return Finished(delivery, state, ended.losses, ended.reason, ended.waits, ended.causes)
+
+
+def _attempts(taken: Sequence[Delivery]) -> turns.Attempts:
+    return {one.id: one.fence for one in taken}
+
+
+def _ends_all(error: Exception) -> bool:
+    """Whether there is nothing left to go on with: another attempt took over, or the database is gone. What the
+    database refuses of one delivery is that one's trouble."""
+    return isinstance(error, Fenced) or (isinstance(error, DatabaseError) and is_lost(error))
 
 
 def abreast(connection: Connection) -> int:

@@ -118,17 +118,18 @@ async def deliver_job(store: Store, district: int, delivery_id: int) -> None:
 
 
 async def _settle(store: Store, one: Delivery, error: Exception) -> None:
+    attempt = (one.district, one.id, one.fence)
     match error:
         case Unavailable():
             asked = timedelta(seconds=error.retry_after or 0)
-            if (again := await turns.later(store, one.district, one.id, str(error), clock.now(), asked)) is not None:
+            if (again := await turns.later(store, *attempt, str(error), clock.now(), asked)) is not None:
                 log.info("delivery %s is tried again at %s", one.id, again.isoformat())
             else:  # where a newer one goes instead nothing is there to park
-                await deliveries.park(store, one.district, one.id, f"{error} {GIVEN_UP}")
+                await deliveries.park(store, one.district, one.id, f"{error} {GIVEN_UP}", one.fence)
         case PlanbridgeError():
             if isinstance(error, AuthError):
                 await deliveries.pause_destination(store, one.district, one.id, str(error))
-            await deliveries.park(store, one.district, one.id, str(error))
+            await deliveries.park(store, one.district, one.id, str(error), one.fence)
         case _:
             log.error("delivery %s met a fault of ours: %s", one.id, logs.where(error))
-            await deliveries.park(store, one.district, one.id, f"{OUR_FAULT} ({logs.where(error)})")
+            await deliveries.park(store, one.district, one.id, f"{OUR_FAULT} ({logs.where(error)})", one.fence)

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ from gateway.lti import linking, login, registration
 from gateway.lti.launch import CLAIM, Expected, Launch, checked, origin
 from gateway.prefill import current
 from gateway.store import accounts as kept_accounts
-from gateway.store import disclosures, launches, reading, registers, ties, tool_keys
+from gateway.store import disclosures, launches, rates, reading, registers, ties, tool_keys
 from gateway.store import lti as courses
 from gateway.store import plans as stored
 from gateway.store.database import Store, Transaction
@@ -39,7 +39,10 @@ MOST = 200
 """Of so many students a page shows that they have a plan."""
 _LONGEST = 1 << 16
 _FRESH = 300.0  # seconds that a platform's keys are held; a key that is not among them is asked for at once
-_keys_of: dict[str, tuple[KeySet, float]] = {}
+_ANEW = 12
+"""Times a minute that a platform is asked for a key that it has not shown: who makes up names of keys is told no."""
+_LARGEST = 1 << 20  # bytes that a platform says of itself: nobody has megabytes of keys
+_keys_of: dict[tuple[int, str], tuple[KeySet, float]] = {}
 
 
 async def begun(store: Store, asked: login.Asked, address: str, browser: str) -> str:
@@ -73,9 +76,11 @@ class Launched:
     signed: str = field(default="", repr=False)
 
 
-async def launched(store: Store, state: str, browser: str, token: str, address: str) -> Launched:
+async def launched(store: Store, state: str, browser: str, token: str, address: str, *, before: str = "") -> Launched:
     """What came of a launch. Refused where the platform's word does not count, where it is not of this district's
-    deployments, or where nobody on the roster is meant."""
+    deployments, or where nobody on the roster is meant. The page that was open in this browser `before` is over
+    whatever comes of it: somebody else may sit there now."""
+    await launches.close_page(store, before)
     kept = await launches.take(store, state, browser)
     if kept is None:
         raise Refused(
@@ -85,7 +90,7 @@ async def launched(store: Store, state: str, browser: str, token: str, address: 
         )
     platform = await _platform(store, kept, token)
     settings = await _settings(store, platform)
-    claims = await _claims(settings, token)
+    claims = await _claims(store, platform, settings, token)
     launch = checked(claims, Expected(kept.issuer, kept.client, kept.nonce, kept.target), time.time())
     frames = tuple(dict.fromkeys(filter(None, (*_origins(settings), launch.frame, *settings.frames))))
     async with store.transaction(platform.district) as c:
@@ -110,7 +115,7 @@ async def _platform(store: Store, kept: launches.Login, token: str) -> Platform:
     try:
         told = msgspec.json.decode(extract_compact(token.encode()).payload) if len(token) <= _LONGEST else {}
         deployment = str(told.get(f"{CLAIM}deployment_id", ""))[:255]
-    except (JoseError, ValueError, TypeError, AttributeError):
+    except (JoseError, ValueError, TypeError, AttributeError, RecursionError):
         raise _unsigned() from None
     named = [one for one in await launches.platforms(store, kept.issuer) if one.client == kept.client]
     if not named:
@@ -126,10 +131,12 @@ async def _settings(store: Store, platform: Platform) -> LtiSettings:
     return LtiSettings.model_validate(found.settings | found.secrets)
 
 
-async def _claims(settings: LtiSettings, token: str) -> Mapping[str, Any]:
+async def _claims(store: Store, platform: Platform, settings: LtiSettings, token: str) -> Mapping[str, Any]:
     """The claims of a token that the platform signed. # Security Framework 1.1, 5.1.3: RS256 alone"""
     for again in (False, True):  # a key that we do not know may be newer than what we read
-        keys = await _keys(settings, again=again)
+        if again and await rates.count(store, f"keys/{platform.connection}", _ANEW) is not None:
+            break
+        keys = await _keys(platform, settings, again=again)
         try:
             kid = extract_compact(token.encode()).headers().get("kid")
             if kid is None or kid not in {key.kid for key in keys.keys}:
@@ -140,28 +147,43 @@ async def _claims(settings: LtiSettings, token: str) -> Mapping[str, Any]:
     raise _unsigned()
 
 
-async def _keys(settings: LtiSettings, *, again: bool) -> KeySet:
-    found = _keys_of.get(settings.jwks_url)
+async def _keys(platform: Platform, settings: LtiSettings, *, again: bool) -> KeySet:
+    # Kept for this connection alone: another district may come to the same address by another way, and trust others.
+    place = platform.connection, settings.jwks_url
+    found = _keys_of.get(place)
     if found is not None and not again and found[1] > time.monotonic() - _FRESH:
         return found[0]
     async with _http(settings.network) as http:
         told = (await http.get(settings.jwks_url)).json()
-    try:
-        # A key of another kind could be misread as a shared secret: it is not even looked at.
-        keys = KeySet([key for key in KeySet.import_key_set(told).keys if isinstance(key, RSAKey)])
-    except (JoseError, ValueError, TypeError, KeyError):
+    shown = told.get("keys") if isinstance(told, dict) else None
+    if not isinstance(shown, list):
         raise ConfigError(
             "platform-unreadable",
             "What the learning platform publishes as its keys cannot be read.",
             "Compare the keyset address of the connection with what the platform's administrator sees.",
-        ) from None
-    _keys_of[settings.jwks_url] = keys, time.monotonic()
+        )
+    keys = KeySet([key for one in shown if (key := _rsa(one)) is not None])
+    _keys_of[place] = keys, time.monotonic()
     return keys
+
+
+def _rsa(told: Any) -> RSAKey | None:
+    """A key to check signatures by. One of another kind could be misread as a shared secret and is not even looked at,
+    and one that cannot be read spoils no other. # RFC 7517 5"""
+    if not isinstance(told, dict) or told.get("kty") != "RSA" or not isinstance(told.get("kid"), str):
+        return None
+    if told.get("use", "sig") != "sig" or told.get("alg", tool_keys.ALGORITHM) != tool_keys.ALGORITHM:
+        return None
+    with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError):
+        return RSAKey.import_key({name: told[name] for name in ("kty", "kid", "n", "e")})
+    return None
 
 
 @asynccontextmanager
 async def _http(network: Network) -> AsyncIterator[Http]:
-    async with Http(None, tokens=MemoryTokens(), network=network, timeout=15.0, attempts=3, longest_wait=5.0) as http:
+    async with Http(
+        None, tokens=MemoryTokens(), network=network, timeout=15.0, attempts=3, longest_wait=5.0, largest=_LARGEST
+    ) as http:  # fmt: skip
         yield http
 
 
@@ -190,6 +212,13 @@ async def _linked(
     assert launch.linking is not None
     if not launch.staff:
         raise _not_staff()
+    back = origin(launch.linking.back)
+    if not back.startswith("https://") and back not in _origins(settings):
+        raise Refused(
+            "launch-refused",
+            "What your learning platform says of this launch does not hold. It wants its link sent in the clear.",
+            "Show this to whoever looks after the platform: the address that links are sent back to begins with https.",
+        )
     claims = linking.response(
         launch.linking, issuer=settings.issuer, client=settings.client_id, deployment=launch.deployment,
         target=f"{address}{login.LAUNCH}", title=registration.TITLE, nonce=secrets.token_urlsafe(24),
@@ -201,16 +230,26 @@ async def _linked(
 
 async def _person(c: Transaction, district: int, settings: LtiSettings, launch: Launch) -> str:
     """Exactly one person on the roster today, who may come in this way. Never by a name or an address."""
-    if not launch.numbers:
+    if settings.trusted_number == "none":
+        raise Refused(
+            "launch-number-untrusted",
+            "Your district has not said yet by which number of this learning platform people may be let in.",
+            "Whoever looks after Planbridge sets it: planbridge connections change NAME --set trusted_number=...;"
+            " docs/lti.md says what to look at first.",
+        )
+    said = {"sourcedid": (launch.sourcedid,), "parameter": (launch.parameter,)}
+    told = said.get(settings.trusted_number, (launch.sourcedid, launch.parameter))
+    numbers = [one for one in told if one]
+    if not numbers:
         raise Refused(
             "launch-number-missing",
             "Your learning platform does not say which number you have, so it cannot be told who you are.",
             "Whoever looks after it fills in your ID number (SIS id), and lets the tool read it: docs/lti.md.",
         )
     found = await launches.people(
-        c, district, launch.numbers[0], settings.student_identifier, settings.staff_identifier
+        c, district, numbers[0], settings.student_identifier, settings.staff_identifier
     )  # fmt: skip
-    for number in launch.numbers[1:] if not found else ():
+    for number in numbers[1:] if not found else ():
         found = await launches.people(c, district, number, settings.student_identifier, settings.staff_identifier)
     if len(found) > 1:
         raise Refused(
@@ -360,7 +399,7 @@ async def _register(store: Store, of: launches.Invitation, url: str, pass_: str,
         raise ConfigError("connection-exists", f"A connection named {of.name!r} exists already.", "Make another link.")
     network = Network(private=[PrivateAddress.read(one) for one in of.private_addresses])
     async with _http(network) as http:
-        bearer = {"authorization": f"Bearer {pass_}"} if pass_ else {}  # Canvas wants it for its description too
+        bearer = registration.bearer(pass_)  # Canvas wants it for its description too
         found = registration.described(url, (await http.get(url, headers=bearer)).json())
         body = msgspec.json.encode(registration.asked(address, found.scopes))
         reply = await http.send("POST", found.registration_url, json=body, headers=bearer, repeatable=False)

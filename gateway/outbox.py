@@ -5,7 +5,7 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -42,15 +42,35 @@ async def opened(settings: FolderSettings) -> AsyncIterator["Folder"]:
         yield Folder(_Remote(server, unquote(urlsplit(settings.path).path) or "."))
 
 
+@dataclass(frozen=True)
+class Lying:
+    """What lies in a folder: `names` of files, and what is `unfinished`, by the name under which it lies: what it was
+    to become, and when it was last written."""
+
+    names: Set[str]
+    unfinished: Mapping[str, tuple[str, datetime]]
+
+    @property
+    def abandoned(self) -> Sequence[str]:
+        """What nobody is still at, whoever began it."""
+        return [name for name, (_, at) in self.unfinished.items() if datetime.now(UTC) - at > ABANDONED]
+
+
 class Folder:
     """An outgoing folder. Whoever looks into it meanwhile sees each file as it was or as it is now."""
 
     def __init__(self, files: _Files) -> None:
         self._files = files
 
-    async def names(self) -> set[str]:
-        """The files that lie there, without what is unfinished."""
-        return {name for name in await self._files.listing() if not _UNFINISHED.fullmatch(name)}
+    async def lying(self) -> Lying:
+        """What lies there."""
+        names, unfinished = set(), {}
+        for name, modified in (await self._files.listing()).items():
+            if found := _UNFINISHED.fullmatch(name):
+                unfinished[name] = found[1], modified
+            else:
+                names.add(name)
+        return Lying(names, unfinished)
 
     async def read(self, name: str) -> bytes | None:
         """The whole of a file; None where it is not there."""
@@ -58,7 +78,7 @@ class Folder:
 
     async def write(self, name: str, content: bytes) -> None:
         """Put a file there, in the place of the one of that name. What an earlier attempt left unfinished stays until
-        `sweep`."""
+        somebody removes it."""
         await self._files.write(name, content, f".planbridge-{secrets.token_hex(8)}-{name}.part")
 
     async def remove(self, name: str) -> None:
@@ -70,18 +90,6 @@ class Folder:
         name = f".planbridge-{secrets.token_hex(8)}-check.part"
         await self._files.write(name, b"", f"{name}.part")
         await self._files.remove(name)
-
-    async def sweep(self, part: str) -> set[str]:
-        """Take away what was left unfinished: of files with `part` in their names at once, since nobody else writes
-        them; of others once it is certain that nobody is still at it. The names of what lies there."""
-        there = set()
-        for found, modified in (await self._files.listing()).items():
-            unfinished = _UNFINISHED.fullmatch(found)
-            if unfinished is None:
-                there.add(found)
-            elif part in unfinished[1] or datetime.now(UTC) - modified > ABANDONED:
-                await self._files.remove(found)
-        return there
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 from typing import Any
@@ -179,9 +179,8 @@ async def take_back(store: Store, delivery: Delivery, sink: Sink) -> Ended:
         if isinstance(sink, Allocating):
             sink.know(document, remote_id)
         await withdrawals.claim(store, delivery, document)
-        receipt = await _to_the_answer(
-            sink.delete(document) if isinstance(sink, Retracting) else sink.end(document, clock.today())
-        )
+        taking_back = sink.delete(document) if isinstance(sink, Retracting) else sink.end(document, clock.today())
+        receipt = _storable(await _to_the_answer(taking_back))
         await withdrawals.record(store, delivery, document, receipt, last_day)
         if not receipt.delivered:
             refused[document.name] = (document, receipt)
@@ -256,7 +255,7 @@ class _Sending:
         self._desk.belongs(document, self._delivery)
         if isinstance(self._sink, Allocating):
             self._sink.know(document, known.remote_id)
-        receipt = await _to_the_answer(self._sink.end(document, on))
+        receipt = _storable(await _to_the_answer(self._sink.end(document, on)))
         await self._desk.record(Answer(claim, receipt, on))
         return receipt
 
@@ -290,7 +289,7 @@ class _Sending:
             self._sink.know(document, known.remote_id)
         if known.delivered_sha256 == content:
             return Receipt(200, known.remote_id, unchanged=True)
-        receipt = await self._sink.push(document)
+        receipt = _storable(await self._sink.push(document))
         await self._desk.record(Answer(claim, receipt))
         return receipt
 
@@ -310,6 +309,13 @@ class _Sending:
             return True
         there = await self._sink.read_back(document)
         return there is not None and not holds(there, document.body)
+
+
+def _storable(receipt: Receipt) -> Receipt:
+    """Without what the database has no place for: one destination's odd answer is not the end of its neighbours."""
+    told = (receipt.remote_id, receipt.revision, receipt.message, receipt.trace)
+    remote_id, revision, message, trace = (one.encode(errors="replace").decode().replace("\0", "") for one in told)
+    return replace(receipt, remote_id=remote_id, revision=revision, message=message, trace=trace)
 
 
 async def _to_the_answer(sending: Coroutine[Any, Any, Receipt]) -> Receipt:

@@ -35,17 +35,20 @@ class Together(Generic[Asked, Told]):
             while self._waiting:
                 await asyncio.sleep(0)  # whoever is about to ask does so
                 now, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                told: Sequence[Told | BaseException]
                 try:
                     told = await self._act([asked for asked, _ in now])
-                except Exception as error:
+                except BaseException as error:  # whatever ends it, nobody is left waiting
                     told = [error] * len(now)
                 for (_, answer), one in zip(now, told, strict=True):
                     if answer.done():
                         continue
-                    if isinstance(one, Exception):
+                    if isinstance(one, BaseException):
                         answer.set_exception(one)
                     else:
                         answer.set_result(one)
+                if told and isinstance(told[0], asyncio.CancelledError):
+                    return  # the process ends; those who wait still are let go below
         finally:
             self._working = None
             for _, answer in self._waiting:

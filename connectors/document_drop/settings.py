@@ -48,6 +48,17 @@ class DocumentDropSettings(FolderSettings):
             " able to say so. Left empty, only doorways are put there: a plan is not shown to people nobody names.",
         ),
     ]
+    in_flight: Annotated[
+        int,
+        Field(
+            default=64,
+            ge=1,
+            le=64,
+            title="Plans side by side",
+            description="So many are put there before the lists are written, once for all of them.",
+            json_schema_extra=Advanced,
+        ),
+    ]
     file_name: Annotated[
         str,
         Field(

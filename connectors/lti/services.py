@@ -1,14 +1,18 @@
 """What a platform's services are asked and answer: who is in a course, its columns, what stands in them."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from connectors.lti.paging import listed, pages
+from connectors.lti.settings import Trusted
+from gateway import clock
 from gateway.http import Http, Reply, same_origin
 
 AGS = "https://purl.imsglobal.org/spec/lti-ags/scope"
@@ -60,23 +64,35 @@ class No:
     reply: Reply
 
 
+FRESH = timedelta(minutes=1)
+"""For so long who is in a course counts as known. Hundreds of plans go to a course one after the other; whoever leaves
+it meanwhile is not taken for one of it for long."""
+
+
 @dataclass
 class Services:
-    """One platform's services. What was read of a course is kept for as long as this lives: one delivery."""
+    """One platform's services, for as long as anything is delivered to it. Who is in a course is asked once for all
+    plans that go there side by side."""
 
     http: Http
-    _members: dict[str, list[Member]] = field(default_factory=dict)
+    trusted: Trusted = "none"
+    _members: dict[str, tuple[list[Member], datetime]] = field(default_factory=dict)
+    _asking: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def members(self, url: str) -> list[Member] | No:
-        """Who is in a course today. Nobody is left out for a role: what platforms call people differs."""
-        if url not in self._members:
-            found = []
+        """Who is in a course now. Nobody is left out for a role: what platforms call people differs."""
+        async with self._asking.setdefault(url, asyncio.Lock()):
+            known, asked_at = self._members.get(url, ([], datetime.min.replace(tzinfo=UTC)))
+            if clock.now() - asked_at < FRESH:
+                return known
+            asked_at, found = clock.now(), []
             async for page in pages(self.http, url, {}, MEMBERS):
                 if page.status != 200:
                     return No(page)
-                found += [_member(row) for row in listed(page, "members") if row.get("status", "Active") == "Active"]
-            self._members[url] = found
-        return self._members[url]
+                rows = [row for row in listed(page, "members") if row.get("status", "Active") == "Active"]
+                found += [_member(row, self.trusted) for row in rows]
+            self._members[url] = found, asked_at
+            return found
 
     async def columns(self, url: str, resource_id: str) -> list[str] | No:
         """The addresses of the columns of a course that bear this mark."""
@@ -128,17 +144,18 @@ def under(column: str, name: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
 
 
-def _member(row: Mapping[str, Any]) -> Member:
+def _member(row: Mapping[str, Any], trusted: Trusted) -> Member:
     told = row.get("message")
-    custom = [one.get(CUSTOM) for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    given = [one.get(CUSTOM) for one in told if isinstance(one, dict)] if isinstance(told, list) else []
     # A platform that does not know the variable gives it back as it is written.
-    said = [str(one[SOURCED_ID]) for one in custom if isinstance(one, dict) and one.get(SOURCED_ID)]
-    numbers = [str(row.get("lis_person_sourcedid") or ""), *(one for one in said if not one.startswith("$"))]
+    said = [str(one[SOURCED_ID]) for one in given if isinstance(one, dict) and one.get(SOURCED_ID)]
+    profile = [str(row.get("lis_person_sourcedid") or "")] if trusted in ("sourcedid", "both") else []
+    custom = [one for one in said if not one.startswith("$")] if trusted in ("parameter", "both") else []
     roles = row.get("roles")
     return Member(
         str(row.get("user_id") or ""),
         str(row.get("name") or ""),
-        tuple(dict.fromkeys(filter(None, numbers))),
+        tuple(dict.fromkeys(filter(None, [*profile, *custom]))),
         # Short names and addresses that end in them: Learner, http://.../membership#Learner.
         frozenset(re.split(r"[#/]", str(role))[-1] for role in roles) if isinstance(roles, list) else frozenset(),
     )

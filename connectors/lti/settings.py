@@ -1,12 +1,15 @@
 """What a platform tells of itself when our tool is registered with it: who it is, where it signs, where it is asked."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
 from gateway.connector import Advanced, ConnectionSettings
+
+Trusted = Literal["none", "sourcedid", "parameter", "both"]
+"""Which of a platform's words for who somebody is is believed."""
 
 
 class LtiSettings(ConnectionSettings):
@@ -76,6 +79,17 @@ class LtiSettings(ConnectionSettings):
             title="Asks everybody for a second factor",
             description="Whether the sign-in behind the platform does. Without it, people whose role shows them more"
             " than their own students see no plan there.",
+        ),
+    ]
+    trusted_number: Annotated[
+        Trusted,
+        Field(
+            default="none",
+            title="Number that tells people apart",
+            description="sourcedid: the one in their profile there, where neither they nor their teachers can change it"
+            " (Moodle: the field ID number is locked). parameter: the custom parameter person_sourcedid, where nobody"
+            " who builds a course can set it on a link. both: the first, else the second. none: nobody is let in, and"
+            " nothing is written.",
         ),
     ]
     student_identifier: Annotated[

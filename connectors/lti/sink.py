@@ -1,5 +1,6 @@
 """How a plan is told in a platform's gradebook: one column for a course, in it a comment for a student and no score."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -39,9 +40,10 @@ class CommentSink:
 
     def __init__(self, http: Http, settings: LtiSettings) -> None:
         self._settings = settings
-        self._services = Services(http)
+        self._services = Services(http, settings.trusted_number)
         self._known: dict[str, str] = {}
         self._columns: dict[str, str] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
         self._announce: Announce | None = None
         self._last = datetime.min.replace(tzinfo=UTC)
 
@@ -57,6 +59,8 @@ class CommentSink:
             return [Finding(True, "The platform opens our tool; it has no token address, so nothing is written there.")]
         if not self._settings.tool_key.get_secret_value():
             return [Finding(True, "What it grants our tool is seen once this is saved: planbridge check.")]
+        if self._settings.trusted_number == "none":
+            return [Finding(False, _UNTRUSTED, "docs/lti.md says what to look at first.")]
         granted = (await self._services.http.token()).scope.split()
         missing = [name for scope, name in _SERVICES.items() if scope not in granted]
         if not missing:
@@ -99,13 +103,22 @@ class CommentSink:
         return [*viewers, Viewer("guardian")]
 
     async def push(self, document: Document) -> Receipt:
-        """Write the comment, unless the very same stands there."""
+        """Write the comment, unless the very same stands there. A column that was known and that somebody deleted since
+        then is looked up once more, or made again."""
         member = await self._member(document)
         if isinstance(member, Receipt):
             return member
-        column = await self._column(document)
-        if isinstance(column, Receipt):
-            return column
+        for _ in range(2):
+            column = await self._column(document)
+            if isinstance(column, Receipt):
+                return column
+            receipt = await self._write(document, column, member)
+            if receipt.status not in (404, 410):
+                break
+            self._forget(column)
+        return receipt
+
+    async def _write(self, document: Document, column: str, member: Member) -> Receipt:
         remote_id = f"{column} {member.id}"
         comment = document.body["score"]["comment"]
         found = await self._result(column, member.id)
@@ -148,7 +161,7 @@ class CommentSink:
         mine = next((one for one in results if one.person == person), None)
         if not others and (mine is None or mine.score is None):
             refused = await self._services.drop_column(column)
-            self._columns = {course: one for course, one in self._columns.items() if one != column}
+            self._forget(column)
             return _refused(refused.reply) if refused else Receipt(200)
         if mine is None or mine.comment in ("", NEUTRAL):
             return Receipt(200, unchanged=True)
@@ -162,6 +175,8 @@ class CommentSink:
     async def _member(self, document: Document) -> Member | Receipt:
         """The student as the platform knows them: by the district's number and by nothing else."""
         course, number = document.body["course"], document.body["person"]
+        if self._settings.trusted_number == "none":
+            return Receipt(422, message=_UNTRUSTED)
         if not course["memberships"] or not course["lineItems"]:
             return Receipt(422, message=_OFF)
         members = await self._services.members(course["memberships"])
@@ -176,10 +191,13 @@ class CommentSink:
         return next(iter(found.values()))
 
     async def _column(self, document: Document) -> str | Receipt:
-        """The column of the course: the one that bears our mark, or a new one."""
+        """The column of the course: the one that bears our mark, or a new one. One plan at a time looks for it: two
+        would each make one."""
         url, wanted = document.body["course"]["lineItems"], document.body["lineItem"]
-        if url in self._columns:
-            return self._columns[url]
+        async with self._turns.setdefault(url, asyncio.Lock()):
+            return self._columns.get(url) or await self._found_or_made(url, wanted)
+
+    async def _found_or_made(self, url: str, wanted: dict[str, Any]) -> str | Receipt:
         found = await self._services.columns(url, wanted["resourceId"])
         if not found:
             made = await self._services.add_column(url, wanted)
@@ -192,6 +210,9 @@ class CommentSink:
             return Receipt(409, message=_COLUMNS if found else _UNNAMED)
         self._columns[url] = found[0]
         return found[0]
+
+    def _forget(self, column: str) -> None:
+        self._columns = {course: one for course, one in self._columns.items() if one != column}
 
     async def _result(self, column: str, person: str) -> Result | None:
         """What stands in a column for a person; None where nothing does, or it may not be read."""
@@ -222,6 +243,10 @@ _OFF = (
     "The platform offers this tool no gradebook or no list of members in this course. Have both services switched on"
     " for the tool (IMS LTI Assignment and Grade Services; Names and Role Provisioning), then open the tool in the"
     " course once."
+)
+_UNTRUSTED = (
+    "It is not said yet which number in this platform tells people apart. Look who can change it there, and set"
+    " `trusted_number`."
 )
 _NOBODY = "The student is not in this course there, by the number that both systems know."
 _NO_NUMBERS = (

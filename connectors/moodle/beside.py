@@ -115,7 +115,9 @@ class Domains:
     async def there(self, document: Document) -> bool:
         framework = document.resource == "competencyFrameworks"
         found = await (self._frameworks if framework else self.find)(document.key["idnumber"])
-        return isinstance(found, int)
+        if isinstance(found, Problem):
+            raise found.error
+        return found is not None
 
     async def add(self, plan: int, competency: int) -> Problem | None:
         """Once more changes nothing."""
@@ -130,6 +132,8 @@ class Domains:
 
     async def has(self, plan: int, idnumber: str) -> bool:
         found = await self._moodle.call("core_competency_list_plan_competencies", {"id": plan})
+        if isinstance(found, Problem) and not found.gone:
+            raise found.error
         rows: Sequence[Any] = found if isinstance(found, list) else ()
         return any(one["competency"].get("idnumber") == idnumber for one in rows)
 

@@ -12,6 +12,7 @@ from gateway.errors import AuthError, ConfigError, Unavailable
 from gateway.http import Http
 
 Args = Mapping[str, Any]
+_WHO = "core_webservice_get_site_info"
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,15 @@ class Problem:
     def gone(self) -> bool:
         return self.code == "invalidrecord"
 
+    @property
+    def error(self) -> ConfigError:
+        """For whoever only looked: what cannot be read is not gone."""
+        return ConfigError(
+            "moodle-refused",
+            refused(self, "a question").message,
+            "See which rights connectors/moodle/README.md asks for.",
+        )
+
 
 class Moodle:
     """One site's functions, called by name."""
@@ -37,9 +47,32 @@ class Moodle:
     async def call(self, function: str, args: Args | None = None, *, repeatable: bool = True) -> Any:
         """What a function answers, which may be null, or the Problem that it has with this call.
 
-        AuthError where the token or the service is not in order, Unavailable while the site is worked on. A call that
-        is not `repeatable` ends in Unavailable `outcome-unknown` where nobody knows whether it was carried out.
+        AuthError where the token is not in order, ConfigError where only the service lacks the function, Unavailable
+        while the site is worked on. A call that is not `repeatable` ends in Unavailable `outcome-unknown` where nobody
+        knows whether it was carried out.
         """
+        name, said = await self._asked(function, args, repeatable)
+        if not isinstance(said, dict) or "exception" not in said:
+            return said
+        code = str(said.get("errorcode", ""))
+        # A token that has ended is gone with that answer, and then tells nothing any more. One that still says who it
+        # is lacks this function alone: no reason for everything else to stand still.
+        if code == "accessexception" and function != _WHO and await self._lets_in():
+            raise ConfigError(
+                "moodle-function-missing",
+                f"{name} may not be asked for {function}: the service of this token has no such function, or the role"
+                " of its account lacks what it needs.",
+                "Add it: Site administration > Server > Web services > External services > Functions. What else it"
+                " needs stands in connectors/moodle/README.md.",
+            )
+        return _problem(name, function, code)
+
+    async def _lets_in(self) -> bool:
+        _, said = await self._asked(_WHO, None, True)
+        return isinstance(said, dict) and "exception" not in said
+
+    async def _asked(self, function: str, args: Args | None, repeatable: bool) -> tuple[str, Any]:
+        """How what was asked may be named, and what was said."""
         # The token stands in the form: an address would be written into the logs of every server on the way.
         form = [("wstoken", self._token), ("wsfunction", function), ("moodlewsrestformat", "json")]
         reply = await self._http.send(
@@ -56,10 +89,7 @@ class Moodle:
                 "Check the address, and have web services and the REST protocol switched on: Site administration >"
                 " Server > Web services > Overview.",
             )
-        said = reply.json()
-        if not isinstance(said, dict) or "exception" not in said:
-            return said
-        return _problem(reply.name, function, str(said.get("errorcode", "")))
+        return reply.name, reply.json()
 
 
 def fields(args: Args, within: str = "") -> Iterator[tuple[str, str]]:

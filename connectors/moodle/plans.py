@@ -45,7 +45,8 @@ class LearningPlans:
         """The plans of an account that bear our marker."""
         found = await self._moodle.call("core_competency_list_user_plans", {"userid": user})
         if isinstance(found, Problem):
-            return found
+            # Whoever deletes an account deletes its plans.
+            return [] if found.gone or found.code == "invaliduser" else found
         return [one for one in found if f'title="{marker}"' in str(one.get("description", ""))]
 
     async def create(self, user: int, wanted: Wanted) -> There | Problem:
@@ -65,6 +66,8 @@ class LearningPlans:
             given["status"] = ACTIVE
         if (due := _due(wanted.due)) != {"duedate": there.get("duedate")}:
             given |= due
+        if not wanted.due and there.get("duedate"):
+            given["duedate"] = 0  # what is left out would stay: the day of a review, beside a doorway
         made = await self._moodle.call("core_competency_update_plan", {"plan": given})
         return made if isinstance(made, Problem) else await self._closed(made, wanted)
 
@@ -92,11 +95,22 @@ class LearningPlans:
         return problem if isinstance(problem, Problem) and not problem.gone else None
 
 
-def revision(there: There) -> str:
-    """Of the words that stand there: another one where a person has edited them. Moodle escapes a name in its
-    answers, and not twice what looks escaped."""
-    words = f"{html.unescape(html.unescape(str(there.get('name', ''))))}\n{there.get('description', '')}"
+def revision(there: There, ended: bool | None) -> str:
+    """Of the words that stand there, of the day and of what is over: another one where a person has edited them. An
+    answer to words alone does not say yet that it is `ended`; a draft is neither."""
+    words = f"{said(there)}\n{int(there.get('duedate') or 0)}\n{ended}"
     return hashlib.sha256(words.encode()).hexdigest()
+
+
+def said(there: There) -> str:
+    """Name and text. Moodle escapes a name in its answers, and not twice what looks escaped."""
+    return f"{html.unescape(html.unescape(str(there.get('name', ''))))}\n{there.get('description', '')}"
+
+
+def is_over(there: There) -> bool | None:
+    """Whether nothing of it goes on; None where it is a draft, which its student does not see."""
+    status: bool | None = {ACTIVE: False, COMPLETE: True}.get(there.get("status", ACTIVE))
+    return status
 
 
 def _words(wanted: Wanted) -> dict[str, Any]:

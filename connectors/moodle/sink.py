@@ -8,7 +8,7 @@ from typing import Any
 from connectors.moodle.beside import Comments, Domains, Team
 from connectors.moodle.client import Moodle, Problem, refused
 from connectors.moodle.people import Account, Accounts
-from connectors.moodle.plans import COMPLETE, LearningPlans, Wanted, revision
+from connectors.moodle.plans import LearningPlans, There, Wanted, is_over, revision, said
 from connectors.moodle.probe import check
 from connectors.moodle.settings import MoodleSettings
 from gateway.connector import Announce, Document, Finding, Receipt, Viewer
@@ -55,6 +55,11 @@ class MoodleSink:
     async def check(self) -> Sequence[Finding]:
         return await check(self._moodle, self._settings)
 
+    async def expect(self, documents: Sequence[Document]) -> None:
+        """Whose accounts these are, in one question for all of them."""
+        numbers = [one.body.get(who) for one in documents for who in ("student", "member")]
+        await self._accounts.expect(number for number in numbers if number)
+
     async def push(self, document: Document) -> Receipt:
         match document.resource:
             case "learningPlans":
@@ -80,7 +85,7 @@ class MoodleSink:
         user, plan = self._numbers(document)
         if user and user != account.id:
             return Receipt(409, message=_MOVED)
-        wanted = Wanted(body["name"], body["description"], body["due"] or "", body["ended"], body["marker"])
+        wanted = Wanted(body["name"], body["description"], body["due"], body["ended"], body["marker"])
         there = await self._plans.read(plan) if plan else None
         adopted = False
         if there is None:
@@ -93,15 +98,16 @@ class MoodleSink:
         if isinstance(there, Problem):
             return refused(there, "the question for the plan")
         if there is None:
-            await self._tell(document, f"{account.id}/")
+            await self._tell(document, f"{account.id}/")  # also in the place of one that somebody deleted
             made = await self._plans.create(account.id, wanted)
         else:
+            await self._tell(document, f"{account.id}/{there['id']}")
             made = await self._plans.update(there, wanted)
         if isinstance(made, Problem):
             return refused(made, "the plan")
         id = f"{account.id}/{made['id']}"
         self.know(document, id)
-        return Receipt(200 if there else 201, id, revision(made), adopted=adopted)
+        return Receipt(200 if there else 201, id, revision(made, wanted.ended), adopted=adopted)
 
     async def _push_role(self, document: Document) -> Receipt:
         """The member gets the team's role in the context of this one student; once more changes nothing."""
@@ -174,26 +180,32 @@ class MoodleSink:
         return account.id, int(marked[0]["id"])
 
     async def edited(self, document: Document, revision_then: str) -> bool:
-        """Whether somebody edited the plan's name or text in Moodle. Roles, domains and comments have no text that can
-        be edited."""
+        """Whether somebody edited the plan in Moodle: its name or text, its day, or that it is over. Roles, domains and
+        comments have nothing that can be edited."""
         _, plan = self._numbers(document)
         if document.resource != PLAN or not plan or not revision_then:
             return False
+        there = await self._read(plan)
+        return there is not None and revision(there, is_over(there)) != revision_then
+
+    async def _read(self, plan: int) -> There | None:
         there = await self._plans.read(plan)
-        return there is not None and not isinstance(there, Problem) and revision(there) != revision_then
+        if isinstance(there, Problem):
+            raise there.error
+        return there
 
     async def read_back(self, document: Document) -> dict[str, Any] | None:
         """What stands there, of that of which Moodle tells. It tells nobody who has a role in whose context."""
         user, plan = self._numbers(document)
         match document.resource:
             case "learningPlans":
-                there = await self._plans.read(plan) if plan else None
-                if there is None or isinstance(there, Problem):
-                    return None
-                return _as_sent(document, there)
+                there = await self._read(plan) if plan else None
+                return None if there is None else _as_sent(document, there)
             case "planComments":
                 found = await self._comments.find(user, plan, document.key["text"]) if plan else None
-                return document.body if isinstance(found, int) else None
+                if isinstance(found, Problem):
+                    raise found.error
+                return document.body if found else None
             case "planCompetencies":
                 has = await self._domains.has(plan, document.body["competency"]) if plan else False
                 return document.body if has else None
@@ -231,16 +243,16 @@ class MoodleSink:
 
     async def _delete_plan(self, document: Document) -> Receipt:
         user, plan = self._numbers(document)
-        found = [plan] if plan else []
-        if user and not plan:
-            marked = await self._plans.marked(user, f"urn:uuid:{document.key['plan']}")
-            if isinstance(marked, Problem):
-                return refused(marked, "the question for the student's plans")
-            found = [int(one["id"]) for one in marked]
-        for one in found:
-            if problem := await self._plans.delete(one):
+        if plan and (problem := await self._plans.delete(plan)):
+            return refused(problem, "the plan's removal")
+        # What was made and never answered bears our marker, and so does what somebody made of it.
+        marked = await self._plans.marked(user, f"urn:uuid:{document.key['plan']}") if user else []
+        if isinstance(marked, Problem):
+            return refused(marked, "the question for the student's plans")
+        for one in marked:
+            if problem := await self._plans.delete(int(one["id"])):
                 return refused(problem, "the plan's removal")
-        return Receipt(200, unchanged=not found)
+        return Receipt(200, unchanged=not (plan or marked))
 
     async def _remove(self, document: Document) -> Receipt:
         first, second, *rest = [int(one or 0) for one in self._ids.get(document.name, "").split("/")] + [0, 0, 0]
@@ -258,9 +270,9 @@ class MoodleSink:
         return Receipt(200, unchanged=not first)
 
     async def _tell(self, document: Document, remote_id: str) -> None:
-        """Before it is written, where nobody has written it down yet: also of what is never answered it is then known
-        to whom it went."""
-        if self._announce is not None and not self._ids.get(document.name):
+        """Before it is written, where nobody has written down so: also of what is never answered it is then known to
+        whom it went."""
+        if self._announce is not None and self._ids.get(document.name) != remote_id:
             await self._announce(document, remote_id)
             self.know(document, remote_id)
 
@@ -269,12 +281,12 @@ class MoodleSink:
         return int(first or 0), int(rest.partition("/")[0] or 0)
 
 
-def _as_sent(document: Document, there: Any) -> dict[str, Any]:
+def _as_sent(document: Document, there: There) -> dict[str, Any]:
     """The plan in the words of its document, so that what differs is what somebody changed there."""
-    same = revision(there) == revision(document.body)
+    same = said(there) == said(document.body)
     words = {} if same else {"name": there.get("name", ""), "description": there.get("description", "")}
     day = datetime.fromtimestamp(int(there.get("duedate") or 0), UTC).date().isoformat() if there.get("duedate") else ""
-    return {**document.body, **words, "due": day, "ended": there.get("status") == COMPLETE}
+    return {**document.body, **words, "due": day, "ended": is_over(there)}
 
 
 _MOVED = (

@@ -120,7 +120,8 @@ async def launch(
                 "Sign in to it again, then open the link once more.",
             )
         opened = await launching.launched(
-            store, state, request.cookies.get(BROWSER, ""), id_token, _address(request)
+            store, state, request.cookies.get(BROWSER, ""), id_token, _address(request),
+            before=request.cookies.get(PAGE, ""),
         )  # fmt: skip
     except PlanbridgeError as error:
         return _note(request, error)

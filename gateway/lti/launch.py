@@ -1,6 +1,7 @@
 """When a platform's word counts, and what it then says: who is there, in which course, for what."""
 
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -23,7 +24,7 @@ CUSTOM = "person_sourcedid"
 STAFF = frozenset(
     ("administrator", "contentdeveloper", "faculty", "instructor", "manager", "officer", "staff", "teachingassistant")
 )
-"""The last words of the roles of those who work there. # LTI 1.3 core A.2"""
+"""The words for the roles of those who work there. # LTI 1.3 core A.2"""
 
 Message = Literal["LtiResourceLinkRequest", "LtiDeepLinkingRequest"]
 
@@ -50,8 +51,9 @@ class Linking:
 class Launch:
     """What a platform says of a launch, once it is sure that it said it, to us, now, and for the first time.
 
-    `numbers` are those under which it knows the person, the best first; `staff` whether it has them as staff there.
-    `sections` are the roster's keys of the course. `frame` is where our page stands within one of the platform.
+    `sourcedid` and `parameter` are numbers under which it knows the person, as its profile and as a custom parameter
+    say; which of them to believe is not known here. `staff`: whether it has them as staff there. `sections` are the
+    roster's keys of the course. `frame` is where our page stands within one of the platform.
     """
 
     deployment: str
@@ -59,7 +61,8 @@ class Launch:
     target: str
     jti: str
     until: float
-    numbers: tuple[str, ...]
+    sourcedid: str
+    parameter: str
     staff: bool
     context: str = ""
     title: str = ""
@@ -100,7 +103,8 @@ def checked(claims: Mapping[str, Any], expected: Expected, now: float) -> Launch
         target=expected.target,
         jti=_string(claims.get("jti")),
         until=until,
-        numbers=_numbers(lis, _told(claims, "custom")),
+        sourcedid=_number(lis.get("person_sourcedid")),
+        parameter=_number(_told(claims, "custom").get(CUSTOM)),
         staff=_has_staff([role for role in roles if isinstance(role, str)]),
         context=_string(context.get("id")),
         title=_string(context.get("title") or context.get("label")),
@@ -143,31 +147,43 @@ def _linking(claims: Mapping[str, Any]) -> Linking:
     return Linking(back, data if isinstance(data, str) else None)
 
 
-def _numbers(lis: Mapping[str, Any], custom: Mapping[str, Any]) -> tuple[str, ...]:
+def _number(said: Any) -> str:
     """A variable that the platform did not fill in stands there as it was asked for, and is no number."""
-    said = (_string(lis.get("person_sourcedid")).strip(), _string(custom.get(CUSTOM)).strip())
-    return tuple(dict.fromkeys(one for one in said if one and not one.startswith("$")))
+    number = _string(said).strip()
+    return "" if number.startswith("$") else number
 
 
 def _has_staff(roles: Sequence[str]) -> bool:
     """By the roles in the course, where there are any: whoever learns in it, teaches somewhere else at most. A role is
     a URI, or its last word alone where it is one of the course."""
     in_course = [role for role in roles if ":" not in role or "/membership" in role]
-    return any(role.rpartition("#")[2].rpartition("/")[2].lower() in STAFF for role in in_course or roles)
+    return any(_word(role) in STAFF for role in in_course or roles)
+
+
+def _word(role: str) -> str:
+    """What somebody is. Of a role within a role the outer one: .../membership/Learner#Instructor is a learner."""
+    outer = re.search(r"/membership/([A-Za-z]+)#", role)
+    return (outer[1] if outer else role.rpartition("#")[2].rpartition("/")[2]).lower()
 
 
 def origin(url: str) -> str:
     """Scheme, host and port of an address that a page may be shown at; nothing for what is none."""
-    if not url.isascii() or any(one in url for one in " \t\r\n\"';,\\"):
+    # It stands in headers of ours, where a star or a space would mean more than one place.
+    if not re.fullmatch(r"[\x21-\x7e]+", url) or re.search(r"[\"';,\\]", url):
         return ""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return ""
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None:
+    host = parts.hostname or ""
+    if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", host):
+        if not re.fullmatch(r"[0-9a-f:.]*:[0-9a-f:.]*", host):
+            return ""
+        host = f"[{host}]"
+    if parts.scheme not in ("https", "http") or parts.username is not None:
         return ""
-    return f"{parts.scheme}://{parts.hostname}{f':{port}' if port else ''}"
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}"
 
 
 def _refused(why: str) -> Refused:

@@ -1,5 +1,6 @@
 """What a tool asks of a platform that registers it by itself, and what it may be told. # Dynamic Registration 1.0"""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,13 @@ def described(url: str, told: Any) -> Described:
     granted = told.get("scopes_supported")
     scopes = frozenset(one for one in SCOPES if not isinstance(granted, list) or one in granted)
     return Described(issuer, authorization, token, jwks, register, scopes)
+
+
+def bearer(pass_: str) -> Mapping[str, str]:
+    """The header that shows a platform the pass that it gave its administrator's browser, where it gave one."""
+    if not re.fullmatch(r"[\x21-\x7e]*", pass_):
+        raise _unreadable("The pass that came along with the link is none.")
+    return {"authorization": f"Bearer {pass_}"} if pass_ else {}
 
 
 def asked(address: str, scopes: frozenset[str]) -> Mapping[str, Any]:

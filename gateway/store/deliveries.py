@@ -77,14 +77,16 @@ async def queue(
 
 async def queue_all(c: AsyncConnection, district: int, connection: Connection, actor: Actor) -> list[int]:
     """A new delivery, and its line among the acts, for the newest version of every plan that was not sent there yet, or
-    was and is parked. What was taken back from there, or is on its way, is left alone."""
+    was and is parked. What was taken back from there, or is on its way, is left alone; of what is there as a doorway
+    the newest version goes as one."""
     rows = await c.execute(
         text(
-            "WITH made AS (INSERT INTO delivery (district_id, plan_id, version, connection_id, state, actor) "
-            "  SELECT :district, p.id, v.version, :connection, 'queued', CAST(:actor AS json) FROM plan p "
+            "WITH made AS (INSERT INTO delivery (district_id, plan_id, version, connection_id, state, actor, doorway) "
+            "  SELECT :district, p.id, v.version, :connection, 'queued', CAST(:actor AS json), coalesce(l.doorway, "
+            "    false) FROM plan p "
             "  JOIN LATERAL (SELECT max(version) AS version FROM plan_version v WHERE v.plan_id = p.id) v "
             "    ON v.version IS NOT NULL "
-            "  LEFT JOIN LATERAL (SELECT version, state, kind FROM delivery d WHERE d.plan_id = p.id "
+            "  LEFT JOIN LATERAL (SELECT version, state, kind, doorway FROM delivery d WHERE d.plan_id = p.id "
             "    AND d.connection_id = :connection ORDER BY d.id DESC LIMIT 1) l ON true "
             "  WHERE p.state NOT IN ('revoked', 'entered_in_error', 'archived') AND coalesce("
             "    l.kind = 'push' AND l.state <> 'sending' AND (l.version < v.version "
@@ -145,20 +147,26 @@ async def take(
     store: Store, district: int, connection: int, most: int, under_way: Sequence[int] = ()
 ) -> list[Delivery]:
     """Take what waits for a destination, the oldest first, of each plan one; also what an attempt that died left, but
-    nothing of the plans that are `under_way` in this one. None when nothing waits, or all has to wait longer."""
+    nothing of the plans that are `under_way` in this one. Where a newer one of the plan waits, what was handed back or
+    left goes no more: the newer one may be there to take it back. None when nothing waits, or all has to wait longer.
+    """
     now = clock.now()
     async with store.transaction(district) as c:
         await turns.rest(c, connection, now)
         rows = await c.execute(
             text(
-                "SELECT id FROM (SELECT DISTINCT ON (plan_id) id, tries FROM delivery WHERE connection_id = :to "
+                "SELECT id FROM (SELECT DISTINCT ON (plan_id) id, tries FROM delivery o WHERE connection_id = :to "
                 "  AND (state = 'sending' OR (state = 'queued' AND coalesce(next_at, :now) <= :now)) "
                 "  AND plan_id <> ALL (ARRAY(SELECT plan_id FROM delivery WHERE id = ANY(:under_way))) "
-                "  ORDER BY plan_id, id) d ORDER BY tries, id LIMIT :most"
+                "  AND NOT EXISTS (SELECT FROM delivery n WHERE n.plan_id = o.plan_id AND n.id > o.id "
+                "    AND n.connection_id = o.connection_id AND n.state = 'queued') "
+                "  ORDER BY plan_id, id DESC) d ORDER BY tries, id LIMIT :most"
             ),
             {"to": connection, "now": now, "most": most, "under_way": list(under_way)},
         )
-        taken = await c.execute(text(_TAKE), {"ids": list(rows.scalars())})
+        ids = list(rows.scalars())
+        await turns.supersede_older(c, connection, ids)
+        taken = await c.execute(text(_TAKE), {"ids": ids})
         return sorted((Delivery(*row) for row in taken), key=lambda one: one.id)
 
 
@@ -312,15 +320,16 @@ async def again(c: AsyncConnection, delivery: int) -> bool:
     return mine is not None
 
 
-async def park(store: Store, district: int, delivery: int, reason: str) -> None:
-    """Set a delivery aside with a reason; it can be sent again."""
+async def park(store: Store, district: int, delivery: int, reason: str, fence: int | None = None) -> None:
+    """Set a delivery aside with a reason; it can be sent again. `fence`: unless another attempt has taken it over."""
     async with store.transaction(district) as c:
         await c.execute(
             text(
                 "UPDATE delivery SET state = 'parked', reason = :reason, causes = CAST(:causes AS json), "
-                "finished_at = now() WHERE id = :id AND state IN ('queued', 'sending')"
+                "finished_at = now() WHERE id = :id AND state IN ('queued', 'sending') "
+                "AND fence = coalesce(CAST(:fence AS int), fence)"
             ),
-            {"id": delivery, "reason": reason, "causes": json.dumps([vars(_cause(reason))])},
+            {"id": delivery, "reason": reason, "causes": json.dumps([vars(_cause(reason))]), "fence": fence},
         )
 
 

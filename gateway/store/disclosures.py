@@ -43,16 +43,23 @@ async def note(c: AsyncConnection, district: int, done: Disclosure, actor: Actor
 
 
 async def note_all(c: AsyncConnection, district: int, done: Sequence[Disclosure], actor: Actor) -> None:
-    """The same of many acts of somebody."""
+    """The same of many acts of somebody. A delivery has one line, however often it is tried, and another one each time
+    when something else of the plan left than before."""
     await c.execute(
         text(
             "INSERT INTO disclosure (district_id, student_id, act, party, person_id, actor, outside, interest, "
-            "  purpose, basis, sections, plan_id, version, delivery_id, until) SELECT :district, student, act, party, "
-            "  person, CAST(:actor AS json), outside, interest, purpose, basis, sections, plan, version, delivery, "
-            "  CASE WHEN act = 'reveal' THEN now() + make_interval(secs => :seconds) END "
+            "  purpose, basis, sections, plan_id, version, delivery_id, until) "
+            "SELECT :district, student, a.act, a.party, "
+            "  person, CAST(:actor AS json), a.outside, a.interest, a.purpose, a.basis, a.sections, plan, a.version, "
+            "  CASE WHEN o.id IS NULL THEN delivery END, "
+            "  CASE WHEN a.act = 'reveal' THEN now() + make_interval(secs => :seconds) END "
             "FROM json_to_recordset(CAST(:rows AS json)) AS a (student uuid, act text, party text, person uuid, "
             "  outside boolean, interest text, purpose text, basis text, sections json, plan uuid, version int, "
-            "  delivery bigint) "
+            "  delivery bigint) LEFT JOIN disclosure o ON o.delivery_id = a.delivery "
+            "WHERE o.id IS NULL OR NOT EXISTS (SELECT FROM disclosure s WHERE s.plan_id = plan AND s.party = a.party "
+            "  AND s.student_id = student AND s.version = a.version AND s.act = a.act "
+            "  AND CAST(s.sections AS text) = CAST(a.sections AS text) "
+            "  AND (s.delivery_id IS NULL OR s.delivery_id = a.delivery)) "
             "ON CONFLICT (delivery_id) WHERE delivery_id IS NOT NULL DO NOTHING"
         ),
         {

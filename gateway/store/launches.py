@@ -39,6 +39,8 @@ class Platform:
 
 async def platforms(store: Store, issuer: str) -> list[Platform]:
     """The registrations at a platform, of every district that is not suspended, but for those that a person paused."""
+    if "\0" in issuer:  # PostgreSQL takes every other character
+        return []
     async with store.transaction() as c:
         rows = await c.execute(text("SELECT * FROM planbridge_lti_platforms(:issuer)"), {"issuer": issuer})
         return [Platform(r.district_id, r.connection_id, r.client_id, tuple(r.deployments or ())) for r in rows]
@@ -246,6 +248,13 @@ async def found(store: Store, token: str) -> Open | None:
             )
         ).one_or_none()
     return None if row is None else Open(district, *row)
+
+
+async def close_page(store: Store, token: str) -> None:
+    """End a page, if it is one."""
+    if (district := district_of(token)) is not None:
+        async with store.transaction(district) as c:
+            await c.execute(text("DELETE FROM lti_session WHERE id_hash = :hash"), {"hash": fingerprint(token)})
 
 
 # --- an invitation to register --------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """When a delivery has its turn: of a plan the newest alone, and again later where the destination could not answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import text
@@ -12,17 +12,31 @@ WAITS = tuple(timedelta(minutes=n) for n in (2, 5, 10, 20, 30, 60))
 """Between one try and the next; the last one again and again. The destination may ask for longer."""
 GIVEN_UP = timedelta(hours=24)
 """After that a person looks: an outage of a night and a morning is over by then."""
+Attempts = Mapping[int, int]
+"""Deliveries that an attempt has taken, each with the attempt's number."""
 
 
 async def supersede(c: AsyncConnection, plan: str, connection: int, by: int) -> None:
     """What waits of a plan for its turn at a destination is over once a newer one is there."""
     await c.execute(
         text(
-            "UPDATE delivery SET state = 'superseded', told = true, next_at = NULL, finished_at = now(), "
-            "  reason = 'Delivery ' || :by || ' is newer and goes instead.' "
+            f"UPDATE delivery SET {_OVER} || :by || ' is newer and goes instead.' "
             "WHERE plan_id = CAST(:plan AS uuid) AND connection_id = :connection AND state = 'queued' AND id < :by"
         ),
         {"plan": plan, "connection": connection, "by": by},
+    )
+
+
+async def supersede_older(c: AsyncConnection, connection: int, newest: Sequence[int]) -> None:
+    """The same for what of a plan was handed back, or left by an attempt that died, before one of these was asked for.
+    Nobody else is at a destination while its deliveries are taken."""
+    await c.execute(
+        text(
+            f"UPDATE delivery d SET {_OVER} || n.id || ' is newer and goes instead.' FROM delivery n "
+            "WHERE n.id = ANY(:newest) AND d.plan_id = n.plan_id AND d.connection_id = :connection AND d.id < n.id "
+            "AND d.state IN ('queued', 'sending')"
+        ),
+        {"connection": connection, "newest": list(newest)},
     )
 
 
@@ -41,32 +55,62 @@ async def rest(c: AsyncConnection, connection: int, now: datetime) -> None:
     )
 
 
-async def hand_back(store: Store, district: int, deliveries: Sequence[int]) -> None:
-    """What was taken and not begun waits again."""
+async def make_way(store: Store, district: int, taken: Attempts) -> set[int]:
+    """Those of what was taken and not begun that go no more, because a newer one of the plan waits by now."""
+    async with store.transaction(district) as c:
+        rows = await c.execute(
+            text(
+                f"UPDATE delivery d SET {_OVER} || n.newest || ' is newer and goes instead.' FROM ({_TAKEN}) a, "
+                "LATERAL (SELECT max(w.id) AS newest FROM delivery w JOIN delivery m ON m.id = a.id "
+                "  WHERE w.plan_id = m.plan_id AND w.connection_id = m.connection_id AND w.id > m.id "
+                "  AND w.state = 'queued') n "
+                "WHERE d.id = a.id AND d.fence = a.fence AND d.state = 'sending' AND n.newest IS NOT NULL "
+                "RETURNING d.id"
+            ),
+            _bound(taken),
+        )
+        return set(rows.scalars())
+
+
+async def hand_back(store: Store, district: int, taken: Attempts) -> None:
+    """What was taken and not begun waits again, unless another attempt has taken it over."""
     async with store.transaction(district) as c:
         await c.execute(
-            text("UPDATE delivery SET state = 'queued' WHERE id = ANY(:ids) AND state = 'sending'"),
-            {"ids": list(deliveries)},
+            text(
+                f"UPDATE delivery d SET state = 'queued' FROM ({_TAKEN}) a "
+                "WHERE d.id = a.id AND d.fence = a.fence AND d.state = 'sending'"
+            ),
+            _bound(taken),
         )
 
 
+_OVER = "state = 'superseded', told = true, next_at = NULL, finished_at = now(), reason = 'Delivery '"
+_TAKEN = "SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:fences AS int[])) AS a(id, fence)"
+
+
+def _bound(taken: Attempts) -> dict[str, list[int]]:
+    return {"ids": list(taken), "fences": list(taken.values())}
+
+
 async def later(
-    store: Store, district: int, delivery: int, reason: str, now: datetime, asked: timedelta
+    store: Store, district: int, delivery: int, fence: int, reason: str, now: datetime, asked: timedelta
 ) -> datetime | None:
     """Let a delivery whose destination could not answer wait; until when. `asked`: for how long the destination asks.
-    None where it is over instead: a newer one of the plan waits, or it was tried for so long that a person is next."""
+    None where it is over instead: a newer one of the plan waits, it was tried for so long that a person is next, or
+    another attempt has taken it over."""
     async with store.transaction(district) as c:
         row = (
             await c.execute(
                 text(
                     "UPDATE delivery d SET tries = tries + 1, tried_at = coalesce(tried_at, :now), reason = :reason "
-                    "WHERE id = :id AND state = 'sending' RETURNING tries, tried_at, CAST(plan_id AS text) AS plan, "
-                    "connection_id, (SELECT max(n.id) FROM delivery n WHERE n.plan_id = d.plan_id "
+                    "WHERE id = :id AND fence = :fence AND state = 'sending' "
+                    "RETURNING tries, tried_at, CAST(plan_id AS text) AS plan, connection_id, "
+                    "(SELECT max(n.id) FROM delivery n WHERE n.plan_id = d.plan_id "
                     "AND n.connection_id = d.connection_id AND n.id > d.id AND n.state = 'queued') AS newer, "
                     "(SELECT coalesce(sum(o.tries), 0) FROM delivery o WHERE o.connection_id = d.connection_id "
                     "AND o.state = 'queued' AND o.id <> d.id) AS others"
                 ),
-                {"id": delivery, "now": now, "reason": reason},
+                {"id": delivery, "fence": fence, "now": now, "reason": reason},
             )
         ).one_or_none()
         if row is None:

@@ -61,7 +61,7 @@ def _learning_plan(
         "student": parties.student,
         "name": name,
         "description": described(summary),
-        "due": due.isoformat() if due else None,
+        "due": due.isoformat() if due else "",
         "ended": _ended(plan, parties),
         "marker": summary.marker,
     }
@@ -130,9 +130,7 @@ def _plain(word: str) -> str:
     return word.replace("_", " ")
 
 
-def _losses(
-    plan: Plan, parties: Parties, profile: MoodleProfile, losses: list[Loss], due: str | None
-) -> Iterator[Loss]:
+def _losses(plan: Plan, parties: Parties, profile: MoodleProfile, losses: list[Loss], due: str) -> Iterator[Loss]:
     """What the summary keeps, but for what stands in Moodle all the same."""
     for loss in losses:
         if loss.pointer == "/team":

@@ -64,7 +64,7 @@ class LearningPlatform:
         return {
             "issuer": self.issuer, "client_id": CLIENT, "deployment_ids": [DEPLOYMENT],
             "authorization_url": f"{self.issuer}/auth", "jwks_url": f"{self.issuer}/jwks",
-            "student_identifier": "local", "staff_identifier": "local",
+            "student_identifier": "local", "staff_identifier": "local", "trusted_number": "both",
             "private_addresses": ["127.0.0.1: played in a test"],
         } | more  # fmt: skip
 

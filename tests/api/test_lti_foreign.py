@@ -38,7 +38,7 @@ async def platform(
         told: dict[str, Any] = {"issuer": there.url, "client_id": CLIENT, "deployment_ids": [DEPLOYMENT]}
         told |= {"authorization_url": f"{there.url}/auth", "token_url": f"{there.url}/token"}
         told |= {"jwks_url": f"{there.url}/jwks", "student_identifier": "local", "staff_identifier": "local"}
-        told |= {"private_addresses": ["127.0.0.1: played in a test"]}
+        told |= {"private_addresses": ["127.0.0.1: played in a test"], "trusted_number": "sourcedid"}
         await registers.add_connection(store, village.district, "lms", "lti", told, {}, actor, keeps_roster=False)
         yield there
 

@@ -67,6 +67,7 @@ def settings(url: str, **more: Any) -> LtiSettings:
         "issuer": url,
         "client_id": "planbridge-tool",
         "deployment_ids": "1",
+        "trusted_number": "both",
         "authorization_url": f"{url}/auth",
         "token_url": f"{url}/token",
         "jwks_url": f"{url}/jwks",

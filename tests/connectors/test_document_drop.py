@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -262,6 +263,73 @@ async def test_many_at_once_leave_lists_that_agree(drop: Drop) -> None:
     assert [line.student_id for line in lines.values() if line.withdrawn_on] == ["1"]
     assert {row[0]: row[1] for row in drop.flags()[1:]} == {f"{n}": "0" if n == 1 else "1" for n in range(1, 7)}
     assert drop.unfinished() == [] and len(drop.pdfs()) == 5
+
+
+async def test_the_lists_are_written_once_for_all_that_go_side_by_side(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand plans would else write ten thousand lists of ten thousand lines. One that cannot be drawn holds
+    nobody up; and nobody is answered before the lists name what was put there."""
+    plans = [document(str(uuid.UUID(int=n)), student=f"{n}") for n in range(1, 13)]
+    plans[5] = replace(plans[5], content=unprintable)
+    await drop.push(document(plans[0].key["plan"], student="1"))
+    written, listed, there = Counter[str](), Counter[str](), set[str]()
+    write, lying = Folder.write, Folder.lying
+
+    async def counting(self: Folder, name: str, content: bytes) -> None:
+        written[name] += 1
+        await write(self, name, content)
+
+    async def looking(self: Folder) -> Any:
+        listed["folder"] += 1
+        return await lying(self)
+
+    monkeypatch.setattr(Folder, "write", counting)
+    monkeypatch.setattr(Folder, "lying", looking)
+    async with drop.opened() as sink:
+
+        async def push(one: Document) -> Receipt:
+            receipt = await sink.push(one)
+            if receipt.delivered:
+                there.add(drop.manifest()[one.key["plan"]].plan_id)
+            return receipt
+
+        receipts = await asyncio.gather(*map(push, plans))
+    assert [one.status for one in receipts] == [200, *[201] * 4, 422, *[201] * 6]
+    assert there == {one.key["plan"] for one in plans if one is not plans[5]} == set(drop.manifest())
+    assert len(drop.flags()) == 12 and drop.unfinished() == []
+    assert (written["manifest.csv"], written["flags.csv"]) == (1, 1)
+    assert listed["folder"] <= 3  # what is there, and before and after the lists
+
+
+async def test_nobody_is_delivered_whose_lists_could_not_be_written(
+    local: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them are sent again, and found; the next round is another one."""
+    write = Folder.write
+
+    async def full(self: Folder, name: str, content: bytes) -> None:
+        if name == "manifest.csv":
+            raise Unavailable("outbox-failed", "No room.")
+        await write(self, name, content)
+
+    plans = [document(str(uuid.UUID(int=n)), student=f"{n}") for n in range(1, 5)]
+    async with local.opened() as sink:
+        monkeypatch.setattr(Folder, "write", full)
+        failed = await asyncio.gather(*map(sink.push, plans), return_exceptions=True)
+        assert [getattr(one, "code", "") for one in failed] == ["outbox-failed"] * 4
+        monkeypatch.undo()
+        gone = asyncio.create_task(sink.push(plans[0]))
+        others = [asyncio.create_task(sink.push(one)) for one in plans[1:]]
+        await asyncio.sleep(0)
+        gone.cancel()  # whoever is stopped holds nobody up
+        receipts = await asyncio.gather(*others)
+    assert [(one.status, one.adopted) for one in receipts] == [(200, True)] * 3
+    assert len(local.manifest()) == 4, "the record of the fourth lies there from the first time"
+
+
+def unprintable() -> bytes:
+    raise Refused("print-letters", "No font has this letter.")
 
 
 async def test_a_lost_update_is_seen_by_whoever_wrote_last(local: Drop, monkeypatch: pytest.MonkeyPatch) -> None:

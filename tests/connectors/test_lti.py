@@ -1,8 +1,10 @@
 """What we ask of a platform's services, and what becomes of its answers: tokens, people, columns, comments, totals."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -12,9 +14,10 @@ from joserfc.jwk import RSAKey
 
 from connectors.lti.paging import following
 from connectors.lti.services import under
-from connectors.lti.sink import NEUTRAL, CommentSink
+from connectors.lti.sink import NEUTRAL, CommentSink, open_sink
 from connectors.lti.twin_courses import PARENT, STUDENT, TEACHER, Entry
 from connectors.lti.twin_tokens import AGS
+from gateway import clock
 from gateway.connector import Allocating, Announcing, Guarding, Judging, Retracting, Showing
 from gateway.errors import AuthError, ConfigError, Unavailable
 from gateway.http import MemoryTokens, Reply
@@ -192,6 +195,48 @@ async def test_refusals_say_what_to_do_and_repeat_nothing(there: There) -> None:
     assert told[0] and told[-1] == ""  # what never arrived is not looked for
 
 
+async def test_ten_plans_of_a_course_at_once_share_one_column_and_one_look_at_its_members() -> None:
+    """One sink carries many plans side by side: each looks the column up before it makes one."""
+    async with a_platform(kind="moodle", page_size=50) as there:
+        numbers = there.of(STUDENT)[:10]
+        receipts = await asyncio.gather(*(there.sink.push(there.document(number=number)) for number in numbers))
+        assert {one.status for one in receipts} <= {200, 201, 204}, receipts
+        assert len([one for one in there.course.columns.values() if one.by_tool]) == 1
+        assert len([path for path in there.sent("POST") if path.partition("?")[0].endswith("/lineitems")]) == 1
+        assert len([path for path in there.sent("GET") if "/memberships" in path]) == 1
+
+
+async def test_a_column_that_a_teacher_deleted_meanwhile_is_made_again(there: There) -> None:
+    """One sink lives for thousands of plans: what it remembers of a course grows old."""
+    await there.sink.push(there.document())
+    there.course.columns.clear()
+    other = there.of(STUDENT)[1]
+    receipt = await there.sink.push(there.document(number=other))
+    assert receipt.delivered, receipt
+    assert entry(there, other).comments == ["There is a plan."]
+    assert len(there.course.columns) == 1
+
+
+async def test_who_joins_or_leaves_a_course_is_seen_while_plans_go_there(
+    there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await there.sink.push(there.document())
+    late = there.of(STUDENT)[1]
+    id = there.platform.courses.person(late).id
+    del there.course.members[id]
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + timedelta(minutes=2))
+    refused = await there.sink.push(there.document(number=late))
+    assert not refused.delivered and "not in this course" in refused.message
+
+
+async def test_a_token_that_is_over_in_the_middle_is_asked_for_again(there: There) -> None:
+    await there.sink.push(there.document())
+    there.platform.door.forget()
+    receipt = await there.sink.push(there.document(number=there.of(STUDENT)[1]))
+    assert receipt.delivered
+
+
 async def test_one_platform_that_is_busy_is_asked_again(there: There) -> None:
     there.platform.busy = 2
     assert (await there.sink.push(there.document())).delivered
@@ -344,3 +389,16 @@ def test_scores_and_results_stand_in_the_path() -> None:
         "https://lms.example.org/a/lineitem/scores?type_id=1"
     )
     assert under("https://lms.example.org/a/", "results") == "https://lms.example.org/a/results"
+
+
+async def test_nothing_is_written_until_it_is_said_which_number_tells_people_apart(there: There) -> None:
+    async with way(there.url) as http:
+        sink = await open_sink(settings(there.url, trusted_number="none"), http)
+        receipt = await sink.push(there.document())
+        [finding] = await sink.check()
+        assert receipt.status == 422 and not finding.ok
+        assert "trusted_number" in receipt.message
+        assert there.sent("POST") == []
+        # of the two, only the one that is trusted is looked at
+        sink = await open_sink(settings(there.url, trusted_number="parameter"), http)
+        assert (await sink.push(there.document())).status == 422

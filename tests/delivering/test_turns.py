@@ -121,7 +121,9 @@ async def test_one_that_failed_makes_room_for_a_newer_one(hall: Hall) -> None:
     assert begun is not None
     new = await queue(hall)
     assert (await outcome(hall, old))["state"] == "sending", "what is on its way goes on"
-    assert await turns.later(hall.store, hall.district, old, "No answer.", clock.now(), timedelta(0)) is None
+    assert (
+        await turns.later(hall.store, hall.district, old, begun.fence, "No answer.", clock.now(), timedelta(0)) is None
+    )
     assert [(await outcome(hall, one))["state"] for one in (old, new)] == ["superseded", "queued"]
 
 

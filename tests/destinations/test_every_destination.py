@@ -13,7 +13,7 @@ from gateway import clock, delivery, registry
 from gateway.access import SECTIONS
 from gateway.sameness import holds
 from gateway.settings import Settings
-from gateway.store import consents, deliveries, destinations, reading, registers
+from gateway.store import consents, destinations, ledger, reading, registers
 from gateway.store.consents import Given
 from gateway.store.database import Store
 from tests.destinations.world import ACTOR, WORDS, Words, World, classes_of
@@ -122,7 +122,7 @@ async def test_who_dies_before_writing_it_down_finds_it_again(place: Place) -> N
     number = await plan.queue()
     died, after = 0, None
     while after is None:
-        with patch.object(deliveries, "record", _dying(min(died, 1))):
+        with patch.object(ledger, "record", _dying(min(died, 1))):
             try:
                 after = await plan.send(number)
             except Killed:
@@ -134,15 +134,15 @@ async def test_who_dies_before_writing_it_down_finds_it_again(place: Place) -> N
     assert (await plan.push())["state"] == "delivered" and place.there.wire.wrote == 0
 
 
-def _dying(after: int) -> Callable[..., Awaitable[None]]:
+def _dying(after: int) -> Callable[..., Awaitable[list[Exception | None]]]:
     """Writes down what the destination answered so often, and then the process ends instead."""
-    left, write = [after], deliveries.record
+    left, write = [after], ledger.record
 
-    async def record(*arguments: Any) -> None:
+    async def record(*arguments: Any) -> list[Exception | None]:
         if not left[0]:
             raise Killed
         left[0] -= 1
-        await write(*arguments)
+        return await write(*arguments)
 
     return record
 

@@ -30,6 +30,7 @@ class Lms(There):
     @property
     def settings(self) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         given = {"issuer": self.url, "client_id": "planbridge-tool", "deployment_ids": ["1"]}
+        given |= {"trusted_number": "sourcedid"}
         given |= {"authorization_url": f"{self.url}/auth", "token_url": f"{self.url}/token"}
         made = LtiSettings.model_validate(given | {"jwks_url": f"{self.url}/jwks", "private_addresses": LOCAL})
         return made.model_dump(mode="json", exclude={"proxy", "tool_key"}), {}

@@ -10,6 +10,7 @@ from gateway.store import deliveries, registers
 from gateway.store import plans as stored
 from gateway.store.database import Store
 from tests.destinations.world import ACTOR, WORDS, There, Words, World
+from tests.turning import carried_out
 
 
 @dataclass
@@ -108,7 +109,7 @@ class Written:
 
     async def send(self, number: int) -> dict[str, Any]:
         """What a worker does with a delivery, and what became of it."""
-        await dispatch.deliver_job(self.place.store, self.place.district, number)
+        await carried_out(self.place.store, self.place.district, number)
         return await self.outcome(number)
 
     async def outcome(self, number: int) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from tests.e2e.test_delivery import (
     standard,  # noqa: F401  a fixture
 )
 from tests.taken_back import objects, taken_back
+from tests.turning import carried_out
 
 OWN = "uri://mapleridge.example.org"
 TODAY = date.today()
@@ -80,7 +81,7 @@ async def test_a_student_who_is_not_enrolled_there_yet_is_sent_once_with_each_ru
         here.there.forget()
         if state == "outage":
             here.there.faults({"kind": "status", "path": "/ed-fi/", "status": 503, "retry_after": 3600, "times": 99})
-        await dispatch.deliver_job(here.store, here.district, parked["id"])
+        await carried_out(here.store, here.district, parked["id"])
         here.there.faults()
         told = await here.outcome(parked["id"])
         if state == "outage":  # it goes on to wait for the student, not for a person, and is tried again by itself

@@ -75,7 +75,7 @@ async def here(store: Store, district: int) -> AsyncIterator[Here]:
         run = await jobs.request_pull(store, district, number, COUNSELOR)
         assert await sync.run(store, district, run) is not None
         told = {"issuer": url, "client_id": "planbridge-tool", "deployment_ids": ["1"], "jwks_url": f"{url}/jwks"}
-        told |= {"authorization_url": f"{url}/auth", "token_url": f"{url}/token"}
+        told |= {"authorization_url": f"{url}/auth", "token_url": f"{url}/token", "trusted_number": "sourcedid"}
         lms = await _connected(store, district, "lms", LtiSettings, told)
         async with store.transaction(district) as c:
             places = {"line_items": f"{url}/courses/{course.id}/lineitems?type_id=1"}
