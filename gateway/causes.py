@@ -13,6 +13,14 @@ CAUSES: dict[str, Cause] = {
         "It let us sign in and then refused to answer.",
         "Ask whoever runs {connection} whether the access of these credentials is still switched on.",
     ),
+    "grant-ended": (
+        "What somebody had agreed to there counts no more.",
+        "Agree anew: planbridge connections authorize {connection}",
+    ),
+    "signing-key-unusable": (
+        "There is no key of ours to sign with, or it cannot be read.",
+        "Look at the keys of the tool: docs/lti.md says how.",
+    ),
     "clock-differs": (
         "It takes each new token for one that has ended, because its clock and ours differ by minutes.",
         "Ask whoever runs {connection} to look at its clock, and look at the clock of this machine.",

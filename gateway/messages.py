@@ -311,6 +311,8 @@ def _day(day: date) -> str:
 
 def of_delivery(delivery: Mapping[str, Any], standing: Standing) -> Message:
     """A delivery, as deliveries.status gives it, that is parked."""
+    if "[consent-missing]" in (delivery["reason"] or ""):
+        return _without_consent(delivery["id"], delivery["destination"])
     receipts, number, to = delivery["receipts"], delivery["id"], delivery["destination"]
     arrived = sum(1 for receipt in receipts if receipt["delivered"])
     refused = "".join(f" It refused {r['resource']} ({r['status']})." for r in receipts if not r["delivered"])
@@ -325,6 +327,20 @@ def of_delivery(delivery: Mapping[str, Any], standing: Standing) -> Message:
         f"Ask whoever runs {to} what is missing there. Then send the plan again: planbridge push PLAN --to {to}. "
         f"What has arrived is not sent twice.{again}",
         f"Before {_at(delivery['finished_at'] + standing.limit, standing)}: by then the plan is a day late.",
+    )
+
+
+def _without_consent(number: int, to: str) -> Message:
+    """Nobody at the destination can mend that, and perhaps nobody has to."""
+    return Message(
+        f"A plan was not sent to {to}: no consent that holds today lets it go there. Delivery {number} is parked.",
+        "1 plan; nothing of it was sent.",
+        f"In {to}: nothing new. What it had under a consent that has ended is taken back by itself. Here the plan is "
+        "unchanged.",
+        f"Nothing, if the family wants it so. Which plan it is, and why: planbridge deliveries show {number}. Where a "
+        "consent was given, record it: planbridge consents add. Then send the plan again: planbridge deliveries "
+        f"resend {number}.",
+        "Nothing is due.",
     )
 
 

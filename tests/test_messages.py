@@ -144,7 +144,9 @@ def test_every_way_a_system_may_fail_has_its_sentence() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     assert len(literals) > 15
-    assert literals - set(CAUSES) - {"outcome-unknown", "url-invalid", "url-not-https", "url-has-credentials"} == set()
+    of_no_run = {"outcome-unknown", "url-invalid", "url-not-https", "url-has-credentials"}
+    of_authorizing = {"grant-refused", "grant-state"}
+    assert literals - set(CAUSES) - of_no_run - of_authorizing == set()
 
 
 def test_records_set_aside_are_told_and_a_clean_run_is_not() -> None:
@@ -197,6 +199,10 @@ def test_a_parked_delivery_counts_what_has_arrived_and_names_no_plan() -> None:
     assert message.affected == "1 plan: 1 of 2 documents that were tried have arrived."
     assert "6f1c" not in message.text
     assert messages.of_delivery(delivery | {"receipts": []}, GOOD).affected == "1 plan; nothing of it was sent."
+    forbidden = messages.of_delivery(
+        delivery | {"receipts": [], "reason": "A family forbade it. [consent-missing]"}, GOOD
+    )
+    assert "whoever runs" not in forbidden.text and "deliveries resend 3" in forbidden.to_do
 
 
 def test_trouble_with_the_database_says_what_becomes_of_the_work() -> None:

@@ -21,6 +21,7 @@ from tests.destinations.planted import BEGIN, PRIVATE, Full, Sown, found_in, ope
 from tests.destinations.test_every_destination import WORLDS, module
 from tests.destinations.world import ACTOR, WORDS, World, classes_of
 from tests.destinations.world_document_drop import Drop
+from tests.destinations.world_oneroster import Gradebook
 from tests.destinations.written import Place
 from tests.overheard import Overheard
 
@@ -88,6 +89,7 @@ async def test_by_default_no_word_leaves_but_those_that_a_preview_lists(plan: Fu
     """Everything that a request consists of, taken apart; nothing else of ours has one either."""
     place = plan.place
     profile = await choose(plan, {})
+    counted = place.there.totals() if isinstance(place.there, Gradebook) else {}
     with heard() as lines:
         place.there.wire.forget()
         made = await delivery.preview(place.store, place.district, plan.id, "there")
@@ -103,6 +105,8 @@ async def test_by_default_no_word_leaves_but_those_that_a_preview_lists(plan: Fu
         assert not any("health" in word or "family" in word or word.startswith("need") for word in listed)
     assert found_in("\n".join(lines)) == set()
     assert found_in(str(sent)) == set() == found_in(str(made.losses))
+    if isinstance(place.there, Gradebook):
+        assert place.there.totals() == counted and counted, "no total is moved"
 
 
 def switches(world: str) -> Iterator[tuple[bool, dict[str, Any]]]:

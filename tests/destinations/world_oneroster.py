@@ -29,6 +29,16 @@ class Gradebook(There):
         ours = [row for row in rows if row["sourcedId"].startswith("planbridge-") and row["status"] == "active"]
         return {row["sourcedId"]: json.dumps(row, ensure_ascii=False) for row in ours}
 
+    def totals(self) -> Mapping[str, tuple[int, float]]:
+        """Student and class -> how many results count, and their points: what any total of a gradebook is made of."""
+        found: dict[str, tuple[int, float]] = {}
+        for row in self._client.get(f"{ROOT}/results", params={"limit": 1000}).json()["results"]:
+            if row["status"] == "active" and row["scoreStatus"] != "exempt":
+                of = f"{row['student']['sourcedId']} {row['class']['sourcedId']}"
+                count, points = found.get(of, (0, 0.0))
+                found[of] = count + 1, points + float(row.get("score") or 0)
+        return found
+
     def edit(self, id: str, word: str) -> None:
         row = self._client.get(f"{ROOT}/results/{id}").json()["result"]
         row["comment"] = word

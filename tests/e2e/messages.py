@@ -93,6 +93,11 @@ DISASTERS = {
         "A court has decided: from now on the source says of a contact that they have no right, and the plan in force "
         "names them.", PLANS,
     ),
+    14: Disaster(
+        14, "consent-revoked", "A consent is revoked while the plan waits to be sent",
+        "The family let a plan go to another system. It waits for its turn there, and they take that back.",
+        "published; one plan waits",
+    ),
     15: Disaster(
         15, "owner-gone", "Who owns a support leaves",
         "A teacher is not in the roster any more, and answers for supports in plans that are in force.", PLANS,
@@ -125,12 +130,12 @@ DISASTERS = {
 
 _INDEX = """# What people are told on a bad day
 
-Each of these days is played by a test (`tests/e2e/test_disasters.py`, and `test_full_disk.py` and
-`test_verification.py` beside it; what waits in plans: `tests/store/test_attention.py`), and none of them does harm to
-what is published: the sync is held and waits for a person, or it stops, or it goes on without the record that is wrong.
-Where the sync is right and the world has changed, the plans that rested on it wait for a person. What a person is then
-told, by command line, e-mail and webhook, is written here word for word, with another run number and date. The numbers
-are those of a longer list of known disasters.
+Each of these days is played by a test (`tests/e2e/test_disasters.py`, and `test_full_disk.py`, `test_verification.py`
+and `test_consent_revoked.py` beside it; what waits in plans: `tests/store/test_attention.py`), and none of them does
+harm to what is published: the sync is held and waits for a person, or it stops, or it goes on without the record that
+is wrong. Where the sync is right and the world has changed, the plans that rested on it wait for a person. What a
+person is then told, by command line, e-mail and webhook, is written here word for word, with another run number and
+date. The numbers are those of a longer list of known disasters.
 
 | | What happens at the source | The sync |
 |---|---|---|
@@ -171,6 +176,7 @@ if __name__ == "__main__":
                 str(ROOT / "tests" / name)
                 for name in (
                     "e2e/test_disasters.py",
+                    "e2e/test_consent_revoked.py",
                     "e2e/test_full_disk.py",
                     "e2e/test_verification.py",
                     "store/test_attention.py",
