@@ -49,8 +49,8 @@ class Desk:
     plans: int
 
     def pushed(self) -> Cost:
-        """All of them delivered to a server that has none, by one worker that rests before: from the moment they are queued to the
-        last delivery's end. CPU is the worker's; the database server's stands beside it."""
+        """All of them delivered to a server that has none, by one worker that rests before: from the moment
+        they are queued to the last delivery's end. CPU is the worker's; the database server's stands beside it."""
         self.empty()
         with self.home.resting_worker() as worker, self.home.database() as c:
             before, before_server = used_by(worker), used_by_server(self.home.postmaster)
@@ -169,8 +169,9 @@ def _template() -> Plan:
 _ROWS = (
     # The content is text, of which the fingerprint is taken as it stands.
     "CREATE TEMPORARY TABLE laid ON COMMIT DROP AS SELECT gen_random_uuid() AS id, e.id AS student, "
-    "  replace(replace(CAST(:content AS text), :student, CAST(e.id AS text)), :school, e.doc#>>'{roles,0,organization}')"
-    "  AS content FROM entity e WHERE e.district_id = :d AND e.kind = 'person' AND e.doc#>>'{roles,0,role}' = 'student'",
+    "  replace(replace(CAST(:content AS text), :student, CAST(e.id AS text)), :school, "
+    "    e.doc#>>'{roles,0,organization}') AS content "
+    "FROM entity e WHERE e.district_id = :d AND e.kind = 'person' AND e.doc#>>'{roles,0,role}' = 'student'",
     "INSERT INTO plan (id, district_id, student_id, state, content) "
     "SELECT id, :d, student, 'active', CAST(content AS json) FROM laid",
     "INSERT INTO plan_version (plan_id, version, district_id, content, sha256, finalized_at, finalized_by, "

@@ -171,12 +171,12 @@ class Edfi(Server):
                 {"resource": name, "order": n, "operations": ["Create", "Update"]} for n, name in enumerate(resources)
             ],
             # As much of them as a client wants that asks for parameters before it reads.
-            "/metadata/": [
+            "/metadata": [
                 {"name": name, "endpointUri": f"{here}/metadata/{name}"} for name in ("Resources", "Descriptors")
             ],
             "/metadata/Resources": {"paths": {}},
             "/metadata/Descriptors": {"paths": {}},
-        }.get(request.path)
+        }.get(request.path.rstrip("/") or "/")
         return None if told is None else _json(told)
 
     def page(self, request: Request, name: str, rows: Rows) -> Answer:

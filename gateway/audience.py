@@ -63,8 +63,10 @@ async def ask(
 ) -> Audience:  # fmt: skip
     """Ask the destination who sees what is to be sent, and the access rules whether each of them may see the sections
     that stand in it."""
-    if not isinstance(sink, Showing) or not documents:
-        return Audience(told=isinstance(sink, Showing))
+    if not isinstance(sink, Showing):
+        return Audience(told=False)
+    if not documents:
+        return Audience(told=True)
     viewers: dict[Viewer, None] = {}
     for document in documents:
         if isinstance(sink, Allocating):

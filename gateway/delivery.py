@@ -11,9 +11,9 @@ from gateway import audience, clock, registry, sending, withdrawing
 from gateway.audience import Audience
 from gateway.composing import Composed, Wanted, compose
 from gateway.connected import opened
-from gateway.connector import Allocating, Document
+from gateway.connector import Allocating, Document, Showing
 from gateway.errors import AuthError, Refused, Unavailable
-from gateway.sending import Desk
+from gateway.sending import Desk, NotBegun
 from gateway.store import (
     agreements,
     audiences,
@@ -45,8 +45,8 @@ Also = Callable[[Transaction, int, int], Awaitable[None]]
 Settle = Callable[[Delivery, Exception], Awaitable[None]]
 """What is to become of a delivery that could not be carried out."""
 MOST = 500
-"""So many are composed together at the most, and fewer where a destination takes few side by side: what it is sent was
-composed just before."""
+"""So many are composed together at the most, and no more than were sent lately in a quarter of OLD_SECONDS: they wait
+for those before them, and then for one another."""
 OLD_SECONDS = 5.0
 """What was composed so long ago, and is not on its way, is composed anew: a destination that is slow, or asks to wait,
 gets nothing by a consent that was revoked meanwhile."""
@@ -206,6 +206,7 @@ class _Line:
         self._desk: Desk | None = None
         self._of: Connection | None = None
         self._open = AsyncExitStack()
+        self._most = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -216,7 +217,7 @@ class _Line:
     async def next(self, under_way: Sequence[int] = ()) -> _Batch:
         """Take and compose what waits next, beside what is under way."""
         connection = await registers.connection(self._store, self._district, self._number)
-        most = min(max(8 * abreast(connection), 8), MOST)
+        most = min(max(8, self._most or 8 * abreast(connection)), MOST)
         return await self.ready(await deliveries.take(self._store, self._district, self._number, most, under_way))
 
     async def ready(self, taken: Sequence[Delivery]) -> _Batch:
@@ -305,14 +306,18 @@ class _Line:
 
     async def _send(self, batch: _Batch) -> tuple[bool, Sequence[Delivery]]:
         desk = await self._opened(batch.connection)
+        desk.stopped = False
         async with self._store.transaction(self._district) as c:
             desk.edited_there = await destinations.edited_there(c, batch.connection.id)
             sent = [(one, made) for one, made, _ in batch.ready if batch.rollout.sends(made.given.plan.school)]
             await _note(c, batch.connection, sent)
         await desk.expect([(one, made.documents, known) for one, made, known in batch.ready])
+        began = time.monotonic()
         work = _Abreast(desk, batch, self._settle)
         await work.all(abreast(batch.connection))
-        return not work.stopped, work.late
+        sent_now = len(batch.ready) - len(work.late)
+        self._most = round(OLD_SECONDS / 4 * sent_now / max(time.monotonic() - began, 0.001))
+        return not desk.stopped, work.late
 
     async def _opened(self, connection: Connection) -> Desk:
         if self._desk is None or connection != self._of:
@@ -321,32 +326,34 @@ class _Line:
             assert connector.open_sink is not None
             sink = await connector.open_sink(settings, http)
             self._open.push_async_callback(sink.close)
-            self._desk, self._of = Desk(self._store, self._district, sink), connection
+            self._desk, self._of = Desk(self._store, self._district, sink, abreast(connection)), connection
         return self._desk
 
 
 class _Abreast:
-    """Deliveries that go side by side, whether their destination answers still, and those that are to be composed anew
-    before they go."""
+    """Deliveries of a batch that go side by side, and those that are to be composed anew before they go."""
 
     def __init__(self, desk: Desk, batch: _Batch, settle: Settle) -> None:
         self._desk = desk
         self._batch = batch
         self._settle = settle
-        self.stopped = False
         self._begun = False
         self.late: list[Delivery] = []
         self._handed_back: list[Delivery] = []
 
     async def all(self, abreast: int) -> None:
         work = iter(self._batch.ready)
+        # Each writes down what it was answered before it is over: with no more of them than requests, nothing would be
+        # on its way meanwhile. Whom the destination is asked about first keeps it as busy as they are.
+        if not isinstance(self._desk.sink, Showing):
+            abreast *= 3
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(abreast, len(self._batch.ready))):
                     group.create_task(self._some(work))
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from None
-        if self.stopped:
+        if self._desk.stopped:
             self._handed_back += self.late
             self.late = []
         if self._handed_back:
@@ -354,7 +361,7 @@ class _Abreast:
 
     async def _some(self, work: Iterator[tuple[Delivery, Composed, Known]]) -> None:
         for one, made, known in work:
-            if self.stopped:
+            if self._desk.stopped:
                 self._handed_back.append(one)
                 continue
             if self._begun and self._batch.old:
@@ -363,13 +370,15 @@ class _Abreast:
             self._begun = True
             try:
                 await self._desk.finish(await self._one(one, made, known))
+            except NotBegun:
+                self._handed_back.append(one)
             except Exception as error:
                 if _ends_all(error):
                     raise
-                if isinstance(error, Unavailable) and self.stopped:  # one of them waits for all
+                if isinstance(error, Unavailable) and self._desk.stopped:  # one of them waits for all
                     self._handed_back.append(one)
                     continue
-                self.stopped = self.stopped or isinstance(error, Unavailable | AuthError)
+                self._desk.stopped = self._desk.stopped or isinstance(error, Unavailable | AuthError)
                 await self._settle(one, error)
 
     async def _one(self, delivery: Delivery, made: Composed, known: Known) -> Finished:

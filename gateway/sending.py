@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
@@ -72,14 +72,22 @@ class Ended:
     causes: Sequence[Cause] = ()
 
 
+class NotBegun(Exception):
+    """Another delivery met a destination that does not answer; nothing of this document was begun."""
+
+
 class Desk:
     """What the deliveries that go to one destination side by side share: one sink, the ledger, and the turns of what
-    several plans refer to. Hundreds of lines of the ledger are one transaction. `edited_there`: see destinations."""
+    several plans refer to. Hundreds of lines of the ledger are one transaction. `edited_there`: see destinations.
+    `stopped`: the destination does not answer, and nothing more is begun."""
 
-    def __init__(self, store: Store, district: int, sink: Sink) -> None:
+    def __init__(self, store: Store, district: int, sink: Sink, abreast: int) -> None:
         self.store = store
         self.sink = sink
         self.edited_there: EditedThere = "ask"
+        self.stopped = False
+        # Half as many more: while their claims are written, those before them are on their way.
+        self._way = asyncio.Semaphore(-(-abreast * 3 // 2))
         self.claim = Together(partial(ledger.claim, store, district))
         self.record = Together(partial(ledger.record, store, district))
         self.finish = Together(partial(deliveries.finish, store, district))
@@ -87,6 +95,12 @@ class Desk:
         self.shared: dict[str, str] = {}
         """What of that has arrived: the document's name, the fingerprint of its content."""
         self._owners: dict[str, Delivery] = {}
+        # Looked at once: for each of ten thousand documents it would be a tenth of what a delivery costs.
+        self.judging = sink if isinstance(sink, Judging) else None
+        self.ends_access = sink if isinstance(sink, Admitting) and isinstance(sink, Ending) else None
+        self.respecting = sink if isinstance(sink, Respecting) else None
+        self.guarding = sink if isinstance(sink, Guarding) else None
+        self.allocating = sink if isinstance(sink, Allocating) else None
         if isinstance(sink, Announcing):
             sink.announcing(self._announce)
 
@@ -101,6 +115,14 @@ class Desk:
                     if not (document.create_only or delivery.overwrite or _is_ours(known.rows.get(document.name)))
                 ]
             )
+
+    @asynccontextmanager
+    async def way(self) -> AsyncIterator[None]:
+        """Be one of those that are on their way; what is not when the destination stops answering is not begun."""
+        async with self._way:
+            if self.stopped:
+                raise NotBegun
+            yield
 
     def turn(self, document: Document) -> AbstractAsyncContextManager[Any]:
         """Nobody else's turn to make what several plans refer to: two would make it twice."""
@@ -132,9 +154,9 @@ async def send(
     sink = desk.sink
     contents = {document.name: fingerprint(document) for document in documents}
     told = list(losses)
-    if isinstance(sink, Judging):
+    if desk.judging:
         new = [one for one in documents if _content(known.rows, one) != contents[one.name]]
-        judged = await sink.judge(new) if new else None
+        judged = await desk.judging.judge(new) if new else None
         if judged and judged.problems:
             why = [Cause(0, problem, (), 0, len(new)) for problem in judged.problems]
             return Ended(told, f"Nothing was sent. {' '.join(judged.problems)}", causes=why)
@@ -144,11 +166,12 @@ async def send(
         told += [loss for loss in (judged.losses if judged else ()) if loss.pointer not in lost]
     one_by_one = _Sending(desk, delivery, known.rows, contents)
     over = [document for document in known.left if document.name not in contents]
-    if isinstance(sink, Admitting) and isinstance(sink, Ending):
+    if desk.ends_access:
+        admits = desk.ends_access.admits
         # Whoever is to see the plan no more does not see what is sent now, whatever of it is refused.
-        if refusal := await one_by_one.end_all([one for one in over if one.resource in sink.admits], start):
+        if refusal := await one_by_one.end_all([one for one in over if one.resource in admits], start):
             return _not_ended(told, *refusal)
-        over = [one for one in over if one.resource not in sink.admits]
+        over = [one for one in over if one.resource not in admits]
     refused = await one_by_one.all(documents)
     told += [Loss("", "withheld", f"Somebody edited {name} there, and theirs was kept.") for name in one_by_one.kept]
     if refused:
@@ -262,8 +285,8 @@ class _Sending:
         claim = Claim(self._delivery, document, hashlib.sha256(f"ended {on}".encode()).hexdigest())
         known = await self._desk.claim(claim)
         self._desk.belongs(document, self._delivery)
-        if isinstance(self._sink, Allocating):
-            self._sink.know(document, known.remote_id)
+        if self._desk.allocating:
+            self._desk.allocating.know(document, known.remote_id)
         async with self._desk.last(document, known.remote_id):
             if await _is_needed(self._store, self._sink, self._delivery, document, known.remote_id):
                 receipt = Receipt(200, known.remote_id, unchanged=True)
@@ -283,40 +306,48 @@ class _Sending:
             return receipt
 
     async def _push(self, document: Document, content: str) -> Receipt:
+        claim = Claim(self._delivery, document, content)
+        async with self._desk.way():
+            receipt, asked = await self._sent(claim)
+        if asked:  # the next is on its way while the answer is written down
+            await self._desk.record(Answer(claim, receipt))
+        return receipt
+
+    async def _sent(self, claim: Claim) -> tuple[Receipt, bool]:
+        """What became of it, and whether that is an answer to it, to be written down."""
+        document, content = claim.document, claim.sha256
         before = self._known.get(document.name)
-        if isinstance(self._sink, Respecting) and not (document.create_only or self._delivery.overwrite):
-            in_the_way = None if _is_ours(before) else await self._sink.foreign(document)
+        if self._desk.respecting and not (document.create_only or self._delivery.overwrite):
+            in_the_way = None if _is_ours(before) else await self._desk.respecting.foreign(document)
             if in_the_way:
                 await deliveries.refuse(self._store, self._delivery, document, in_the_way)
-                return in_the_way
+                return in_the_way, False
         if before and self._edited_there != "ours" and await self._edited(document, before, content):
             if self._edited_there == "keep":
                 self.kept.append(document.resource)
-                return Receipt(200, before.remote_id, unchanged=True)
+                return Receipt(200, before.remote_id, unchanged=True), False
             await deliveries.refuse(self._store, self._delivery, document, EDITED)
-            return EDITED
-        claim = Claim(self._delivery, document, content)
+            return EDITED, False
         known = await self._desk.claim(claim)
         self._desk.belongs(document, self._delivery)
-        if isinstance(self._sink, Allocating):
-            self._sink.know(document, known.remote_id)
+        if self._desk.allocating:
+            self._desk.allocating.know(document, known.remote_id)
         if known.delivered_sha256 == content:
-            return Receipt(200, known.remote_id, unchanged=True)
-        receipt = _storable(await self._sink.push(document))
-        await self._desk.record(Answer(claim, receipt))
-        return receipt
+            return Receipt(200, known.remote_id, unchanged=True), False
+        return _storable(await self._sink.push(document)), True
 
     async def _edited(self, document: Document, before: LedgerRow, content: str) -> bool:
         """Whether a person has changed there what an update is about to change."""
-        if not (isinstance(self._sink, Guarding) and before.revision) or before.delivered_sha256 == content:
+        guarding = self._desk.guarding
+        if not (guarding and before.revision) or before.delivered_sha256 == content:
             return False
-        if isinstance(self._sink, Allocating):
-            self._sink.know(document, before.remote_id)
+        if self._desk.allocating:
+            self._desk.allocating.know(document, before.remote_id)
         # What was sent last and never answered may be what stands there, and is ours: that is known by what it says,
         # and of something else than is to be sent now it cannot be known.
         if not before.heard and before.sent_sha256 != content:
             return False
-        if not await self._sink.edited(document, before.revision):
+        if not await guarding.edited(document, before.revision):
             return False
         if before.heard:
             return True

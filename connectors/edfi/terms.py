@@ -1,5 +1,6 @@
 """What a server asks of the records that are written to it: its shapes, its descriptors, its order."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,7 @@ class Terms:
         self._http = http
         self._there: dict[tuple[str, str], bool] = {}
         self._order: Mapping[str, int] | None = None
-        self._offered: Offered | None = None
+        self._offered: asyncio.Task[Offered | None] | None = None
 
     async def judge(self, documents: Sequence[Document]) -> Judgement:
         """Every record against the server's own document, every descriptor against those it has. What the server would
@@ -58,7 +59,9 @@ class Terms:
         return shapes.identity(resource), shapes.properties(resource)
 
     async def _shapes(self) -> Offered | None:
-        shapes = self._offered = self._offered or await offered(self._server, self._settings)
+        # Also that nothing can be had is found out once: else each of ten thousand records would ask for it again.
+        self._offered = self._offered or asyncio.create_task(offered(self._server, self._settings))
+        shapes = await asyncio.shield(self._offered)
         # A document that describes no write at all says nothing about any.
         return shapes if shapes and shapes.writable else None
 

@@ -3,12 +3,16 @@
 import asyncio
 import ipaddress
 import re
+import select
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
 from urllib.parse import unquote
 
 import httpcore
@@ -16,6 +20,10 @@ import httpx
 
 from gateway.errors import ConfigError
 from gateway.http.urls import origin
+
+if find_spec("sniffio") is None:
+    # httpcore looks for it eight times a request, through every folder where a module may lie, and goes on without it.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -168,10 +176,44 @@ class _PinningBackend(httpcore.AsyncNetworkBackend):
         share = timeout / len(addresses) if timeout is not None else None
         for address in addresses[:-1]:
             try:
-                return await self._sockets.connect_tcp(address, port, share, local_address, socket_options)
+                return _Stream(await self._sockets.connect_tcp(address, port, share, local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return await self._sockets.connect_tcp(addresses[-1], port, share, local_address, socket_options)
+        return _Stream(await self._sockets.connect_tcp(addresses[-1], port, share, local_address, socket_options))
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A stream that says at once whether something came: before and after each request the pool asks all of them, and
+    to find the socket anew each time was a third of what a request cost."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, opened: socket.socket | None = None) -> None:
+        self._stream = stream
+        self._socket: socket.socket = opened or stream.get_extra_info("socket")
+        self._heard = None if sys.platform == "win32" else select.poll()
+        if self._heard is not None:
+            self._heard.register(self._socket, select.POLLIN)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 (httpcore's signature)
+    ) -> httpcore.AsyncNetworkStream:
+        return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._socket)
+
+    def get_extra_info(self, info: str) -> Any:
+        if info != "is_readable" or self._heard is None:
+            return self._stream.get_extra_info(info)
+        return self._socket.fileno() < 0 or bool(self._heard.poll(0))  # what is closed is no more fit for use
 
 
 class _Guard:

@@ -275,40 +275,36 @@ class Finished:
 
 async def finish(store: Store, district: int, ended: Sequence[Finished]) -> list[Exception | None]:
     """End deliveries; Fenced in the place of one that another attempt has taken over."""
-    async with store.transaction(district) as c:
-        rows = await c.execute(
-            text(
-                "WITH over AS (UPDATE delivery d SET state = a.state, losses = a.losses, reason = a.reason, "
-                "  waits = a.waits, causes = a.causes, finished_at = now() "
-                "  FROM json_to_recordset(CAST(:rows AS json)) AS a (id bigint, fence int, state text, losses json, "
-                "    reason text, waits text, causes json, facts text) "
-                "  WHERE d.id = a.id AND d.fence = a.fence AND d.state = 'sending' "
-                "  RETURNING d.id, d.district_id, d.plan_id, d.connection_id, a.facts), "
-                "judged AS (INSERT INTO recheck (connection_id, plan_id, district_id, facts) "
-                "  SELECT connection_id, plan_id, district_id, facts FROM over WHERE facts <> '' "
-                "  ON CONFLICT (connection_id, plan_id) DO UPDATE SET facts = excluded.facts, at = now()) "
-                "SELECT id FROM over"
-            ),
-            {
-                "rows": json.dumps(
-                    [
-                        {
-                            "id": one.delivery.id,
-                            "fence": one.delivery.fence,
-                            "state": one.state,
-                            "losses": [vars(loss) for loss in one.losses],
-                            "reason": one.reason,
-                            "waits": one.waits or None,
-                            "causes": [vars(cause) for cause in one.causes],
-                            "facts": one.facts,
-                        }
-                        for one in ended
-                    ]
-                )
-            },
-        )
-        held = set(rows.scalars())
+    rows = [
+        {
+            "id": one.delivery.id,
+            "fence": one.delivery.fence,
+            "state": one.state,
+            "losses": [vars(loss) for loss in one.losses],
+            "reason": one.reason,
+            "waits": one.waits or None,
+            "causes": [vars(cause) for cause in one.causes],
+            "facts": one.facts,
+        }
+        for one in ended
+    ]
+    async with store.begun(district, (_FINISH, {"rows": json.dumps(rows)})) as (_, [over]):
+        held = {row.id for row in over}
     return [None if one.delivery.id in held else Fenced() for one in ended]
+
+
+_FINISH = (
+    "WITH over AS (UPDATE delivery d SET state = a.state, losses = a.losses, reason = a.reason, "
+    "  waits = a.waits, causes = a.causes, finished_at = now() "
+    "  FROM json_to_recordset(CAST(:rows AS json)) AS a (id bigint, fence int, state text, losses json, "
+    "    reason text, waits text, causes json, facts text) "
+    "  WHERE d.id = a.id AND d.fence = a.fence AND d.state = 'sending' "
+    "  RETURNING d.id, d.district_id, d.plan_id, d.connection_id, a.facts), "
+    "judged AS (INSERT INTO recheck (connection_id, plan_id, district_id, facts) "
+    "  SELECT connection_id, plan_id, district_id, facts FROM over WHERE facts <> '' "
+    "  ON CONFLICT (connection_id, plan_id) DO UPDATE SET facts = excluded.facts, at = now()) "
+    "SELECT id FROM over"
+)
 
 
 async def waiting(c: AsyncConnection, connection: int) -> list[tuple[int, str, str]]:

@@ -1,7 +1,7 @@
 """The ledger, written for many objects at once: what is about to be sent where, and what was answered to it."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -94,71 +94,80 @@ async def claim(store: Store, district: int, claims: Sequence[Claim]) -> list[Le
     Once another content was on its way nobody knows which one arrived: what was delivered before counts no more.
     An object that has this content already stays with the delivery that brought it.
     """
-    async with store.transaction(district) as c:
-        held = await _held(c, [one.delivery for one in claims])
-        rows = await c.execute(
-            text(
-                "INSERT INTO ledger (district_id, connection_id, resource, identity, delivery_id, sent_sha256, shared) "
-                "SELECT :district, connection, resource, identity, delivery, sha256, shared "
-                "FROM json_to_recordset(CAST(:rows AS json)) AS a (connection int, resource text, identity text, "
-                "  delivery bigint, sha256 text, shared boolean) ORDER BY 2, 3, 4 "
-                "ON CONFLICT (connection_id, resource, identity) DO UPDATE SET "
-                "  delivery_id = CASE WHEN ledger.delivered_sha256 = excluded.sent_sha256 "
-                "    AND ledger.sent_sha256 = excluded.sent_sha256 THEN ledger.delivery_id "
-                "    ELSE excluded.delivery_id END, "
-                "  delivered_sha256 = CASE WHEN ledger.sent_sha256 = excluded.sent_sha256 "
-                "    THEN ledger.delivered_sha256 END, "
-                "  status = CASE WHEN ledger.delivered_sha256 = excluded.sent_sha256 "
-                "    AND ledger.sent_sha256 = excluded.sent_sha256 THEN ledger.status END, "
-                "  ended_on = NULL, sent_sha256 = excluded.sent_sha256 "
-                "RETURNING resource, identity, delivered_sha256, remote_id"
-            ),
-            {
-                "district": district,
-                "rows": json.dumps(
-                    [
-                        {
-                            **place(one.delivery, one.document),
-                            "delivery": one.delivery.id,
-                            "sha256": one.sha256,
-                            "shared": one.document.create_only,
-                        }
-                        for one in claims
-                        if one.delivery.id in held
-                    ]
-                ),
-            },
-        )
-        found = {f"{row.resource} {row.identity}": LedgerRow(row.delivered_sha256, row.remote_id) for row in rows}
-    return [found[one.document.name] if one.delivery.id in held else Fenced() for one in claims]
+    rows = [
+        {
+            **place(one.delivery, one.document),
+            "delivery": one.delivery.id,
+            "sha256": one.sha256,
+            "shared": one.document.create_only,
+        }
+        for one in claims
+    ]
+    values = {"district": district, "rows": json.dumps(rows), "asked": _attempts(one.delivery for one in claims)}
+    async with store.begun(district, (_CLAIM, values)) as (_, [made]):
+        found = {f"{row.resource} {row.identity}": LedgerRow(row.delivered_sha256, row.remote_id) for row in made}
+    return [found.get(one.document.name) or Fenced() for one in claims]
+
+
+_HELD = (
+    "WITH held AS MATERIALIZED (SELECT d.id FROM delivery d "
+    "  JOIN json_to_recordset(CAST(:asked AS json)) AS a (id bigint, fence int) "
+    "  ON a.id = d.id AND a.fence = d.fence WHERE d.state = 'sending' ORDER BY d.id FOR SHARE OF d) "
+)
+"""Those deliveries that no other attempt has taken over, and that none can until this transaction ends."""
+
+_CLAIM = (
+    f"{_HELD}"
+    "INSERT INTO ledger (district_id, connection_id, resource, identity, delivery_id, sent_sha256, shared) "
+    "SELECT CAST(:district AS int), connection, resource, identity, delivery, sha256, shared "
+    "FROM json_to_recordset(CAST(:rows AS json)) AS a (connection int, resource text, identity text, "
+    "  delivery bigint, sha256 text, shared boolean) WHERE delivery IN (SELECT id FROM held) ORDER BY 2, 3, 4 "
+    "ON CONFLICT (connection_id, resource, identity) DO UPDATE SET "
+    "  delivery_id = CASE WHEN ledger.delivered_sha256 = excluded.sent_sha256 "
+    "    AND ledger.sent_sha256 = excluded.sent_sha256 THEN ledger.delivery_id "
+    "    ELSE excluded.delivery_id END, "
+    "  delivered_sha256 = CASE WHEN ledger.sent_sha256 = excluded.sent_sha256 "
+    "    THEN ledger.delivered_sha256 END, "
+    "  status = CASE WHEN ledger.delivered_sha256 = excluded.sent_sha256 "
+    "    AND ledger.sent_sha256 = excluded.sent_sha256 THEN ledger.status END, "
+    "  ended_on = NULL, sent_sha256 = excluded.sent_sha256 "
+    "RETURNING resource, identity, delivered_sha256, remote_id"
+)
 
 
 async def record(store: Store, district: int, answers: Sequence[Answer]) -> list[Exception | None]:
     """Write down what the destination answered. Only a 2xx makes a content delivered."""
-    async with store.transaction(district) as c:
-        held = await _held(c, [one.claim.delivery for one in answers])
-        await c.execute(
-            text(
-                "UPDATE ledger l SET status = a.status, message = a.message, attempts = l.attempts + 1, at = now(), "
-                "  delivered_sha256 = CASE WHEN a.delivered THEN a.sha256 ELSE l.delivered_sha256 END, "
-                "  remote_id = CASE WHEN a.delivered THEN a.remote_id ELSE l.remote_id END, "
-                "  revision = CASE WHEN a.delivered THEN a.revision ELSE l.revision END, "
-                "  adopted = CASE WHEN a.delivered THEN a.adopted ELSE l.adopted END, "
-                "  ended_on = CASE WHEN a.delivered THEN coalesce(a.ended_on, l.ended_on) ELSE l.ended_on END "
-                "FROM json_to_recordset(CAST(:rows AS json)) AS a (connection int, resource text, identity text, "
-                "  status int, message text, delivered boolean, sha256 text, remote_id text, revision text, "
-                "  adopted boolean, ended_on date) "
-                "WHERE l.connection_id = a.connection AND l.resource = a.resource AND l.identity = a.identity"
-            ),
-            {"rows": json.dumps([_row(one) for one in answers if one.claim.delivery.id in held])},
-        )
+    values = {
+        "rows": json.dumps([_row(one) for one in answers]),
+        "asked": _attempts(one.claim.delivery for one in answers),
+    }
+    async with store.begun(district, (_RECORD, values)) as (_, [rows]):
+        held = {row.id for row in rows}
     return [None if one.claim.delivery.id in held else Fenced() for one in answers]
+
+
+_RECORD = (
+    f"{_HELD}, written AS (UPDATE ledger l SET status = a.status, message = a.message, attempts = l.attempts + 1, "
+    "  at = now(), "
+    "  delivered_sha256 = CASE WHEN a.delivered THEN a.sha256 ELSE l.delivered_sha256 END, "
+    "  remote_id = CASE WHEN a.delivered THEN a.remote_id ELSE l.remote_id END, "
+    "  revision = CASE WHEN a.delivered THEN a.revision ELSE l.revision END, "
+    "  adopted = CASE WHEN a.delivered THEN a.adopted ELSE l.adopted END, "
+    "  ended_on = CASE WHEN a.delivered THEN coalesce(a.ended_on, l.ended_on) ELSE l.ended_on END "
+    "  FROM json_to_recordset(CAST(:rows AS json)) AS a (connection int, resource text, identity text, "
+    "    delivery bigint, status int, message text, delivered boolean, sha256 text, remote_id text, revision text, "
+    "    adopted boolean, ended_on date) "
+    "  WHERE l.connection_id = a.connection AND l.resource = a.resource AND l.identity = a.identity "
+    "  AND a.delivery IN (SELECT id FROM held)) "
+    "SELECT id FROM held"
+)
 
 
 def _row(answer: Answer) -> dict[str, Any]:
     receipt = answer.receipt
     return {
         **place(answer.claim.delivery, answer.claim.document),
+        "delivery": answer.claim.delivery.id,
         "status": receipt.status,
         "message": told(receipt),
         "delivered": receipt.delivered,
@@ -170,16 +179,8 @@ def _row(answer: Answer) -> dict[str, Any]:
     }
 
 
-async def _held(c: AsyncConnection, deliveries: Sequence[Delivery]) -> set[int]:
-    """Those of these deliveries that no other attempt has taken over, and that none can until this transaction ends."""
-    rows = await c.execute(
-        text(
-            "SELECT d.id FROM delivery d JOIN json_to_recordset(CAST(:asked AS json)) AS a (id bigint, fence int) "
-            "ON a.id = d.id AND a.fence = d.fence WHERE d.state = 'sending' ORDER BY d.id FOR SHARE OF d"
-        ),
-        {"asked": json.dumps([{"id": id, "fence": fence} for id, fence in {(d.id, d.fence) for d in deliveries}])},
-    )
-    return set(rows.scalars())
+def _attempts(deliveries: Iterable[Delivery]) -> str:
+    return json.dumps([{"id": id, "fence": fence} for id, fence in {(one.id, one.fence) for one in deliveries}])
 
 
 def place(delivery: Delivery, document: Document) -> dict[str, Any]:
