@@ -154,6 +154,10 @@ async def _follow_all(g: Gateway, to: str, numbers: list[int], as_json: bool) ->
         disable=as_json or not STDERR.is_terminal,
     )
     before: Counter[str] | None = None
+    if not numbers:  # nobody has to work on that
+        if as_json:
+            print(json.dumps({"destination": to, "plans": 0, "ended": 0, "states": {}}))
+        return Counter()
     async with working(g) as pause:
         with bar:
             task = bar.add_task(to, total=len(numbers))

@@ -258,7 +258,7 @@ async def test_a_destination_is_rolled_out_and_gets_all_that_it_lacks(
     assert made.json() == before | {"stage": "schools", "schools": [world.school], "edited_there": "keep"}
     assert (await mine.put(address, json={"stage": "shadow"})).json()["edited_there"] == "keep"
     [[acts]] = await fetch(
-        store, world, "SELECT count(*) FROM act WHERE act IN ('roll-out', 'edited-there') AND about = 'ods'"
+        store, world, "SELECT count(*) FROM act WHERE act IN ('roll-out', 'edited-there') AND subject = 'ods'"
     )
     assert acts == 3
     sent = await mine.post("/v1/deliveries", json={"destination": "ods"})
