@@ -116,16 +116,16 @@ async def request(
     return number, connection.id
 
 
-async def request_all(store: Store, district: int, destination: str, actor: Actor, also: Also) -> int:
-    """Note a delivery of every plan's newest version that a destination does not have; how many. They are composed on
-    their way: what cannot be sent is parked with its reason. `also` happens once in the same transaction."""
+async def request_all(store: Store, district: int, destination: str, actor: Actor, also: Also) -> list[int]:
+    """Note a delivery of every plan's newest version that a destination does not have; their numbers. They are composed
+    on their way: what cannot be sent is parked with its reason. `also` happens once in the same transaction."""
     connection = await registers.connection(store, district, destination)
     await compose(store, connection, [])
     async with store.transaction(district) as c:
         made = await deliveries.queue_all(c, district, connection, actor)
         if made:
             await also(c, made[0], connection.id)
-    return len(made)
+    return made
 
 
 async def deliver(store: Store, district: int, delivery_id: int) -> None:

@@ -42,8 +42,8 @@ async def request_push(
     return number
 
 
-async def request_push_all(store: Store, district: int, destination: str, actor: Actor) -> int:
-    """Queue a delivery of every plan's newest version that a destination does not have yet; how many."""
+async def request_push_all(store: Store, district: int, destination: str, actor: Actor) -> list[int]:
+    """Queue a delivery of every plan's newest version that a destination does not have yet; their numbers."""
     found = await registers.connection(store, district, destination)
     refuse_paused(found)
     async with store.transaction(district) as c:

@@ -8,13 +8,15 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import delivery, dispatch, jobs, showing
+from gateway import delivery, destination, dispatch, jobs, showing
 from gateway.api.agreeing import asker
 from gateway.api.deliveries import Loss, Queued
 from gateway.api.oauth import Call, may
 from gateway.errors import PlanbridgeError, Refused
 from gateway.store import delivered, deliveries, registers, verifications
 from gateway.store import plans as stored
+from gateway.store.destinations import EditedThere
+from gateway.store.rollouts import Stage
 
 router = APIRouter(prefix="/v1", tags=["deliveries"])
 
@@ -102,6 +104,43 @@ class Reconciled(BaseModel):
     lost: list[Lost]
 
 
+class Everything(BaseModel):
+    """Where all plans are to go."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    destination: Name = Field(description="Name of the connection.")
+
+
+class Sent(BaseModel):
+    queued: int = Field(description="Deliveries that wait for the worker.")
+
+
+class Choices(BaseModel):
+    """What the district chose for a destination."""
+
+    destination: str
+    stage: Stage = Field(description="`shadow`: nothing is sent; `schools`: for these alone; `all`.")
+    schools: list[str] = Field(description="Entity ids, in the stage `schools`.")
+    edited_there: EditedThere = Field(description="What becomes of a text that somebody edited there.")
+    profile: dict[str, Any] = Field(description="Fields of its delivery profile that were chosen.")
+
+
+class Wanted(BaseModel):
+    """What is to be chosen; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: Stage | None = None
+    schools: list[Name] | None = Field(
+        default=None, max_length=1000, description="With the stage `schools`: each by entity id, number or name."
+    )
+    edited_there: EditedThere | None = None
+    profile: dict[str, Any] | None = Field(
+        default=None, max_length=100, description="Fields of its delivery profile; others stay."
+    )
+
+
 @router.get("/plans/{id}/deliveries/preview")
 async def preview(
     id: UUID,
@@ -167,6 +206,14 @@ async def resend(
     return Queued(delivery=number)
 
 
+@router.post("/deliveries", status_code=202)
+async def deliver_all(to: Everything, call: Annotated[Call, may("deliveries.write")]) -> Sent:
+    """Send the newest finalized version of every plan that a destination does not have; each waits for the worker.
+    What cannot be sent is parked with its reason. `GET /v1/deliveries` tells how they fare."""
+    _refuse_vendors(call)
+    return Sent(queued=len(await dispatch.request_push_all(call.store, call.district, to.destination, call.actor)))
+
+
 @router.post("/plans/{id}/withdrawals", status_code=202)
 async def withdraw(id: UUID, wanted: Withdrawal, call: Annotated[Call, may("deliveries.write")]) -> Withdrawals:
     """Take back what one destination has of a plan, or all of them."""
@@ -175,6 +222,24 @@ async def withdraw(id: UUID, wanted: Withdrawal, call: Annotated[Call, may("deli
         call.store, call.district, str(id), call.actor, wanted.because, wanted.destination or ""
     )
     return Withdrawals(deliveries=numbers)
+
+
+@router.get("/destinations/{name}")
+async def choices(name: Annotated[Name, Path()], call: Annotated[Call, may("deliveries.read")]) -> Choices:
+    """How far a destination is rolled out, what it gets, and what becomes of a text that somebody edited there."""
+    _refuse_vendors(call)
+    return Choices(**vars(await destination.chosen(call.store, call.district, name)))
+
+
+@router.put("/destinations/{name}")
+async def choose(
+    name: Annotated[Name, Path()], wanted: Wanted, call: Annotated[Call, may("destinations.write")]
+) -> Choices:
+    """Roll a destination out, or choose what it gets: on record with who did. What is left out stays as it is, and
+    where anything is refused nothing is changed."""
+    given = wanted.model_dump(exclude_none=True)
+    await destination.choose(call.store, call.district, name, call.actor, **given)
+    return Choices(**vars(await destination.chosen(call.store, call.district, name)))
 
 
 @router.post("/destinations/{name}/reconcile", status_code=202)

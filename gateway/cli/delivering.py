@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway import destination as choices
 from gateway import dispatch
-from gateway.cli.attention import school_id
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
     STDOUT,
@@ -20,9 +20,9 @@ from gateway.cli.output import (
     show,
 )
 from gateway.cli.plans import named
-from gateway.cli.pushing import follow, print_delivery, set_profile
+from gateway.cli.pushing import follow, pairs, print_delivery
 from gateway.errors import ConfigError, PlanbridgeError, Refused
-from gateway.store import delivered, destinations, registers, rollouts
+from gateway.store import delivered, registers, rollouts
 from gateway.store import deliveries as stored
 
 deliveries = typer.Typer(help="What became of what was pushed.", invoke_without_command=True)
@@ -133,16 +133,7 @@ def destination_show(name: Name, district: District = DEFAULT_DISTRICT, as_json:
 
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
-            found = await registers.connection(g.store, g.district, name)
-            async with g.store.transaction(g.district) as c:
-                rollout = await rollouts.of(c, found.id)
-                return {
-                    "destination": name,
-                    "stage": rollout.stage,
-                    "schools": list(rollout.schools),
-                    "edited_there": await destinations.edited_there(c, found.id),
-                    "profile": await stored.profile(c, found.id) or {},
-                }
+            return vars(await choices.chosen(g.store, g.district, name))
 
     show(run(work()), as_json)
 
@@ -166,23 +157,19 @@ def destination_set(
     as_json: Json = False,
 ) -> None:
     """Roll a destination out: in the shadow nothing is sent; then to schools; then to all. On record with who did."""
-    if school and not stage:
-        raise ConfigError("stage-schools", "Schools belong to a stage.", "Give --stage schools with each --school.")
-    if edited_there not in ("", "ask", "keep", "ours"):
-        raise ConfigError("choice-unknown", f"There is no choice {edited_there!r}.", "Choose from: ask, keep, ours.")
 
     async def work() -> None:
         async with gateway(district) as g:
-            who = actor(named(as_), role)
-            found = await registers.connection(g.store, g.district, name)
-            if include:
-                await set_profile(g, name, include, who)
-            schools = [await school_id(g, one) for one in school or ()]
-            async with g.store.transaction(g.district) as c:
-                if stage:
-                    await rollouts.put(c, found, stage, schools, who)
-                if edited_there:
-                    await destinations.set_edited_there(c, found, edited_there, who)  # type: ignore[arg-type]
+            await choices.choose(
+                g.store,
+                g.district,
+                name,
+                actor(named(as_), role),
+                stage=stage,
+                schools=school or (),
+                edited_there=edited_there,
+                profile=pairs(include or ()),
+            )
 
     run(work())
     say({"destination": name}, as_json, f"{name} is set.")

@@ -1,13 +1,18 @@
 """Commands that send plans: push with its preview, taking back, and why deliveries are parked."""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
 
-from gateway import delivery, dispatch, messages, registry
+from gateway import delivery, destination, dispatch, messages
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
+    STDERR,
     STDOUT,
     As,
     District,
@@ -22,9 +27,8 @@ from gateway.cli.output import (
 from gateway.cli.plans import named
 from gateway.cli.runs import working
 from gateway.composing import Composed
-from gateway.connector import validated
 from gateway.errors import ConfigError, PlanbridgeError, Refused, Unavailable
-from gateway.store import deliveries, registers
+from gateway.store import delivered, deliveries, registers
 from gateway.store.registers import Actor
 
 
@@ -34,8 +38,16 @@ def register(app: typer.Typer) -> None:
 
 
 def push(
-    id: Annotated[str, typer.Argument(help="The plan's id.")],
     to: Annotated[str, typer.Option("--to", help="Destination: a connection that can be written to.")],
+    id: Annotated[str, typer.Argument(help="The plan's id; left out with --all.")] = "",
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Every plan whose newest version the destination does not have; with --json a line each time that "
+            "more of them have ended.",
+        ),
+    ] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Show exactly what would be sent; send nothing.")] = False,
     withdraw: Annotated[
         bool,
@@ -61,12 +73,21 @@ def push(
     role: Role = "educator",
     as_json: Json = False,
 ) -> None:
-    """Push a finalized plan: only what changed is sent, only a 2xx counts, and what did not fit is listed."""
+    """Push a finalized plan, or all: only what changed is sent, only a 2xx counts, and what did not fit is listed."""
+    if every == bool(id) or (every and (preview or withdraw or overwrite or doorway)):
+        raise ConfigError(
+            "push-unclear",
+            "One plan is pushed, or all that a destination lacks, as it gets each of them.",
+            "Give the plan's id, or --all without --preview, --withdraw, --overwrite and --doorway.",
+        )
+    if every:
+        _push_all(to, include or [], district, actor(named(as_), role), as_json)
+        return
 
     async def work() -> dict[str, Any]:
         async with gateway(district) as g:
             if include:
-                await set_profile(g, to, include, actor(named(as_), role))
+                await destination.choose(g.store, g.district, to, actor(named(as_), role), profile=pairs(include))
             if preview:
                 made = await delivery.preview(g.store, g.district, id, to, doorway=doorway)
                 return {
@@ -98,6 +119,60 @@ def push(
         raise typer.Exit(Refused.exit_code)
     if found.get("state") == "queued":
         raise typer.Exit(Unavailable.exit_code)
+
+
+def _push_all(to: str, include: list[str], district: str, who: Actor, as_json: bool) -> None:
+    """Queue all that a destination lacks and wait until each has ended, or waits for its next try."""
+
+    async def work() -> Counter[str]:
+        async with gateway(district) as g:
+            if include:
+                await destination.choose(g.store, g.district, to, who, profile=pairs(include))
+            numbers = await dispatch.request_push_all(g.store, g.district, to, who)
+            return await _follow_all(g, to, numbers, as_json)
+
+    ended = run(work())
+    if not as_json:
+        told = ", ".join(f"{count:,} {state}" for state, count in sorted(ended.items())) or "it has all of them"
+        STDOUT.print(f"{ended.total():,} plans to [bold]{escape(to)}[/]: {told}.", highlight=False)
+        if ended["parked"]:
+            STDOUT.print(f"Why: planbridge refused --to {to}", markup=False, highlight=False)
+    if ended["parked"]:
+        raise typer.Exit(Refused.exit_code)
+    if ended["waiting"]:
+        raise typer.Exit(Unavailable.exit_code)
+
+
+async def _follow_all(g: Gateway, to: str, numbers: list[int], as_json: bool) -> Counter[str]:
+    """Wait for them with a progress bar, or with lines for machines; state -> how many, at the end."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+        console=STDERR,
+        transient=True,
+        disable=as_json or not STDERR.is_terminal,
+    )
+    before: Counter[str] | None = None
+    if not numbers:  # nobody has to work on that
+        if as_json:
+            print(json.dumps({"destination": to, "plans": 0, "ended": 0, "states": {}}))
+        return Counter()
+    async with working(g) as pause:
+        with bar:
+            task = bar.add_task(to, total=len(numbers))
+            while True:
+                async with g.store.transaction(g.district) as c:
+                    found = Counter(await delivered.counted(c, numbers))
+                going = found["queued"] + found["sending"]
+                bar.update(task, completed=len(numbers) - going)
+                if as_json and found != before:
+                    line = {"destination": to, "plans": len(numbers), "ended": len(numbers) - going, "states": found}
+                    print(json.dumps(line), flush=True)
+                if not going:
+                    return found
+                before = found
+                await pause()
 
 
 async def _audience(g: Gateway, to: str, made: Composed) -> dict[str, Any]:
@@ -160,23 +235,6 @@ def print_delivery(found: dict[str, Any]) -> None:
     show(found["losses"], False, title="\nDid not leave", columns=("pointer", "kind", "reason"), empty="")
 
 
-async def set_profile(g: Gateway, destination: str, pairs: list[str], who: Actor) -> None:
-    """Keep choices about what a destination gets; each is checked against the mapping's delivery profile."""
-    found = await registers.connection(g.store, g.district, destination)
-    shape = registry.mapping(found.connector).profile
-    if shape is None:
-        raise ConfigError("not-a-destination", f"Plans cannot be pushed to {destination}.", "Choose another.")
-    async with g.store.transaction(g.district) as c:
-        profile = await deliveries.profile(c, found.id) or {}
-        for pair in pairs:
-            name, _, value = pair.partition("=")
-            if name not in shape.model_fields:
-                raise ConfigError(
-                    "setting-unknown",
-                    f"The delivery profile has no field {name!r}.",
-                    f"Its fields are: {', '.join(shape.model_fields)}.",
-                )
-            profile[name] = value
-        kept = validated(shape, profile).model_dump(mode="json")
-        await deliveries.set_profile(c, g.district, found.id, kept)
-        await registers.log_act(c, g.district, who, "delivery-profile", destination, kept)
+def pairs(given: Sequence[str]) -> dict[str, str]:
+    """Fields of a delivery profile as somebody types them."""
+    return {name: value for name, _, value in (pair.partition("=") for pair in given)}

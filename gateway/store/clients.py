@@ -48,6 +48,7 @@ SCOPES = {
     "record.read": "Read running records, progress and consents, as far as sections were granted and the person may.",
     "deliveries.read": "See what became of a delivery.",
     "deliveries.write": "Send a finalized plan to a destination.",
+    "destinations.write": "Choose how far a destination is rolled out, and what of plans it gets.",
     "input.write": "Add input and evidence to plans and records, also without a person.",
     "vendors.read": "See the agreements with vendors, and which fields were really read under them.",
     "vendors.end": "End an agreement with a vendor at once and for good.",
@@ -62,7 +63,7 @@ ADMIN = frozenset(
     {
         *("connections.read", "runs.read", "runs.write", "runs.undo", "holds.decide", "notices.read"),
         *("identity.read", "identity.decide", "rejects.read", "rejects.replay", "crosswalks.read", "crosswalks.write"),
-        *("vendors.read", "vendors.end", "tokens.introspect"),
+        *("vendors.read", "vendors.end", "tokens.introspect", "destinations.write"),
     }
 )
 """What runs the district itself. A vendor's program is not given these, and one that has them from before may no more:

@@ -1,5 +1,6 @@
 """Deliveries as people look for them: by where they went, and by what became of them."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from sqlalchemy import text
@@ -34,6 +35,18 @@ async def listed(
         {"connection": connection, "state": state, "plan": plan, "before": before, "most": most},
     )
     return [dict(row._mapping) for row in rows]
+
+
+async def counted(c: AsyncConnection, deliveries: Sequence[int]) -> dict[str, int]:
+    """How many of these deliveries are in each state; `waiting`: queued, and not due before a later time."""
+    rows = await c.execute(
+        text(
+            "SELECT CASE WHEN next_at IS NOT NULL AND state = 'queued' THEN 'waiting' ELSE state END AS state, "
+            "count(*) AS many FROM delivery WHERE id = ANY(:ids) GROUP BY 1 ORDER BY 1"
+        ),
+        {"ids": list(deliveries)},
+    )
+    return {row.state: row.many for row in rows}
 
 
 async def parked(c: AsyncConnection, connection: int, message: str = "") -> list[int]:

@@ -239,6 +239,34 @@ async def test_deliveries_are_listed_sent_again_taken_back_and_reconciled(
         assert (found["destination"], found["looked_at"], found["lost"]) == ("ods", None, [])
 
 
+async def test_a_destination_is_rolled_out_and_gets_all_that_it_lacks(
+    mine: httpx.AsyncClient, store: Store, world: World
+) -> None:
+    address = "/v1/destinations/ods"
+    before = (await mine.get(address)).json()
+    assert (before["stage"], before["schools"], before["edited_there"]) == ("all", [], "ask")
+    for wrong, code in (
+        ({"edited_there": "ours", "stage": "schools"}, "stage-schools"),
+        ({"edited_there": "ours", "schools": [world.school]}, "stage-schools"),
+        ({"edited_there": "ours", "stage": "schools", "schools": ["nowhere"]}, "school-unknown"),
+        ({"edited_there": "ours", "profile": {"moon": True}}, "setting-unknown"),
+    ):
+        refused = await mine.put(address, json=wrong)
+        assert (refused.status_code >= 400, refused.json()["code"]) == (True, code)
+        assert (await mine.get(address)).json() == before, "nothing of it is chosen"
+    made = await mine.put(address, json={"stage": "schools", "schools": [world.school], "edited_there": "keep"})
+    assert made.json() == before | {"stage": "schools", "schools": [world.school], "edited_there": "keep"}
+    assert (await mine.put(address, json={"stage": "shadow"})).json()["edited_there"] == "keep"
+    [[acts]] = await fetch(
+        store, world, "SELECT count(*) FROM act WHERE act IN ('roll-out', 'edited-there') AND subject = 'ods'"
+    )
+    assert acts == 3
+    sent = await mine.post("/v1/deliveries", json={"destination": "ods"})
+    assert (sent.status_code, sent.json()) == (202, {"queued": 1})
+    assert (await mine.post("/v1/deliveries", json={"destination": "ods"})).json() == {"queued": 0}
+    assert (await mine.post("/v1/deliveries", json={"destination": "elsewhere"})).status_code >= 400
+
+
 async def test_a_delivery_is_queued_and_followed(mine: httpx.AsyncClient, store: Store, world: World) -> None:
     sent = await mine.post(f"/v1/plans/{world.final}/deliveries", json={"destination": "ods"})
     number = sent.json()["delivery"]

@@ -174,6 +174,9 @@ CALLS: dict[str, Any] = {
         "deliveries.write", f"/v1/plans/{w.final}/withdrawals", {"because": "asked for"}
     ),
     "GET /v1/deliveries": lambda w: How("deliveries.read"),
+    "POST /v1/deliveries": lambda w: How("deliveries.write", body={"destination": "ods"}),
+    "GET /v1/destinations/{name}": lambda w: How("deliveries.read", "/v1/destinations/ods"),
+    "PUT /v1/destinations/{name}": lambda w: How("destinations.write", "/v1/destinations/ods", {"stage": "all"}),
     "POST /v1/deliveries/{id}/resend": lambda w: How("deliveries.write", f"/v1/deliveries/{w.delivery}/resend"),
     "GET /v1/destinations/{name}/reconcile": lambda w: How("deliveries.read", "/v1/destinations/ods/reconcile"),
     "POST /v1/destinations/{name}/reconcile": lambda w: How("deliveries.write", "/v1/destinations/ods/reconcile"),

@@ -44,7 +44,7 @@ async def test_one_job_sends_all_that_waits_and_side_by_side(hall: Hall, monkeyp
     found = await pushed(hall)
     assert {one["state"] for one in found.values()} == {"delivered"} and len(found) == 3
     assert len(hall.board.hangs) == 3
-    assert await dispatch.request_push_all(hall.store, hall.district, "board", hall.actor) == 0
+    assert await dispatch.request_push_all(hall.store, hall.district, "board", hall.actor) == []
 
 
 async def test_what_plans_share_is_made_once(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ async def test_one_that_is_refused_is_parked_alone(hall: Hall, monkeypatch: pyte
     found = await pushed(hall)
     assert [found[plan]["state"] for plan in hall.plans] == ["delivered", "parked", "delivered"]
     assert "It will not have it." in found[hall.plans[1]]["reason"]
-    assert await dispatch.request_push_all(hall.store, hall.district, "board", hall.actor) == 1
+    assert len(await dispatch.request_push_all(hall.store, hall.district, "board", hall.actor)) == 1
 
 
 async def test_who_does_not_answer_is_asked_once_and_all_wait(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:

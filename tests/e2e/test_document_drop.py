@@ -9,8 +9,8 @@ import pytest
 
 from connectors.document_drop.settings import DocumentDropSettings
 from gateway import delivery, dispatch, planning
-from gateway.connector import validated
-from gateway.errors import Refused
+from gateway.connector import Viewer, validated
+from gateway.errors import ConfigError, Refused
 from gateway.settings import Settings
 from gateway.store import deliveries, registers
 from gateway.store import plans as stored
@@ -178,3 +178,42 @@ async def test_where_nobody_says_who_reads_it_only_a_doorway_is_put(here: Small,
     [file] = pdfs(drop)
     text = Pdf(file.read_bytes()).text()
     assert f"/plans/{plan}" in text and "Reads with ease" not in text and "Reading hour" not in text
+
+
+async def test_all_that_a_folder_lacks_goes_there_at_once(
+    here: Small, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.database.migrate", lambda url: None)  # the store's own opening has done it
+    office, out = Village(here.store, here.district), tmp_path / "out"
+    out.mkdir()
+    plans = [await planned(here, child) for child in (0, 1)]
+    connect = ("connect", "document_drop", "--name", "drop", "--set", f"path={out}")
+    code, said = await typed(office, settings, *connect, "--set", "readers=the registrar")
+    assert code == 0, said
+    push = ("push", "--all", "--to", "drop", "--as", "Ottoline Farrow")
+
+    async def lines(ended: int) -> list[Any]:
+        code, said = await typed(office, settings, *push, "--json")
+        assert code == ended, said
+        return [json.loads(line) for line in said.splitlines()]
+
+    told = await lines(0)
+    assert told[-1] == {"destination": "drop", "plans": 2, "ended": 2, "states": {"delivered": 2}}
+    assert [one["ended"] for one in told] == sorted(one["ended"] for one in told)
+    assert {line["plan_id"] for line in rows(out / "manifest.csv")} == set(plans) and len(pdfs(out)) == 2
+    assert (await lines(0))[-1] == {"destination": "drop", "plans": 0, "ended": 0, "states": {}}
+    code, said = await typed(office, settings, *push)
+    assert (code, said.strip()) == (0, "0 plans to drop: it has all of them.")
+    # where one cannot go, the code says so, and the sentence where to look
+    assert (await typed(office, settings, "destination", "set", "drop", "--stage", "shadow"))[0] == 0
+    monkeypatch.setattr("connectors.document_drop.sink.DropSink.audience", _strangers)
+    await planned(here, 2)
+    code, said = await typed(office, settings, *push)
+    assert code == Refused.exit_code and "1 plans to drop: 1 parked." in said and "planbridge refused --to drop" in said
+    for words in (("push", "--to", "drop"), ("push", plans[0], "--all", "--to", "drop"), (*push, "--preview")):
+        code, said = await typed(office, settings, *words)
+        assert code == ConfigError.exit_code and "push-unclear" in said
+
+
+async def _strangers(sink: object, document: object) -> list[Viewer]:
+    return [Viewer("other", name="whoever comes by")]
