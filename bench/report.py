@@ -59,6 +59,7 @@ GOALS = (
         1.25,
     ),
     Goal("A row of the 10 % that changed", "provider", "wall per row", "changed 10.0%", "changed 1.0%", 1.25),
+    Goal("10,000 plans delivered, 30 ms a request", "deliveries", "wall", "planbridge", "lightbeam", 0.6),
 )
 
 

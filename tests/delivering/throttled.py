@@ -45,8 +45,8 @@ class Leaky:
     app: ASGIApp
     status: int
     headers: Mapping[str, str]
-    brim: float = 12.0
-    leak: float = 60.0
+    brim: float = 4.0
+    leak: float = 40.0
     on: bool = False
     level: float = 0.0
     at: float = 0.0
