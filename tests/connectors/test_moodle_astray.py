@@ -134,7 +134,9 @@ async def test_accounts_of_many_plans_are_one_question(made: tuple[Any, Site, st
         await sink.expect(several)
         for one in several:
             await sink.audience(one)
-    assert [name for name, _ in state.received] == ["core_user_get_users_by_field"]
+        assert [name for name, _ in state.received] == ["core_user_get_users_by_field"]
+        assert all(one.delivered for one in await Ledger().send(sink, several[:3]))
+    assert len(state.received) == 1 + 4, "its student's plans, the plan, two roles"
     state.received.clear()
     numbers = [f"n-{n}" for n in range(MOST + 1)]
     for n, number in enumerate(numbers):
