@@ -113,13 +113,16 @@ def api() -> None:
 async def _serve(settings: Settings) -> None:
     import uvicorn  # and the API: a worker has better use for the memory they take
 
+    from gateway import console
     from gateway.api import create_app
 
     asyncio.get_running_loop().set_exception_handler(logs.lost)
     store = await Store.open(settings)
+    application = create_app(store, settings)
+    console.install(application)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(store, settings),
+            application,
             host=settings.host,
             port=settings.port,
             ssl_certfile=settings.tls_certificate,
