@@ -8,11 +8,11 @@ from fastapi.responses import Response
 from gateway import jobs, registry, trying
 from gateway.connected import opened
 from gateway.connector import Finding
-from gateway.console.home import Line, line_of
+from gateway.console.home import Line, lines_of
 from gateway.console.pages import leads_to, page, status_of
 from gateway.console.visit import Visit, Visitor
 from gateway.errors import ConfigError, PlanbridgeError, Refused
-from gateway.store import overview, registers, runs, states
+from gateway.store import registers, runs, states
 
 router = APIRouter(prefix="/connections/{connection}")
 
@@ -109,5 +109,6 @@ async def _line(visit: Visit, connection: int) -> Line:
     for state in await states.read(visit.store, visit.district):
         if state.connection == connection:
             async with visit.store.transaction(visit.district) as c:
-                return line_of(state, await overview.syncs(c, connection))
+                [line] = await lines_of(c, visit, [state])
+                return line
     raise ConfigError("connection-unknown", "There is no such connection.", "The first page lists them.")

@@ -6,7 +6,7 @@ from gateway.status import ConnectionState
 
 Standing = Literal[
     "paused", "held", "failing", "removals", "late", "overwritten", "first", "under_way", "quiet", "shadow", "sends",
-    "good",
+    "written", "good",
 ]  # fmt: skip
 Tone = Literal["bad", "look", "good", "rest"]
 
@@ -22,24 +22,31 @@ TONES: dict[Standing, Tone] = {
     "quiet": "rest",
     "shadow": "rest",
     "sends": "good",
+    "written": "good",
     "good": "good",
 }
 """How the word is coloured; the word says the same to whoever sees no colours."""
 
 
-def standing(state: ConnectionState) -> Standing:
+Use = Literal["read", "sends", "written"]
+"""What a connection is for: systems are read, plans are only sent to some, and programs write by others themselves."""
+
+
+def standing(state: ConnectionState, use: Use = "read") -> Standing:
     """The most pressing thing about a connection: what a person must do comes before what passes by itself."""
+    read = use == "read"
     said: list[tuple[Standing, bool]] = [
         ("paused", state.paused_because is not None),
         ("held", state.held_run is not None),
         ("failing", state.failing_since is not None),
         ("removals", state.removals_held),
-        ("late", state.is_late()),
+        ("late", read and state.is_late()),
         ("overwritten", bool(state.overwritten)),
         ("under_way", state.under_way is not None),
         ("quiet", state.in_blackout),
-        ("shadow", state.shadow),
-        ("sends", not state.watched and state.good_at is None),
+        ("shadow", read and state.shadow),
+        ("sends", use == "sends"),
+        ("written", use == "written"),
         ("first", state.good_at is None),
     ]
     return next((name for name, so in said if so), "good")

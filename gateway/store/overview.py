@@ -59,7 +59,9 @@ async def syncs(c: AsyncConnection, connection: int, most: int = 20) -> list[Syn
         ),
         {"connection": connection, "most": most},
     )
-    return [Sync(row.id, row.at, max(float(row.seconds), 0.0), _records(row.counts, removed=row.removed)) for row in rows][::-1]
+    return [
+        Sync(row.id, row.at, max(float(row.seconds), 0.0), _records(row.counts, removed=row.removed)) for row in rows
+    ][::-1]
 
 
 def _records(counts: dict[str, Any], *, removed: bool) -> dict[str, int]:
