@@ -74,6 +74,8 @@ async def _raised(request: Request, error: Exception) -> Response:
     assert isinstance(error, Raised)
     if error.status_code == 303:
         headers: Mapping[str, str] = error.headers or {}
+        if _is_part(request):  # it would follow a redirect by itself, and put the sign-in into the page
+            return Response(status_code=200, headers=HEADERS | {"HX-Redirect": headers["Location"]})
         return Response(status_code=303, headers={**HEADERS, **headers})
     reason = error.detail if error.detail in ("rights", "form", "long") else "nothing"
     return _wrong(request, error.status_code, reason=reason)
@@ -85,4 +87,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 def _wrong(request: Request, status: int, *, error: PlanbridgeError | None = None, reason: str = "") -> Response:
     visit: Visit | None = getattr(request.state, "visit", None)
+    if _is_part(request):
+        return Response(status_code=status, headers=HEADERS | {"HX-Refresh": "true"})  # the whole page tells of it
     return page(request, visit, "wrong", status, error=error, reason=reason)
+
+
+def _is_part(request: Request) -> bool:
+    """Whether script asks for a part of a page that is open."""
+    return request.headers.get("hx-request") == "true"

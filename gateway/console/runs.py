@@ -59,7 +59,7 @@ async def decide(request: Request, run: Number, visit: Visitor) -> Response:
     try:
         if verdict is None:
             raise ConfigError(
-                "decision-unknown", "None of the three buttons was pressed.", "Choose what is to become of the run."
+                "verdict-missing", "None of the three buttons was pressed.", "Choose what is to become of the run."
             )
         async with visit.store.transaction(visit.district) as c:
             await _run(c, run)

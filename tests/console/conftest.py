@@ -9,8 +9,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from gateway import api, console
 from gateway.api.signin import SESSION, csrf_of
+from gateway.cli.service import served
 from gateway.settings import Settings
 from gateway.store import reading, sessions
 from gateway.store.database import Store
@@ -90,8 +90,7 @@ async def office(
 @asynccontextmanager
 async def browsing(store: Store, settings: Settings) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
     """The application with its console, as over https."""
-    application = api.create_app(store, settings)
-    console.install(application)
+    application = served(store, settings)
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="https://console.example.org") as http:
         yield application, http

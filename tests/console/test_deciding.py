@@ -26,7 +26,9 @@ async def test_a_held_run_is_decided_with_a_reason(office: Office) -> None:
     refused = await it.post(path, verdict="additions", reason="  ")
     assert refused.status_code == 409 and "/docs/errors#reason-missing" in refused.text
     nothing = await it.post(path, reason="A reason.", verdict="drop tables")
-    assert nothing.status_code == 404 and ">A reason.</textarea>" in nothing.text, "what was typed is not lost"
+    assert (
+        nothing.status_code == 400 and "verdict-missing" in nothing.text and ">A reason.</textarea>" in nothing.text
+    ), "what was typed is not lost"
     assert await state(office, office.held) == "held"
 
     done = await it.post(path, verdict="additions", reason="The export was cut off.")
@@ -96,4 +98,4 @@ async def test_a_system_is_tried_and_begins_in_shadow(office: Office) -> None:
     assert (await it.post(f"{page}/on")).status_code == 303
     assert not (await registers.connection(store, district, made.id)).shadow
     assert (await it.post(f"{page}/pull", dry="yes")).headers["location"].startswith("/console/runs/")
-    assert {act for act, _ in await acts(office)} >= {"connect", "shadow", "pause", "resume"}
+    assert {act for act, _ in await acts(office)} >= {"connect", "shadow-on", "pause", "resume"}

@@ -57,6 +57,12 @@ def test_what_stands_in_no_line_is_refused(role: str) -> None:
     assert not rights.may({role} & set(ROLES), "POST /nobody/thought/of/it")
 
 
+def test_only_the_district_s_it_changes_anything() -> None:
+    changing = [route for route in rights.RIGHTS if not route.startswith("GET ")]
+    assert {role for role in ROLES for route in changing if rights.may({role}, route)} == {"it"}
+    assert rights.OPEN == {"GET /assets/{name}"}
+
+
 async def test_a_form_must_be_of_this_session(office: Office) -> None:
     it, other = await office.person("it"), await office.person("it")
     path = f"/console/runs/{office.held}/decide"
@@ -86,4 +92,6 @@ async def test_who_is_not_signed_in_comes_back_to_the_page(office: Office) -> No
     assert told.status_code == 303
     assert told.headers["location"] == "/sign-in?district=fennel&next=%2Fconsole%2Fruns"
     assert (await office.http.get("/console")).headers["location"] == "/console/"
+    part = await office.http.get(f"/console/runs/{office.held}/progress", headers={"hx-request": "true"})
+    assert part.status_code == 200 and part.headers["hx-redirect"].startswith("/sign-in?") and part.text == ""
     assert (await office.http.get("/console/runs", headers={"cookie": f"{SESSION}=1.nonsense"})).status_code == 303
