@@ -1,8 +1,8 @@
 """A real browser for the console, where the machine has one: Debian's Chromium, driven by Playwright.
 
 Playwright is not in the lock yet. To use this: `playwright` in the dev extra of pyproject.toml (the Python package
-alone; no `playwright install`, the browser is Debian's), `apt-get install chromium` in CI, and `axe-core` from npm beside
-the tests.
+alone; no `playwright install`, the browser is Debian's), `apt-get install chromium` in CI, and `axe-core` from npm
+beside the tests.
 """
 
 import importlib.util

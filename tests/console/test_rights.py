@@ -60,7 +60,7 @@ def test_what_stands_in_no_line_is_refused(role: str) -> None:
 def test_only_the_district_s_it_changes_anything() -> None:
     changing = [route for route in rights.RIGHTS if not route.startswith("GET ")]
     assert {role for role in ROLES for route in changing if rights.may({role}, route)} == {"it"}
-    assert rights.OPEN == {"GET /assets/{name}"}
+    assert {"GET /assets/{name}"} == rights.OPEN
 
 
 async def test_a_form_must_be_of_this_session(office: Office) -> None:
