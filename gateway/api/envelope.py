@@ -43,7 +43,7 @@ class Envelope:
                 started = True
                 headers = MutableHeaders(scope=message)
                 headers["correlation-id"] = correlation
-                headers["cache-control"] = "no-store"
+                headers.setdefault("cache-control", "no-store")  # but what is the same for everybody for ever
                 headers["x-content-type-options"] = "nosniff"
                 headers.update(removals.headers(scope["method"], scope["path"]))
             await send(message)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from gateway import registry
+from gateway import registry, trying
 from gateway.cli import checks
 from gateway.cli.output import DEFAULT_DISTRICT, STDERR, As, District, Json, Role, actor, gateway, run, say
 from gateway.connector import Connector, Finding, validated
@@ -62,7 +62,7 @@ def authorize(
             hidden = found.secrets | {KEPT: given.refresh_token}
             plain = {field: value for field, value in found.settings.items() if field not in hidden}
             await registers.change_settings(g.store, found, plain, hidden, actor(as_, role))
-            findings = await checks.try_out(kind, validated(kind.settings, plain | hidden))
+            findings = await trying.try_out(kind, validated(kind.settings, plain | hidden))
             if found.paused_code == "credentials" and all(one.ok for one in findings):
                 await registers.resume(g.store, g.district, found.id, actor(as_, role))
                 findings.append(Finding(True, "The pause is lifted."))

@@ -3,11 +3,10 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from pydantic.fields import FieldInfo
 
-from gateway import registry
+from gateway import registry, trying
 from gateway.cli import authorizing, checks
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
@@ -65,8 +64,8 @@ def connect(
     if ask and hidden and ends is None:
         ends = _asked_end_date()
     if not as_json and kind.resources:
-        show(kept(kind), False, title="What would be kept of each record, and what is dropped on arrival")
-    findings = run(checks.try_out(kind, settings))
+        show(trying.kept(kind), False, title="What would be kept of each record, and what is dropped on arrival")
+    findings = run(trying.try_out(kind, settings))
     wrong = [finding for finding in findings if not finding.ok]
     if not as_json:
         checks.print_findings(findings)
@@ -74,7 +73,7 @@ def connect(
         raise ConfigError(
             "check-failed", f"The connection was not saved: {wrong[0].text}", wrong[0].fix or "Mend it and try again."
         )
-    settings, learnt = checks.learnt(kind, settings, findings)
+    settings, learnt = trying.learnt(kind, settings, findings)
     if not as_json:
         checks.print_learnt(learnt)
 
@@ -155,25 +154,6 @@ def _advanced(info: FieldInfo) -> bool:
     return bool(isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("advanced"))
 
 
-def kept(kind: Connector) -> list[dict[str, str]]:
-    """Per collection: which fields are read, which are dropped before anything is stored."""
-    return [
-        {
-            "collection": resource.name,
-            "read": ", ".join(field.encode_name for field in msgspec.structs.fields(resource.wire)),
-            "dropped": ", ".join(
-                [
-                    *resource.drop,
-                    *(f"{name} (but what an override reads)" for name in resource.closed),
-                    *(["whatever else there is"] if resource.keep else []),
-                ]
-            ),
-            "only if": f"{resource.group} are collected" if resource.group else "",
-        }
-        for resource in kind.resources
-    ]
-
-
 connections = typer.Typer(
     help="The connected systems: list, change, authorize, collect, pause, resume, shadow, new-year, switch.",
     invoke_without_command=True,
@@ -234,15 +214,15 @@ def change(
             kind = registry.connector(found.connector)
             plain, hidden = settings_of(kind, given, ask=False)
             settings = validated(kind.settings, found.settings | found.secrets | plain | hidden)
-            findings = await checks.try_out(
-                kind, settings, await checks.collects(g.store, found), await checks.chosen(g.store, found)
+            findings = await trying.try_out(
+                kind, settings, await trying.collects(g.store, found), await trying.chosen(g.store, found)
             )
             wrong = [finding for finding in findings if not finding.ok]
             if wrong and not yes:
                 raise ConfigError(
                     "check-failed", f"Nothing was changed: {wrong[0].text}", wrong[0].fix or "Mend it and try again."
                 )
-            settings, _ = checks.learnt(kind, settings, findings)
+            settings, _ = trying.learnt(kind, settings, findings)
             secrets = found.secrets | hidden
             dumped = {k: v for k, v in settings.model_dump(mode="json").items() if k not in secrets}
             await registers.change_settings(g.store, found, dumped, secrets, actor(as_, role))

@@ -20,7 +20,6 @@ from typing import Any
 import typer
 
 from gateway import delivery, dispatch, jobs, planning, registry
-from gateway.cli.checks import try_out
 from gateway.cli.output import STDOUT, Gateway, run, show
 from gateway.cli.plans import described
 from gateway.cli.pushing import follow as follow_push
@@ -34,6 +33,7 @@ from gateway.store import consents, reading, registers, rejects
 from gateway.store.database import Store
 from gateway.store.embedded import Embedded
 from gateway.store.registers import Actor
+from gateway.trying import try_out
 
 IT = Actor("Demo, district IT", "district_it")
 EDUCATOR = Actor("Demo, school counselor", "educator")

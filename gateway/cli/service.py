@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import psutil
 import typer
@@ -27,6 +27,9 @@ from gateway.settings import Settings
 from gateway.store.database import Store
 from gateway.store.embedded import Embedded
 from gateway.worker import watch, work
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 log = logging.getLogger(__name__)
 
@@ -111,15 +114,13 @@ def api() -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    import uvicorn  # and the API: a worker has better use for the memory they take
-
-    from gateway.api import create_app
+    import uvicorn  # a worker has better use for the memory it takes
 
     asyncio.get_running_loop().set_exception_handler(logs.lost)
     store = await Store.open(settings)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(store, settings),
+            served(store, settings),
             host=settings.host,
             port=settings.port,
             ssl_certfile=settings.tls_certificate,
@@ -192,6 +193,16 @@ async def _work(settings: Settings, until_empty: bool) -> None:
             await working
     finally:
         await store.close()
+
+
+def served(store: Store, settings: Settings) -> "FastAPI":
+    """All that is served: the API, and the console over it."""
+    from gateway import console  # as above
+    from gateway.api import create_app
+
+    application = create_app(store, settings)
+    console.install(application)
+    return application
 
 
 async def _when_orphaned() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway import clock, jobs, registry
-from gateway.cli.checks import chosen, collects, print_findings, try_out
+from gateway.cli.checks import print_findings
 from gateway.cli.connections import EndDate, connections, settings_of
 from gateway.cli.output import (
     DEFAULT_DISTRICT,
@@ -32,6 +32,7 @@ from gateway.store import notices, registers, successions, years
 from gateway.store import runs as stored
 from gateway.store.registers import Connection
 from gateway.store.years import Seen
+from gateway.trying import chosen, collects, try_out
 from gateway.year import Change, listed
 
 year = typer.Typer(help="The change from one school year to the next: announced, previewed, confirmed.")

@@ -21,13 +21,13 @@ from connectors.edfi.routes import Route
 from connectors.edfi.server import EdfiSettings, Server, auth, described, discover
 from connectors.edfi.sink import BY_CHOICE, WRITTEN
 from connectors.edfi.twin import twin
-from gateway.cli.checks import try_out
 from gateway.connector import Finding
 from gateway.errors import ConfigError, Unavailable
 from gateway.http import Http, MemoryTokens, Reply
 from gateway.settings import Settings
 from gateway.store.database import Store
 from gateway.store.tokens import DistrictTokens
+from gateway.trying import try_out
 from mappings.edfi.outbound import EdfiProfile
 from synthetic import build
 from tests.openapi import CONTRACTS

@@ -21,11 +21,11 @@ from connectors.oneroster.twin_quirks import PRESETS as KINDS
 from connectors.oneroster.twin_quirks import Quirks
 from connectors.oneroster.twin_shelves import Sources
 from gateway import registry
-from gateway.cli.checks import learnt
 from gateway.codes import Codes, merged
 from gateway.connector import START, Page
 from gateway.errors import ConfigError, Unavailable
 from gateway.staging import decode, map_rows
+from gateway.trying import learnt
 from synthetic import District, build
 from tests.connectors.oneroster import RESOURCES, every_page, keys, opened, talking
 
