@@ -170,7 +170,7 @@ async def test_a_doorway_stays_one_when_all_is_sent(hall: Hall) -> None:
     assert (await hall.push(doorway=True))["state"] == "delivered"
     async with hall.store.transaction(hall.district) as c:
         await c.execute(text("UPDATE delivery SET state = 'parked', reason = 'It rests.'"))
-    assert await dispatch.request_push_all(hall.store, hall.district, "board", hall.actor) == 1
+    assert len(await dispatch.request_push_all(hall.store, hall.district, "board", hall.actor)) == 1
     [number] = await hall.queued()
     sent = await hall.carried_out(number)
     assert (sent["state"], sent["doorway"]) == ("delivered", True)

@@ -161,6 +161,7 @@ class Lti(Platform):
     @property
     def settings(self) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         given = {"issuer": self.url, "client_id": "planbridge-tool", "deployment_ids": ["1"], **LOCAL}
+        given |= {"trusted_number": "sourcedid"}
         return given | {"authorization_url": f"{self.url}/auth", "token_url": f"{self.url}/token",
                         "jwks_url": f"{self.url}/jwks"}, {}  # fmt: skip
 
