@@ -1,15 +1,18 @@
 """What a platform tells of itself when our tool is registered with it: who it is, where it signs, where it is asked."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.connector import Advanced, ConnectionSettings
 
 Trusted = Literal["none", "sourcedid", "parameter", "both"]
 """Which of a platform's words for who somebody is is believed."""
+
+BRIGHTSPACE = ("auth.brightspace.com", "api.brightspace.com")
+"""Where it gives tokens out, and for whom assertions are."""
 
 
 class LtiSettings(ConnectionSettings):
@@ -128,6 +131,15 @@ class LtiSettings(ConnectionSettings):
         if value and (parts.scheme not in ("https", "http") or not parts.netloc or re.search(r"[\s\"'<>;,]", value)):
             raise ValueError("give an address like https://lms.example.org/path")
         return value
+
+    @model_validator(mode="after")
+    def _audience_there(self) -> Self:
+        """An assertion for one server that is sent to another could be used by that other one: all districts of an
+        installation sign by the same keys."""
+        pair = (urlsplit(self.token_url).netloc, urlsplit(self.token_audience).netloc)
+        if self.token_audience and pair[0] != pair[1] and pair != BRIGHTSPACE:
+            raise ValueError("the audience of our assertions is at another server than the token address")
+        return self
 
     @field_validator("frames")
     @classmethod

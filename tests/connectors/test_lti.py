@@ -14,11 +14,12 @@ from joserfc.jwk import RSAKey
 
 from connectors.lti.paging import following
 from connectors.lti.services import under
+from connectors.lti.settings import LtiSettings
 from connectors.lti.sink import NEUTRAL, CommentSink, open_sink
 from connectors.lti.twin_courses import PARENT, STUDENT, TEACHER, Entry
 from connectors.lti.twin_tokens import AGS
 from gateway import clock
-from gateway.connector import Allocating, Announcing, Guarding, Judging, Retracting, Showing
+from gateway.connector import Allocating, Announcing, Guarding, Judging, Retracting, Showing, validated
 from gateway.errors import AuthError, ConfigError, Unavailable
 from gateway.http import MemoryTokens, Reply
 from tests.connectors.lti import KEY, There, a_platform, settings, way
@@ -317,10 +318,27 @@ async def test_a_key_that_the_platform_does_not_know_is_an_error_that_says_so() 
             with pytest.raises(ConfigError) as missing:
                 await http.get(f"{there.url}/courses/2/memberships")
         assert missing.value.code == "signing-key-unusable"
-        async with way(there.url, token_audience="https://brightspace.example.org/token") as http:
+        async with way(there.url, token_audience=f"{there.url}/another") as http:
             with pytest.raises(AuthError):
                 await http.get(f"{there.url}/courses/2/memberships")
         assert there.platform.door.refusals == ["signature", "aud"]
+
+
+def test_an_assertion_for_one_server_goes_to_no_other() -> None:
+    given = dict.fromkeys(("issuer", "authorization_url", "token_url", "jwks_url"), "https://lms.example.org/a")
+    brightspace = {"token_url": "https://auth.brightspace.com/core/connect/token"}
+    for more, fits in (
+        ({"token_audience": "https://lms.example.org/b"}, True),
+        ({"token_audience": "https://other.example.org/a"}, False),
+        (brightspace | {"token_audience": "https://api.brightspace.com/auth/token"}, True),
+        (brightspace | {"token_audience": "https://lms.example.org/a"}, False),
+    ):
+        settings = {**given, "client_id": "tool", **more}
+        if fits:
+            assert validated(LtiSettings, settings).audience == more["token_audience"]
+        else:
+            with pytest.raises(ConfigError, match="another server"):
+                validated(LtiSettings, settings)
 
 
 async def test_scopes_that_are_not_granted_are_named_as_the_cause() -> None:
