@@ -81,7 +81,7 @@ MISTAKES = (
     Mistake("pull elsewhere", "connection-unknown", ["elsewhere", "planbridge connections"]),
     Mistake("check elsewhere", "connection-unknown", ["elsewhere", "planbridge connections"]),
     Mistake("runs 999999", "run-unknown", ["999999", "planbridge runs"]),
-    Mistake("connect notthere --name x", "connector-unknown", ["notthere", "edfi, oneroster"]),
+    Mistake("connect notthere --name x", "connector-unknown", ["notthere", "edfi, lti, moodle, oneroster"]),
     Mistake("connect oneroster --name x --set base=https://a.example.org", "setting-unknown", ["base", "base_url"]),
     Mistake("connect oneroster --name x --set page_size=none", "settings-invalid", ["page_size"]),
     Mistake(f"connect edfi --name x --set secret={SECRET}", "secret-on-command-line", ["secret=env:NAME"]),

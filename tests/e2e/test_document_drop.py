@@ -12,7 +12,7 @@ from gateway import delivery, dispatch, planning
 from gateway.connector import Viewer, validated
 from gateway.errors import ConfigError, Refused
 from gateway.settings import Settings
-from gateway.store import deliveries, registers
+from gateway.store import deliveries, ledger, registers
 from gateway.store import plans as stored
 from gateway.store.database import Store
 from gateway.store.registers import Actor
@@ -144,7 +144,7 @@ async def test_a_crash_before_the_ledger_knew_and_a_new_version(here: Small, dro
         raise Killed
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(deliveries, "record", killed)
+        patched.setattr(ledger, "record", killed)
         with pytest.raises(Killed):
             await pushed(here, plan)
     assert len(pdfs(drop)) == 1
