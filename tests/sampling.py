@@ -18,6 +18,7 @@ SHARES: Mapping[str, float] = {
     "tests/connectors/test_oneroster.py": 0.25,
     "tests/connectors/test_oneroster_changes.py": 0.3,
     "tests/connectors/test_oneroster_dialects.py": 0.2,
+    "tests/delivering/test_throttled.py": 0.25,
     "tests/destinations/test_every_destination.py": 0.4,
     "tests/destinations/test_planted.py": 0.4,
     "tests/e2e/test_assessment_files.py": 0.5,
@@ -71,11 +72,12 @@ LONG: Sequence[str] = (
                 "real_input",
                 "service",
             ),
-            *("two_sources", "verification", "workers", "year", "year_change"),
+            *("two_sources", "verification", "wholes", "workers", "year", "year_change"),
         )
     ),
-    *(f"tests/store/test_{name}.py" for name in ("attention", "embedded", "purges")),
-    *(f"tests/api/test_{name}.py" for name in ("plan_life", "sandbox")),
+    *(f"tests/store/test_{name}.py" for name in ("attention", "backups", "embedded", "purges")),
+    *(f"tests/api/test_{name}.py" for name in ("answers", "plan_life", "sandbox")),
+    "tests/identity/test_decisions.py",
     *(f"tests/connectors/test_{name}.py" for name in ("assessment_files", "edfi_changes", "oneroster_files")),
 )
 """Files that each take the better part of a minute: every draw takes a third of them."""

@@ -24,6 +24,7 @@ class Terms:
         self._there: dict[tuple[str, str], bool] = {}
         self._order: Mapping[str, int] | None = None
         self._offered: asyncio.Task[Offered | None] | None = None
+        self._one = asyncio.Lock()  # hundreds of plans go side by side: what they all want to know is asked once
 
     async def judge(self, documents: Sequence[Document]) -> Judgement:
         """Every record against the server's own document, every descriptor against those it has. What the server would
@@ -68,17 +69,20 @@ class Terms:
     async def _has(self, resource: str, value: str) -> bool:
         """Whether a descriptor exists. True where the key may not look: then the server says it when it is used."""
         namespace, _, code = value.partition("#")
-        if (resource, value) not in self._there:
-            reply = await self._http.get(self._server.collection(resource), {"namespace": namespace, "codeValue": code})
-            found = reply.json() if reply.status == 200 else None
-            self._there[resource, value] = found is None or _is_there(found, namespace, code)
-        return self._there[resource, value]
+        async with self._one:
+            if (resource, value) not in self._there:
+                asked = {"namespace": namespace, "codeValue": code}
+                reply = await self._http.get(self._server.collection(resource), asked)
+                found = reply.json() if reply.status == 200 else None
+                self._there[resource, value] = found is None or _is_there(found, namespace, code)
+            return self._there[resource, value]
 
     async def _ordered(self, documents: Sequence[Document]) -> Sequence[Document]:
         """In the server's own order of dependencies; as they come where it tells none, or not of all of them."""
-        if self._order is None:
-            self._order = await self._dependencies()
-        order = self._order
+        async with self._one:
+            if self._order is None:
+                self._order = await self._dependencies()
+            order = self._order
         if any(document.resource not in order for document in documents):
             return documents
         return sorted(documents, key=lambda document: order[document.resource])

@@ -55,6 +55,7 @@ PUBLIC = {
     "answers to requests that may be repeated": Said(
         "What a program was answered, should it ask the same again", "a week after it asked", "removed", _LITTLE
     ),
+    "how far programs walked": Said("How many pages a program asked for in a day", "the day", "removed", _LITTLE),
     "attempts to send events": Said("When programs were told of an event", "the attempt", "removed", _LITTLE),
     "events that could not be sent": Said("Events that no program took", "the day they were due", "removed", _LITTLE),
     "finished jobs": Said("Which work the program has done", "its end", "removed", _LITTLE),
