@@ -305,12 +305,12 @@ class _Line:
             return True, ()
 
     async def _send(self, batch: _Batch) -> tuple[bool, Sequence[Delivery]]:
-        desk = await self._opened(batch.connection)
-        desk.stopped = False
         async with self._store.transaction(self._district) as c:
-            desk.edited_there = await destinations.edited_there(c, batch.connection.id)
+            choice = await destinations.edited_there(c, batch.connection.id)
             sent = [(one, made) for one, made, _ in batch.ready if batch.rollout.sends(made.given.plan.school)]
             await _note(c, batch.connection, sent)
+        desk = await self._opened(batch.connection)
+        desk.stopped, desk.edited_there = False, choice
         await desk.expect([(one, made.documents, known) for one, made, known in batch.ready])
         began = time.monotonic()
         work = _Abreast(desk, batch, self._settle)
