@@ -69,12 +69,6 @@ async def compose(store: Store, connection: Connection, wanted: Sequence[Wanted]
     asked does not grow with the number of plans."""
     mapping = registry.mapping(connection.connector)
     writes = registry.connector(connection.connector).writes(connection.settings)
-    if mapping.outbound is None or mapping.profile is None or not writes:
-        raise ConfigError(
-            "not-a-destination",
-            f"Plans cannot be pushed to {connection.name}: {connection.connector} only reads.",
-            "Choose another connection.",
-        )
     async with store.transaction(connection.district) as c:
         by = await codes.opened(c, connection)
         profile = await deliveries.profile(c, connection.id) or {}
@@ -85,6 +79,14 @@ async def compose(store: Store, connection: Connection, wanted: Sequence[Wanted]
             )
         }
         there = {plan: found for plan, found in versions.items() if isinstance(found, StoredVersion)}
+        if wanted and not there:  # what was never finalized leaves for nowhere, and is told so wherever it was to go
+            return [why for why in versions.values() if isinstance(why, Refused)]
+        if mapping.outbound is None or mapping.profile is None or not writes:
+            raise ConfigError(
+                "not-a-destination",
+                f"Plans cannot be pushed to {connection.name}: {connection.connector} only reads.",
+                "Choose another connection.",
+            )
         given = await _given(store, c, connection, there)
         allowed = {plan: one for plan, one in given.items() if isinstance(one, Given)}
         teams = await stored.teams(c, list(allowed))
