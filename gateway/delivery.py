@@ -144,7 +144,7 @@ async def deliver(store: Store, district: int, delivery_id: int) -> None:
 async def deliver_all(store: Store, district: int, connection: int, settle: Settle) -> int:
     """Carry out whatever waits for a destination, batch after batch: while one is sent the next is composed. How many.
 
-    What is sent goes side by side, as many as the destination has requests side by side; then what is taken back. Of
+    What is sent goes side by side, as far as the destination takes requests side by side; then what is taken back. Of
     each is sent what differs from what was delivered, in the order that the destination wants; what refers to something
     that was refused is not sent, the rest is. What the plan had and has no more is ended last. Safe to repeat: each
     object has a natural key or a marker, the ledger says what was delivered, and only a 2xx counts. Refused in a

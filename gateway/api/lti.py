@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Path, Query, Request
+from fastapi import APIRouter, Depends, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from gateway import launching, printing
@@ -34,49 +34,44 @@ Word = Annotated[str, Form(max_length=4000)]
 Asking = Annotated[str, Query(max_length=4000)]
 
 
-@router.get("/login", response_class=HTMLResponse)
-async def login(
-    request: Request,
+def _by_address(
     iss: Asking = "",
     login_hint: Asking = "",
     target_link_uri: Asking = "",
     lti_message_hint: Asking = "",
     client_id: Asking = "",
     lti_deployment_id: Asking = "",
-) -> Response:
-    """Where a platform sends a browser to, before it says who is there. # Security Framework 1.1, 5.1.1.1"""
-    asked = Asked(iss, login_hint, target_link_uri, lti_message_hint, client_id, lti_deployment_id)
-    return await _login(request, asked, tried=False)
+) -> Asked:
+    return Asked(iss, login_hint, target_link_uri, lti_message_hint, client_id, lti_deployment_id)
 
 
-@router.post("/login", response_class=HTMLResponse)
-async def login_by_form(
-    request: Request,
+def _by_form(
     iss: Word = "",
     login_hint: Word = "",
     target_link_uri: Word = "",
     lti_message_hint: Word = "",
     client_id: Word = "",
     lti_deployment_id: Word = "",
-) -> Response:
+) -> Asked:
+    return Asked(iss, login_hint, target_link_uri, lti_message_hint, client_id, lti_deployment_id)
+
+
+@router.get("/login", response_class=HTMLResponse)
+async def login(request: Request, asked: Annotated[Asked, Depends(_by_address)]) -> Response:
+    """Where a platform sends a browser to, before it says who is there. # Security Framework 1.1, 5.1.1.1"""
+    return await _login(request, asked, tried=False)
+
+
+@router.post("/login", response_class=HTMLResponse)
+async def login_by_form(request: Request, asked: Annotated[Asked, Depends(_by_form)]) -> Response:
     """The same, by a form."""
-    asked = Asked(iss, login_hint, target_link_uri, lti_message_hint, client_id, lti_deployment_id)
     return await _login(request, asked, tried=False)
 
 
 @router.get("/begin", response_class=HTMLResponse)
-async def begin(
-    request: Request,
-    iss: Asking = "",
-    login_hint: Asking = "",
-    target_link_uri: Asking = "",
-    lti_message_hint: Asking = "",
-    client_id: Asking = "",
-    lti_deployment_id: Asking = "",
-) -> Response:
+async def begin(request: Request, asked: Annotated[Asked, Depends(_by_address)]) -> Response:
     """The same again, to see whether the browser kept the cookie that it was just given. Where it keeps none within
     another page, a window of its own does: nothing of the platform was used up by then."""
-    asked = Asked(iss, login_hint, target_link_uri, lti_message_hint, client_id, lti_deployment_id)
     return await _login(request, asked, tried=True)
 
 

@@ -189,14 +189,6 @@ async def versions(c: AsyncConnection, plan: str) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in rows]
 
 
-async def deliverable(c: AsyncConnection, plan: str, number: int | None = None) -> StoredVersion:
-    """The version that is sent. Refused when nothing is finalized, and when the plan was taken back or put away."""
-    (found,) = await deliverables(c, [(plan, number)])
-    if isinstance(found, Refused):
-        raise found
-    return found
-
-
 async def deliverables(c: AsyncConnection, wanted: Sequence[tuple[str, int | None]]) -> list[StoredVersion | Refused]:
     """The version of each plan that is sent, the newest unless a number is given; or why nothing of it is."""
     rows = await c.execute(
