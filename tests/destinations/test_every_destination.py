@@ -13,11 +13,10 @@ from gateway import clock, delivery, registry
 from gateway.access import SECTIONS
 from gateway.sameness import holds
 from gateway.settings import Settings
-from gateway.store import consents, destinations, ledger, reading, registers
+from gateway.store import consents, destinations, ledger
 from gateway.store.consents import Given
-from gateway.store.database import Store
-from tests.destinations.world import ACTOR, WORDS, Words, World, classes_of
-from tests.destinations.written import Place
+from tests.destinations.world import ACTOR, WORDS, Words, World
+from tests.destinations.written import Place, placed
 
 WORLDS: list[World] = [
     import_module(f"tests.destinations.{path.stem}").WORLD for path in sorted(Path(__file__).parent.glob("world_*.py"))
@@ -32,26 +31,8 @@ class Killed(BaseException):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=WORLDS, ids=[world.name for world in WORLDS])
 async def place(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[Place]:
-    world: World = request.param
-    store = await Store.open(settings)
-    with world.serve() as there:
-        district = await registers.district(store, f"destination-{world.name}")
-        plain, secrets = there.settings
-        keeps = registry.connector(world.name).keeps_roster
-        number = await registers.add_connection(
-            store, district, "there", world.name, plain, secrets, ACTOR, keeps_roster=keeps
-        )
-        connection = await registers.connection(store, district, number)
-        await world.roster(store, district, connection)
-        people = await reading.entities(store, district, "person")
-        teacher = next(one["id"] for one in people if one["population"] == "staff" and one.get("roles"))
-        students = []
-        for one in people:
-            if one["population"] == "student":
-                students.append((one["id"], await classes_of(store, district, number, one["id"])))
-        in_classes = iter([one for one in students if one[1]] or students)
-        yield Place(world, there, store, district, connection, in_classes, teacher)
-    await store.close()
+    async with placed(request.param, settings, "destination") as made:
+        yield made
 
 
 def test_every_destination_has_a_world() -> None:

@@ -12,45 +12,29 @@ from sqlalchemy import text
 
 from gateway import api, delivery, planning, registry
 from gateway.settings import Settings
-from gateway.store import clients, deliveries, reading, registers
+from gateway.store import clients, deliveries
 from gateway.store.clients import SCOPES, Grant
 from gateway.store.database import Store
 from gateway.summary import PlanProfile
 from tests.api.conftest import serving, token
 from tests.destinations.planted import BEGIN, END, PRIVATE, Full, Sown, found_in, opened, shown
 from tests.destinations.test_every_destination import WORLDS, module
-from tests.destinations.world import ACTOR, WORDS, World, classes_of
+from tests.destinations.world import ACTOR, WORDS
 from tests.destinations.world_document_drop import Drop
 from tests.destinations.world_oneroster import Gradebook
-from tests.destinations.written import Place
+from tests.destinations.written import placed
 from tests.overheard import Overheard
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=WORLDS, ids=[world.name for world in WORLDS])
 async def plan(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[Full]:
     """A finalized plan with a word in every place for words, and a destination that nothing was sent to."""
-    world: World = request.param
-    store = await Store.open(settings)
-    with world.serve() as there:
-        district = await registers.district(store, f"full-{world.name}")
-        plain, secrets = there.settings
-        keeps = registry.connector(world.name).keeps_roster
-        number = await registers.add_connection(
-            store, district, "there", world.name, plain, secrets, ACTOR, keeps_roster=keeps
-        )
-        connection = await registers.connection(store, district, number)
-        await world.roster(store, district, connection)
-        people = await reading.entities(store, district, "person")
-        teacher = next(one["id"] for one in people if one["population"] == "staff" and one.get("roles"))
-        students = [one["id"] for one in people if one["population"] == "student"]
-        found = [(one, await classes_of(store, district, number, one)) for one in students[:3]]
-        student, classes = next((one for one in found if one[1]), found[0])
-        place = Place(world, there, store, district, connection, iter([(student, classes)]), teacher)
-        made = Full(place, student, await planning.begin(store, district, student, ACTOR))
+    async with placed(request.param, settings, "full") as place:
+        student, classes = next(place.students)
+        made = Full(place, student, await planning.begin(place.store, place.district, student, ACTOR))
         made.classes = classes
         await made.finalize(WORDS)
         yield made
-    await store.close()
 
 
 def everything_said(plan: Full) -> str:

@@ -1,15 +1,17 @@
 """A finalized plan of a student whom a destination knows, written and revised as its author would."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from gateway import delivery, dispatch, planning
-from gateway.store import deliveries, registers
+from gateway import delivery, dispatch, planning, registry
+from gateway.settings import Settings
+from gateway.store import deliveries, reading, registers
 from gateway.store import plans as stored
 from gateway.store.database import Store
-from tests.destinations.world import ACTOR, WORDS, There, Words, World
+from tests.destinations.world import ACTOR, WORDS, There, Words, World, classes_of
 from tests.turning import carried_out
 
 
@@ -36,6 +38,31 @@ class Place:
         self.there.wire.forget()
         made.before = set(self.there.standing())
         return made
+
+
+@asynccontextmanager
+async def placed(world: World, settings: Settings, name: str) -> AsyncIterator["Place"]:
+    """A new district with a connection to this destination, and its people; those with classes there come first."""
+    store = await Store.open(settings)
+    with world.serve() as there:
+        district = await registers.district(store, f"{name}-{world.name}")
+        plain, secrets = there.settings
+        keeps = registry.connector(world.name).keeps_roster
+        number = await registers.add_connection(
+            store, district, "there", world.name, plain, secrets, ACTOR, keeps_roster=keeps
+        )
+        connection = await registers.connection(store, district, number)
+        await world.roster(store, district, connection)
+        people = await reading.entities(store, district, "person")
+        teacher = next(one["id"] for one in people if one["population"] == "staff" and one.get("roles"))
+        students = [
+            (one["id"], await classes_of(store, district, number, one["id"]))
+            for one in people
+            if one["population"] == "student"
+        ]
+        in_classes = iter([one for one in students if one[1]] or students)
+        yield Place(world, there, store, district, connection, in_classes, teacher)
+    await store.close()
 
 
 @dataclass
