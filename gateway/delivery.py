@@ -128,19 +128,6 @@ async def request_all(store: Store, district: int, destination: str, actor: Acto
     return made
 
 
-async def deliver(store: Store, district: int, delivery_id: int) -> None:
-    """Carry out one delivery, whatever else waits for its destination. Raises what is in its way."""
-    delivery = await deliveries.begin(store, district, delivery_id)
-    if delivery is None:
-        return
-
-    async def settle(_: Delivery, error: Exception) -> None:
-        raise error
-
-    async with _Line(store, district, delivery.connection, settle) as line:
-        await line.carry_out(await line.ready([delivery]))
-
-
 async def deliver_all(store: Store, district: int, connection: int, settle: Settle) -> int:
     """Carry out whatever waits for a destination, batch after batch: while one is sent the next is composed. How many.
 

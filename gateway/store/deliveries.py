@@ -135,20 +135,6 @@ _TAKE = (
 )
 
 
-async def begin(store: Store, district: int, delivery: int) -> Delivery | None:
-    """Take one delivery, whatever waits beside it; None when it is over, or has to wait: since it was queued, the
-    destination could not answer another one. An earlier attempt that still runs can write no more."""
-    async with store.transaction(district) as c:
-        connection = await c.scalar(text("SELECT connection_id FROM delivery WHERE id = :id"), {"id": delivery})
-        if connection is None:
-            return None
-        await turns.rest(c, connection, now := clock.now())
-        if await c.scalar(text("SELECT next_at > :now FROM delivery WHERE id = :id"), {"id": delivery, "now": now}):
-            return None
-        row = (await c.execute(text(_TAKE), {"ids": [delivery]})).one_or_none()
-    return None if row is None else Delivery(*row)
-
-
 async def destination(store: Store, district: int, delivery: int) -> int | None:
     """The connection that a delivery goes to; None where there is no such delivery any more."""
     async with store.transaction(district) as c:

@@ -18,6 +18,7 @@ from gateway.store.deliveries import Finished
 from gateway.store.ledger import Answer, Claim
 from gateway.store.registers import Actor
 from gateway.vendors import Terms
+from tests.turning import taken
 
 NAMES = ("Wrenhilda", "Quillfeather", "Oddmund", "Marrowby", "Thistleton")
 DEMOGRAPHICS = ("2011-03-14", "female", "asian", "planted-sex")
@@ -240,8 +241,7 @@ async def finalized(store: Store, world: World, actor: Actor) -> str:
 async def refused_delivery(store: Store, world: World, actor: Actor) -> int:
     """A delivery whose destination answered with words about the student."""
     number, _ = await delivery.request(store, world.district, world.final, "ods", actor)
-    begun = await deliveries.begin(store, world.district, number)
-    assert begun is not None
+    [begun] = await taken(store, world.district, number)
     document = Document("interventions", {"interventionIdentificationCode": "src-planted"}, {"text": "planted-need"})
     claim = Claim(begun, document, "0" * 64)
     await ledger.claim(store, world.district, [claim])

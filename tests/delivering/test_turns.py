@@ -12,6 +12,7 @@ from gateway.errors import Refused, Unavailable
 from gateway.store import deliveries, turns
 from gateway.store.turns import GIVEN_UP
 from tests.delivering.conftest import Hall
+from tests.turning import taken
 
 
 @pytest.fixture
@@ -118,8 +119,7 @@ async def revised(hall: Hall) -> None:
 
 async def test_one_that_failed_makes_room_for_a_newer_one(hall: Hall) -> None:
     old = await queue(hall)
-    begun = await deliveries.begin(hall.store, hall.district, old)
-    assert begun is not None
+    [begun] = await taken(hall.store, hall.district, old)
     new = await queue(hall)
     assert (await outcome(hall, old))["state"] == "sending", "what is on its way goes on"
     assert (
@@ -139,11 +139,12 @@ async def test_whoever_was_queued_before_an_outage_waits_with_the_one_that_met_i
     hall.board.failure = Unavailable("http-unavailable", "The board is locked.")
     with patch.object(delivery, "abreast", lambda connection: 1):  # else either of the two may meet it
         waits = await hall.carried_out(first)
-    assert await deliveries.begin(hall.store, hall.district, second) is None
+    assert await taken(hall.store, hall.district, second) == []
     rests = await outcome(hall, second)
     assert (rests["state"], rests["tries"], rests["next_at"]) == ("queued", 0, waits["next_at"])
     assert rests["reason"] == waits["reason"]
     later(minutes=10)
     assert await due(hall) == [second, first], "who failed goes last"
     # Whoever asks for it now is not made to wait.
-    assert await deliveries.begin(hall.store, hall.district, await queue(hall)) is not None
+    asked = await queue(hall)
+    assert asked in [one.id for one in await taken(hall.store, hall.district, asked)]

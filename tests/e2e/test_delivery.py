@@ -26,7 +26,7 @@ from connectors.edfi.server import EdfiSettings
 from connectors.edfi.twin import Extension, refusals, twin
 from gateway import clock, delivery, dispatch, jobs, planning, sync
 from gateway.cli import main
-from gateway.errors import ConfigError, Refused, Unavailable
+from gateway.errors import ConfigError, Refused
 from gateway.settings import Settings
 from gateway.store import blackouts, consents, deliveries, ledger, reading, registers, runs
 from gateway.store import plans as stored
@@ -38,6 +38,7 @@ from gateway.store.registers import Actor
 from gateway.store.runs import Fenced
 from synthetic import build
 from tests.serving import serve
+from tests.turning import carried_out, taken
 
 STANDARDS = ("4.0", "5.0")
 DISTRICT = build(schools=1, students=24, seed=11)
@@ -491,15 +492,15 @@ async def test_an_outage_delivers_nothing_and_the_next_attempt_goes_on(here: Her
     await here.finalize()
     number = await here.begin_delivery()
     here.there.faults({"kind": "status", "path": "/interventions", "status": status, "retry_after": 3600, "times": 99})
-    with pytest.raises(Unavailable):
-        await delivery.deliver(here.store, here.district, number)
+    await dispatch.deliver_job(here.store, here.district, number)
     waiting = await here.outcome(number)
-    assert waiting["state"] == "sending"
+    assert (waiting["state"], waiting["tries"]) == ("queued", 1)
+    assert waiting["next_at"] - clock.now() > timedelta(minutes=59)
     told = {receipt["resource"]: receipt["delivered"] for receipt in waiting["receipts"]}
     assert told == {"programs": True, "studentProgramAssociations": True}
     here.there.faults()
     here.there.forget()
-    await delivery.deliver(here.store, here.district, number)
+    await carried_out(here.store, here.district, number)
     assert (await here.outcome(number))["state"] == "delivered"
     assert [resource for resource, _ in here.there.wrote()] == [WRITTEN[2]] * 2 + [WRITTEN[3]] * 2
     assert here.there.held() == await here.intended()
@@ -571,7 +572,7 @@ async def cut_off(here: Here, resource: str) -> int:
     """A delivery whose sender dies after the destination has taken an object and before it hears so."""
     number = await here.begin_delivery()
     here.there.gate.silent, here.there.gate.swallowed = resource, 0
-    sending = asyncio.create_task(delivery.deliver(here.store, here.district, number))
+    sending = asyncio.create_task(dispatch.deliver_job(here.store, here.district, number))
     async with asyncio.timeout(30):
         while not here.there.gate.swallowed and not sending.done():  # noqa: ASYNC110 the gate is in another thread
             await asyncio.sleep(0.01)
@@ -588,7 +589,7 @@ async def test_who_dies_before_writing_it_down_makes_no_second_object(here: Here
     number = await cut_off(here, resource)
     told = {receipt["resource"]: receipt["delivered"] for receipt in (await here.outcome(number))["receipts"]}
     assert told[resource] is False and len(here.there.all(resource)) == 1
-    await delivery.deliver(here.store, here.district, number)
+    await dispatch.deliver_job(here.store, here.district, number)
     assert (await here.outcome(number))["state"] == "delivered"
     assert here.there.held() == await here.intended()
 
@@ -610,10 +611,9 @@ async def test_what_may_have_arrived_is_not_taken_for_what_was_delivered(here: H
 async def test_an_attempt_that_was_taken_over_sends_nothing_more(here: Here) -> None:
     await here.finalize()
     number = await cut_off(here, "interventions")
-    delayed = await deliveries.begin(here.store, here.district, number)
-    assert delayed is not None
-    await delivery.deliver(here.store, here.district, number)
-    assert await deliveries.begin(here.store, here.district, number) is None
+    [delayed] = await taken(here.store, here.district, number)
+    await dispatch.deliver_job(here.store, here.district, number)
+    assert await taken(here.store, here.district, number) == []
     made = await delivery.preview(here.store, here.district, here.plan, "ods")
     [refused] = await ledger.claim(here.store, here.district, [Claim(delayed, made.documents[0], "0" * 64)])
     assert isinstance(refused, Fenced)
