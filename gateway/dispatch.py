@@ -31,11 +31,7 @@ async def request_push(
 ) -> int:
     """Queue a delivery of a plan's newest version; one at a time goes to each destination. `overwrite`: a reason, see
     delivery.request; `doorway`: a link and nothing of the plan."""
-    found = await registers.connection(store, district, destination)
-    refuse_paused(found)
-    async with store.transaction(district) as c:
-        await districts.refuse_suspended(c, district)
-        await blackouts.refuse(c, found.id, clock.now())
+    await _refuse_resting(store, district, destination)
     number, _ = await delivery.request(
         store, district, plan, destination, actor, deliver_next(district), overwrite, doorway=doorway
     )
@@ -44,12 +40,17 @@ async def request_push(
 
 async def request_push_all(store: Store, district: int, destination: str, actor: Actor) -> list[int]:
     """Queue a delivery of every plan's newest version that a destination does not have yet; their numbers."""
+    await _refuse_resting(store, district, destination)
+    return await delivery.request_all(store, district, destination, actor, deliver_next(district))
+
+
+async def _refuse_resting(store: Store, district: int, destination: str) -> None:
+    """Refused while a destination is paused or has its blackout, or the district is suspended."""
     found = await registers.connection(store, district, destination)
     refuse_paused(found)
     async with store.transaction(district) as c:
         await districts.refuse_suspended(c, district)
         await blackouts.refuse(c, found.id, clock.now())
-    return await delivery.request_all(store, district, destination, actor, deliver_next(district))
 
 
 async def request_resend(store: Store, district: int, number: int, actor: Actor) -> int:
